@@ -1,0 +1,103 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from laq.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; move it into place if the block succeeds.
+
+    The temporary file is in the same folder, so that the move is one rename, and keeps
+    the suffix, so that writers which look at it behave. When the block raises, the
+    temporary file is removed and ``path`` is left as it was.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix
+    )
+    os.close(handle)
+    temporary = Path(name)
+    # mkstemp makes private files; artifacts get the permissions of ordinary ones.
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write ``content`` as indented JSON with sorted keys, atomically."""
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file; raise ``DataError`` that names it if it does not parse."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON ({error}): delete it and run again") from error
+
+
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write ``table`` as CSV without its index, atomically.
+
+    Floats are written with 10 significant digits: enough for every rate and distance
+    here, few enough that the last bits of a sum do not show.
+    """
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
+
+
+def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write ``table`` as Parquet with its index, atomically."""
+    with atomic(path) as temporary:
+        table.to_parquet(temporary, engine="pyarrow", compression="zstd")
+
+
+def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a CSV or Parquet table, checking that it has ``columns``.
+
+    Raises:
+        DataError: the file is of neither kind, does not parse, or lacks a column.
+    """
+    import pandas as pd
+
+    try:
+        reader = pd.read_parquet if Path(path).suffix == ".parquet" else pd.read_csv
+        table = reader(path)
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{path} is not a readable table ({error}): delete it, run again"
+        ) from error
+    if missing := [name for name in columns or () if name not in table.columns]:
+        raise DataError(
+            f"{path} lacks the column {', '.join(missing)} (it has {', '.join(table.columns)}): "
+            "delete it and run again"
+        )
+    return table
