@@ -1,0 +1,251 @@
+"""Data sets: the container, its files, selection, splitting, and the scanned digits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from laq import datasets
+from laq.datasets import Dataset
+from laq.errors import ConfigError, DataError
+from laq.files import write_json
+
+
+def small(n: int = 12, classes: int = 3) -> Dataset:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (n, 3, 4, 5), dtype=np.uint8)
+    names = tuple(f"class {index}" for index in range(classes))
+    return Dataset(images, np.arange(n, dtype=np.int64) % classes, names)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": np.zeros((12, 3, 4, 5), np.float32)}, "images are float32"),
+        ({"images": np.zeros((12, 4, 5), np.uint8)}, r"images are uint8 \(12, 4, 5\)"),
+        ({"images": np.zeros((0, 3, 4, 5), np.uint8)}, "non-empty"),
+        ({"labels": np.zeros(12, np.int32)}, "labels are int32"),
+        ({"labels": np.zeros(11, np.int64)}, r"labels are int64 \(11,\)"),
+        ({"labels": np.full(12, 3)}, "labels run from 3 to 3, but there are 3 classes"),
+        ({"labels": np.full(12, -1)}, "labels run from -1"),
+        ({"classes": ("a", "b", "a")}, r"more than once: \['a'\]"),
+    ],
+)
+def test_inconsistent_datasets_are_refused(change, message):
+    whole = small()
+    fields = {"images": whole.images, "labels": whole.labels, "classes": whole.classes}
+    with pytest.raises(DataError, match=message):
+        Dataset(**(fields | change))
+
+
+def test_unknown_kind_names_the_allowed_ones():
+    with pytest.raises(ConfigError, match=r"'cifar'.*glyphs, digits, image_folder"):
+        datasets.make({"kind": "cifar"}, 0)
+
+
+@pytest.mark.parametrize("kind", datasets.KINDS)
+def test_class_names_import_nothing_heavy(kind, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").write_bytes(b"never opened")
+    program = (
+        "import sys; from laq import datasets\n"
+        f"config = {{'kind': {kind!r}, 'path': {str(tmp_path)!r}}}\n"
+        "assert len(datasets.class_names(config)) >= 2; datasets.fingerprint(config)\n"
+        "heavy = {'PIL', 'matplotlib', 'sklearn', 'scipy', 'torch', 'pandas', 'tqdm'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
+    )
+    library = Path(datasets.__file__).parents[2]
+    run = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": str(library)}, capture_output=True
+    )
+    assert run.returncode == 0, run.stderr.decode()
+
+
+@given(chosen=st.sets(st.integers(0, 4), min_size=1), seed=st.integers(0, 9))
+def test_of_classes_selects_whole_classes_in_order(chosen, seed):
+    labels = np.random.default_rng(seed).integers(0, 5, 40)
+    images = np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1)
+    whole = Dataset(images, labels, tuple("abcde"))
+    selected, kept = datasets.of_classes(whole, sorted(chosen))
+    expected = [index for index in range(40) if labels[index] in chosen]
+    assert selected.ravel().tolist() == expected
+    assert kept.tolist() == [labels[index] for index in expected]
+
+
+def test_of_classes_refuses_an_unknown_index():
+    with pytest.raises(DataError, match=r"\[-1, 3\] are outside 0…2"):
+        datasets.of_classes(small(), [0, 3, -1])
+
+
+@given(
+    counts=st.lists(st.integers(2, 30), min_size=1, max_size=6),
+    fraction=st.floats(0.01, 0.99),
+    seed=st.integers(0, 1000),
+)
+def test_stratified_split_takes_its_share_of_every_class(counts, fraction, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    names = [str(index) for index in range(len(counts))]
+    test = datasets.stratified_split(labels, names, fraction, seed)
+    again = datasets.stratified_split(labels, names, fraction, seed)
+    np.testing.assert_array_equal(test, again)
+    for label, count in enumerate(counts):
+        taken = int(test[labels == label].sum())
+        assert 1 <= taken <= count - 1
+        assert abs(taken - count * fraction) <= 1
+
+
+def test_stratified_split_depends_on_the_seed():
+    labels = np.repeat(np.arange(2), 50)
+    one, other = (datasets.stratified_split(labels, ["a", "b"], 0.5, seed) for seed in (0, 1))
+    assert (one != other).any()
+
+
+def test_stratified_split_names_classes_too_small():
+    with pytest.raises(DataError, match=r"\['b', 'c'\]"):
+        datasets.stratified_split(np.array([0, 0, 1]), ["a", "b", "c"], 0.5, 0)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
+def test_stratified_split_refuses_fractions(fraction):
+    with pytest.raises(ConfigError, match="test_fraction"):
+        datasets.stratified_split(np.array([0, 0]), ["a"], fraction, 0)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    whole = small()
+    datasets.save(whole, tmp_path / "train.npz")
+    write_json(tmp_path / "classes.json", list(whole.classes))
+    return tmp_path
+
+
+def test_save_and_load_give_back_the_same(saved):
+    loaded = datasets.load(saved / "train.npz", saved / "classes.json")
+    whole = small()
+    np.testing.assert_array_equal(loaded.images, whole.images)
+    np.testing.assert_array_equal(loaded.labels, whole.labels)
+    assert loaded.classes == whole.classes
+
+
+def test_saved_bytes_hold_no_clock(saved, monkeypatch):
+    before = (saved / "train.npz").read_bytes()
+    years_later = time.time() + 1e8
+    monkeypatch.setattr(time, "time", lambda: years_later)
+    datasets.save(small(), saved / "train.npz")
+    assert (saved / "train.npz").read_bytes() == before
+    with zipfile.ZipFile(saved / "train.npz") as archive:
+        assert {info.date_time[0] for info in archive.infolist()} == {1980}
+
+
+def refused(folder: Path, name: str) -> None:
+    with pytest.raises(DataError) as caught:
+        datasets.load(folder / "train.npz", folder / "classes.json")
+    assert str(folder / name) in str(caught.value)
+    assert "delete it and run again" in str(caught.value)
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_damaged_files_are_refused_or_whole(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damaged")
+    whole = small()
+    path = folder / "train.npz"
+    datasets.save(whole, path)
+    write_json(folder / "classes.json", list(whole.classes))
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        path.write_bytes(content[:place])
+        refused(folder, "train.npz")
+        return
+    content[place] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    try:
+        loaded = datasets.load(path, folder / "classes.json")
+    except DataError as error:
+        assert str(path) in str(error)
+    else:  # a byte that nobody reads, such as a date
+        np.testing.assert_array_equal(loaded.images, whole.images)
+        np.testing.assert_array_equal(loaded.labels, whole.labels)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"images": small().images},
+        {"images": small().images, "labels": small().labels, "extra": np.zeros(1)},
+        {"images": small().images.astype(np.float32), "labels": small().labels},
+        {"images": small().images, "labels": small().labels.astype(np.int32)},
+        {"images": small().images, "labels": small().labels[1:]},
+        {"images": small().images, "labels": small().labels + 1},
+        {"images": np.array([{"pickled": 1}]), "labels": small().labels},
+    ],
+    ids=["missing", "extra", "float images", "int32", "lengths", "unknown label", "pickle"],
+)
+def test_archives_of_another_content_are_refused(saved, arrays):
+    np.savez(saved / "train.npz", **arrays)
+    refused(saved, "train.npz")
+
+
+def test_a_bare_array_is_refused(saved):
+    with (saved / "train.npz").open("wb") as file:
+        np.save(file, small().images)
+    refused(saved, "train.npz")
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, [1, 2, 3], "abc"])
+def test_class_files_of_another_content_are_refused(saved, content):
+    write_json(saved / "classes.json", content)
+    refused(saved, "classes.json")
+
+
+def test_a_missing_file_is_said_to_be_missing(saved):
+    (saved / "train.npz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"train\.npz"):
+        datasets.load(saved / "train.npz", saved / "classes.json")
+
+
+def test_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    train, test = datasets.make({"kind": "digits"}, 0)
+    original = load_digits()
+    expected = sorted(
+        (int(label), tuple(image.ravel().astype(int)))
+        for label, image in zip(original.target, original.images, strict=True)
+    )
+    grey = [np.rint(part.images / 255 * 16).astype(int) for part in (train, test)]
+    found = sorted(
+        (int(label), tuple(image.ravel()))
+        for part, images in zip((train, test), grey, strict=True)
+        for label, image in zip(part.labels, images, strict=True)
+    )
+    assert found == expected
+    assert train.images.shape[1:] == (1, 8, 8)
+    assert train.images.max() == 255
+    assert train.classes == test.classes == tuple("0123456789")
+    assert datasets.class_names({"kind": "digits"}) == list(train.classes)
+
+
+def test_digits_split_every_class_alike_and_by_seed():
+    train, test = datasets.make({"kind": "digits", "test_fraction": 0.25}, 5)
+    share = np.bincount(test.labels) / (np.bincount(test.labels) + np.bincount(train.labels))
+    np.testing.assert_allclose(share, 0.25, atol=0.005)
+    same, _ = datasets.make({"kind": "digits", "test_fraction": 0.25}, 5)
+    other, _ = datasets.make({"kind": "digits", "test_fraction": 0.25}, 6)
+    assert same.images.tobytes() == train.images.tobytes()
+    assert other.images.tobytes() != train.images.tobytes()
+
+
+def test_generated_kinds_need_no_fingerprint():
+    assert datasets.fingerprint({"kind": "glyphs"}) == ""
+    assert datasets.fingerprint({"kind": "digits"}) == ""
