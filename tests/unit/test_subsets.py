@@ -1,0 +1,357 @@
+"""Subsets against brute force, and the axis of a 100-class study that they must cover."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from laq import subsets
+from laq.divergence import Gaussians, kl_matrix
+from laq.errors import ConfigError, DataError
+from laq.subsets import (
+    Selection,
+    attainable,
+    describe,
+    duplicates,
+    greedy,
+    random_subsets,
+    ranked_greedy,
+    select,
+    spread,
+    target_median,
+)
+
+
+def random_distances(seed: int, classes: int) -> np.ndarray:
+    upper = np.triu(np.random.default_rng(seed).lognormal(sigma=2, size=(classes, classes)), 1)
+    return upper + upper.T
+
+
+def uniform_classes(seed: int, classes: int = 100) -> np.ndarray:
+    """Classes of similar extent anywhere in the plane: KL over three decades."""
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(scale=0.5, size=(classes, 2, 2))
+    covariances = factors @ factors.swapaxes(1, 2) + 0.2 * np.eye(2)
+    return kl_matrix(Gaussians(rng.uniform(0, 12, (classes, 2)), covariances))
+
+
+def clustered_classes(seed: int, classes: int = 100) -> np.ndarray:
+    """Tight classes in clumps of five, as trained features make them: KL over six decades."""
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(0, 30, (classes // 5, 2)).repeat(5, axis=0)
+    factors = rng.normal(scale=0.3, size=(classes, 2, 2)) + np.eye(2)
+    extents = np.exp(rng.normal(-3, 1, size=(classes, 1, 1)))
+    covariances = factors @ factors.swapaxes(1, 2) * extents**2
+    return kl_matrix(Gaussians(centres + rng.normal(scale=0.3, size=(classes, 2)), covariances))
+
+
+def medians_of_all(distances: np.ndarray, size: int) -> dict[frozenset[int], float]:
+    return {
+        frozenset(subset): float(np.median([distances[pair] for pair in combinations(subset, 2)]))
+        for subset in combinations(range(len(distances)), size)
+    }
+
+
+def published_rule(distances: np.ndarray, size: int, start: int, kind: str) -> list[int]:
+    chosen = [start]
+    while len(chosen) < size:
+        means = {
+            c: np.mean([distances[c, other] for other in chosen])
+            for c in range(len(distances))
+            if c not in chosen
+        }
+        best = (min if kind == "similar" else max)(means.values())
+        chosen.append(next(c for c, mean in means.items() if mean == best))
+    return chosen
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 9), st.sampled_from(["similar", "dissimilar"]))
+@settings(max_examples=50, deadline=None)
+def test_greedy_follows_the_published_rule(seed, size, kind):
+    distances = random_distances(seed, 9)
+    start = seed % 9
+    assert greedy(distances, size, start, kind) == published_rule(distances, size, start, kind)
+
+
+def test_greedy_ties_go_to_the_lowest_index():
+    distances = 1.0 - np.eye(6)
+    assert greedy(distances, 4, 3, "similar") == [3, 0, 1, 2]
+    assert greedy(distances, 4, 3, "dissimilar") == [3, 0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["similar", "dissimilar"])
+def test_ranked_greedy_holds_every_start_once_best_first(kind):
+    distances = uniform_classes(0, 30)
+    ranked = ranked_greedy(distances, 5, kind)
+    sets = [frozenset(subset) for subset in ranked]
+    assert len(set(sets)) == len(sets)
+    assert set(sets) == {frozenset(greedy(distances, 5, start, kind)) for start in range(30)}
+    medians = [describe(distances, subset)["median_icd"] for subset in ranked]
+    assert medians == sorted(medians, reverse=kind == "dissimilar")
+
+
+def test_random_subsets_are_distinct_and_do_not_depend_on_their_count():
+    many = random_subsets(7, 3, comb(7, 3), seed=5)
+    assert len({frozenset(subset) for subset in many}) == 35
+    assert all(subset == sorted(set(subset)) for subset in many)
+    assert random_subsets(7, 3, 4, seed=5) == many[:4]
+    assert random_subsets(7, 3, 4, seed=6) != many[:4]
+    with pytest.raises(DataError, match="there are only 35"):
+        random_subsets(7, 3, 36, seed=5)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 8), st.floats(1e-3, 1e3))
+@settings(max_examples=60, deadline=None)
+def test_few_classes_give_the_best_median_there_is(seed, size, target):
+    distances = random_distances(seed, 8)
+    medians = medians_of_all(distances, size)
+    found = target_median(distances, size, target, seed=0)
+    assert found == sorted(set(found))
+    errors = {subset: abs(np.log(median / target)) for subset, median in medians.items()}
+    assert errors[frozenset(found)] == pytest.approx(min(errors.values()), abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_the_search_comes_near_the_best_median_among_many(monkeypatch, size):
+    """With enumeration switched off, over classes few enough to try all subsets here."""
+    monkeypatch.setattr(subsets, "ENUMERATED", 0)
+    distances = uniform_classes(1, 16)
+    medians = np.array(list(medians_of_all(distances, size).values()))
+    for target in np.geomspace(medians.min(), medians.max(), 9):
+        found = describe(distances, target_median(distances, size, target, seed=3))["median_icd"]
+        best = np.abs(np.log(medians / target)).min()
+        # The search may stop within half a per cent; otherwise it has found the best.
+        assert abs(np.log(found / target)) <= max(subsets.NEAR_ENOUGH, best) + 1e-12
+
+
+def test_no_single_swap_would_help():
+    distances = clustered_classes(2)
+    target = 4321.0
+    found = target_median(distances, 10, target, seed=1)
+
+    def error(subset):
+        return abs(np.log(describe(distances, subset)["median_icd"] / target))
+
+    swaps = [
+        [other, *(c for c in found if c != gone)]
+        for gone in found
+        for other in set(range(100)) - set(found)
+    ]
+    assert error(found) <= min(map(error, swaps))
+
+
+def test_a_target_of_zero_asks_for_the_smallest_median():
+    distances = random_distances(4, 8)
+    medians = medians_of_all(distances, 3)
+    assert frozenset(target_median(distances, 3, 0.0, seed=0)) == min(medians, key=medians.get)
+
+
+def test_equal_classes_do_not_disturb_the_search(monkeypatch):
+    monkeypatch.setattr(subsets, "ENUMERATED", 0)
+    distances = np.kron(1.0 - np.eye(3), np.ones((4, 4)))  # three groups of four equal classes
+    found = target_median(distances, 4, 1.0, seed=0)
+    assert describe(distances, found)["median_icd"] == 1.0
+    same = [frozenset(range(group, group + 4)) for group in (0, 4, 8)]
+    assert frozenset(target_median(distances, 4, 0.0, seed=0, exclude=same)) not in same
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_excluded_subsets_are_not_returned(seed, enumerated):
+    distances = random_distances(seed, 9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subsets, "ENUMERATED", 10_000 if enumerated else 0)
+        taken: list[frozenset[int]] = []
+        for _ in range(12):
+            taken.append(frozenset(target_median(distances, 3, 1.0, seed=2, exclude=taken)))
+    assert len(set(taken)) == 12
+
+
+def test_it_is_an_error_that_every_subset_is_excluded():
+    every = [frozenset(subset) for subset in combinations(range(5), 3)]
+    distances = random_distances(0, 5)
+    assert frozenset(target_median(distances, 3, 1.0, seed=0, exclude=every[:-1])) == every[-1]
+    with pytest.raises(DataError, match=r"no subset of 3 from 5 classes is left .* 10 are taken"):
+        target_median(distances, 3, 1.0, seed=0, exclude=every)
+
+
+def test_the_seed_decides():
+    distances = uniform_classes(3)
+    chosen = [target_median(distances, 10, 40.0, seed=seed) for seed in (1, 1, 2)]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+@pytest.mark.parametrize(
+    ("make", "scale", "seed"),
+    [
+        (make, scale, seed)
+        for make, scale in [
+            (uniform_classes, "linear"),
+            (uniform_classes, "log"),
+            (clustered_classes, "log"),
+        ]
+        for seed in (1, 2, 3)
+    ],
+)
+def test_33_targets_cover_the_axis_of_100_classes(make, scale, seed):
+    """No hole above 5 % of the range, each median within 5 % of its target, none twice."""
+    distances = make(seed)
+    low, high = attainable(distances, 10)
+    ends = [ranked_greedy(distances, 10, kind)[0] for kind in ("similar", "dissimilar")]
+    taken = [frozenset(end) for end in ends]
+    targets = spread(low, high, 33, scale)
+    medians = []
+    for member, target in enumerate(targets):
+        chosen = target_median(distances, 10, target, seed=[seed, member], exclude=taken)
+        taken.append(frozenset(chosen))
+        medians.append(describe(distances, chosen)["median_icd"])
+    assert len(set(taken)) == 35
+    axis = np.log if scale == "log" else np.asarray
+    holes = np.diff(np.sort(axis([low, *medians, high])))
+    assert holes.max() <= 0.05 * (axis(high) - axis(low))
+    np.testing.assert_allclose(medians, targets, rtol=0.05)
+
+
+def test_attainable_is_the_axis_between_the_two_greedy_ends():
+    distances = uniform_classes(5, 20)
+    low, high = attainable(distances, 4)
+    ranked = {kind: ranked_greedy(distances, 4, kind)[0] for kind in ("similar", "dissimilar")}
+    assert low == describe(distances, ranked["similar"])["median_icd"]
+    assert high == describe(distances, ranked["dissimilar"])["median_icd"]
+    assert low < high
+
+
+def test_targets_are_even_on_their_scale():
+    np.testing.assert_allclose(spread(2, 10, 3, "linear"), [4, 6, 8])
+    np.testing.assert_allclose(spread(1e-1, 1e3, 3, "log"), [1, 10, 100])
+    np.testing.assert_allclose(spread(0, 10, 1, "linear"), [5])
+    with pytest.raises(DataError, match="no log scale from 0"):
+        spread(0, 10, 3, "log")
+    with pytest.raises(DataError, match="the medians make no axis"):
+        spread(3, 3, 2, "linear")
+    with pytest.raises(ConfigError, match="'cubic'"):
+        spread(1, 3, 2, "cubic")
+
+
+def test_describe_is_over_the_pairs():
+    distances = np.array([[0, 1, 4, 9], [1, 0, 2, 9], [4, 2, 0, 9], [9, 9, 9, 0]])
+    assert describe(distances, [2, 0, 1]) == {
+        "median_icd": 2.0,
+        "mean_icd": pytest.approx(7 / 3),
+        "min_icd": 1.0,
+        "max_icd": 4.0,
+    }
+
+
+def test_select_finds_what_each_kind_of_definition_means():
+    distances = uniform_classes(6, 24)
+    ranked = ranked_greedy(distances, 5, "dissimilar")
+    similar = select(distances, {"kind": "similar", "size": 5, "rank": 0}, seed=1)
+    assert similar == Selection(sorted(ranked_greedy(distances, 5, "similar")[0]))
+    dissimilar = select(distances, {"kind": "dissimilar", "size": 5, "rank": 2}, seed=1)
+    assert dissimilar == Selection(sorted(ranked[2]))
+    drawn = select(distances, {"kind": "random", "size": 5, "rank": 3}, seed=1)
+    assert drawn == Selection(random_subsets(24, 5, 9, seed=1)[3])
+    aimed = select(distances, {"kind": "target", "size": 5, "median": 30}, seed=1)
+    assert aimed == Selection(target_median(distances, 5, 30, seed=1), 30.0)
+    listed = select(distances, {"kind": "classes", "indices": [7, 0, 11]}, seed=1)
+    assert listed == Selection([0, 7, 11])
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_a_series_has_distinct_members_each_found_alone(scale):
+    distances = uniform_classes(7, 10)  # 210 subsets of 4, as on ten digits
+    series = {"kind": "target", "size": 4, "scale": scale, "count": 12}
+    members = [select(distances, {**series, "rank": rank}, seed=3) for rank in range(12)]
+    again = select(distances, {**series, "rank": 8}, seed=3)
+    assert again == members[8]
+    np.testing.assert_allclose(
+        [member.target for member in members], spread(*attainable(distances, 4), 12, scale)
+    )
+    ends = [ranked_greedy(distances, 4, kind)[0] for kind in ("similar", "dissimilar")]
+    sets = {frozenset(subset) for subset in [*ends, *(member.indices for member in members)]}
+    assert len(sets) == 14
+
+
+@pytest.mark.parametrize(
+    ("definition", "error", "message"),
+    [
+        ({"kind": "nearest", "size": 3, "rank": 0}, ConfigError, "subset definition"),
+        ({"kind": "random", "size": 3}, ConfigError, "subset definition"),
+        ({"kind": "similar", "size": 3, "rank": 99}, DataError, "similar subset of rank 99"),
+        ({"kind": "random", "size": 1, "rank": 0}, DataError, "give a size of 2 to 6"),
+        ({"kind": "random", "size": 6, "rank": 1}, DataError, "there are only 1"),
+        ({"kind": "target", "size": 3, "median": -1}, DataError, "target median -1"),
+        ({"kind": "target", "size": 3, "median": float("nan")}, DataError, "target median nan"),
+        ({"kind": "classes", "indices": [0, 6]}, DataError, "class 6 is none of the 6"),
+        ({"kind": "classes", "indices": [2, 2]}, DataError, "hold one twice"),
+        ({"kind": "classes", "indices": [2]}, DataError, "subset of 1"),
+        (
+            {"kind": "target", "size": 3, "scale": "log", "count": 4, "rank": 4},
+            DataError,
+            "rank 4 in a series of 4",
+        ),
+    ],
+)
+def test_definitions_that_cannot_be_met_are_refused(definition, error, message):
+    with pytest.raises(error, match=message):
+        select(random_distances(0, 6), definition, seed=0)
+
+
+def test_duplicates_name_the_earlier_subset_of_the_same_classes():
+    named = {"a": [1, 2], "b": [3, 4], "c": (2, 1), "d": [1, 2, 3], "e": [2, 1]}
+    assert duplicates(named) == {"c": "a", "e": "a"}
+
+
+def spoilt(row: int, column: int, value: float) -> np.ndarray:
+    distances = random_distances(0, 4)
+    distances[row, column] = value
+    return distances
+
+
+@pytest.mark.parametrize(
+    ("distances", "message"),
+    [
+        (np.ones((3, 4)), "square"),
+        (np.ones(4), "square"),
+        (spoilt(1, 2, np.nan), "classes 1 and 2 is nan"),
+        (spoilt(1, 2, -1.0), "classes 1 and 2 is -1, below 0"),
+        (spoilt(3, 3, 0.5), "class 3 to itself is 0.5"),
+        (spoilt(0, 3, 77.0), "classes 0 and 3 are 77 apart one way"),
+    ],
+)
+def test_what_is_no_matrix_of_distances_is_refused(distances, message):
+    for use in (
+        lambda: greedy(distances, 2, 0, "similar"),
+        lambda: target_median(distances, 2, 1.0, seed=0),
+        lambda: attainable(distances, 2),
+        lambda: describe(distances, [0, 1]),
+        lambda: select(distances, {"kind": "classes", "indices": [0, 1]}, seed=0),
+    ):
+        with pytest.raises(DataError, match=message):
+            use()
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_sizes_that_the_classes_cannot_give_are_refused(size):
+    distances = random_distances(0, 4)
+    for use in (
+        lambda: greedy(distances, size, 0, "similar"),
+        lambda: ranked_greedy(distances, size, "similar"),
+        lambda: random_subsets(4, size, 1, seed=0),
+        lambda: target_median(distances, size, 1.0, seed=0),
+    ):
+        with pytest.raises(DataError, match="give a size of 2 to 4"):
+            use()
+
+
+def test_an_unknown_kind_or_start_is_refused():
+    with pytest.raises(ConfigError, match="'closest'"):
+        greedy(random_distances(0, 4), 2, 0, "closest")
+    with pytest.raises(DataError, match="class 4 is none of the 4"):
+        greedy(random_distances(0, 4), 2, 4, "similar")

@@ -1,0 +1,397 @@
+"""Subsets of classes, chosen by the inter-class distances (ICD) within them.
+
+The published greedy rule finds the most similar and the most dissimilar classes and leaves
+holes between. Targets of median ICD fill the axis evenly.
+
+Classes are positions in a (C, C) matrix of distances: symmetric, zero on the diagonal.
+Every function that takes one raises DataError where it is not, and where a subset's size is
+not within 2..C.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
+from operator import itemgetter
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from laq.errors import ConfigError, DataError
+
+Kind = Literal["similar", "dissimilar"]
+KINDS: tuple[Kind, ...] = ("similar", "dissimilar")
+Scale = Literal["linear", "log"]
+Distances = NDArray[np.float64]
+
+# Up to so many subsets all are tried: the optimum, and no dead end by exclusion.
+ENUMERATED = 10_000
+# No further restart for a median so near its target (in ln): far below the error of an ICD.
+NEAR_ENOUGH = 5e-3
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Classes chosen by a definition, ascending, and the median ICD it aimed at, if any."""
+
+    indices: list[int]
+    target: float | None = None
+
+
+def greedy(distances: ArrayLike, size: int, start: int, kind: Kind) -> list[int]:
+    """The published rule: from ``start``, take ``size`` classes one after the other.
+
+    Each is the class with the smallest (similar) or largest (dissimilar) mean distance to
+    those chosen; ties go to the lowest index. Returned in the order of choice.
+    """
+    distances = _checked(distances, size)
+    _check_indices([start], len(distances))
+    return _grow(_towards(kind) * distances, size, start)
+
+
+def ranked_greedy(distances: ArrayLike, size: int, kind: Kind) -> list[list[int]]:
+    """The greedy subsets from every start, without duplicates, best first.
+
+    Ranked by median ICD, ascending for similar and descending for dissimilar, equal medians
+    by start: the i-th subset of a kind is deterministic without a seed.
+    """
+    distances = _checked(distances, size)
+    sign = _towards(kind)
+    signed = sign * distances
+    found: dict[frozenset[int], list[int]] = {}
+    for start in range(len(distances)):
+        subset = _grow(signed, size, start)
+        found.setdefault(frozenset(subset), subset)
+    return sorted(found.values(), key=lambda subset: sign * _median_icd(distances, subset))
+
+
+def random_subsets(classes: int, size: int, count: int, seed: int) -> list[list[int]]:
+    """``count`` distinct random subsets, each ascending; the i-th does not depend on count.
+
+    Raises DataError if there are fewer than ``count`` subsets.
+    """
+    _check_size(size, classes)
+    if count > math.comb(classes, size):
+        raise DataError(
+            f"{count} random subsets of {size} from {classes} classes: "
+            f"there are only {math.comb(classes, size)}; ask for fewer"
+        )
+    rng = np.random.default_rng(seed)
+    found: dict[tuple[int, ...], None] = {}  # a set that keeps its order
+    while len(found) < count:
+        found.setdefault(tuple(sorted(rng.choice(classes, size, replace=False).tolist())))
+    return [list(subset) for subset in found]
+
+
+def target_median(
+    distances: ArrayLike,
+    size: int,
+    target: float,
+    seed: int | Sequence[int],
+    restarts: int = 40,
+    exclude: Collection[frozenset[int]] = frozenset(),
+) -> list[int]:
+    """The subset, ascending, whose median ICD is nearest ``target``, as far as is found.
+
+    From random classes: a greedy that takes at each step the class that brings the median
+    nearest the target, then the best swap of one class for another until none helps. That
+    is begun from up to ``restarts`` classes, until a median is within 0.5 %. Where none is,
+    as for targets near the axis's ends, swaps are also begun from the best similar and
+    dissimilar subset, and ``restarts`` times from the best so far with a third of its
+    classes replaced. Where there are few subsets all are tried.
+
+    Nearness is the ratio of median and target: medians run over decades, and a difference
+    would call every small median about equally good for a target and ask an accuracy that
+    no small target gets. Only for a target of 0 it is the difference.
+
+    Subsets in ``exclude`` are not returned, so that a series of targets has no duplicates.
+
+    Raises:
+        DataError: if the target is negative or not finite, or if every subset is excluded.
+    """
+    distances = _checked(distances, size)
+    classes = len(distances)
+    if not (np.isfinite(target) and target >= 0):
+        raise DataError(f"target median {target}: give a finite number, 0 or above")
+    excluded = {frozenset(subset) for subset in exclude}
+    if math.comb(classes, size) <= ENUMERATED:
+        every = np.array(list(combinations(range(classes), size)))
+        found = _best(distances, every, target, excluded)
+    else:
+        found = _search(distances, size, target, seed, restarts, excluded)
+    error, subset = found
+    if error == np.inf:
+        raise DataError(
+            f"no subset of {size} from {classes} classes is left for a median of {target:g}: "
+            f"{len(excluded)} are taken; ask for fewer subsets, or for another size"
+        )
+    return sorted(subset)
+
+
+def attainable(distances: ArrayLike, size: int) -> tuple[float, float]:
+    """Median ICD of the best similar and of the best dissimilar subset: the axis's ends."""
+    distances = _checked(distances, size)
+    low, high = (_median_icd(distances, ranked_greedy(distances, size, kind)[0]) for kind in KINDS)
+    return low, high
+
+
+def spread(low: float, high: float, count: int, scale: Scale) -> NDArray[np.float64]:
+    """``count`` targets inside low..high, even on the scale: low + (high - low) i/(count + 1).
+
+    Raises DataError unless low < high, and on a log scale 0 < low.
+    """
+    if not low < high:
+        raise DataError(f"no targets between {low:g} and {high:g}: the medians make no axis")
+    if scale == "linear":
+        return np.linspace(low, high, count + 2)[1:-1]
+    if scale != "log":
+        raise ConfigError(f"scale {scale!r}: give 'linear' or 'log'")
+    if low <= 0:
+        raise DataError(
+            f"no log scale from {low:g}: some classes are the same; merge them, or use 'linear'"
+        )
+    return np.geomspace(low, high, count + 2)[1:-1]
+
+
+def describe(distances: ArrayLike, indices: Sequence[int]) -> dict[str, float]:
+    """Median, mean, min and max ICD over the pairs of the subset's classes."""
+    distances = _checked(distances, len(indices))
+    _check_indices(indices, len(distances))
+    pairs = _pairs(distances, np.array([indices]))[0]
+    return {
+        "median_icd": float(np.median(pairs)),
+        "mean_icd": float(pairs.mean()),
+        "min_icd": float(pairs.min()),
+        "max_icd": float(pairs.max()),
+    }
+
+
+def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Selection:
+    """The classes that a definition from the config means.
+
+    Definitions, ranks being 0-based:
+        ``{kind: similar | dissimilar, size, rank}``: see ``ranked_greedy``;
+        ``{kind: random, size, rank}``: see ``random_subsets``;
+        ``{kind: target, size, median}``: one target, see ``target_median``;
+        ``{kind: target, size, scale: linear | log, count, rank}``: of ``count`` targets
+        spread over the attainable axis the one at ``rank``. The members of a series differ
+        from each other and from the first similar and dissimilar subset, which are the
+        axis's ends; each is found again without the others' files;
+        ``{kind: classes, indices}``: these classes.
+
+    Raises:
+        ConfigError: if the definition is none of these.
+        DataError: if the distances do not yield it.
+    """
+    distances = _checked(distances)
+    match definition:
+        case {"kind": "similar" | "dissimilar" as kind, "size": size, "rank": rank}:
+            subsets = ranked_greedy(distances, size, kind)
+            if not 0 <= rank < len(subsets):
+                raise DataError(
+                    f"{kind} subset of rank {rank}: the greedy rule finds {len(subsets)} of "
+                    f"{size} classes (rank 0 to {len(subsets) - 1})"
+                )
+            return Selection(sorted(subsets[rank]))
+        case {"kind": "random", "size": size, "rank": rank}:
+            return Selection(random_subsets(len(distances), size, rank + 1, seed)[rank])
+        case {"kind": "target", "size": size, "median": target}:
+            return Selection(target_median(distances, size, target, seed), float(target))
+        case {"kind": "target", "size": size, "scale": scale, "count": count, "rank": rank}:
+            return _member(distances, size, scale, count, rank, seed)
+        case {"kind": "classes", "indices": indices}:
+            _check_size(len(indices), len(distances))
+            _check_indices(indices, len(distances))
+            return Selection(sorted(indices))
+        case _:
+            raise ConfigError(
+                f"subset definition {dict(definition)}: give kind similar or dissimilar (size, "
+                "rank), random (size, rank), target (size and median, or size, scale, count "
+                "and rank), or classes (indices)"
+            )
+
+
+def duplicates(subsets: Mapping[str, Collection[int]]) -> dict[str, str]:
+    """Ids of subsets that hold the same classes as an earlier one, with that one's id."""
+    first: dict[frozenset[int], str] = {}
+    repeated = {}
+    for name, indices in subsets.items():
+        earlier = first.setdefault(frozenset(indices), name)
+        if earlier != name:
+            repeated[name] = earlier
+    return repeated
+
+
+def _member(
+    distances: Distances, size: int, scale: Scale, count: int, rank: int, seed: int
+) -> Selection:
+    """The member at ``rank`` of a series of targets; the earlier ones are found on the way."""
+    if not 0 <= rank < count:
+        raise DataError(f"target of rank {rank} in a series of {count}: give 0 to {count - 1}")
+    ends = [ranked_greedy(distances, size, kind)[0] for kind in KINDS]
+    low, high = (_median_icd(distances, end) for end in ends)
+    targets = spread(low, high, count, scale)
+    taken = [frozenset(end) for end in ends]
+    for member in range(rank + 1):
+        # A seed each: searches that share their starts would share classes.
+        indices = target_median(
+            distances, size, targets[member], seed=[seed, member], exclude=taken
+        )
+        taken.append(frozenset(indices))
+    return Selection(indices, float(targets[rank]))
+
+
+def _grow(signed: Distances, size: int, start: int) -> list[int]:
+    """Take from ``start`` on the class with the smallest mean signed distance to the chosen."""
+    chosen = [start]
+    sums = signed[start].copy()  # sums order the classes as means do
+    while len(chosen) < size:
+        sums[chosen[-1]] = np.inf
+        chosen.append(int(sums.argmin()))
+        sums += signed[chosen[-1]]
+    return chosen
+
+
+def _search(
+    distances: Distances,
+    size: int,
+    target: float,
+    seed: int | Sequence[int],
+    restarts: int,
+    excluded: set[frozenset[int]],
+) -> tuple[float, list[int]]:
+    """Error and classes of the best end of swaps from all beginnings, or the first near enough."""
+    rng = np.random.default_rng(seed)
+    classes = len(distances)
+    starts = rng.permutation(classes)[:restarts]
+    best: tuple[float, list[int]] = (np.inf, [])
+    begun = chain(
+        (_aim(distances, size, target, int(start)) for start in starts),
+        (ranked_greedy(distances, size, kind)[0] for kind in KINDS),
+        (_kicked(best[1], size, classes, rng) for _ in range(restarts)),  # lazy: the best by then
+    )
+    near_enough = NEAR_ENOUGH if target > 0 else 0.0
+    for subset in begun:
+        best = min(_improve(distances, subset, target, excluded), best, key=itemgetter(0))
+        if best[0] <= near_enough:
+            break
+    return best
+
+
+def _aim(distances: Distances, size: int, target: float, start: int) -> list[int]:
+    """Take from ``start`` on the class that brings the median nearest the target."""
+    subset = [start]
+    while len(subset) < size:
+        others = np.setdiff1d(np.arange(len(distances)), subset)
+        grown = np.column_stack([np.tile(subset, (len(others), 1)), others])
+        _, subset = _best(distances, grown, target)
+    return subset
+
+
+def _kicked(subset: list[int], size: int, classes: int, rng: np.random.Generator) -> list[int]:
+    """The subset with a third of its classes replaced at random (all, where it has none)."""
+    kept = rng.permutation(subset)[: size - max(1, size // 3)]
+    others = np.setdiff1d(np.arange(classes), kept)
+    return [*kept.tolist(), *rng.choice(others, size - len(kept), replace=False).tolist()]
+
+
+def _improve(
+    distances: Distances, subset: list[int], target: float, excluded: set[frozenset[int]]
+) -> tuple[float, list[int]]:
+    """Make the best swap of a class for another until none helps: (error, classes)."""
+    size = len(subset)
+    best = _best(distances, np.array([subset]), target, excluded)
+    while True:
+        others = np.setdiff1d(np.arange(len(distances)), subset)
+        # (size, C - size, size): at [i, j] the j-th other class in the place of the i-th.
+        swaps = np.tile(subset, (size, len(others), 1))
+        swaps[np.arange(size), :, np.arange(size)] = others
+        swapped = _best(distances, swaps.reshape(-1, size), target, excluded)
+        if swapped[0] >= best[0]:
+            return best
+        best = swapped
+        subset = best[1]
+
+
+def _best(
+    distances: Distances,
+    subsets: NDArray[np.intp],
+    target: float,
+    excluded: Collection[frozenset[int]] = frozenset(),
+) -> tuple[float, list[int]]:
+    """Error and classes of the first subset (m, size) nearest the target and not excluded.
+
+    The error is infinite, and the classes are of no use, if all are excluded.
+    """
+    pairs = np.sort(_pairs(distances, subsets), axis=1)
+    p = pairs.shape[1]
+    medians = (pairs[:, (p - 1) // 2] + pairs[:, p // 2]) / 2
+    if target > 0:
+        floor = np.finfo(np.float64).tiny  # a median of 0 is very far, not infinitely
+        errors = np.abs(np.log(np.maximum(medians, floor)) - np.log(target))
+    else:
+        errors = medians
+    for index in np.argsort(errors, kind="stable"):
+        subset = subsets[index].tolist()
+        if frozenset(subset) not in excluded:
+            return float(errors[index]), subset
+    return np.inf, []
+
+
+def _pairs(distances: Distances, subsets: NDArray[np.intp]) -> Distances:
+    """Distances within each subset: (m, size) classes -> (m, size (size - 1) / 2)."""
+    rows, columns = np.triu_indices(subsets.shape[1], 1)
+    return distances[subsets[:, rows], subsets[:, columns]]
+
+
+def _median_icd(distances: Distances, subset: Sequence[int]) -> float:
+    return float(np.median(_pairs(distances, np.array([subset]))))
+
+
+def _towards(kind: Kind) -> int:
+    """The sign that makes the sought distances the smallest."""
+    if kind not in KINDS:
+        raise ConfigError(f"kind {kind!r}: give 'similar' or 'dissimilar'")
+    return 1 if kind == "similar" else -1
+
+
+def _checked(distances: ArrayLike, size: int | None = None) -> Distances:
+    """The distances as a float64 matrix, if they are distances and hold such subsets."""
+    matrix = np.asarray(distances, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise DataError(f"distances of shape {matrix.shape}: give a square matrix")
+    if not np.isfinite(matrix).all():
+        i, j = np.argwhere(~np.isfinite(matrix))[0]
+        raise DataError(f"the distance of classes {i} and {j} is {matrix[i, j]}: compute it anew")
+    if matrix.min(initial=0.0) < 0:
+        i, j = np.argwhere(matrix < 0)[0]
+        raise DataError(f"the distance of classes {i} and {j} is {matrix[i, j]:g}, below 0")
+    if matrix.diagonal().any():
+        i = np.flatnonzero(matrix.diagonal())[0]
+        raise DataError(f"the distance of class {i} to itself is {matrix[i, i]:g}: it must be 0")
+    asymmetric = ~np.isclose(matrix, matrix.T, rtol=1e-9, atol=0)
+    if asymmetric.any():
+        i, j = np.argwhere(asymmetric)[0]
+        raise DataError(
+            f"classes {i} and {j} are {matrix[i, j]:g} apart one way and {matrix[j, i]:g} the "
+            "other: average both directions"
+        )
+    if size is not None:
+        _check_size(size, len(matrix))
+    return matrix
+
+
+def _check_size(size: int, classes: int) -> None:
+    if not 2 <= size <= classes:
+        raise DataError(f"subset of {size} from {classes} classes: give a size of 2 to {classes}")
+
+
+def _check_indices(indices: Sequence[int], classes: int) -> None:
+    outside = [index for index in indices if not 0 <= index < classes]
+    if outside:
+        raise DataError(f"class {outside[0]} is none of the {classes} classes (0-based)")
+    if len(set(indices)) < len(indices):
+        raise DataError(f"classes {list(indices)} hold one twice: name each once")
