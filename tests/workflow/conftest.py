@@ -1,0 +1,80 @@
+"""Runs of the real workflow in copies of the project."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+SOURCES = ("Snakefile", "workflow", "config", "envs", "profiles")
+CONFIG = "config/digits.yaml"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the project's sources, with results of its own."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> Checkout:
+        path.mkdir(parents=True)
+        for name in SOURCES:
+            source = PROJECT / name
+            if source.is_dir():
+                shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, path / name)
+        return cls(path)
+
+    def snakemake(self, *arguments: str, config: str = CONFIG) -> subprocess.CompletedProcess[str]:
+        """Run snakemake here on the digits study, or on the study of ``config``."""
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config, *arguments],
+            cwd=self.path,
+            text=True,
+            capture_output=True,
+            timeout=900,
+            check=False,
+        )
+
+    def run(self, *arguments: str, config: str = CONFIG) -> str:
+        """Run snakemake; return what it printed, or fail with it."""
+        done = self.snakemake(*arguments, config=config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, config: str = CONFIG) -> set[str]:
+        """Files that a run would make now, relative to the study's root."""
+        lines = self.run("--summary", config=config).splitlines()
+        header = next(i for i, line in enumerate(lines) if line.startswith("output_file\t"))
+        rows = [line.split("\t") for line in lines[header + 1 :] if line.count("\t") >= 5]
+        pending = [row[0] for row in rows if row[-1] == "update pending"]
+        return {name.removeprefix("results/digits/") for name in pending}
+
+    @contextmanager
+    def edited(self, name: str, old: str, new: str) -> Iterator[None]:
+        """Replace ``old`` by ``new`` in a source for the length of the block."""
+        path = self.path / name
+        text = path.read_text()
+        assert old in text, f"{name} holds no {old!r}"
+        path.write_text(text.replace(old, new))
+        try:
+            yield
+        finally:
+            path.write_text(text)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which the digits study has run. Tests leave it as they found it."""
+    checkout = Checkout.create(tmp_path_factory.mktemp("study") / "laq")
+    checkout.run()
+    return checkout

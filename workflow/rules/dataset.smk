@@ -1,0 +1,31 @@
+"""Images.
+
+Reads: nothing (glyphs, digits), or the user's folder (image_folder).
+Makes: <results>/dataset/{train,test}.npz, classes.json
+"""
+
+
+rule make_dataset:
+    """Draw or read the images of the study's data set."""
+    output:
+        train="<results>/dataset/train.npz",
+        test="<results>/dataset/test.npz",
+        classes="<results>/dataset/classes.json",
+    log:
+        "<logs>/make_dataset.log",
+    benchmark:
+        "<benchmarks>/make_dataset.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=settings_text(dataset=STUDY["dataset"], seed=SEED),
+        files=datasets.fingerprint(STUDY["dataset"]),
+        code=code("make_dataset.py", datasets.KINDS[STUDY["dataset"]["kind"]]),
+    message:
+        f"Making the data set: {STUDY['dataset']['kind']}"
+    script:
+        "../scripts/make_dataset.py"

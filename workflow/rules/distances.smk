@@ -1,0 +1,84 @@
+"""Distances between classes: features, UMAP coordinates, class × class KL matrix.
+
+Reads: <results>/dataset/, the network that features come from
+Makes: <results>/features/train.parquet, umap/coordinates.parquet, icd/kl_matrix.parquet
+"""
+
+
+rule extract_features:
+    """Extract one feature vector for each training image."""
+    input:
+        train="<results>/dataset/train.npz",
+        classes="<results>/dataset/classes.json",
+        checkpoint=features_checkpoint(),
+    output:
+        features="<results>/features/train.parquet",
+    log:
+        "<logs>/extract_features.log",
+    benchmark:
+        "<benchmarks>/extract_features.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=GPU,
+    params:
+        settings=settings_text(),
+        code=code("extract_features.py"),
+    message:
+        f"Extracting features of the training images from {STUDY['features']['source']}"
+    script:
+        "../scripts/extract_features.py"
+
+
+rule embed_features:
+    """Map the features to the plane with UMAP."""
+    input:
+        features="<results>/features/train.parquet",
+    output:
+        coordinates="<results>/umap/coordinates.parquet",
+    log:
+        "<logs>/embed_features.log",
+    benchmark:
+        "<benchmarks>/embed_features.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        settings=settings_text(umap=STUDY["umap"], seed=SEED),
+        code=code("embed_features.py"),
+    message:
+        "Mapping the features to the plane (UMAP)"
+    script:
+        "../scripts/embed_features.py"
+
+
+rule measure_distances:
+    """Measure the symmetrised KL divergence of every pair of classes."""
+    input:
+        coordinates="<results>/umap/coordinates.parquet",
+        classes="<results>/dataset/classes.json",
+    output:
+        matrix="<results>/icd/kl_matrix.parquet",
+    log:
+        "<logs>/measure_distances.log",
+    benchmark:
+        "<benchmarks>/measure_distances.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings_text(**STUDY["icd"]),
+        code=code("measure_distances.py"),
+    message:
+        "Measuring distances between classes"
+    script:
+        "../scripts/measure_distances.py"

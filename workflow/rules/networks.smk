@@ -1,0 +1,34 @@
+"""Trained networks.
+
+Reads: <results>/dataset/
+Makes: <results>/models/{network}/original.safetensors, training.csv
+"""
+
+
+rule train_network:
+    """Train a network on all classes; its accuracy per epoch goes to training.csv."""
+    input:
+        train="<results>/dataset/train.npz",
+        test="<results>/dataset/test.npz",
+        classes="<results>/dataset/classes.json",
+    output:
+        checkpoint="<results>/models/{network}/original.safetensors",
+        history="<results>/models/{network}/training.csv",
+    log:
+        "<logs>/train_network/{network}.log",
+    benchmark:
+        "<benchmarks>/train_network/{network}.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=GPU,
+    params:
+        settings=lambda wildcards: network_settings(wildcards.network),
+        code=code("train_network.py"),
+    message:
+        "Training {wildcards.network} on all classes"
+    script:
+        "../scripts/train_network.py"

@@ -1,0 +1,55 @@
+"""Class subsets by median inter-class distance (ICD).
+
+Reads: <results>/icd/kl_matrix.parquet
+Makes: <results>/subsets/{subset}.json, tables/subsets.csv
+"""
+
+
+rule select_subset:
+    """Choose the classes of one subset."""
+    input:
+        matrix="<results>/icd/kl_matrix.parquet",
+    output:
+        subset="<results>/subsets/{subset}.json",
+    log:
+        "<logs>/select_subset/{subset}.log",
+    benchmark:
+        "<benchmarks>/select_subset/{subset}.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=lambda wildcards: subset_settings(wildcards.subset),
+        code=code("select_subset.py"),
+    message:
+        "Choosing the classes of subset {wildcards.subset}"
+    script:
+        "../scripts/select_subset.py"
+
+
+rule list_subsets:
+    """List all subsets by median ICD, and say which hold the same classes."""
+    input:
+        subsets=expand("<results>/subsets/{subset}.json", subset=SUBSETS),
+    output:
+        table="<results>/tables/subsets.csv",
+    log:
+        "<logs>/list_subsets.log",
+    benchmark:
+        "<benchmarks>/list_subsets.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings_text(),
+        code=code("list_subsets.py"),
+    message:
+        "Listing the subsets"
+    script:
+        "../scripts/list_subsets.py"

@@ -1,0 +1,72 @@
+"""Variants of a network for a subset: each is one step, fine-tuning or compression, from its parent.
+
+Reads: <results>/dataset/, subsets/{subset}.json, the parent's checkpoint
+Makes: <results>/models/{network}/{subset}/{variant}.safetensors, and for each its report:
+       <results>/models/{network}/{subset}/{variant}.csv (accuracy per epoch) or
+       <results>/layers/{network}/{subset}/{variant}.csv (bits and error per layer)
+"""
+
+
+rule finetune_network:
+    """Fine-tune the parent on the subset's training images."""
+    input:
+        train="<results>/dataset/train.npz",
+        test="<results>/dataset/test.npz",
+        classes="<results>/dataset/classes.json",
+        subset="<results>/subsets/{subset}.json",
+        parent=parent_checkpoint,
+    output:
+        checkpoint="<results>/models/{network}/{subset}/{variant}.safetensors",
+        history="<results>/models/{network}/{subset}/{variant}.csv",
+    log:
+        "<logs>/finetune_network/{network}/{subset}/{variant}.log",
+    benchmark:
+        "<benchmarks>/finetune_network/{network}/{subset}/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(study_config.variants_with(STUDY, "finetune")),
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=GPU,
+    params:
+        settings=lambda wildcards: variant_settings(wildcards.variant),
+        code=code("finetune_network.py"),
+    message:
+        "Fine-tuning {wildcards.network} on {wildcards.subset}: {wildcards.variant}"
+    script:
+        "../scripts/finetune_network.py"
+
+
+rule compress_network:
+    """Quantize the parent, calibrated on training images."""
+    input:
+        train="<results>/dataset/train.npz",
+        classes="<results>/dataset/classes.json",
+        subset="<results>/subsets/{subset}.json",
+        parent=parent_checkpoint,
+    output:
+        checkpoint="<results>/models/{network}/{subset}/{variant}.safetensors",
+        layers="<results>/layers/{network}/{subset}/{variant}.csv",
+    log:
+        "<logs>/compress_network/{network}/{subset}/{variant}.log",
+    benchmark:
+        "<benchmarks>/compress_network/{network}/{subset}/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(study_config.variants_with(STUDY, "compress")),
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+        gpu=GPU,
+    params:
+        settings=lambda wildcards: variant_settings(wildcards.variant),
+        code=compress_code,
+    message:
+        "Compressing {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
+    script:
+        "../scripts/compress_network.py"

@@ -1,0 +1,43 @@
+"""Fine-tune a network on a subset's training images."""
+
+from typing import Any
+
+
+def finetune_network(
+    train: str,
+    test: str,
+    classes: str,
+    subset: str,
+    parent: str,
+    checkpoint: str,
+    history: str,
+    recipe: dict[str, Any],
+    seed: int,
+    device: str,
+) -> None:
+    """Write the fine-tuned network and its accuracy per epoch on the subset's images."""
+    import pandas as pd
+    import torch
+
+    from laq import datasets, devices, packing
+    from laq.files import read_json, write_csv
+    from laq.training import finetune
+
+    members = read_json(subset)["indices"]
+    splits = [
+        torch.from_numpy(array)
+        for path in (train, test)
+        for array in datasets.of_classes(datasets.load(path, classes), members)
+    ]
+    model, description = packing.load(parent), packing.describe(parent)
+    generator = devices.seed_everything(seed, *members)
+    rows = finetune(model, *splits, recipe["finetune"], generator, devices.pick(device))
+    write_csv(history, pd.DataFrame(rows))
+    description |= recipe | {"subset": members, "seed": seed}
+    packing.save(checkpoint, model.state_dict(), description)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, finetune_network)

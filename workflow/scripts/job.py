@@ -1,0 +1,62 @@
+"""Bind a function to a Snakemake job: files and settings in, log and exit code out."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def run(snakemake: Any, function: Callable[..., None]) -> None:
+    """Call ``function`` with the job's named files and settings as keyword arguments.
+
+    Named inputs and outputs keep their names; ``params.settings`` is a JSON mapping, each
+    key an argument. ``device`` is passed where the function takes it: it comes from the
+    config, not from params, since moving to a GPU is no reason to rebuild.
+
+    stderr (with progress bars) goes to the job's log; what ``laq`` logs is also shown on
+    the terminal. Errors that the user can mend are printed without a traceback.
+    """
+    limit_threads(snakemake.threads)
+    terminal = _redirect(snakemake.log[0])
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[logging.StreamHandler(sys.stderr), logging.StreamHandler(terminal)],
+        force=True,
+    )
+    logging.getLogger().setLevel(logging.WARNING)
+    logger = logging.getLogger("laq")
+    logger.setLevel(logging.INFO)
+
+    from laq.errors import LaqError
+
+    arguments = {**dict(snakemake.input.items()), **dict(snakemake.output.items())}
+    arguments |= json.loads(snakemake.params.settings)
+    if "device" in inspect.signature(function).parameters:
+        arguments["device"] = snakemake.config["device"]
+    try:
+        function(**arguments)
+    except LaqError as error:
+        logger.error("error in %s: %s", snakemake.rule, error)
+        sys.exit(1)
+
+
+def limit_threads(threads: int) -> None:
+    """Hold BLAS, OpenMP and Numba to the job's threads; before they are imported."""
+    for name in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+        os.environ[f"{name}_NUM_THREADS"] = str(threads)
+
+
+def _redirect(log: str) -> Any:
+    """Send stderr to ``log``, C libraries' too; return a stream to where it went before."""
+    sys.stderr.flush()
+    terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    os.dup2(handle, 2)
+    os.close(handle)
+    return terminal

@@ -1,0 +1,85 @@
+"""Features of images: what enters a network's last linear layer, or the pixels themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from laq.errors import DataError
+from laq.files import atomic
+from laq.networks import head, to_input
+
+
+def penultimate(
+    network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 250
+) -> Iterator[np.ndarray]:
+    """Yield float32 features (b, d) batch by batch for uint8 images (n, c, h, w)."""
+    seen: list[Tensor] = []
+    hook = head(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.to(device).eval()
+    try:
+        for batch in tqdm(images.split(batch_size), "features", mininterval=2):
+            with torch.inference_mode():
+                network(to_input(batch, device))
+            yield seen.pop().flatten(1).cpu().numpy()
+    finally:
+        hook.remove()
+
+
+def pixels(images: Tensor, batch_size: int = 250) -> Iterator[np.ndarray]:
+    """Yield the pixels themselves as float32 in [0, 1], (b, c·h·w)."""
+    for batch in images.split(batch_size):
+        yield to_input(batch).flatten(1).numpy()
+
+
+def write(path: str | os.PathLike[str], batches: Iterator[np.ndarray], labels: np.ndarray) -> None:
+    """Stream features to Parquet, a row an image: index, label, features (fixed-size list).
+
+    Only one batch is in memory at a time. Written atomically.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    start, writer = 0, None
+    with atomic(path) as temporary:
+        for batch in batches:
+            stop = start + len(batch)
+            values = pa.array(np.ascontiguousarray(batch, np.float32).ravel())
+            table = pa.table(
+                {
+                    "index": pa.array(np.arange(start, stop)),
+                    "label": pa.array(labels[start:stop]),
+                    "features": pa.FixedSizeListArray.from_arrays(values, batch.shape[1]),
+                }
+            )
+            writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+            writer.write_table(table)
+            start = stop
+        if writer is not None:
+            writer.close()
+
+
+def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n, d) float32 and labels (n,) int64, in the order of the images.
+
+    Raises:
+        DataError: the file is not Parquet, lacks a column, or holds values that are not finite.
+    """
+    import pyarrow.parquet as pq
+    from pyarrow import ArrowException
+
+    try:
+        table = pq.read_table(path, columns=["label", "features"]).combine_chunks()
+        column = table["features"].combine_chunks()
+        matrix = column.flatten().to_numpy().reshape(len(table), -1)
+        labels = table["label"].to_numpy()
+    except (ArrowException, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is not a feature table ({error}): delete it, run again") from error
+    if not np.isfinite(matrix).all():
+        raise DataError(f"{path} holds features that are not finite: delete it and run again")
+    return matrix, labels

@@ -1,0 +1,81 @@
+"""What a result depends on besides its input files: settings and code, as short texts.
+
+Snakemake compares a rule's params with those of the last run. These texts are made for
+that comparison: equal meaning gives equal text, whatever a checkout did to file times.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+def settings_text(**settings: Any) -> str:
+    """Settings as one canonical JSON text (sorted keys)."""
+    return json.dumps(settings, sort_keys=True, ensure_ascii=False)
+
+
+def code_digest(script: Path, *modules: str) -> str:
+    """Digest of a script and of all project modules it imports, directly or not.
+
+    Args:
+        script: the script; project modules are those found beside it.
+        modules: modules imported by name only at run time (``laq.gpfq``), digested with
+            their imports as well.
+
+    Only contents count, not file times; imports made inside functions count, those under
+    ``if TYPE_CHECKING`` do not.
+    """
+    digest = hashlib.sha256()
+    for path in import_closure(script, *modules):
+        digest.update(path.relative_to(script.parent).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def import_closure(script: Path, *modules: str) -> list[Path]:
+    """The script and the files of all project modules it imports, sorted."""
+    root = script.parent
+    waiting = [script, *(path for module in modules for path in _files(root, module))]
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting.extend(_imported_files(root, path))
+    return sorted(found)
+
+
+# Within one run of the workflow the sources do not change, and most scripts share most modules.
+@cache
+def _imported_files(root: Path, path: Path) -> tuple[Path, ...]:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return tuple(file for module in _imports(tree) for file in _files(root, module))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            yield from (name for child in node.orelse for name in _imports(child))
+        else:
+            yield from _imports(node)
+
+
+def _files(root: Path, module: str) -> Iterator[Path]:
+    """Files that importing ``module`` runs, if it is a project module: packages first."""
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        base = root.joinpath(*parts[:depth])
+        for candidate in (base / "__init__.py", base.with_suffix(".py")):
+            if candidate.is_file():
+                yield candidate

@@ -1,0 +1,176 @@
+"""Training and fine-tuning of a network on images held in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from laq.errors import DataError
+from laq.networks import predict, to_input
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the training history. Losses are mean cross-entropies in nats."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_top1: float
+    test_top1: float
+
+
+def random_shift(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
+    """Shift each image (n, c, h, w) by up to ``pixels`` either way, edges repeated."""
+    if pixels == 0:
+        return images
+    n, _, h, w = images.shape
+    padded = nn.functional.pad(images, (pixels,) * 4, mode="replicate")
+    dy, dx = torch.randint(0, 2 * pixels + 1, (2, n), generator=generator).to(images.device)
+    rows = dy[:, None] + torch.arange(h, device=images.device)  # (n, h)
+    columns = dx[:, None] + torch.arange(w, device=images.device)  # (n, w)
+    index = torch.arange(n, device=images.device)[:, None, None]
+    # Advanced indices around a slice put the channel last: (n, h, w, c).
+    return padded[index, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def train(
+    network: nn.Module,
+    train_images: Tensor,
+    train_labels: Tensor,
+    test_images: Tensor,
+    test_labels: Tensor,
+    settings: dict[str, Any],
+    generator: torch.Generator,
+    device: torch.device,
+) -> list[dict[str, Any]]:
+    """Train ``network`` in place from scratch: SGD with Nesterov momentum, one-cycle schedule.
+
+    Images are uint8 (n, c, h, w), labels int64 (n,). ``settings``: epochs, batch_size,
+    learning_rate (the cycle's peak), weight_decay, label_smoothing, shift (pixels of
+    random translation). Schedule: Smith and Topin 2018. Returns one ``Epoch`` row an epoch.
+
+    Raises:
+        DataError: the loss is not finite.
+    """
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=settings["learning_rate"],
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=settings["weight_decay"],
+    )
+    steps = -(-len(train_images) // settings["batch_size"])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings["learning_rate"], total_steps=settings["epochs"] * steps
+    )
+    return _fit(
+        network,
+        (train_images, train_labels),
+        (test_images, test_labels),
+        optimizer,
+        schedule.step,
+        settings,
+        generator,
+        device,
+    )
+
+
+def finetune(
+    network: nn.Module,
+    train_images: Tensor,
+    train_labels: Tensor,
+    test_images: Tensor,
+    test_labels: Tensor,
+    settings: dict[str, Any],
+    generator: torch.Generator,
+    device: torch.device,
+) -> list[dict[str, Any]]:
+    """Fine-tune ``network`` in place with AdamW at a constant rate, as the published study did.
+
+    Arguments, result and errors as in ``train``; labels keep their numbers among all
+    classes, so that the head keeps its size and the All accuracy stays defined.
+    """
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
+    )
+    return _fit(
+        network,
+        (train_images, train_labels),
+        (test_images, test_labels),
+        optimizer,
+        lambda: None,
+        settings,
+        generator,
+        device,
+    )
+
+
+def _fit(
+    network: nn.Module,
+    train_split: tuple[Tensor, Tensor],
+    test_split: tuple[Tensor, Tensor],
+    optimizer: torch.optim.Optimizer,
+    after_step: Callable[[], Any],
+    settings: dict[str, Any],
+    generator: torch.Generator,
+    device: torch.device,
+) -> list[dict[str, Any]]:
+    # Images stay uint8 on the device: a quarter of the memory, and no copy a step.
+    images, labels = train_split[0].to(device), train_split[1].to(device)
+    criterion = nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"])
+    network.to(device, memory_format=torch.channels_last)
+    history = []
+    for epoch in range(1, settings["epochs"] + 1):
+        network.train()
+        order = torch.randperm(len(images), generator=generator).to(device)
+        loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        batches = order.split(settings["batch_size"])
+        for batch in tqdm(batches, f"epoch {epoch}/{settings['epochs']}", mininterval=2):
+            if len(batch) == 1:  # BatchNorm has no variance over one image
+                continue
+            inputs = random_shift(to_input(images[batch], device), settings["shift"], generator)
+            logits = network(inputs.contiguous(memory_format=torch.channels_last))
+            loss = criterion(logits, labels[batch])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            after_step()
+            loss_sum += loss.detach().double() * len(batch)
+            correct += (logits.detach().argmax(1) == labels[batch]).sum()
+        row = Epoch(
+            epoch,
+            optimizer.param_groups[0]["lr"],
+            loss_sum.item() / len(images),
+            correct.item() / len(images),
+            _top1(network, test_split, device),
+        )
+        if not torch.isfinite(loss_sum):
+            raise DataError(
+                f"training diverged in epoch {epoch}: the loss is not finite; "
+                "lower learning_rate (config key networks or variants) and run again"
+            )
+        logger.info(
+            "epoch %d/%d: loss %.3f, train top-1 %.3f, test top-1 %.3f",
+            epoch,
+            settings["epochs"],
+            row.train_loss,
+            row.train_top1,
+            row.test_top1,
+        )
+        history.append(asdict(row))
+    network.to("cpu", memory_format=torch.contiguous_format).eval()
+    return history
+
+
+def _top1(network: nn.Module, split: tuple[Tensor, Tensor], device: torch.device) -> float:
+    return (predict(network, split[0], device).argmax(1) == split[1]).double().mean().item()

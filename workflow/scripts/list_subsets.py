@@ -1,0 +1,32 @@
+"""List all subsets, and say which hold the same classes."""
+
+
+def list_subsets(subsets: list[str], table: str) -> None:
+    """Write one row a subset, by median ICD; ``duplicate_of`` names the first of its twins."""
+    import logging
+
+    import pandas as pd
+
+    from laq.files import read_json, write_csv
+    from laq.subsets import duplicates
+
+    rows = [read_json(path) for path in subsets]
+    twins = duplicates({row["subset"]: row.pop("indices") for row in rows})
+    for name, first in twins.items():
+        logging.getLogger("laq").warning(
+            "subsets %s and %s hold the same classes: figures and statistics count them once",
+            first,
+            name,
+        )
+    for row in rows:
+        row["duplicate_of"] = twins.get(row["subset"], "")
+        row["classes"] = "; ".join(row["classes"])
+    frame = pd.DataFrame(rows).sort_values(["median_icd", "subset"])
+    columns = ["subset", "kind", "target", "median_icd", "mean_icd", "min_icd", "max_icd"]
+    write_csv(table, frame[[*columns, "seed", "duplicate_of", "classes"]])
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, list_subsets)

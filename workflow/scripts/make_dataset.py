@@ -1,0 +1,29 @@
+"""Draw or read the images of the study's data set."""
+
+from typing import Any
+
+
+def make_dataset(train: str, test: str, classes: str, dataset: dict[str, Any], seed: int) -> None:
+    """Write the two splits as npz and the class names as JSON."""
+    import logging
+
+    from laq import datasets
+    from laq.files import write_json
+
+    train_split, test_split = datasets.make(dataset, seed)
+    datasets.save(train_split, train)
+    datasets.save(test_split, test)
+    write_json(classes, list(train_split.classes))
+    logging.getLogger("laq").info(
+        "%s: %d training and %d test images of %d classes",
+        dataset["kind"],
+        len(train_split.labels),
+        len(test_split.labels),
+        len(train_split.classes),
+    )
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, make_dataset)

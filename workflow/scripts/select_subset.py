@@ -1,0 +1,33 @@
+"""Choose the classes of one subset."""
+
+from typing import Any
+
+
+def select_subset(
+    matrix: str, subset: str, name: str, definition: dict[str, Any], seed: int
+) -> None:
+    """Write the subset's classes and the distances between them."""
+    from laq import subsets
+    from laq.files import read_table, write_json
+
+    table = read_table(matrix)
+    distances = table.to_numpy()
+    selection = subsets.select(distances, definition, seed)
+    write_json(
+        subset,
+        {
+            "subset": name,
+            "kind": definition["kind"],
+            "target": selection.target,
+            "seed": seed,
+            "indices": selection.indices,
+            "classes": [table.columns[index] for index in selection.indices],
+            **subsets.describe(distances, selection.indices),
+        },
+    )
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, select_subset)
