@@ -32,10 +32,26 @@ include: "workflow/rules/accuracy.smk"  #  top-1 over all classes and over the s
 include: "workflow/rules/figures.smk"  #   figures and their tables
 
 
+# Every artifact, so that one that was deleted is made again, and what follows from it.
 rule all:
     default_target: True
     input:
+        expand("<results>/dataset/{file}", file=["train.npz", "test.npz", "classes.json"]),
+        "<results>/features/train.parquet",
+        "<results>/umap/coordinates.parquet",
+        "<results>/icd/kl_matrix.parquet",
+        expand("<results>/subsets/{subset}.json", subset=SUBSETS),
+        expand(
+            "<results>/models/{network}/{file}",
+            network=NETWORKS,
+            file=["original.safetensors", "training.csv"],
+        ),
+        variant_files(
+            "<results>/models/{network}/{subset}/{variant}.safetensors", ["finetune", "compress"]
+        ),
+        variant_files("<results>/models/{network}/{subset}/{variant}.csv", ["finetune"]),
+        variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
+        expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
         "<results>/accuracy.csv",
-        "<results>/tables/subsets.csv",
-        "<results>/tables/curves.csv",
-        "<results>/figures/fig5.pdf",
+        expand("<results>/tables/{table}.csv", table=["subsets", "curves"]),
+        expand("<results>/figures/fig5.{suffix}", suffix=["pdf", "png"]),

@@ -217,7 +217,7 @@ def test_a_missing_file_is_said_to_be_missing(saved):
 def test_digits_are_scikit_learns():
     from sklearn.datasets import load_digits
 
-    train, test = datasets.make({"kind": "digits"}, 0)
+    train, test = datasets.make({"kind": "digits", "test_fraction": 0.3}, 0)
     original = load_digits()
     expected = sorted(
         (int(label), tuple(image.ravel().astype(int)))

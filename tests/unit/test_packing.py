@@ -52,7 +52,7 @@ def compressed(
         alphabet = Alphabet.from_weights(rows, bits, scheme, per_channel=per_channel)
         codes = alphabet.codes(rows)
         weight.data = alphabet.values(codes).view_as(weight)
-        packed[f"{name}.weight"] = PackedWeight(codes.view_as(weight), alphabet)
+        packed[f"{name}.weight"] = alphabet.pack(codes.view_as(weight))
     return network, packed
 
 
@@ -128,7 +128,7 @@ def test_any_weight_comes_back_bit_for_bit(
     alphabet = Alphabet.from_weights(rows, bits, scheme, per_channel=per_channel)
     codes = alphabet.codes(rows)
     path = tmp_path_factory.mktemp("any") / "a.safetensors"
-    packed = {"w": PackedWeight(codes.view(shape), alphabet)}
+    packed = {"w": alphabet.pack(codes.view(shape))}
     packing.save(path, {"w": weight}, {}, packed)
     assert torch.equal(packing.read(path).state["w"], alphabet.values(codes).view(shape))
 
@@ -307,7 +307,7 @@ def test_packed_weights_must_be_those_of_the_state(tmp_path):
 
     def save(name, shape, state=state, code=1):
         codes = torch.full(shape, code)
-        packing.save(path, state, {}, {name: PackedWeight(codes, alphabet)})
+        packing.save(path, state, {}, {name: alphabet.pack(codes)})
 
     with pytest.raises(ValueError, match="packed weight v"):
         save("v", (2, 3))

@@ -24,10 +24,10 @@ class Checkout:
     path: Path
 
     @classmethod
-    def create(cls, path: Path) -> Checkout:
+    def create(cls, path: Path, origin: Path = PROJECT) -> Checkout:
         path.mkdir(parents=True)
         for name in SOURCES:
-            source = PROJECT / name
+            source = origin / name
             if source.is_dir():
                 shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:

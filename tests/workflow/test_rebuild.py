@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.conftest import CONFIG, Checkout
+from tests.workflow.conftest import CONFIG, Checkout
 
 SUBSETS = ("similar", "target_1", "target_2", "random", "dissimilar", "even")
 LIBRARY = "workflow/scripts/laq"
@@ -120,7 +120,7 @@ def test_touched_sources_rebuild_nothing(finished: Checkout) -> None:
 def test_a_fresh_checkout_over_existing_results_rebuilds_nothing(
     finished: Checkout, tmp_path: Path
 ) -> None:
-    fresh = Checkout.create(tmp_path / "elsewhere")
+    fresh = Checkout.create(tmp_path / "elsewhere", finished.path)
     for name in ("results", ".snakemake"):
         shutil.copytree(finished.path / name, fresh.path / name, copy_function=shutil.copy2)
     assert fresh.planned() == set()

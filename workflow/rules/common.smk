@@ -33,6 +33,7 @@ STUDY = checked_config()
 config.update(STUDY)
 
 SEED = STUDY["seed"]
+THREADS = STUDY["threads"]
 NETWORKS = STUDY["networks"]
 VARIANTS = STUDY["variants"]
 SUBSETS = study_config.subsets(STUDY, datasets.class_names(STUDY["dataset"]))
@@ -62,6 +63,12 @@ def checkpoint(network, subset, variant):
     return f"<results>/models/{network}/{subset}/{variant}.safetensors"
 
 
+def variant_files(pattern, steps):
+    """The pattern's files for all networks and subsets and the variants made by ``steps``."""
+    names = [name for step in steps for name in study_config.variants_with(STUDY, step)]
+    return expand(pattern, network=NETWORKS, subset=SUBSETS, variant=names)
+
+
 def parent_checkpoint(wildcards):
     parent = VARIANTS[wildcards.variant]["parent"]
     return checkpoint(wildcards.network, wildcards.subset, parent)
@@ -77,7 +84,9 @@ def network_settings(network):
     """Settings of training: only what the network's own entry says."""
     description = NETWORKS[network]
     architecture = {"name": description["architecture"], "widths": description["widths"]}
-    return settings_text(network=architecture, training=description["training"], seed=SEED)
+    return settings_text(
+        network=architecture, training=description["training"], seed=SEED, threads=THREADS
+    )
 
 
 def subset_settings(subset):

@@ -19,13 +19,13 @@ rule extract_features:
         "<benchmarks>/extract_features.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 2
+    threads: THREADS
     resources:
         mem_mb=4000,
         runtime=60,
         gpu=GPU,
     params:
-        settings=settings_text(),
+        settings=settings_text(threads=THREADS),
         code=code("extract_features.py"),
     message:
         f"Extracting features of the training images from {STUDY['features']['source']}"

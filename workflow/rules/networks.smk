@@ -20,7 +20,7 @@ rule train_network:
         "<benchmarks>/train_network/{network}.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 2
+    threads: THREADS
     resources:
         mem_mb=8000,
         runtime=240,

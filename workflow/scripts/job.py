@@ -21,22 +21,23 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     stderr (with progress bars) goes to the job's log; what ``laq`` logs is also shown on
     the terminal. Errors that the user can mend are printed without a traceback.
     """
-    limit_threads(snakemake.threads)
+    arguments = {**dict(snakemake.input.items()), **dict(snakemake.output.items())}
+    arguments |= json.loads(snakemake.params.settings)
+    # Floating-point sums depend on the number of threads: where the settings state it, it
+    # holds on fewer cores as well.
+    limit_threads(arguments.pop("threads", snakemake.threads))
     terminal = _redirect(snakemake.log[0])
     logging.basicConfig(
-        level=logging.INFO,
+        level=logging.WARNING,  # of other libraries
         format="%(message)s",
         handlers=[logging.StreamHandler(sys.stderr), logging.StreamHandler(terminal)],
         force=True,
     )
-    logging.getLogger().setLevel(logging.WARNING)
     logger = logging.getLogger("laq")
     logger.setLevel(logging.INFO)
 
     from laq.errors import LaqError
 
-    arguments = {**dict(snakemake.input.items()), **dict(snakemake.output.items())}
-    arguments |= json.loads(snakemake.params.settings)
     if "device" in inspect.signature(function).parameters:
         arguments["device"] = snakemake.config["device"]
     try:
@@ -47,15 +48,17 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Hold BLAS, OpenMP and Numba to the job's threads; before they are imported."""
+    """Hold BLAS, OpenMP and Numba to the job's threads; call it before they are imported."""
     for name in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
         os.environ[f"{name}_NUM_THREADS"] = str(threads)
+    # Threads that wait must not spin: beside another job that costs a factor of ten and more.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _redirect(log: str) -> Any:
     """Send stderr to ``log``, C libraries' too; return a stream to where it went before."""
     sys.stderr.flush()
-    terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     os.dup2(handle, 2)
     os.close(handle)

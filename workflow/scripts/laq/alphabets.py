@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from laq.errors import ConfigError, DataError
+from laq.packing import PackedWeight
 
 Scheme = Literal["paper", "packed"]
 BITS = range(2, 33)
@@ -85,6 +86,10 @@ class Alphabet:
     def values(self, codes: Tensor) -> Tensor:
         """The levels that integer ``codes`` (N, d) stand for, in the dtype of ``step``."""
         return codes.to(self.step.dtype) * self.step
+
+    def pack(self, codes: Tensor) -> PackedWeight:
+        """Integer ``codes`` of this alphabet, in the weight's shape (N, …), ready for a file."""
+        return PackedWeight(codes, self.step, self.bits, self.scheme, self.largest, self.width)
 
     @classmethod
     def from_weights(

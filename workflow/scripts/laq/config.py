@@ -6,12 +6,16 @@ Everything here is pure and light, since it runs each time the workflow is parse
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from laq.errors import ConfigError
+from laq.schema import refuse
 
 Config = dict[str, Any]
+
+# Kinds of subsets whose series is a ranking: a longer one contains a shorter one.
+_RANKED = ("similar", "dissimilar", "random")
 
 
 def check(config: Config, class_names: Sequence[str]) -> None:
@@ -22,13 +26,13 @@ def check(config: Config, class_names: Sequence[str]) -> None:
     Raises:
         ConfigError: one line for each fault, naming the key, the value and what is allowed.
     """
-    faults = [
-        *_check_features(config),
-        *_check_subsets(config, class_names),
-        *_check_variants(config["variants"]),
-    ]
-    if faults:
-        raise ConfigError("the config is not valid:\n" + "\n".join(f"  {line}" for line in faults))
+    refuse(
+        [
+            *_check_features(config),
+            *_check_subsets(config["subsets"], class_names),
+            *_check_variants(config["variants"]),
+        ]
+    )
 
 
 def subsets(config: Config, class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -61,39 +65,70 @@ def variants_with(config: Config, step: str) -> list[str]:
 
 
 def _check_features(config: Config) -> Iterator[str]:
-    source = config["features"]["source"]
-    if source != "pixels" and source not in config["networks"]:
-        names = ", ".join(config["networks"])
-        yield f"features.source: {source!r} is no network; it must be pixels or one of: {names}"
-
-
-def _check_subsets(config: Config, class_names: Sequence[str]) -> Iterator[str]:
-    size, definitions = config["subsets"]["size"], config["subsets"]["definitions"]
-    count = len(class_names)
-    sized = any(definition["kind"] != "classes" for definition in definitions.values())
-    if sized and size > count:
+    source, networks = config["features"]["source"], config["networks"]
+    if "pixels" in networks:
         yield (
-            f"subsets.size: {size} is more than the data set's {count} classes; "
-            f"allowed: 2 to {count}"
+            "networks.pixels: in features.source pixels means the images themselves; "
+            "give the network another id"
         )
-    seen: dict[str, str] = {}
+    if source != "pixels" and source not in networks:
+        names = ", ".join(["pixels", *networks])
+        yield f"features.source: {source!r} is no network; it must be one of: {names}"
+
+
+def _check_subsets(subsets: Mapping[str, Any], class_names: Sequence[str]) -> Iterator[str]:
+    size, definitions, classes = subsets["size"], subsets["definitions"], len(class_names)
+    fits = size <= classes
+    if not fits and any(definition["kind"] != "classes" for definition in definitions.values()):
+        yield (
+            f"subsets.size: {size} is more than the data set's {classes} classes; "
+            f"it must be at least 2 and at most {classes}"
+        )
+    owners: dict[str, str] = {}
+    first: dict[Any, str] = {}
     for name, definition in definitions.items():
         where = f"subsets.definitions.{name}"
-        for label in definition.get("classes", ()):
-            if label not in class_names:
-                close = difflib.get_close_matches(label, class_names, 3) or class_names[:5]
+        if definition["kind"] == "classes":
+            yield from _check_classes(where, definition["classes"], class_names)
+        elif fits and "count" in definition:
+            yield from _check_count(where, definition, size, classes)
+        for member in _members(name, definition):
+            owner = owners.setdefault(member, name)
+            if owner != name:
                 yield (
-                    f"{where}.classes: {label!r} is no class of the data set "
-                    f"({count} classes; near it: {', '.join(close)})"
+                    f"{where}: the subset id {member!r} is made by {owner} too; "
+                    "rename one of the two definitions"
                 )
-        for other in sorted(set(_members(name, definition)) & definitions.keys() - {name}):
-            yield (
-                f"subsets.definitions.{other}: that id also belongs to the series {name}; "
-                "rename one of them"
-            )
-        twin = seen.setdefault(_identity(definition), name)
+        twin = first.setdefault(_identity(definition), name)
         if twin != name:
-            yield f"{where}: the same subsets as {twin}; remove one, or use count"
+            more = ", or give one of them a count" if definition["kind"] in _RANKED else ""
+            yield f"{where}: makes the same subsets as {twin}; remove one of the two{more}"
+
+
+def _check_classes(where: str, names: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if name not in known:
+            if close := difflib.get_close_matches(name, known, 3):
+                hint = f"did you mean {', '.join(close)}?"
+            else:
+                shown = ", ".join(known[:10]) + ", …" * (len(known) > 10)
+                hint = f"there are {len(known)}: {shown}"
+            yield f"{where}.classes: {name!r} is no class of the data set; {hint}"
+
+
+def _check_count(
+    where: str, definition: Mapping[str, Any], size: int, classes: int
+) -> Iterator[str]:
+    """A series cannot have more members than there are subsets for it."""
+    kind, count = definition["kind"], definition["count"]
+    every = math.comb(classes, size)
+    # The greedy rule gives one subset a class it starts from; the axis's ends are no targets.
+    most = {"random": every, "target": max(0, every - 2)}.get(kind, min(classes, every))
+    if count > most:
+        yield (
+            f"{where}.count: {count} is too many; there are at most {most} {kind} subsets "
+            f"of {size} from {classes} classes"
+        )
 
 
 def _members(name: str, definition: Mapping[str, Any]) -> list[str]:
@@ -103,38 +138,44 @@ def _members(name: str, definition: Mapping[str, Any]) -> list[str]:
     return [name] if count == 1 else [f"{name}_{i:0{width}d}" for i in range(1, count + 1)]
 
 
-def _identity(definition: Mapping[str, Any]) -> str:
-    """Equal for definitions that make the same subsets: a longer series contains a shorter one."""
+def _identity(definition: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Equal for definitions that make the same subsets, or a part of them."""
     kind = definition["kind"]
     if kind == "classes":
-        return f"classes {sorted(definition['classes'])}"
+        return kind, frozenset(definition["classes"])
     if kind == "target":
-        return f"target {definition.get('count')} {definition.get('median')}"
-    return str(kind)
+        return kind, definition.get("count"), definition.get("median")
+    return (kind,)
 
 
 def _check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    seen: dict[str, str] = {}
+    earlier: dict[str, dict[str, Any]] = {}
     for name, recipe in variants.items():
         if name == "original":
             continue
-        parent = recipe["parent"]
+        where, parent = f"variants.{name}", recipe["parent"]
+        starts = [v for v, r in variants.items() if v != name and "compress" not in r]
+        allowed = f"it must be one of: {', '.join(starts)}"
         if parent not in variants:
-            yield (
-                f"variants.{name}.parent: {parent!r} is no variant; "
-                f"it must be one of: {', '.join(v for v in variants if v != name)}"
-            )
+            yield f"{where}.parent: {parent!r} is no variant; {allowed}"
         elif name in _ancestors(name, variants):
-            yield f"variants.{name}.parent: {parent!r} leads back to {name}; start from original"
+            yield f"{where}.parent: {parent!r} leads back to {name}; a line starts from original"
         elif "compress" in variants[parent]:
-            yield (
-                f"variants.{name}.parent: {parent!r} is compressed; a step starts from original "
-                "or from a fine-tuned variant"
-            )
-        recipe_text = str(sorted(recipe.items()))
-        if recipe_text in seen:
-            yield f"variants.{name}: the same recipe as {seen[recipe_text]}; remove one"
-        seen.setdefault(recipe_text, name)
+            yield f"{where}.parent: {parent!r} is compressed and cannot be worked on; {allowed}"
+        effect = _effect(recipe)
+        if twin := next((other for other in earlier if earlier[other] == effect), None):
+            yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"
+        earlier[name] = effect
+
+
+def _effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what makes no difference: the order of layers, an unused fraction."""
+    if "compress" not in recipe:
+        return dict(recipe)
+    settings = {**recipe["compress"], "keep": sorted(recipe["compress"]["keep"])}
+    if settings["patches"] == "all":
+        del settings["fraction"]
+    return {**recipe, "compress": settings}
 
 
 def _ancestors(name: str, variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:

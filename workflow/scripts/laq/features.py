@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -18,7 +19,10 @@ from laq.networks import head, to_input
 def penultimate(
     network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 250
 ) -> Iterator[np.ndarray]:
-    """Yield float32 features (b, d) batch by batch for uint8 images (n, c, h, w)."""
+    """Yield float32 features (b, d) batch by batch for uint8 images (n, c, h, w).
+
+    ``network`` is moved to ``device`` and put into evaluation mode, and stays so.
+    """
     seen: list[Tensor] = []
     hook = head(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network.to(device).eval()
@@ -40,13 +44,18 @@ def pixels(images: Tensor, batch_size: int = 250) -> Iterator[np.ndarray]:
 def write(path: str | os.PathLike[str], batches: Iterator[np.ndarray], labels: np.ndarray) -> None:
     """Stream features to Parquet, a row an image: index, label, features (fixed-size list).
 
-    Only one batch is in memory at a time. Written atomically.
+    ``batches`` yields (b, d) in the order of ``labels`` (n,), n rows in all; only one is in
+    memory at a time. Written atomically; equal features give equal bytes.
+
+    Raises:
+        ValueError: batches and labels differ in number, a defect of the caller.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    start, writer = 0, None
-    with atomic(path) as temporary:
+    start = 0
+    with atomic(path) as temporary, ExitStack() as stack:
+        writer = None
         for batch in batches:
             stop = start + len(batch)
             values = pa.array(np.ascontiguousarray(batch, np.float32).ravel())
@@ -57,28 +66,35 @@ def write(path: str | os.PathLike[str], batches: Iterator[np.ndarray], labels: n
                     "features": pa.FixedSizeListArray.from_arrays(values, batch.shape[1]),
                 }
             )
-            writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+            writer = writer or stack.enter_context(
+                pq.ParquetWriter(temporary, table.schema, compression="zstd")
+            )
             writer.write_table(table)
             start = stop
-        if writer is not None:
-            writer.close()
+        if start != len(labels):
+            raise ValueError(f"{start} feature vectors for {len(labels)} labels")
 
 
 def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     """Features (n, d) float32 and labels (n,) int64, in the order of the images.
 
     Raises:
-        DataError: the file is not Parquet, lacks a column, or holds values that are not finite.
+        DataError: the file is missing or not Parquet, lacks a column, holds no rows, columns of
+            other types, or values that are not finite.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
-    from pyarrow import ArrowException
 
     try:
-        table = pq.read_table(path, columns=["label", "features"]).combine_chunks()
+        table = pq.read_table(path, columns=["label", "features"])
+        size = table.schema.field("features").type.list_size
+        table = table.cast(
+            pa.schema({"label": pa.int64(), "features": pa.list_(pa.float32(), size)})
+        )
         column = table["features"].combine_chunks()
-        matrix = column.flatten().to_numpy().reshape(len(table), -1)
+        matrix = column.flatten().to_numpy().reshape(len(table), size)
         labels = table["label"].to_numpy()
-    except (ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is not a feature table ({error}): delete it, run again") from error
     if not np.isfinite(matrix).all():
         raise DataError(f"{path} holds features that are not finite: delete it and run again")

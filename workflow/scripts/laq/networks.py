@@ -115,14 +115,17 @@ def head(network: nn.Module) -> nn.Linear:
 
 def to_input(images: Tensor | Any, device: torch.device | str = "cpu") -> Tensor:
     """uint8 images (n, c, h, w), array or tensor, as float32 in [0, 1] on ``device``."""
-    return torch.as_tensor(images).to(device).float().div_(255)
+    return torch.as_tensor(images).to(device).float() / 255
 
 
 @torch.inference_mode()
 def predict(
     network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 250
 ) -> Tensor:
-    """Logits (n, classes), float32 on the CPU, of uint8 images (n, c, h, w), in eval mode."""
+    """Logits (n, classes), float32 on the CPU, of uint8 images (n, c, h, w).
+
+    ``network`` is moved to ``device`` and put into evaluation mode, and stays so.
+    """
     network.to(device).eval()
     batches = (network(to_input(batch, device)).cpu() for batch in images.split(batch_size))
     return torch.cat(list(batches))

@@ -30,7 +30,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from laq import bitpacking
-from laq.alphabets import Alphabet
 from laq.errors import CheckpointError
 from laq.files import atomic
 
@@ -42,10 +41,27 @@ _REMEDY = "delete it and run the rule that makes it again"
 
 @dataclass(frozen=True, eq=False)
 class PackedWeight:
-    """A quantized weight: integer ``codes`` in the weight's shape (N, …) and their alphabet."""
+    """A quantized weight: integer ``codes`` in its shape (N, …), each worth ``step``.
+
+    step: () or (N, 1) floats. bits, scheme: nominal bits and name of the alphabet, as
+    documentation. largest: no code goes beyond ±largest. width: bits a code takes in a file.
+
+    Alphabets themselves are not needed here: what reads a checkpoint (training, evaluation)
+    does not depend on how codes were chosen.
+    """
 
     codes: Tensor
-    alphabet: Alphabet
+    step: Tensor
+    bits: int
+    scheme: str
+    largest: int
+    width: int
+
+    @property
+    def values(self) -> Tensor:
+        """The weights that the codes stand for: shape of the codes, dtype of the step."""
+        rows = self.codes.flatten(1).to(self.step.dtype) * self.step
+        return rows.view(self.codes.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +99,8 @@ def save(
     for name, weight in packed.items():
         _check_packed(name, weight, state)
         tensors |= {
-            f"{name}.codes": bitpacking.pack(weight.codes, weight.alphabet.width),
-            f"{name}.step": weight.alphabet.step.float(),
+            f"{name}.codes": bitpacking.pack(weight.codes, weight.width),
+            f"{name}.step": weight.step.float(),
         }
     # Copies: safetensors refuses views of a shared storage.
     tensors = {
@@ -192,26 +208,26 @@ def _check_packed(name: str, weight: PackedWeight, state: Mapping[str, Tensor]) 
         raise ValueError(f"packed weight {name} {tuple(weight.codes.shape)} is not one of state's")
     if clash := {f"{name}.codes", f"{name}.step"} & state.keys():
         raise ValueError(f"state already has {sorted(clash)}")
-    if bool((weight.codes.abs() > weight.alphabet.largest).any()):
-        raise ValueError(f"codes of {name} go beyond ±{weight.alphabet.largest}")
+    if bool((weight.codes.abs() > weight.largest).any()):
+        raise ValueError(f"codes of {name} go beyond ±{weight.largest}")
 
 
 def _describe(weight: PackedWeight) -> dict[str, Any]:
-    alphabet = weight.alphabet
     return {
         "shape": list(weight.codes.shape),
-        "bits": alphabet.bits,
-        "scheme": alphabet.scheme,
-        "width": alphabet.width,
-        "largest": alphabet.largest,
+        "bits": weight.bits,
+        "scheme": weight.scheme,
+        "largest": weight.largest,
+        "width": weight.width,
     }
 
 
 def _unpacked(entry: dict[str, Any], codes: Tensor, step: Tensor) -> Tensor:
     """The float32 values of a packed weight, in its shape."""
+    settings = {key: value for key, value in entry.items() if key != "shape"}
     shape = torch.Size(entry["shape"])
-    rows = bitpacking.unpack(codes, shape.numel(), entry["width"]).view(shape[0], -1)
-    return Alphabet(step, entry["bits"], entry["scheme"]).values(rows).view(shape)
+    unpacked = bitpacking.unpack(codes, shape.numel(), entry["width"]).view(shape)
+    return PackedWeight(unpacked, step, **settings).values
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ Convolutions are unfolded into patches (im2col), so that output = matrix @ weigh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ class Sampling:
     itself sees, at its true stride; ``fraction`` is not used.
     """
 
-    kind: str = "published"
+    kind: Literal["published", "all"] = "published"
     fraction: float = 0.25
 
 

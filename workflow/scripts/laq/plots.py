@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from laq.curves import Curves
+    from laq.statistics import LogCurve
 
 # One column of a page is about 3.4 inches wide, two are 7.
 WIDTH = 7.0
 NAMES = {"original": "Original", "quant": "Quant", "ft": "FT", "ft_quant": "FT + Quant"}
 SCOPES = {"all": "All classes", "subset": "Subset's classes only"}
 MARKERS = "osD^vPX*<>"
+# Points of one subset stand side by side, so far apart (in ln x).
+DODGE = 0.05
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -59,19 +62,28 @@ def accuracy_against_icd(accuracy: pd.DataFrame, curves: Curves, scale: str, stu
             2,
             figsize=(WIDTH, 0.6 + 2.9 * len(networks)),
             sharex=True,
+            sharey="row",
             squeeze=False,
             layout="constrained",
         )
         for row, network in zip(axes, networks, strict=True):
             for panel, scope in zip(row, SCOPES, strict=True):
-                for marker, variant in zip(MARKERS * len(variants), variants, strict=False):
-                    key = (network, variant, scope)
-                    _draw_curve(panel, key, curves, colours[variant], marker)
+                for place, variant in enumerate(variants):
+                    _draw_curve(
+                        panel,
+                        curves.points[network, variant, scope],
+                        curves.fits[network, variant, scope],
+                        label=NAMES.get(variant, variant),
+                        colour=colours[variant],
+                        marker=MARKERS[place % len(MARKERS)],
+                        shift=DODGE * (place - (len(variants) - 1) / 2),
+                    )
                 title = SCOPES[scope] if len(networks) == 1 else f"{network}: {SCOPES[scope]}"
                 panel.set_title(title)
                 panel.set_xscale(scale)
                 panel.yaxis.set_major_locator(MaxNLocator(integer=True))
             row[0].set_ylabel("Top-1 accuracy (%)")
+            row[0].set_ylim(*_accuracy_range(accuracy[accuracy["network"] == network]))
         for panel in axes[-1]:
             panel.set_xlabel("Median inter-class distance (nats)")
         handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -80,28 +92,44 @@ def accuracy_against_icd(accuracy: pd.DataFrame, curves: Curves, scale: str, stu
     return figure
 
 
+def _accuracy_range(rows: pd.DataFrame) -> tuple[float, float]:
+    """Limits of the y axis, in percent: the points with their intervals, not the bands."""
+    low, high = wilson_interval(rows["correct"].to_numpy(), rows["n"].to_numpy())
+    margin = 3 * (high.max() - low.min())
+    return 100 * low.min() - margin, min(100 * high.max() + margin, 100 + margin / 2)
+
+
 def _draw_curve(
-    panel: Axes, key: tuple[str, str, str], curves: Curves, colour: tuple, marker: str
+    panel: Axes,
+    points: pd.DataFrame,
+    fit: LogCurve,
+    label: str,
+    colour: tuple[float, float, float],
+    marker: str,
+    shift: float,
 ) -> None:
-    points, fit = curves.points[key], curves.fits[key]
+    """Points with their intervals, and the fitted curve with its band.
+
+    ``shift``: of the points along x, in the logarithm, so that variants do not hide each other.
+    """
     x = points["median_icd"].to_numpy(float)
-    top1 = points["top1"].to_numpy(float)
     low, high = wilson_interval(points["correct"].to_numpy(), points["n"].to_numpy())
-    panel.vlines(x, 100 * low, 100 * high, color=colour, alpha=0.25, linewidth=0.8)
+    shifted = x * np.exp(shift)
+    panel.vlines(shifted, 100 * low, 100 * high, color=colour, alpha=0.35, linewidth=0.8)
     panel.plot(
-        x,
-        100 * top1,
+        shifted,
+        100 * points["top1"],
         marker,
         color=colour,
         markersize=4,
         markeredgecolor="white",
         markeredgewidth=0.4,
-        label=NAMES.get(key[1], key[1]),
+        label=label,
     )
     grid = np.geomspace(x.min(), x.max(), 200)
-    panel.plot(grid, 100 * fit.at(grid), color=colour, linewidth=1.4)
-    low, high = fit.band(grid)
-    panel.fill_between(grid, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
+    panel.plot(grid, 100 * fit.at(grid), color=colour, linewidth=1.3)
+    low, high = (100 * np.clip(edge, 0, 1) for edge in fit.band(grid))
+    panel.fill_between(grid, low, high, color=colour, alpha=0.13, linewidth=0)
 
 
 def save(figure: Figure, *paths: str | os.PathLike[str]) -> None:

@@ -2,128 +2,247 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
-from collections.abc import Iterator, Mapping
+import math
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from laq.errors import ConfigError
 
-_MISSING = object()
+Schema = Mapping[str, Any]
+
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+}
 
 
-def complete(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     """Return a validated copy of ``config`` with the schema's defaults filled in.
+
+    Keys keep their order, defaults follow. Where the schema says number, the copy holds a
+    float, so that 1 and 1.0 are one setting; whole numbers stay ints.
 
     Raises:
         ConfigError: one line for each fault, naming the key, the value and what is allowed.
     """
-    completed = copy.deepcopy(dict(config))
-    faults = sorted(
-        Draft202012Validator(schema).iter_errors(completed), key=lambda e: [str(p) for p in e.path]
-    )
-    if faults:
-        lines = dict.fromkeys(line for fault in faults for line in _explain(fault))
+    faults = _Validator(schema).iter_errors(config)
+    refuse(line for fault in faults for line in _explain(fault, schema))
+    return _completed(config, schema, schema)
+
+
+def refuse(faults: Iterable[str]) -> None:
+    """Raise a ``ConfigError`` that lists the faults, each once, if there is any."""
+    if lines := list(dict.fromkeys(faults)):
         raise ConfigError("the config is not valid:\n" + "\n".join(f"  {line}" for line in lines))
-    _fill(completed, schema, schema)
-    return completed
 
 
-def _fill(instance: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
-    """Fill defaults in place, following properties, references and if/then."""
-    if not isinstance(schema, Mapping) or not isinstance(instance, dict):
-        return
-    if "$ref" in schema:
-        _fill(instance, _resolve(schema["$ref"], root), root)
+def _is_number(_: Any, value: Any) -> bool:
+    # JSON has neither NaN nor infinity, YAML has both (.nan, .inf).
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and abs(value) <= sys.float_info.max
+
+
+def _is_integer(checker: Any, value: Any) -> bool:
+    # JSON schema takes 4.0 for an integer; Python's range does not.
+    return isinstance(value, int) and _is_number(checker, value)
+
+
+_Validator = extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"number": _is_number, "integer": _is_integer}
+    ),
+)
+
+
+def _completed(value: Any, schema: Any, root: Schema) -> Any:
+    """A copy of a valid ``value`` with the defaults of ``schema`` filled in."""
+    schema = _resolved(schema, root)
+    if schema.get("type") == "number":
+        return float(value)
+    if isinstance(value, list):
+        return list(value)
+    if not isinstance(value, Mapping):
+        return value
+    properties = dict(schema.get("properties", {}))
     for branch in schema.get("allOf", ()):
-        if Draft202012Validator({**branch.get("if", {}), "$defs": root["$defs"]}).is_valid(
-            instance
-        ):
-            _fill(instance, branch.get("then", {}), root)
-    named = schema.get("properties", {})
-    for key, child in named.items():
-        default = _default(child, root)
-        if key not in instance and default is not _MISSING:
-            instance[key] = copy.deepcopy(default)
-        if key in instance:
-            _fill(instance[key], child, root)
+        if _Validator(branch["if"]).is_valid(value):
+            properties = branch["then"]["properties"] | properties
     rest = schema.get("additionalProperties")
-    for key in instance.keys() - named.keys():
-        _fill(instance[key], rest, root)
+    copy = {key: _completed(value[key], properties.get(key, rest), root) for key in value}
+    for key, child in properties.items():
+        child = _resolved(child, root)
+        if key not in copy and "default" in child:
+            copy[key] = _completed(child["default"], child, root)
+    return copy
 
 
-def _default(schema: Any, root: Mapping[str, Any]) -> Any:
-    while isinstance(schema, Mapping):
-        if "default" in schema:
-            return schema["default"]
-        if "$ref" not in schema:
-            break
-        schema = _resolve(schema["$ref"], root)
-    return _MISSING
-
-
-def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
+def _resolved(schema: Any, root: Schema) -> Schema:
+    """``schema`` with its local reference followed; what stands beside the reference wins."""
+    if not isinstance(schema, Mapping):  # true and false are schemas too
+        return {}
+    if "$ref" not in schema:
+        return schema
     target: Any = root
-    for part in reference.removeprefix("#/").split("/"):
+    for part in schema["$ref"].removeprefix("#/").split("/"):
         target = target[part]
-    return target
+    beside = {key: value for key, value in schema.items() if key != "$ref"}
+    return {**_resolved(target, root), **beside}
 
 
-def _explain(fault: ValidationError) -> Iterator[str]:
+def _explain(fault: ValidationError, root: Schema) -> Iterator[str]:
     """Say a schema fault in the config's own words."""
-    key = ".".join(str(part) for part in fault.absolute_path)
-    value, rule = fault.instance, fault.validator_value
-    where = f"{key}: {value!r}"
+    path, value, schema = list(fault.absolute_path), fault.instance, fault.schema
+    rule, meaning = fault.validator_value, _meaning(schema)
+    if "propertyNames" in fault.absolute_schema_path:
+        yield f"{_key([*path, value])}: {_show(value)} is no id; give {schema['description']}"
+        return
+    key, shown = _key(path), _show(value)
     match fault.validator:
+        case "type":
+            yield f"{key}: {_type_fault(value, schema, root)}"
         case "additionalProperties":
-            allowed = list(fault.schema.get("properties", {}))
-            for unknown in [name for name in value if name not in allowed]:
-                close = difflib.get_close_matches(str(unknown), allowed, 1)
-                hint = f"did you mean {close[0]}? " if close else ""
-                path = ".".join(filter(None, [key, str(unknown)]))
-                yield f"{path}: there is no such key; {hint}allowed: {', '.join(allowed) or 'none'}"
+            yield from _unknown_keys(path, value, schema)
         case "required":
             for missing in [name for name in rule if name not in value]:
-                path = ".".join(filter(None, [key, missing]))
-                yield f"{path}: missing{_describe(fault.schema, missing)}"
+                wanted = _resolved(schema.get("properties", {}).get(missing), root)
+                yield f"{_key([*path, missing])}: this key is missing{_meaning(wanted)}"
         case "enum":
-            yield f"{where} is not allowed; it must be one of: {', '.join(map(str, rule))}"
-        case "type":
-            yield f"{where} must be of type {rule}{_meaning(fault.schema)}"
+            given = "no value is given" if value is None else f"{shown} is not allowed"
+            yield f"{key}: {given}; it must be one of: {', '.join(map(str, rule))}"
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
-            yield f"{where} must be {_range(fault.schema)}{_meaning(fault.schema)}"
+            yield f"{key}: {shown} must be {_limits(schema)}{meaning}"
+        case "oneOf" if isinstance(value, Mapping):
+            choices = [option["required"][0] for option in rule]
+            given = "both are" if all(name in value for name in choices) else "neither is"
+            yield f"{key}: give either {' or '.join(choices)}; {given} given"
         case "oneOf":
-            choices = " or ".join(option["required"][0] for option in rule)
-            yield f"{key}: give exactly one of {choices}; found: {', '.join(value) or 'nothing'}"
+            return  # no mapping at all, which is a fault of its own
         case "minProperties" | "minItems":
-            yield f"{where} needs at least {rule} of them{_meaning(fault.schema)}"
+            yield f"{key}: {len(value) or 'none'} given, at least {rule} needed{meaning}"
         case "maxItems":
-            yield f"{where} has more than {rule} of them{_meaning(fault.schema)}"
+            yield f"{key}: {len(value)} given, at most {rule} allowed{meaning}"
         case "uniqueItems":
-            twice = sorted({str(item) for item in value if value.count(item) > 1})
-            yield f"{key}: listed twice: {', '.join(twice)}"
-        case "pattern" | "minLength":
-            yield f"{where} is not allowed{_meaning(fault.schema)}"
+            twice = dict.fromkeys(_show(item) for item in value if value.count(item) > 1)
+            yield f"{key}: listed more than once: {', '.join(twice)}; each may stand there once"
+        case "pattern":
+            yield f"{key}: {shown} is not allowed; give {schema['description']}"
+        case "minLength":
+            yield f"{key}: {shown} is empty; give at least {rule} character{meaning}"
         case _:
-            yield f"{where}: {fault.message}"
+            yield f"{key}: {fault.message}"
 
 
-def _meaning(schema: Mapping[str, Any]) -> str:
+def _type_fault(value: Any, schema: Schema, root: Schema) -> str:
+    """What type is wanted, and how to write it where that can be told."""
+    wanted = schema["type"]
+    if value is None and wanted == "object":
+        if _Validator({"$defs": root["$defs"], **schema}).is_valid({}):
+            return "nothing stands below it; write {} if that is meant"
+        given = "nothing stands below it; it"
+    elif value is None:
+        given = "no value is given; it"
+    elif isinstance(value, list | Mapping):
+        given = f"{_show(value)} is given; it"
+    else:
+        given = _show(value)
+    needs = (
+        f" with at least the key {', '.join(schema['required'])}" if "required" in schema else ""
+    )
+    limits = f", {limits}" if (limits := _limits(schema)) else ""
+    must = f"{given} must be {_TYPES[wanted]}{needs}{limits}"
+    return f"{must}{_remedy(value, wanted)}{_meaning(schema)}"
+
+
+def _remedy(value: Any, wanted: str) -> str:
+    """How to write what was probably meant: most such faults are accidents of YAML."""
+    match wanted, value:
+        case "string", bool():
+            return ": YAML takes yes, no, on and off for true and false, so put it in quotes"
+        case "string", int() | float() | date():
+            return f': write "{value}", in quotes'
+        case "boolean", str():
+            return ", without quotes"
+        case "array", str() | int() | float():
+            return f": write [{_show(value)}]"
+        case "integer" | "number", str() | float():
+            return _number_remedy(value, wanted)
+    return ""
+
+
+def _number_remedy(value: str | float, wanted: str) -> str:
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    if not math.isfinite(number):
+        return " and finite"
+    if wanted == "integer":
+        return f": write {number:.0f}" if number.is_integer() else ""
+    # YAML 1.1 takes an exponent only behind a point: 1e-4 is text, 1.0e-4 a number.
+    return ": YAML takes it for text, write " + re.sub(r"^(-?\d+)e", r"\1.0e", repr(number))
+
+
+def _unknown_keys(path: Sequence[Any], value: Mapping[Any, Any], schema: Schema) -> Iterator[str]:
+    allowed = list(schema.get("properties", {}))
+    here = f" of kind {value['kind']}" if "kind" in allowed else ""
+    options = f"allowed{here}: {', '.join(allowed) or f'none{_meaning(schema)}'}"
+    for unknown in [name for name in value if name not in allowed]:
+        close = difflib.get_close_matches(str(unknown).lower(), allowed, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        yield f"{_key([*path, unknown])}: there is no such key; {options}{hint}"
+
+
+def _key(path: Sequence[Any]) -> str:
+    """Where in the config: ``subsets.definitions.even.classes[0]``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int) and not isinstance(part, bool):
+            text += f"[{part}]"
+        else:
+            plain = isinstance(part, str) and re.fullmatch(r"[\w-]+", part)
+            text += f".{part if plain else _show(part)}"
+    return text.removeprefix(".") or "the config"
+
+
+def _show(value: Any) -> str:
+    """A value as the config would have it, in one line and not too long."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case list():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+        case float() if not math.isfinite(value):
+            return ".nan" if math.isnan(value) else f"{'-' * (value < 0)}.inf"
+    text = repr(value) if isinstance(value, str | int | float) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _meaning(schema: Schema) -> str:
     return f" ({schema['description']})" if "description" in schema else ""
 
 
-def _describe(schema: Mapping[str, Any], key: str) -> str:
-    return _meaning(schema.get("properties", {}).get(key, {}))
-
-
-def _range(schema: Mapping[str, Any]) -> str:
+def _limits(schema: Schema) -> str:
     words = {
         "minimum": "at least",
         "exclusiveMinimum": "above",
         "maximum": "at most",
         "exclusiveMaximum": "below",
     }
-    return " and ".join(f"{word} {schema[key]:g}" for key, word in words.items() if key in schema)
+    return " and ".join(f"{word} {schema[rule]}" for rule, word in words.items() if rule in schema)

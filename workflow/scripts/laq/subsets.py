@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations
-from operator import itemgetter
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from laq import median_search
 from laq.errors import ConfigError, DataError
 
 Kind = Literal["similar", "dissimilar"]
@@ -29,8 +29,6 @@ Distances = NDArray[np.float64]
 
 # Up to so many subsets all are tried: the optimum, and no dead end by exclusion.
 ENUMERATED = 10_000
-# No further restart for a median so near its target (in ln): far below the error of an ICD.
-NEAR_ENOUGH = 5e-3
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,10 @@ def target_median(
     excluded = {frozenset(subset) for subset in exclude}
     if math.comb(classes, size) <= ENUMERATED:
         every = np.array(list(combinations(range(classes), size)))
-        found = _best(distances, every, target, excluded)
+        found = median_search.nearest(distances, every, target, excluded)
     else:
-        found = _search(distances, size, target, seed, restarts, excluded)
+        ends = (ranked_greedy(distances, size, kind)[0] for kind in KINDS)
+        found = median_search.search(distances, size, target, seed, restarts, excluded, ends)
     error, subset = found
     if error == np.inf:
         raise DataError(
@@ -160,7 +159,7 @@ def describe(distances: ArrayLike, indices: Sequence[int]) -> dict[str, float]:
     """Median, mean, min and max ICD over the pairs of the subset's classes."""
     distances = _checked(distances, len(indices))
     _check_indices(indices, len(distances))
-    pairs = _pairs(distances, np.array([indices]))[0]
+    pairs = median_search.pairs(distances, np.array([indices]))[0]
     return {
         "median_icd": float(np.median(pairs)),
         "mean_icd": float(pairs.mean()),
@@ -255,100 +254,8 @@ def _grow(signed: Distances, size: int, start: int) -> list[int]:
     return chosen
 
 
-def _search(
-    distances: Distances,
-    size: int,
-    target: float,
-    seed: int | Sequence[int],
-    restarts: int,
-    excluded: set[frozenset[int]],
-) -> tuple[float, list[int]]:
-    """Error and classes of the best end of swaps from all beginnings, or the first near enough."""
-    rng = np.random.default_rng(seed)
-    classes = len(distances)
-    starts = rng.permutation(classes)[:restarts]
-    best: tuple[float, list[int]] = (np.inf, [])
-    begun = chain(
-        (_aim(distances, size, target, int(start)) for start in starts),
-        (ranked_greedy(distances, size, kind)[0] for kind in KINDS),
-        (_kicked(best[1], size, classes, rng) for _ in range(restarts)),  # lazy: the best by then
-    )
-    near_enough = NEAR_ENOUGH if target > 0 else 0.0
-    for subset in begun:
-        best = min(_improve(distances, subset, target, excluded), best, key=itemgetter(0))
-        if best[0] <= near_enough:
-            break
-    return best
-
-
-def _aim(distances: Distances, size: int, target: float, start: int) -> list[int]:
-    """Take from ``start`` on the class that brings the median nearest the target."""
-    subset = [start]
-    while len(subset) < size:
-        others = np.setdiff1d(np.arange(len(distances)), subset)
-        grown = np.column_stack([np.tile(subset, (len(others), 1)), others])
-        _, subset = _best(distances, grown, target)
-    return subset
-
-
-def _kicked(subset: list[int], size: int, classes: int, rng: np.random.Generator) -> list[int]:
-    """The subset with a third of its classes replaced at random (all, where it has none)."""
-    kept = rng.permutation(subset)[: size - max(1, size // 3)]
-    others = np.setdiff1d(np.arange(classes), kept)
-    return [*kept.tolist(), *rng.choice(others, size - len(kept), replace=False).tolist()]
-
-
-def _improve(
-    distances: Distances, subset: list[int], target: float, excluded: set[frozenset[int]]
-) -> tuple[float, list[int]]:
-    """Make the best swap of a class for another until none helps: (error, classes)."""
-    size = len(subset)
-    best = _best(distances, np.array([subset]), target, excluded)
-    while True:
-        others = np.setdiff1d(np.arange(len(distances)), subset)
-        # (size, C - size, size): at [i, j] the j-th other class in the place of the i-th.
-        swaps = np.tile(subset, (size, len(others), 1))
-        swaps[np.arange(size), :, np.arange(size)] = others
-        swapped = _best(distances, swaps.reshape(-1, size), target, excluded)
-        if swapped[0] >= best[0]:
-            return best
-        best = swapped
-        subset = best[1]
-
-
-def _best(
-    distances: Distances,
-    subsets: NDArray[np.intp],
-    target: float,
-    excluded: Collection[frozenset[int]] = frozenset(),
-) -> tuple[float, list[int]]:
-    """Error and classes of the first subset (m, size) nearest the target and not excluded.
-
-    The error is infinite, and the classes are of no use, if all are excluded.
-    """
-    pairs = np.sort(_pairs(distances, subsets), axis=1)
-    p = pairs.shape[1]
-    medians = (pairs[:, (p - 1) // 2] + pairs[:, p // 2]) / 2
-    if target > 0:
-        floor = np.finfo(np.float64).tiny  # a median of 0 is very far, not infinitely
-        errors = np.abs(np.log(np.maximum(medians, floor)) - np.log(target))
-    else:
-        errors = medians
-    for index in np.argsort(errors, kind="stable"):
-        subset = subsets[index].tolist()
-        if frozenset(subset) not in excluded:
-            return float(errors[index]), subset
-    return np.inf, []
-
-
-def _pairs(distances: Distances, subsets: NDArray[np.intp]) -> Distances:
-    """Distances within each subset: (m, size) classes -> (m, size (size - 1) / 2)."""
-    rows, columns = np.triu_indices(subsets.shape[1], 1)
-    return distances[subsets[:, rows], subsets[:, columns]]
-
-
 def _median_icd(distances: Distances, subset: Sequence[int]) -> float:
-    return float(np.median(_pairs(distances, np.array([subset]))))
+    return float(np.median(median_search.pairs(distances, np.array([subset]))))
 
 
 def _towards(kind: Kind) -> int:

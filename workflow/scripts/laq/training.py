@@ -19,7 +19,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of the training history. Losses are mean cross-entropies in nats."""
+    """One row of the training history.
+
+    learning_rate: at the end of the epoch. train_loss: mean cross-entropy in nats, with label
+    smoothing where that is set; like train_top1 it is taken while the network learns, in
+    training mode and on shifted images. test_top1: after the epoch, in evaluation mode.
+    """
 
     epoch: int
     learning_rate: float
@@ -56,10 +61,11 @@ def train(
 
     Images are uint8 (n, c, h, w), labels int64 (n,). ``settings``: epochs, batch_size,
     learning_rate (the cycle's peak), weight_decay, label_smoothing, shift (pixels of
-    random translation). Schedule: Smith and Topin 2018. Returns one ``Epoch`` row an epoch.
+    random translation). Schedule: Smith and Topin 2018. Returns one ``Epoch`` row an epoch,
+    as a dictionary, and leaves the network on the CPU in evaluation mode.
 
     Raises:
-        DataError: the loss is not finite.
+        DataError: the loss, or an output on the test images, is not finite.
     """
     optimizer = torch.optim.SGD(
         network.parameters(),
@@ -68,7 +74,7 @@ def train(
         nesterov=True,
         weight_decay=settings["weight_decay"],
     )
-    steps = -(-len(train_images) // settings["batch_size"])
+    steps = len(_batches(torch.arange(len(train_images)), settings["batch_size"]))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings["learning_rate"], total_steps=settings["epochs"] * steps
     )
@@ -134,10 +140,8 @@ def _fit(
         order = torch.randperm(len(images), generator=generator).to(device)
         loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
-        batches = order.split(settings["batch_size"])
+        batches = _batches(order, settings["batch_size"])
         for batch in tqdm(batches, f"epoch {epoch}/{settings['epochs']}", mininterval=2):
-            if len(batch) == 1:  # BatchNorm has no variance over one image
-                continue
             inputs = random_shift(to_input(images[batch], device), settings["shift"], generator)
             logits = network(inputs.contiguous(memory_format=torch.channels_last))
             loss = criterion(logits, labels[batch])
@@ -147,18 +151,19 @@ def _fit(
             after_step()
             loss_sum += loss.detach().double() * len(batch)
             correct += (logits.detach().argmax(1) == labels[batch]).sum()
+        test_logits = predict(network, test_split[0], device)
+        if not (torch.isfinite(loss_sum) and torch.isfinite(test_logits).all()):
+            raise DataError(
+                f"training diverged in epoch {epoch}: the loss or the outputs are not finite; "
+                "lower learning_rate (config key networks or variants) and run again"
+            )
         row = Epoch(
             epoch,
             optimizer.param_groups[0]["lr"],
             loss_sum.item() / len(images),
             correct.item() / len(images),
-            _top1(network, test_split, device),
+            (test_logits.argmax(1) == test_split[1]).double().mean().item(),
         )
-        if not torch.isfinite(loss_sum):
-            raise DataError(
-                f"training diverged in epoch {epoch}: the loss is not finite; "
-                "lower learning_rate (config key networks or variants) and run again"
-            )
         logger.info(
             "epoch %d/%d: loss %.3f, train top-1 %.3f, test top-1 %.3f",
             epoch,
@@ -172,5 +177,12 @@ def _fit(
     return history
 
 
-def _top1(network: nn.Module, split: tuple[Tensor, Tensor], device: torch.device) -> float:
-    return (predict(network, split[0], device).argmax(1) == split[1]).double().mean().item()
+def _batches(order: Tensor, size: int) -> list[Tensor]:
+    """``order`` in batches of ``size``; a lone last image joins the batch before it.
+
+    BatchNorm has no variance over one value a channel, and no image is left out.
+    """
+    batches = list(order.split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches

@@ -6,8 +6,6 @@ import numpy as np
 
 from laq.datasets import Dataset, Settings, stratified_split
 
-TEST_FRACTION = 0.3
-
 
 def class_names(settings: Settings) -> list[str]:
     """The ten digits."""
@@ -17,7 +15,7 @@ def class_names(settings: Settings) -> list[str]:
 def make(settings: Settings, seed: int) -> tuple[Dataset, Dataset]:
     """Split the digits, the same share of every class; images (n, 1, 8, 8).
 
-    settings: ``test_fraction`` (0.3). The scans' 17 grey levels are spread over 0…255.
+    settings: ``test_fraction``, the share of every class kept for testing. The scans' 17 grey levels are spread over 0…255.
     """
     from sklearn.datasets import load_digits
 
@@ -25,8 +23,7 @@ def make(settings: Settings, seed: int) -> tuple[Dataset, Dataset]:
     images = np.rint(digits.images[:, None] * (255 / 16)).astype(np.uint8)
     labels = digits.target.astype(np.int64)
     classes = tuple(class_names(settings))
-    fraction = settings.get("test_fraction", TEST_FRACTION)
-    test = stratified_split(labels, classes, fraction, seed)
+    test = stratified_split(labels, classes, settings["test_fraction"], seed)
     return (
         Dataset(images[~test], labels[~test], classes),
         Dataset(images[test], labels[test], classes),

@@ -1,0 +1,56 @@
+"""A small valid config, and ways to spoil it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from laq import config as study
+from laq import datasets
+from laq.schema import complete
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+# Ten classes: digit_0 … digit_9.
+BASE = """
+dataset: {kind: glyphs, classes: 10}
+networks:
+  small: {architecture: small_resnet}
+features: {source: small}
+subsets:
+  size: 4
+  definitions:
+    near: {kind: similar}
+    target: {kind: target, count: 3}
+    named: {kind: classes, classes: [digit_1, digit_2]}
+variants:
+  original: {}
+  quant: {compress: {bits: 4}}
+  ft: {finetune: {epochs: 2}}
+  ft_quant: {parent: ft, compress: {bits: 4}}
+"""
+
+
+def edited(edits: dict[str, Any]) -> dict[str, Any]:
+    """The base config with values put at slash-separated paths; REMOVE takes a key out."""
+    config = yaml.safe_load(BASE)
+    for path, value in edits.items():
+        *parents, key = path.split("/")
+        place = config
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        if value == "REMOVE":
+            del place[key]
+        else:
+            place[key] = value
+    return config
+
+
+def checked(config: Any) -> dict[str, Any]:
+    """The completed config, if it passes all that the workflow checks before it plans."""
+    completed = complete(config, SCHEMA)
+    study.check(completed, datasets.class_names(completed["dataset"]))
+    return completed

@@ -1,0 +1,315 @@
+"""Configs that cannot be run are refused before any job, in words that say what to mend."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import re
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laq import config as study
+from laq.errors import ConfigError
+from laq.schema import complete
+from tests.configs import BASE, ROOT, SCHEMA, checked, edited
+
+GLYPHS = [f"digit_{digit}" for digit in range(10)]
+
+FAULTS = (ROOT / "tests/bad_configs.yaml").read_text()
+CASES = yaml.safe_load(FAULTS)
+
+
+def faults(config: Any) -> list[str]:
+    """The lines of the message, each a fault."""
+    with pytest.raises(ConfigError) as caught:
+        checked(config)
+    title, *lines = str(caught.value).split("\n")
+    assert title == "the config is not valid:"
+    assert all(line.startswith("  ") and line.strip() for line in lines)
+    return [line.strip() for line in lines]
+
+
+@pytest.mark.parametrize(("edits", "says"), [(c[0], c[1:]) for c in CASES.values()], ids=CASES)
+def test_a_fault_is_refused_by_key_value_and_remedy(edits: dict, says: list[str]) -> None:
+    (line,) = faults(edited(edits))
+    for fragment in says:
+        assert fragment in line
+
+
+def test_the_base_is_valid_and_no_fault_is_listed_twice() -> None:
+    checked(yaml.safe_load(BASE))
+    # A key given twice would drop the first case without a word.
+    names = re.findall(r"^([^\s#-][^:\n]*):", FAULTS, flags=re.M)
+    assert sorted(names) == sorted(CASES)
+
+
+def test_a_circle_of_parents_names_all_who_are_in_it() -> None:
+    edits = {"variants/ft/parent": "ft2", "variants/ft2": {"parent": "ft", "finetune": {}}}
+    assert faults(edited(edits)) == [
+        "variants.ft.parent: 'ft2' leads back to ft; a line starts from original",
+        "variants.ft2.parent: 'ft' leads back to ft2; a line starts from original",
+    ]
+
+
+def test_an_overlong_value_is_cut() -> None:
+    (line,) = faults(edited({"seed": 10**400}))
+    assert line.startswith("seed: 1000")
+    assert "… must be a whole number, at least 0 and at most 4294967295" in line
+    assert len(line) < 200
+
+
+def test_all_faults_are_reported_at_once() -> None:
+    edits = {"seed": -1, "variants/quant/compress/bits": 1, "dataset/kind": "x", "sed": 1}
+    keys = {line.split(":")[0] for line in faults(edited(edits))}
+    assert keys == {"seed", "variants.quant.compress.bits", "dataset.kind", "sed"}
+    edits = {
+        "features/source": "x",
+        "subsets/size": 11,
+        "subsets/definitions/named/classes": ["x", "y"],
+        "variants/ft/parent": "x",
+        "variants/again": {"compress": {"bits": 4}},
+    }
+    keys = [line.split(":")[0] for line in faults(edited(edits))]
+    assert keys == [
+        "features.source",
+        "subsets.size",
+        "subsets.definitions.named.classes",
+        "subsets.definitions.named.classes",
+        "variants.ft.parent",
+        "variants.again",
+    ]
+
+
+@pytest.mark.parametrize("config", [None, [], "digits", 3], ids=str)
+def test_a_config_that_is_no_mapping_is_refused(config: Any) -> None:
+    with pytest.raises(ConfigError, match=r"the config: .* must be a mapping"):
+        complete(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"variants/quant/compress/bits": 2},
+        {"variants/quant/compress/bits": 32},
+        {"subsets/size": 10, "subsets/definitions": {"all": {"kind": "similar"}}},
+        # Lists have their own size: nothing to compare with the data set's.
+        {"subsets/size": 11, "subsets/definitions/near": "REMOVE"}
+        | {"subsets/definitions/target": "REMOVE"},
+        {"subsets/definitions/near/count": 10},
+        # A series has no subset of its own bare id.
+        {"subsets/definitions/target_1": {"kind": "random", "count": 2}},
+        {"variants/again": {"parent": "ft", "finetune": {"epochs": 2}}},
+        {"variants/again": {"compress": {"bits": 4, "patches": "all"}}},
+        {"root": "results/mine_2/v1.0-b"},
+        {"features/source": "pixels"},
+    ],
+    ids=str,
+)
+def test_what_is_just_allowed_is_taken(edits: dict[str, Any]) -> None:
+    checked(edited(edits))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
+def test_configs_that_come_along_are_valid(path: Any) -> None:
+    checked(yaml.safe_load(path.read_text()))
+
+
+# Subsets and variants
+
+
+def expanded(definitions: dict[str, Any], **edits: Any) -> dict[str, dict[str, Any]]:
+    config = checked(edited({"subsets/definitions": definitions} | edits))
+    return study.subsets(config, GLYPHS)
+
+
+def test_subsets_are_expanded() -> None:
+    found = expanded(
+        {
+            "near": {"kind": "similar"},
+            "far": {"kind": "dissimilar", "count": 2},
+            "t": {"kind": "target", "count": 10},
+            "one": {"kind": "target", "median": 3},
+            "named": {"kind": "classes", "classes": ["digit_7", "digit_2"]},
+        },
+        **{"subsets/scale": "log"},
+    )
+    series = {"kind": "target", "size": 4, "scale": "log", "count": 10}
+    assert list(found.items()) == [
+        ("near", {"kind": "similar", "size": 4, "rank": 0}),
+        ("far_1", {"kind": "dissimilar", "size": 4, "rank": 0}),
+        ("far_2", {"kind": "dissimilar", "size": 4, "rank": 1}),
+        *((f"t_{rank + 1:02d}", series | {"rank": rank}) for rank in range(10)),
+        ("one", {"kind": "target", "size": 4, "median": 3.0}),
+        ("named", {"kind": "classes", "indices": [2, 7]}),
+    ]
+
+
+DEFINITIONS = {
+    "near": {"kind": "similar"},
+    "any": {"kind": "random", "count": 3},
+    "target": {"kind": "target", "count": 3},
+    "named": {"kind": "classes", "classes": ["digit_1", "digit_2"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "definition"),
+    [
+        ("near", {"kind": "dissimilar"}),
+        ("any", {"kind": "random", "count": 5}),
+        ("target", {"kind": "target", "count": 4}),
+        ("target", {"kind": "target", "median": 2.0}),
+        ("named", {"kind": "classes", "classes": ["digit_1", "digit_3"]}),
+        ("added", {"kind": "dissimilar"}),
+    ],
+)
+def test_editing_one_definition_leaves_the_others_be(name: str, definition: dict) -> None:
+    def others(found: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in found.items() if not key.startswith(name)}
+
+    before, after = expanded(DEFINITIONS), expanded(DEFINITIONS | {name: definition})
+    assert others(before) == others(after)
+    assert before != after
+
+
+def test_a_longer_series_contains_the_shorter_one() -> None:
+    shorter = expanded({"any": {"kind": "random", "count": 3}})
+    longer = expanded({"any": {"kind": "random", "count": 5}})
+    assert shorter.items() <= longer.items()
+
+
+def test_size_and_scale_reach_only_those_they_concern() -> None:
+    def changed(**edits: Any) -> set[str]:
+        before, after = expanded(DEFINITIONS), expanded(DEFINITIONS, **edits)
+        return {name.split("_")[0] for name in before if before[name] != after[name]}
+
+    assert changed(**{"subsets/size": 5}) == {"near", "any", "target"}
+    assert changed(**{"subsets/scale": "log"}) == {"target"}
+
+
+def test_variants_are_told_apart_by_their_step() -> None:
+    config = checked(yaml.safe_load(BASE))
+    assert study.variants_with(config, "finetune") == ["ft"]
+    assert study.variants_with(config, "compress") == ["quant", "ft_quant"]
+
+
+# Fuzz
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 40)
+    | st.integers()
+    | st.floats(allow_nan=True)
+    | st.text(max_size=4)
+    | st.just(datetime.date(2024, 2, 1))
+    | st.sampled_from(
+        ["quant", "ft", "original", "target", "target_1", "classes", "digit_1", "1e-4"]
+    )
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["kind", "count", "bits", "compress"]) | SCALARS, inner)
+    ),
+    max_leaves=5,
+)
+
+
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) of a nested config."""
+    keys = list(node) if isinstance(node, dict) else range(len(node))
+    own = [(node, key) for key in keys]
+    return own + [
+        p for _, key in own if isinstance(node[key], dict | list) for p in places(node[key])
+    ]
+
+
+def mutate(config: Any, data: st.DataObject) -> None:
+    """Replace, remove, rename, add or exchange something somewhere."""
+    container, key = data.draw(st.sampled_from(places(config)))
+    action = data.draw(st.sampled_from(["replace", "remove", "rename", "add", "exchange"]))
+    if action == "replace":
+        container[key] = data.draw(VALUES)
+    elif action == "remove":
+        del container[key]
+    elif action == "exchange":
+        other, place = data.draw(st.sampled_from(places(config)))
+        container[key] = copy.deepcopy(other[place])
+    elif isinstance(container, dict):
+        added = data.draw(SCALARS)
+        container[added] = container.pop(key) if action == "rename" else data.draw(VALUES)
+    else:
+        container.append(data.draw(VALUES))
+
+
+@given(data=st.data())
+def test_whatever_is_done_to_a_config_it_is_taken_or_refused(data: st.DataObject) -> None:
+    config = checked(yaml.safe_load(BASE)) if data.draw(st.booleans()) else yaml.safe_load(BASE)
+    for _ in range(data.draw(st.integers(1, 3))):
+        if places(config):
+            mutate(config, data)
+    before = copy.deepcopy(config)
+    try:
+        completed = complete(config, SCHEMA)
+        names = GLYPHS[: completed["dataset"].get("classes", 10)]
+        study.check(completed, names)
+    except ConfigError as error:
+        assert len(str(error).split("\n")) > 1
+    else:
+        assert complete(completed, SCHEMA) == completed
+        found = study.subsets(completed, names)
+        assert found
+        assert all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in found)
+    # NaN is no equal of itself.
+    assert repr(config) == repr(before)
+
+
+IDS = st.sampled_from(["a", "b", "a_1", "a_01", "b_2"])
+CLASSES = st.lists(st.sampled_from([*GLYPHS, "cat"]), min_size=2, max_size=4, unique=True)
+DEFINITION = (
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(["similar", "dissimilar", "random", "target"])}
+        | {"count": st.integers(1, 12)}
+    )
+    | st.fixed_dictionaries({"kind": st.just("target"), "median": st.floats(0.1, 9)})
+    | st.fixed_dictionaries({"kind": st.just("classes"), "classes": CLASSES})
+)
+PARENT = st.fixed_dictionaries(
+    {}, optional={"parent": st.sampled_from(["original", "a", "b", "c"])}
+)
+STEP = st.builds(lambda n: {"finetune": {"epochs": n}}, st.integers(1, 3)) | st.builds(
+    lambda n: {"compress": {"bits": n}}, st.integers(2, 4)
+)
+RECIPE = st.builds(lambda parent, step: parent | step, PARENT, STEP)
+
+
+@given(
+    size=st.integers(2, 11),
+    definitions=st.dictionaries(IDS, DEFINITION, min_size=1, max_size=3),
+    variants=st.dictionaries(st.sampled_from("abcd"), RECIPE, max_size=4),
+)
+def test_what_is_taken_can_be_made(size: int, definitions: dict, variants: dict) -> None:
+    edits = {"subsets/size": size, "subsets/definitions": definitions}
+    try:
+        config = checked(edited(edits | {"variants": {"original": {}} | variants}))
+    except ConfigError:
+        return
+    found = study.subsets(config, GLYPHS)
+    assert len(found) == sum(definition.get("count", 1) for definition in definitions.values())
+    assert len({repr(definition) for definition in found.values()}) == len(found)
+    assert all(definition.get("size", 2) <= len(GLYPHS) for definition in found.values())
+    # Made one after the other: each as soon as its parent, which is in float, is there.
+    made, waiting = {"original"}, dict(config["variants"])
+    del waiting["original"]
+    while ready := [name for name, recipe in waiting.items() if recipe["parent"] in made]:
+        for name in ready:
+            recipe = waiting.pop(name)
+            if "finetune" in recipe:
+                made.add(name)
+    assert not waiting

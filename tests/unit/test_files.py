@@ -1,0 +1,207 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from laq.errors import DataError
+from laq.files import (
+    atomic,
+    read_json,
+    read_table,
+    write_csv,
+    write_json,
+    write_parquet,
+    write_text,
+)
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """An umask that is not everyone's."""
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# atomic
+
+
+def test_file_appears_under_its_name_alone(tmp_path: Path) -> None:
+    with atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+        assert not (tmp_path / "a.txt").exists()
+        assert temporary.parent == tmp_path
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half of the ne")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_failure_without_an_old_file_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), atomic(tmp_path / "a.txt"):
+        raise ValueError("no")
+    assert names(tmp_path) == []
+
+
+def test_a_reader_of_the_old_file_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with path.open() as reader:
+        write_text(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.tar.gz", ".hidden.csv", "größe.csv"])
+def test_temporary_is_hidden_and_keeps_the_suffix(tmp_path: Path, name: str) -> None:
+    with atomic(tmp_path / name) as temporary:
+        assert temporary.name.startswith(".")
+        assert temporary.suffix == Path(name).suffix
+    assert names(tmp_path) == [name]
+
+
+def test_two_writers_do_not_meet(tmp_path: Path) -> None:
+    with atomic(tmp_path / "a.txt") as first, atomic(tmp_path / "a.txt") as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "a.txt").read_text() == "first"  # its block ended last
+
+
+def test_permissions_follow_the_umask(tmp_path: Path, umask: None) -> None:
+    write_text(tmp_path / "a.txt", "")
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+    assert os.umask(0o027) == 0o027  # left as it was
+
+
+def test_folder_is_made_and_paths_may_be_text(tmp_path: Path) -> None:
+    write_text(str(tmp_path / "new/folder/a.txt"), "größe\n")
+    assert (tmp_path / "new/folder/a.txt").read_bytes() == "größe\n".encode()
+
+
+# JSON
+
+
+def test_json_comes_back_and_is_canonical(tmp_path: Path) -> None:
+    path, content = tmp_path / "a.json", {"b": [1, 2.5, None], "a": {"ω": "größe", "c": True}}
+    write_json(path, content)
+    assert read_json(path) == content
+    text = path.read_text()
+    assert text.index('"a"') < text.index('"b"')
+    assert text.endswith("}\n")
+    assert "größe" in text
+    write_json(tmp_path / "b.json", dict(reversed(content.items())))
+    assert (tmp_path / "b.json").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}])
+def test_what_json_cannot_hold_leaves_the_old_file(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, [1])
+    with pytest.raises((ValueError, TypeError)):
+        write_json(path, {"x": value})
+    assert read_json(path) == [1]
+    assert names(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe", b"{'a': 1}"])
+def test_damaged_json_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.json is not valid JSON.*delete it and run again"):
+        read_json(path)
+
+
+# Tables
+
+TABLE = pd.DataFrame({"name": ["a", "b,c"], "count": [1, 2], "rate": [0.1, 2 / 3]})
+
+
+def test_csv_bytes(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", TABLE)
+    expected = b'name,count,rate\na,1,0.1\n"b,c",2,0.6666666667\n'
+    assert (tmp_path / "a.csv").read_bytes() == expected
+
+
+def test_last_bits_of_a_sum_do_not_show(tmp_path: Path) -> None:
+    for name, value in [("a.csv", 0.1 + 0.2), ("b.csv", 0.3)]:
+        write_csv(tmp_path / name, pd.DataFrame({"x": [value]}))
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_empty_cells_come_back_as_missing(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"x": [1.5, np.nan], "y": [None, "t"]}))
+    assert (tmp_path / "a.csv").read_text() == "x,y\n1.5,\n,t\n"
+    assert read_table(tmp_path / "a.csv").isna().to_numpy().tolist() == [
+        [False, True],
+        [True, False],
+    ]
+
+
+def test_parquet_comes_back_with_its_index(tmp_path: Path) -> None:
+    table = pd.DataFrame([[0.0, 2.0], [2.0, 0.0]], index=["a", "b"], columns=["a", "b"])
+    write_parquet(tmp_path / "a.parquet", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "a.parquet", ["a", "b"]), table)
+
+
+def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
+    for writer, name in [(write_csv, "a.csv"), (write_parquet, "a.parquet")]:
+        writer(tmp_path / name, TABLE)
+        first = (tmp_path / name).read_bytes()
+        writer(tmp_path / name, TABLE.copy())
+        assert (tmp_path / name).read_bytes() == first
+
+
+def test_csv_is_read_with_its_columns_checked(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_csv(path, TABLE)
+    assert read_table(path, ["rate", "name"])["count"].tolist() == [1, 2]
+    with pytest.raises(DataError, match=r"a\.csv lacks the column top1, n \(it has name, count"):
+        read_table(path, ["top1", "name", "n"])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+@pytest.mark.parametrize("content", [b"", b"PAR1\x00\x01", b'x,y\n1,"2\n', b"\xff\xfe\x00"])
+def test_damaged_tables_are_refused_by_name(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name} .*(not a readable table|lacks the column)"):
+        read_table(tmp_path / name, ["top1"])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_truncated_and_missing_tables_are_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with pytest.raises(DataError, match=f"{name} is not a readable table"):
+        read_table(path)
+    write_parquet(path, TABLE)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=f"{name} .*delete it"):
+        read_table(path, ["name"])
+
+
+def test_failed_table_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(path, TABLE)
+    with pytest.raises((TypeError, ValueError)):
+        write_parquet(path, pd.DataFrame({"x": [{1}, "text", 3]}))
+    pd.testing.assert_frame_equal(read_table(path), TABLE)
+    assert names(tmp_path) == ["a.parquet"]

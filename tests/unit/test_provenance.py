@@ -1,0 +1,189 @@
+"""Digests change when a result would, and never otherwise."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laq.methods import METHODS
+from laq.provenance import code_digest, import_closure, settings_text
+
+SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+
+
+# Settings
+
+
+@given(settings=st.dictionaries(st.text(max_size=3), JSON), seed=st.integers(0, 99))
+def test_order_of_keys_does_not_matter(settings: dict[str, Any], seed: int) -> None:
+    def shuffled(node: Any) -> Any:
+        if isinstance(node, list):
+            return [shuffled(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        items = [(key, shuffled(value)) for key, value in node.items()]
+        random.Random(seed).shuffle(items)
+        return dict(items)
+
+    assert settings_text(all=settings) == settings_text(all=shuffled(settings))
+
+
+def test_swapped_values_matter() -> None:
+    assert settings_text(epochs=2, shift=3) != settings_text(epochs=3, shift=2)
+    assert settings_text(widths=[8, 16]) != settings_text(widths=[16, 8])
+
+
+def test_settings_are_read_back_as_they_were() -> None:
+    import json
+
+    settings = {"seed": 0, "recipe": {"bits": 4, "scale": 1.16, "keep": []}, "name": "größe"}
+    text = settings_text(**settings)
+    assert json.loads(text) == settings
+    assert "größe" in text
+
+
+# Code, on a tree made up
+
+
+TREE = {
+    "script.py": "import os\nimport top\nfrom pkg import used\n\ndef f():\n    import pkg.late\n",
+    "top.py": "from pkg.deep.inner import thing, other\n",
+    "pkg/__init__.py": "",
+    "pkg/used.py": (
+        "from __future__ import annotations\n"
+        "from typing import TYPE_CHECKING\n"
+        "from pkg.circle_a import a\n"
+        "if TYPE_CHECKING:\n    import pkg.typing_only\n"
+        "if True:\n    try:\n        import pkg.tried\n    except ImportError:\n        pass\n"
+    ),
+    "pkg/late.py": "",
+    "pkg/tried.py": "",
+    "pkg/typing_only.py": "",
+    "pkg/circle_a.py": "from pkg import circle_b\na = 1\n",
+    "pkg/circle_b.py": "import pkg.circle_a\n",
+    "pkg/deep/__init__.py": "",
+    "pkg/deep/inner.py": "thing = other = 1\n",
+    "pkg/named.py": "import pkg.behind\n",
+    "pkg/behind.py": "",
+    "pkg/unused.py": "import pkg.late\n",
+}
+REACHED = {
+    *("script.py", "top.py", "pkg/__init__.py", "pkg/used.py", "pkg/late.py", "pkg/tried.py"),
+    *("pkg/circle_a.py", "pkg/circle_b.py"),
+    *("pkg/deep/__init__.py", "pkg/deep/inner.py"),
+}
+
+
+def grow(root: Path) -> Path:
+    """Write the tree below ``root``; the script."""
+    for name, text in TREE.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root / "script.py"
+
+
+def reached(script: Path, *modules: str) -> set[str]:
+    return {path.relative_to(script.parent).as_posix() for path in import_closure(script, *modules)}
+
+
+def test_closure_holds_what_an_import_runs(tmp_path: Path) -> None:
+    assert reached(grow(tmp_path)) == REACHED
+
+
+def test_modules_named_at_run_time_bring_their_imports(tmp_path: Path) -> None:
+    script = grow(tmp_path)
+    assert reached(script, "pkg.named") == REACHED | {"pkg/named.py", "pkg/behind.py"}
+    assert code_digest(script, "pkg.named") != code_digest(script)
+
+
+def test_from_a_package_import_a_module_in_it(tmp_path: Path) -> None:
+    script = grow(tmp_path)
+    script.write_text("from pkg.deep import inner as renamed\n")
+    assert reached(script) == {
+        *("script.py", "pkg/__init__.py", "pkg/deep/__init__.py", "pkg/deep/inner.py")
+    }
+
+
+@pytest.mark.parametrize("name", sorted(TREE))
+def test_digest_changes_with_what_is_reached_and_nothing_else(tmp_path: Path, name: str) -> None:
+    script = grow(tmp_path)
+    before = code_digest(script)
+    with (tmp_path / name).open("a") as file:
+        file.write("x = 1\n")
+    assert (code_digest(script) != before) == (name in REACHED)
+
+
+def test_digest_does_not_depend_on_times_or_on_the_place(tmp_path: Path) -> None:
+    script = grow(tmp_path / "here")
+    before = code_digest(script, "pkg.named")
+    for path in (tmp_path / "here").rglob("*.py"):
+        os.utime(path, (1, 1))
+    assert code_digest(script, "pkg.named") == before
+    shutil.copytree(tmp_path / "here", tmp_path / "a/longer/way")
+    assert code_digest(tmp_path / "a/longer/way/script.py", "pkg.named") == before
+
+
+def test_digest_tells_apart_which_file_says_what(tmp_path: Path) -> None:
+    script = grow(tmp_path)
+    late, tried = tmp_path / "pkg/late.py", tmp_path / "pkg/tried.py"
+    late.write_text("x = 1\n")
+    before = code_digest(script)
+    late.write_text("")
+    tried.write_text("x = 1\n")
+    assert code_digest(script) != before
+
+
+# Code, the project's own
+
+
+def own(script: str, *modules: str) -> set[str]:
+    return reached(SCRIPTS / script, *modules)
+
+
+ALL = sorted(path.name for path in SCRIPTS.glob("*_*.py"))
+
+
+def test_every_script_reaches_its_binding_and_the_package() -> None:
+    assert len(ALL) >= 11
+    for script in ALL:
+        assert {script, "job.py", "laq/__init__.py", "laq/errors.py"} <= own(script)
+
+
+def test_the_quantizer_concerns_quantized_variants_alone() -> None:
+    assert "laq/gpfq.py" in own("compress_network.py", METHODS["gpfq"])
+    for script in ALL:
+        assert "laq/gpfq.py" not in own(script)
+
+
+def test_plots_concern_figures_alone() -> None:
+    assert [script for script in ALL if "laq/plots.py" in own(script)] == ["plot_accuracy.py"]
+
+
+def test_evaluation_concerns_no_training() -> None:
+    using = [script for script in ALL if "laq/evaluation.py" in own(script)]
+    assert using == ["evaluate_subset.py"]
+
+
+def test_drawing_glyphs_concerns_no_one_who_reads_images() -> None:
+    assert "laq/datasets/glyphs.py" in own("make_dataset.py", "laq.datasets.glyphs")
+    for script in ALL:
+        assert "laq/datasets/glyphs.py" not in own(script)
+
+
+def test_the_config_machinery_concerns_no_job() -> None:
+    for script in ALL:
+        assert not {"laq/schema.py", "laq/config.py", "laq/provenance.py"} & own(script)

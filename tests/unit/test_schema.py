@@ -1,0 +1,246 @@
+"""The schema agrees with itself, with the code, and with the pages that explain it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from laq import config as study
+from laq import datasets, methods
+from laq.errors import ConfigError
+from laq.schema import complete
+from tests.configs import BASE, ROOT, SCHEMA, checked, edited
+
+DEFS = SCHEMA["$defs"]
+
+
+def mappings(node: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping of the schema, at any depth."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from mappings(child)
+
+
+def properties() -> list[tuple[str, dict[str, Any]]]:
+    """Every property, references followed: name and schema of each key that a config may have."""
+    found = []
+    for node in mappings(SCHEMA):
+        named = node.get("properties")
+        # Under ``if`` stand conditions, and ``kind: true`` repeats a key in a branch.
+        if isinstance(named, dict) and node not in CONDITIONS:
+            for name, child in named.items():
+                if child is not True:
+                    reference = child.get("$ref", "").removeprefix("#/$defs/")
+                    found.append((name, DEFS.get(reference, {}) | child))
+    return found
+
+
+def branch(definition: str, kind: str) -> dict[str, Any]:
+    """The part of a definition that holds for one kind."""
+    for case in DEFS[definition]["allOf"]:
+        condition = case["if"]["properties"]["kind"]
+        if kind in condition.get("enum", [condition.get("const")]):
+            return case["then"]
+    raise LookupError(kind)
+
+
+CONDITIONS = [node["if"] for node in mappings(SCHEMA) if "if" in node]
+
+
+# Completion
+
+
+def test_defaults_are_filled_in_at_every_level() -> None:
+    config = complete(yaml.safe_load(BASE), SCHEMA)
+    assert config["root"] == "results"
+    assert config["dataset"] == {
+        "kind": "glyphs",
+        "classes": 10,
+        "train_per_class": 120,
+        "test_per_class": 50,
+    }
+    training = DEFS["training"]["properties"]
+    assert config["networks"]["small"]["training"] == {
+        key: child["default"] for key, child in training.items()
+    }
+    assert config["umap"] == {"neighbors": 15, "min_dist": 0.1, "metric": "euclidean"}
+    assert config["icd"].keys() == {"shrinkage"}
+    assert config["subsets"]["definitions"]["near"] == {"kind": "similar", "count": 1}
+    assert config["subsets"]["definitions"]["target"] == {"kind": "target", "count": 3}
+    assert config["variants"]["original"] == {}
+    assert config["variants"]["ft"]["parent"] == "original"
+    # One step only: the default of neither may bring in the other.
+    assert "compress" not in config["variants"]["ft"]
+    assert config["variants"]["quant"]["compress"]["method"] == "gpfq"
+
+
+def test_completion_is_a_copy_and_changes_nothing_twice() -> None:
+    config = yaml.safe_load(BASE)
+    before, schema = copy.deepcopy(config), copy.deepcopy(SCHEMA)
+    completed = complete(config, SCHEMA)
+    assert complete(completed, SCHEMA) == completed
+    completed["networks"]["small"]["widths"].append(0)
+    completed["variants"]["quant"]["compress"]["keep"].append("stem")
+    assert config == before
+    assert schema == SCHEMA
+
+
+def test_a_number_is_a_float_and_a_whole_number_an_int() -> None:
+    config = complete(edited({"umap/min_dist": 1, "umap/neighbors": 5, "seed": 2}), SCHEMA)
+    assert repr(config["umap"]["min_dist"]) == "1.0"
+    assert repr(config["variants"]["quant"]["compress"]["quantile"]) == "1.0"
+    assert repr((config["umap"]["neighbors"], config["seed"])) == "(5, 2)"
+
+
+def test_variants_keep_their_order() -> None:
+    config = complete(yaml.safe_load(BASE), SCHEMA)
+    assert list(config["variants"]) == ["original", "quant", "ft", "ft_quant"]
+
+
+def test_a_fault_of_a_keyword_without_words_of_its_own_still_names_the_key() -> None:
+    schema = {"type": "object", "properties": {"even": {"multipleOf": 2}}}
+    with pytest.raises(ConfigError, match="even: 3 is not a multiple of 2"):
+        complete({"even": 3}, schema)
+
+
+# The schema by itself
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_every_property_has_a_description_fit_for_a_message() -> None:
+    assert {"bits", "neighbors", "path", "median", "original"} <= dict(properties()).keys()
+    for name, child in properties():
+        assert child.get("description"), name
+        # Messages put it in parentheses, as the end of a sentence.
+        assert not child["description"].endswith("."), name
+
+
+def test_every_mapping_refuses_unknown_keys() -> None:
+    for node in mappings(SCHEMA):
+        if node.get("type") == "object":
+            branches = node.get("allOf", [{"then": node}])
+            assert all("additionalProperties" in b["then"] for b in branches), node["description"]
+
+
+def test_defaults_validate() -> None:
+    found = [node for node in mappings(SCHEMA) if "default" in node and "description" in node]
+    assert len(found) > 30
+    for node in found:
+        Draft202012Validator({**node, "$defs": DEFS}).validate(node["default"])
+
+
+# The schema and the code
+
+
+@pytest.mark.parametrize("kind", datasets.KINDS)
+def test_no_default_of_a_data_set_lies_outside_the_schema(kind: str) -> None:
+    # Completed settings hold every key, so that a default in code is never asked for.
+    settings = {"kind": kind} | ({"path": "images"} if kind == "image_folder" else {})
+    completed = complete(edited({"dataset": settings}), SCHEMA)["dataset"]
+    assert completed.keys() == branch("dataset", kind)["properties"].keys()
+
+
+def test_digits_keep_a_fifth_for_testing() -> None:
+    completed = complete(edited({"dataset": {"kind": "digits"}}), SCHEMA)
+    assert completed["dataset"]["test_fraction"] == 0.2
+
+
+def test_glyphs_are_as_many_as_there_are() -> None:
+    most = branch("dataset", "glyphs")["properties"]["classes"]["maximum"]
+    assert len(datasets.class_names({"kind": "glyphs"})) == most
+
+
+def test_choices_are_those_of_the_registries() -> None:
+    from laq import alphabets, networks  # torch
+
+    compress = DEFS["compress"]["properties"]
+    assert DEFS["dataset"]["properties"]["kind"]["enum"] == list(datasets.KINDS)
+    assert compress["method"]["enum"] == list(methods.METHODS)
+    assert set(compress["alphabet"]["enum"]) == set(get_args(alphabets.Scheme))
+    bits = compress["bits"]
+    assert range(bits["minimum"], bits["maximum"] + 1) == alphabets.BITS
+    architectures = DEFS["network"]["properties"]["architecture"]["enum"]
+    assert architectures == list(networks.ARCHITECTURES)
+
+
+def test_every_kind_has_a_branch() -> None:
+    for definition in ("dataset", "subset"):
+        for kind in DEFS[definition]["properties"]["kind"]["enum"]:
+            assert "kind" in branch(definition, kind)["properties"]
+
+
+# The pages
+
+
+def rows(page: str) -> set[str]:
+    """First cells of the page's tables: `key` or `path`."""
+    return set(re.findall(r"^\| `([^`]+)` \|", (ROOT / page).read_text(), flags=re.M))
+
+
+def test_config_readme_has_a_row_for_every_key_and_no_other() -> None:
+    assert {key.split(".")[-1] for key in rows("config/README.md")} == dict(properties()).keys()
+
+
+def test_config_readme_states_the_defaults() -> None:
+    text = (ROOT / "config/README.md").read_text()
+    stated = set(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", text, flags=re.M))
+    defaults = {
+        (name, json.dumps(child["default"]).strip('"'))
+        for name, child in properties()
+        if "default" in child
+    }
+    assert stated == defaults
+
+
+def test_examples_in_the_config_readme_are_valid() -> None:
+    text = (ROOT / "config/README.md").read_text()
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.S)]
+    whole = [block for block in blocks if "dataset" in block]
+    parts = [block for block in blocks if "dataset" not in block]
+    assert whole
+    assert parts
+    for part in parts:
+        checked(yaml.safe_load(BASE) | part)
+    for block in whole:
+        completed = complete(block, SCHEMA)
+        lists = [d.get("classes", []) for d in completed["subsets"]["definitions"].values()]
+        study.check(completed, [*itertools.chain(*lists), *"abcdefgh"])
+
+
+def test_results_readme_has_every_artifact_and_rule() -> None:
+    text = (ROOT / "results/README.md").read_text()
+    rules = "\n".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    outputs = [
+        path
+        for block in re.findall(r"\n    output:\n(.*?)\n    \w+:", rules, flags=re.S)
+        for path in re.findall(r'"<results>/([^"]+)"', block)
+    ]
+    assert len(outputs) > 15
+    for path in outputs:
+        assert f"`{path}`" in text, path
+    for rule in re.findall(r"^rule (\w+):", rules, flags=re.M):
+        assert f"`{rule}`" in text, rule
+
+
+def test_results_readme_has_every_column_of_the_reports() -> None:
+    from laq import evaluation, propagation, training  # torch
+
+    text = (ROOT / "results/README.md").read_text()
+    for table in (training.Epoch, evaluation.Score, propagation.Layer):
+        for field in dataclasses.fields(table):
+            assert f"`{field.name}`" in text, field.name
