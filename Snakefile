@@ -55,3 +55,5 @@ rule all:
         "<results>/accuracy.csv",
         expand("<results>/tables/{table}.csv", table=["subsets", "curves"]),
         expand("<results>/figures/fig5.{suffix}", suffix=["pdf", "png"]),
+    message:
+        f"{config['study']}: all artifacts are in {config['root']}"

@@ -1,4 +1,4 @@
-"""Write laq.yaml, the conda environment, from the pins in requirements.txt: `python envs/mirror.py`.
+"""Write laq.yaml, the conda environment, from requirements.txt: `python envs/mirror.py`.
 
 requirements.txt itself is compiled from requirements.in, for all platforms and with hashes:
 `uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

@@ -37,7 +37,8 @@ class Checkout:
     def snakemake(self, *arguments: str, config: str = CONFIG) -> subprocess.CompletedProcess[str]:
         """Run snakemake here on the digits study, or on the study of ``config``."""
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config, *arguments],
+            # The config last: --configfile takes all that follows, targets too.
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config],
             cwd=self.path,
             text=True,
             capture_output=True,

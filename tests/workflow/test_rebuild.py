@@ -78,7 +78,12 @@ EDITS = {
         | finetuned("even")
         | evaluated("even"),
     ),
-    "a default spelled out": (CONFIG, "compress: { bits: 4 }", "compress: { bits: 4, scale: 1.16 }", set()),
+    "a default spelled out": (
+        CONFIG,
+        "compress: { bits: 4 }",
+        "compress: { bits: 4, scale: 1.16 }",
+        set(),
+    ),
     "umap": (CONFIG, "subsets:\n", "umap: { neighbors: 20 }\nsubsets:\n", AFTER_UMAP),
     "training": (CONFIG, "epochs: 6", "epochs: 7", TRAINED | AFTER_TRAINING),
     "seed": (CONFIG, "study: Digits", "study: Digits\nseed: 1", DATASET | TRAINED | AFTER_TRAINING),
@@ -86,7 +91,7 @@ EDITS = {
     "plots.py": (f"{LIBRARY}/plots.py", "WIDTH = ", "WIDTH = 0 + ", END - {"accuracy.csv"}),
     "gpfq.py": (f"{LIBRARY}/gpfq.py", "BLOCK = ", "BLOCK = 0 + ", QUANTIZED | evaluated()),
     "evaluation.py": (f"{LIBRARY}/evaluation.py", "[:, :5]", "[:, 0:5]", evaluated()),
-    "subsets.py": (f"{LIBRARY}/subsets.py", "import numpy as np", "import numpy as np  #", AFTER_ICD),
+    "subsets.py": (f"{LIBRARY}/subsets.py", "ENUMERATED = ", "ENUMERATED = 0 + ", AFTER_ICD),
     "a data set not in use": (f"{LIBRARY}/datasets/folder.py", "import", "import ", set()),
     "a script": (
         "workflow/scripts/list_subsets.py",

@@ -12,20 +12,12 @@ from typing import Any
 
 
 def run(snakemake: Any, function: Callable[..., None]) -> None:
-    """Call ``function`` with the job's named files and settings as keyword arguments.
-
-    Named inputs and outputs keep their names; ``params.settings`` is a JSON mapping, each
-    key an argument. ``device`` is passed where the function takes it: it comes from the
-    config, not from params, since moving to a GPU is no reason to rebuild.
+    """Call ``function`` with the job's ``arguments``.
 
     stderr (with progress bars) goes to the job's log; what ``laq`` logs is also shown on
     the terminal. Errors that the user can mend are printed without a traceback.
     """
-    arguments = {**dict(snakemake.input.items()), **dict(snakemake.output.items())}
-    arguments |= json.loads(snakemake.params.settings)
-    # Floating-point sums depend on the number of threads: where the settings state it, it
-    # holds on fewer cores as well.
-    limit_threads(arguments.pop("threads", snakemake.threads))
+    limit_threads(threads(snakemake))
     terminal = _redirect(snakemake.log[0])
     logging.basicConfig(
         level=logging.WARNING,  # of other libraries
@@ -38,19 +30,40 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
 
     from laq.errors import LaqError
 
-    if "device" in inspect.signature(function).parameters:
-        arguments["device"] = snakemake.config["device"]
     try:
-        function(**arguments)
+        function(**arguments(snakemake, function))
     except LaqError as error:
         logger.error("error in %s: %s", snakemake.rule, error)
         sys.exit(1)
 
 
-def limit_threads(threads: int) -> None:
+def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
+    """The keyword arguments of a job's function: named files and settings.
+
+    Named inputs and outputs keep their names; ``params.settings`` is a JSON mapping, each
+    key an argument, but for ``threads``. ``device`` is passed where the function takes it: it
+    comes from the config, not from params, since moving to a GPU is no reason to rebuild.
+    """
+    settings = json.loads(snakemake.params.settings)
+    settings.pop("threads", None)
+    if "device" in inspect.signature(function).parameters:
+        settings["device"] = snakemake.config["device"]
+    return {**dict(snakemake.input.items()), **dict(snakemake.output.items()), **settings}
+
+
+def threads(snakemake: Any) -> int:
+    """The job's threads: floating-point sums depend on them.
+
+    Where the settings state a number it holds on fewer cores as well, so that results do not
+    depend on ``--cores``.
+    """
+    return json.loads(snakemake.params.settings).get("threads", snakemake.threads)
+
+
+def limit_threads(count: int) -> None:
     """Hold BLAS, OpenMP and Numba to the job's threads; call it before they are imported."""
     for name in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
-        os.environ[f"{name}_NUM_THREADS"] = str(threads)
+        os.environ[f"{name}_NUM_THREADS"] = str(count)
     # Threads that wait must not spin: beside another job that costs a factor of ten and more.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -24,10 +24,13 @@ def pick(name: str) -> torch.device:
 def seed_everything(*key: int) -> torch.Generator:
     """Seed torch from ``key`` and return a CPU generator seeded alike.
 
-    The key is mixed by numpy's SeedSequence, so that (0, 1) and (1, 0) are unrelated streams.
+    The key, one number or more, is mixed by numpy's SeedSequence, so that (0, 1), (1, 0) and
+    (1,) are unrelated streams.
     Convolutions are told to be deterministic on CUDA.
     """
-    mixed = int(np.random.SeedSequence(list(key)).generate_state(1, np.uint64)[0] >> 1)
+    # A spawn key: entropy given as one list would be padded, so that (1,) were (1, 0).
+    sequence = np.random.SeedSequence(key[0], spawn_key=key[1:])
+    mixed = int(sequence.generate_state(1, np.uint64)[0] >> 1)
     torch.manual_seed(mixed)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False

@@ -87,6 +87,8 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
 
     try:
         table = pq.read_table(path, columns=["label", "features"])
+        if not len(table) or any(column.null_count for column in table.columns):
+            raise ValueError("it has no rows, or values are missing")
         size = table.schema.field("features").type.list_size
         table = table.cast(
             pa.schema({"label": pa.int64(), "features": pa.list_(pa.float32(), size)})

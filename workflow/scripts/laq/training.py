@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class Epoch:
     """One row of the training history.
 
-    learning_rate: at the end of the epoch. train_loss: mean cross-entropy in nats, with label
+    learning_rate: of the epoch's last step. train_loss: mean cross-entropy in nats, with label
     smoothing where that is set; like train_top1 it is taken while the network learns, in
     training mode and on shifted images. test_top1: after the epoch, in evaluation mode.
     """
@@ -148,6 +148,7 @@ def _fit(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            learning_rate = optimizer.param_groups[0]["lr"]
             after_step()
             loss_sum += loss.detach().double() * len(batch)
             correct += (logits.detach().argmax(1) == labels[batch]).sum()
@@ -159,7 +160,7 @@ def _fit(
             )
         row = Epoch(
             epoch,
-            optimizer.param_groups[0]["lr"],
+            learning_rate,
             loss_sum.item() / len(images),
             correct.item() / len(images),
             (test_logits.argmax(1) == test_split[1]).double().mean().item(),

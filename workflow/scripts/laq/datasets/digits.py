@@ -15,7 +15,8 @@ def class_names(settings: Settings) -> list[str]:
 def make(settings: Settings, seed: int) -> tuple[Dataset, Dataset]:
     """Split the digits, the same share of every class; images (n, 1, 8, 8).
 
-    settings: ``test_fraction``, the share of every class kept for testing. The scans' 17 grey levels are spread over 0…255.
+    settings: ``test_fraction``, the share of every class kept for testing. The scans' 17 grey
+    levels are spread over 0…255.
     """
     from sklearn.datasets import load_digits
 

@@ -1,0 +1,189 @@
+"""Jobs in processes of their own: arguments in; log, terminal and exit code out."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
+
+JOB = """
+import json, logging, os, sys
+from types import SimpleNamespace
+import job
+from laq.errors import DataError
+
+snakemake = SimpleNamespace(
+    input={"images": "in.npz", "tables": ["a.csv", "b.csv"], "checkpoint": []},
+    output={"table": "out.json"},
+    params=SimpleNamespace(settings=json.dumps(SETTINGS)),
+    config={"device": "cpu"},
+    log=["job.log"],
+    threads=3,
+    rule="make_table",
+)
+THREADS = {name: f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+
+BODY
+
+job.run(snakemake, function)
+"""
+
+
+def run(
+    folder: Path, body: str, settings: dict | None = None
+) -> tuple[subprocess.CompletedProcess, str]:
+    """Run a job whose function is ``body``; return the process and its log."""
+    script = folder / "script.py"
+    script.write_text(JOB.replace("SETTINGS", repr(settings or {})).replace("BODY", body))
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=folder,
+        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, (folder / "job.log").read_text()
+
+
+def test_files_and_settings_become_arguments(tmp_path):
+    body = """
+def function(images, tables, checkpoint, table, bits, recipe, device):
+    arguments = dict(locals())
+    open(table, "w").write(json.dumps(arguments))
+"""
+    done, _ = run(tmp_path, body, {"bits": 4, "recipe": {"keep": ["größe"]}})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert json.loads((tmp_path / "out.json").read_text()) == {
+        "images": "in.npz",
+        "tables": ["a.csv", "b.csv"],
+        "checkpoint": [],
+        "table": "out.json",
+        "bits": 4,
+        "recipe": {"keep": ["größe"]},
+        "device": "cpu",
+    }
+
+
+def test_the_device_goes_only_to_functions_that_take_one(tmp_path):
+    body = "def function(images, tables, checkpoint, table): print('ran')"
+    done, _ = run(tmp_path, body)
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+
+
+@pytest.mark.parametrize(("settings", "threads"), [({}, "3"), ({"threads": 2}, "2")])
+def test_threads_are_those_of_the_settings_or_of_the_job(tmp_path, settings, threads):
+    body = """
+def function(**arguments):
+    assert "threads" not in arguments
+    print(*(os.environ[name] for name in THREADS.values()))
+"""
+    done, _ = run(tmp_path, body, settings)
+    assert done.stdout.split() == [threads] * 4
+
+
+def test_the_library_logs_to_both_and_everything_else_to_the_log(tmp_path):
+    (tmp_path / "job.log").write_text("of the last run")
+    body = """
+def function(**_):
+    logging.getLogger("laq.training").info("epoch 1")
+    logging.getLogger("laq").debug("detail")
+    logging.getLogger("fonttools").info("chatter")
+    logging.getLogger("fonttools").warning("a strange font")
+    print("progress bar", file=sys.stderr)
+    sys.stderr.flush()
+    os.system("echo a C library >&2")
+"""
+    done, log = run(tmp_path, body)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == ["epoch 1", "a strange font"]
+    assert log.splitlines() == ["epoch 1", "a strange font", "progress bar", "a C library"]
+
+
+def test_what_the_user_can_mend_is_told_without_a_traceback(tmp_path):
+    body = """
+def function(**_):
+    raise DataError("class Ж has 2 images: add some")
+"""
+    done, log = run(tmp_path, body)
+    assert done.returncode == 1
+    expected = ["error in make_table: class Ж has 2 images: add some"]
+    assert done.stderr.splitlines() == log.splitlines() == expected
+
+
+def test_a_defect_leaves_its_traceback_in_the_log(tmp_path):
+    body = """
+def function(**_):
+    raise KeyError("median_icd")
+"""
+    done, log = run(tmp_path, body)
+    assert done.returncode != 0
+    assert "Traceback" in log
+    assert "in function" in log and "KeyError: 'median_icd'" in log
+
+
+# What a job imports before it works is time that every job pays.
+
+
+def statements(*scripts: str) -> list[str]:
+    """All imports of scripts, also those inside their functions, but for the binding's."""
+    return sorted(
+        {
+            ast.unparse(node)
+            for script in scripts
+            for node in ast.walk(ast.parse((SCRIPTS / script).read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+    )
+
+
+def loaded(lines: list[str]) -> set[str]:
+    """Top-level modules in a fresh process after these statements."""
+    code = [*lines, "import sys", "print(*{name.split('.')[0] for name in sys.modules})"]
+    output = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)],
+        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return set(output.split())
+
+
+def test_compression_training_and_evaluation_import_lean():
+    lines = statements(
+        "compress_network.py",
+        "evaluate_subset.py",
+        "extract_features.py",
+        "finetune_network.py",
+        "train_network.py",
+    )
+    modules = loaded([*lines, "import laq.gpfq"])
+    assert {"torch", "pandas", "numba", "laq", "job"} <= modules
+    heavy = {"seaborn", "umap", "torchvision", "sklearn", "matplotlib", "PIL", "snakemake"}
+    assert not modules & heavy
+
+
+def test_evaluation_and_training_need_no_compiler():
+    lines = statements("evaluate_subset.py", "finetune_network.py", "train_network.py")
+    assert not loaded(lines) & {"numba", "llvmlite"}
+
+
+def test_subsets_and_tables_are_made_without_torch():
+    modules = loaded(
+        statements(
+            "collect_accuracy.py",
+            "list_subsets.py",
+            "make_dataset.py",
+            "measure_distances.py",
+            "select_subset.py",
+        )
+    )
+    assert {"pandas", "laq", "job"} <= modules
+    assert not modules & {"torch", "numba", "umap", "seaborn", "matplotlib", "sklearn", "PIL"}

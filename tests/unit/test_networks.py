@@ -1,0 +1,129 @@
+"""Networks by name, their input and output, and the way through a checkpoint and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from laq import networks, packing
+from laq.errors import ConfigError
+
+torch.set_num_threads(1)
+
+
+def spec(**changes) -> dict:
+    return {"name": "small_resnet", "classes": 5, "channels": 1, "widths": [3, 4, 6], **changes}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [8, 32])
+def test_logits_of_images_of_any_side_and_channels(channels, side):
+    network = networks.create(**spec(channels=channels)).eval()
+    x = torch.rand(2, channels, side, side)
+    assert network(x).shape == (2, 5)
+    assert network.stages(network.stem(x)).shape == (2, 6, side // 4, side // 4)
+
+
+def test_default_widths_starve_the_last_stage_of_samples():
+    # 64 images, 1 patch of 9 of a 4×4 map, fewer than half the 2304 inputs of a filter.
+    network = networks.create("small_resnet", 100)
+    assert network.stages[-1].conv2.weight.shape == (256, 256, 3, 3)
+    with torch.no_grad():
+        assert network.stages[:3](network.stem(torch.rand(1, 3, 32, 32))).shape[-1] == 8
+
+
+def test_shortcuts_are_convolutions_where_the_shape_changes():
+    network = networks.create(**spec(widths=[4, 4, 6]))
+    assert isinstance(network.stages[0].shortcut, nn.Identity)  # same width, stride 1
+    for stage, inputs in ((1, 4), (2, 4)):
+        convolution, normalization = network.stages[stage].shortcut
+        assert convolution.weight.shape == (network.stages[stage].conv1.out_channels, inputs, 1, 1)
+        assert convolution.stride == (2, 2)
+        assert isinstance(normalization, nn.BatchNorm2d)
+
+
+def test_a_block_is_two_convolutions_and_the_shortcut():
+    torch.manual_seed(0)
+    block = networks.BasicBlock(2, 3, stride=2).eval()
+    for module in (block.bn1, block.bn2, block.shortcut[1]):
+        nn.init.normal_(module.weight)
+        nn.init.normal_(module.bias)
+    x = torch.randn(2, 2, 6, 6)
+    functional = nn.functional
+
+    def normalized(y: torch.Tensor, bn: nn.BatchNorm2d) -> torch.Tensor:
+        scale = bn.weight / (bn.running_var + bn.eps).sqrt()
+        return (y - bn.running_mean[:, None, None]) * scale[:, None, None] + bn.bias[:, None, None]
+
+    y = functional.conv2d(x, block.conv1.weight, stride=2, padding=1)
+    y = functional.conv2d(normalized(y, block.bn1).clamp(min=0), block.conv2.weight, padding=1)
+    skip = normalized(functional.conv2d(x, block.shortcut[0].weight, stride=2), block.shortcut[1])
+    torch.testing.assert_close(block(x), (normalized(y, block.bn2) + skip).clamp(min=0))
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are():
+    with pytest.raises(ConfigError, match=r"'resnet51'; there are: .*small_resnet"):
+        networks.create("resnet51", 10)
+
+
+def test_weights_follow_the_seed():
+    states = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        states.append(networks.create(**spec()).state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["head.weight"], states[2]["head.weight"])
+
+
+def test_a_trained_network_comes_back_from_its_checkpoint(tmp_path):
+    torch.manual_seed(0)
+    network = networks.create(**spec())
+    for _ in range(3):  # BatchNorm statistics and counters move away from their first values
+        network(torch.rand(8, 1, 8, 8) * 3)
+    path = tmp_path / "original.safetensors"
+    packing.save(path, network.state_dict(), {"network": spec(), "variant": "original"})
+    loaded = packing.load(path)
+    assert type(loaded) is networks.SmallResNet
+    assert not loaded.training
+    state = network.state_dict()
+    assert loaded.state_dict().keys() == state.keys()
+    for name, tensor in loaded.state_dict().items():
+        assert tensor.dtype == state[name].dtype
+        assert torch.equal(tensor, state[name]), name
+    assert int(loaded.stem[1].num_batches_tracked) == 3
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(loaded(x), network.eval()(x))
+
+
+def test_input_is_float_between_0_and_1_and_leaves_the_images_alone():
+    images = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    x = networks.to_input(images)
+    assert x.dtype == torch.float32
+    expected = np.arange(256) / np.float32(255)
+    assert np.array_equal(x.flatten().numpy(), expected.astype(np.float32))
+    assert images.max() == 255
+    pixels = torch.full((1, 1, 2, 2), 51.0)
+    assert networks.to_input(pixels).max() == torch.tensor(0.2)
+    assert pixels.max() == 51
+
+
+def test_predictions_are_those_of_a_direct_forward_pass():
+    torch.manual_seed(0)
+    network = networks.create(**spec())
+    images = torch.randint(0, 256, (7, 1, 8, 8), dtype=torch.uint8)
+    logits = networks.predict(network.train(), images, torch.device("cpu"), batch_size=3)
+    assert not network.training
+    assert not logits.requires_grad
+    assert logits.shape == (7, 5) and logits.dtype == torch.float32
+    torch.testing.assert_close(logits, network(images.float() / 255).detach())
+
+
+def test_the_head_is_the_last_linear_layer():
+    network = networks.create(**spec())
+    assert networks.head(network) is network.head
+    two = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.ReLU())
+    assert networks.head(two) is two[2]
+    with pytest.raises(ConfigError, match="Conv2d has no linear layer"):
+        networks.head(nn.Conv2d(1, 1, 1))

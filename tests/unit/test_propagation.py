@@ -1,0 +1,509 @@
+"""One pass over the traced graph against rerunning both networks from the images for each layer."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from laq import gpfq
+from laq.alphabets import Alphabet
+from laq.errors import ConfigError, DataError, LaqError
+from laq.networks import SmallResNet
+from laq.patches import Sampling
+from laq.propagation import QuantizedNetwork, quantize_network
+
+torch.set_num_threads(1)
+
+ALL = Sampling("all")
+PUBLISHED = Sampling("published", 0.25)
+
+
+def alphabet(weight: Tensor, bits: int = 3) -> Alphabet:
+    return Alphabet.from_weights(weight, bits, "packed")
+
+
+def quantize(network: nn.Module, images: Tensor, **options) -> QuantizedNetwork:
+    options = {"alphabet": alphabet, "sampling": ALL, **options}
+    generator = torch.Generator().manual_seed(5)
+    return quantize_network(
+        network, images, solver=gpfq.quantize_layer, generator=generator, **options
+    )
+
+
+def images(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+
+def ready(network: nn.Module) -> nn.Module:
+    """Float64, in evaluation mode, with weights and BatchNorm statistics of no special value."""
+    generator = torch.Generator().manual_seed(1)
+    network = network.double().eval()
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            if tensor.is_floating_point():
+                noise = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
+                tensor.copy_(noise - 0.4 if tensor.ndim > 1 else noise + 0.3)
+    return network
+
+
+# The reference: the published procedure, one layer and one column at a time.
+
+
+def naive_codes(w: Tensor, x: Tensor, xq: Tensor, alphabet: Alphabet) -> Tensor:
+    """Codes (N, d) by the definition of GPFQ (Lybrand & Saab 2021), in float64."""
+    codes = torch.zeros(w.shape, dtype=torch.int64)
+    for n, row in enumerate(w):
+        u = torch.zeros(len(x), dtype=torch.float64)
+        for t, weight in enumerate(row):
+            norm = xq[:, t] @ xq[:, t]
+            if norm > 0:
+                a = xq[:, t] @ (u + weight * x[:, t]) / norm
+                code = torch.round(a / alphabet.step).clamp(-alphabet.largest, alphabet.largest)
+                codes[n, t] = int(code)
+            u = u + weight * x[:, t] - codes[n, t] * alphabet.step * xq[:, t]
+    return codes
+
+
+def first_input(network: nn.Module, name: str, batch: Tensor) -> Tensor:
+    """What layer ``name`` gets at its first call, in a run from the images."""
+    seen: list[Tensor] = []
+    handle = network.get_submodule(name).register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append((*args, *kwargs.values())[0].clone()),
+        with_kwargs=True,
+    )
+    with torch.no_grad():
+        network(batch.clone())
+    handle.remove()
+    return seen[0]
+
+
+def forward_order(network: nn.Module, batch: Tensor) -> list[str]:
+    order: list[str] = []
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: order.append(name))
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    with torch.no_grad():
+        network(batch.clone())
+    for handle in handles:
+        handle.remove()
+    return list(dict.fromkeys(order))
+
+
+def matrix(layer: nn.Module, x: Tensor, sampling: Sampling, drawn: Tensor | None) -> Tensor:
+    if isinstance(layer, nn.Linear):
+        return x.reshape(-1, x.shape[-1])
+    stride = layer.stride if sampling.kind == "all" else layer.kernel_size
+    columns = nn.functional.unfold(
+        x, layer.kernel_size, dilation=layer.dilation, padding=layer.padding, stride=stride
+    )
+    rows = torch.cat([image.T for image in columns])
+    return rows if drawn is None else rows[drawn]
+
+
+@dataclass
+class Reference:
+    codes: dict[str, Tensor]
+    errors: dict[str, float]
+    network: nn.Module
+
+
+def reference(network: nn.Module, batch: Tensor, sampling: Sampling = ALL) -> Reference:
+    generator = torch.Generator().manual_seed(5)
+    quantized, codes, errors = copy.deepcopy(network), {}, {}
+    for name in forward_order(network, batch):
+        layer = network.get_submodule(name)
+        x, xq = first_input(network, name, batch), first_input(quantized, name, batch)
+        drawn = None
+        if sampling.kind == "published" and isinstance(layer, nn.Conv2d):
+            patches = len(matrix(layer, x, sampling, None))
+            count = max(1, round(sampling.fraction * patches))
+            drawn = torch.randint(patches, (count,), generator=generator)
+        x, xq = (matrix(layer, value, sampling, drawn) for value in (x, xq))
+        weight = layer.weight.detach()
+        levels = alphabet(weight.flatten(1))
+        groups = getattr(layer, "groups", 1)
+        filters, inputs = len(weight) // groups, x.shape[1] // groups
+        parts, outputs, differences = [], [], []
+        for g in range(groups):
+            w = weight.flatten(1)[g * filters : (g + 1) * filters]
+            part = x[:, g * inputs : (g + 1) * inputs], xq[:, g * inputs : (g + 1) * inputs]
+            parts.append(naive_codes(w, *part, levels))
+            outputs.append(part[0] @ w.T)
+            differences.append(outputs[-1] - part[1] @ (parts[-1] * levels.step).T)
+        codes[name] = torch.cat(parts).reshape(weight.shape)
+        errors[name] = float(torch.cat(differences, 1).norm() / torch.cat(outputs, 1).norm())
+        quantized.get_submodule(name).weight.data = codes[name] * levels.step
+    return Reference(codes, errors, quantized)
+
+
+# Networks, each with something that a walk over the graph could get wrong.
+
+
+class Joined(nn.Module):
+    """cat, chunk, +, functional and method calls, a parameter used directly, work in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1, 4, 1, 1))
+        self.register_buffer("shift", torch.zeros(4, 1, 1))
+        self.left = nn.Conv2d(2, 4, 3, padding=1)
+        self.right = nn.Conv2d(2, 2, 1)
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor, hidden: bool = False) -> Tensor:
+        x.sub_(0.5)
+        y = self.left(input=x).mul(self.scale) + self.shift
+        y = nn.functional.relu(y, inplace=True)
+        first, second = y.chunk(2, dim=1)
+        z = torch.cat([first + second, self.right(second).relu_(), x], dim=1)
+        features = z.mean((2, 3))
+        return features if hidden else self.fc(features)
+
+
+class Twice(nn.Module):
+    """One layer called twice, on different inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+        self.fc = nn.Linear(2 * 16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.conv(self.conv(x).relu()).flatten(1))
+
+
+class Tokens(nn.Module):
+    """Linear layers on (n, tokens, features)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(4, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2)  # (n, 2, 16)
+        tokens = self.inner(tokens.unflatten(2, (4, 4)).flatten(1, 2)).relu()
+        return self.outer(tokens).amax(1)
+
+
+def sequential(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(3))
+
+
+NETWORKS = {
+    "small_resnet": lambda: SmallResNet(3, channels=2, widths=(3, 4)),
+    "grouped": lambda: sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ReLU()),
+    "depthwise": lambda: sequential(
+        nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 8, 3, groups=4, padding=1, stride=2)
+    ),
+    "dilated, strided": lambda: sequential(
+        nn.Conv2d(2, 3, (3, 1), dilation=(1, 2), stride=(1, 2), padding=(2, 1)),
+        nn.ReLU(),
+        nn.Conv2d(3, 3, (1, 2), padding=(0, 1)),
+    ),
+    "joined": Joined,
+    "twice": Twice,
+    "tokens": Tokens,
+}
+
+
+def example(name: str) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    batch = images(3, 2, 8, 8) if name == "small_resnet" else images(3, 2, 4, 4)
+    network = NETWORKS[name]().double().eval()
+    network(batch.clone())  # lazy layers take their shape
+    return ready(network), batch
+
+
+@pytest.mark.parametrize("sampling", [ALL, PUBLISHED], ids=lambda sampling: sampling.kind)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_codes_and_errors_are_those_of_the_published_procedure(name, sampling):
+    network, batch = example(name)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    result = quantize(network, batch, sampling=sampling)
+    expected = reference(network, batch, sampling)
+
+    assert result.packed.keys() == {f"{layer}.weight" for layer in expected.codes}
+    for layer, codes in expected.codes.items():
+        assert torch.equal(result.packed[f"{layer}.weight"].codes, codes), layer
+    errors = {row.layer: row.error for row in result.layers if not row.reason}
+    assert errors == pytest.approx(expected.errors, rel=1e-6)
+    with torch.no_grad():
+        assert torch.equal(result.network(batch.clone()), expected.network(batch.clone()))
+
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_images_are_left_as_they_were():
+    network, batch = example("joined")
+    kept = batch.clone()
+    quantize(network, batch)
+    assert torch.equal(batch, kept)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 32])
+def test_packed_codes_are_the_weights_of_the_network_bit_for_bit(bits):
+    torch.manual_seed(0)
+    network = SmallResNet(3, widths=(3, 4))
+    result = quantize(
+        network, torch.rand(4, 3, 8, 8), alphabet=lambda weight: alphabet(weight, bits)
+    )
+    state = result.network.state_dict()
+    assert len(result.packed) == 7
+    for name, weight in result.packed.items():
+        assert torch.equal(state[name], weight.codes * weight.step), name
+        assert weight.codes.abs().max() <= 2 ** (bits - 1) - 1
+
+
+def test_steps_of_channels_follow_their_groups():
+    network = ready(nn.Sequential(nn.Conv2d(4, 8, 1, groups=4)))
+    with torch.no_grad():
+        network[0].weight *= torch.arange(1, 9)[:, None, None, None]
+    result = quantize(
+        network,
+        images(4, 4, 3, 3),
+        alphabet=lambda weight: Alphabet.from_weights(weight, 8, per_channel=True),
+    )
+    packed = result.packed["0.weight"]
+    assert packed.step.shape == (8, 1)
+    # One input a filter and no drift: each weight goes to its nearest level.
+    nearest = torch.round(network[0].weight.flatten(1) / packed.step)
+    assert torch.equal(packed.codes.flatten(1), nearest.long())
+
+
+def test_more_bits_come_closer_to_the_float_network():
+    torch.manual_seed(0)
+    network = SmallResNet(5, widths=(4, 8)).eval()
+    batch = torch.rand(16, 3, 8, 8)
+    outputs, layers = [], []
+    for bits in (2, 3, 4, 8):
+        result = quantize(network, batch, alphabet=lambda weight, b=bits: alphabet(weight, b))
+        with torch.no_grad():
+            exact, rounded = network(batch), result.network(batch)
+        outputs.append(float((rounded - exact).norm() / (exact - exact.mean()).norm()))
+        layers.append(sum(row.error for row in result.layers))
+    assert outputs == sorted(outputs, reverse=True)
+    assert layers == sorted(layers, reverse=True)
+    assert outputs[-1] < 0.02 < 0.1 < outputs[0]
+
+
+def test_the_report_counts_weights_samples_zeros_and_silent_inputs():
+    torch.manual_seed(0)
+    network = SmallResNet(5, widths=(4, 8))
+    batch = torch.rand(4, 3, 8, 8)
+    batch[:, 1] = 0.5  # normalised to exactly 0: nine inputs of the stem never fire
+    result = quantize(network, batch)
+    modules = dict(network.named_modules())
+    assert [row.layer for row in result.layers] == [
+        name for name, module in modules.items() if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    for row in result.layers:
+        weight = modules[row.layer].weight
+        packed = result.packed[f"{row.layer}.weight"]
+        assert row.kind == type(modules[row.layer]).__name__
+        assert row.shape == "x".join(str(side) for side in weight.shape)
+        assert (row.weights, row.bits, row.levels, row.reason) == (weight.numel(), 3, 7, "")
+        assert row.step == pytest.approx(float(packed.step))
+        assert row.zeros == int((packed.codes == 0).sum())
+    rows = {row.layer: row for row in result.layers}
+    assert rows["stem.0"].silent == 9
+    assert rows["stem.0"].samples == 4 * 64
+    assert rows["stages.1.conv1"].samples == 4 * 16
+    assert (rows["head"].samples, rows["head"].silent) == (4, 0)
+
+
+def test_kept_layers_stay_float_and_say_why():
+    network, batch = example("small_resnet")
+    result = quantize(network, batch, keep={"head": "the last layer", "stem.0": "the first"})
+    rows = {row.layer: row for row in result.layers}
+    assert (rows["head"].reason, rows["head"].bits) == ("the last layer", 32)
+    assert rows["head"].error is rows["head"].levels is None
+    assert rows["stem.0"].reason == "the first"
+    assert not result.packed.keys() & {"head.weight", "stem.0.weight"}
+    assert torch.equal(result.network.head.weight, network.head.weight)
+    assert len(rows) == 7 and len(result.packed) == 5
+
+
+def test_a_kept_layer_that_is_none_is_refused_with_the_names_there_are():
+    network, batch = example("twice")
+    with pytest.raises(ConfigError, match=r"called convv.*compress\.keep.*there are: conv, fc"):
+        quantize(network, batch, keep={"convv": "typing error", "fc": "meant"})
+
+
+class Mixed(nn.Module):
+    """Weights of many kinds; of them only ``fc`` can be quantized."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.rand(1, 4))
+        self.table = nn.Embedding(3, 4)
+        self.conv1d = nn.Conv1d(1, 2, 3)
+        self.up = nn.ConvTranspose2d(2, 2, 2)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.norm = nn.BatchNorm1d(4)
+        self.fc = nn.Linear(4, 4)
+        self.tied = nn.Linear(4, 4)
+        self.tied.weight = self.fc.weight
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.tied(self.fc(self.norm(x + self.position)).relu())
+        return self.attention(x, x, x)[0]
+
+
+def test_weights_that_cannot_be_quantized_are_listed_with_the_reason():
+    network = ready(Mixed())
+    result = quantize(network, images(5, 4))
+    assert list(result.packed) == ["fc.weight"]
+    reasons = {row.layer: row.reason for row in result.layers}
+    assert reasons == {
+        "position": "Mixed is not quantized, only Conv2d and Linear are",
+        "table": "Embedding is not quantized, only Conv2d and Linear are",
+        "conv1d": "Conv1d is not quantized, only Conv2d and Linear are",
+        "up": "ConvTranspose2d is not quantized, only Conv2d and Linear are",
+        "attention.in_proj_weight": (
+            "MultiheadAttention is not quantized, only Conv2d and Linear are"
+        ),
+        "attention.out_proj": "never called in the traced graph",
+        "fc": "",
+        "tied": "shares the weight of fc",
+        "unused": "never called in the traced graph",
+    }
+    rows = {row.layer: row for row in result.layers}
+    assert (rows["conv1d"].shape, rows["conv1d"].weights) == ("2x1x3", 6)
+    assert all(row.bits == 32 for row in result.layers if row.reason)
+    # Every weight is in exactly one row, but for BatchNorm and biases; a tied one in two.
+    listed = sum(row.weights for row in result.layers)
+    assert listed == 16 + sum(p.numel() for p in network.parameters() if p.ndim > 1)
+    assert result.network.tied.weight is result.network.fc.weight
+
+
+def test_the_result_can_be_trained_on():
+    network, batch = example("small_resnet")
+    result = quantize(network, batch)
+    result.network(batch).sum().backward()
+    assert result.network.stem[0].weight.grad.isfinite().all()
+    assert not result.network.training
+
+
+def test_training_mode_of_the_original_is_neither_used_nor_changed():
+    network, batch = example("small_resnet")
+    expected = quantize(network, batch)
+    result = quantize(network.train(), batch)
+    assert network.training
+    for name, weight in expected.packed.items():
+        assert torch.equal(result.packed[name].codes, weight.codes)
+
+
+class Chain(nn.Module):
+    """Layers in a row, with one value that is held across them and one that nobody uses."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(length))
+        self.aside = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        held = x = self.layers[0](x)
+        self.aside(x)
+        for layer in self.layers[1:]:
+            x = layer(x)
+        return x + held
+
+
+def test_activations_are_freed_after_their_last_use():
+    network = ready(Chain(10))
+    made: list[weakref.ref] = []
+    most = 0
+
+    def watch(*arguments) -> None:
+        nonlocal most
+        made.append(weakref.ref(arguments[-1]))
+        most = max(most, sum(reference() is not None for reference in made))
+
+    for layer in (*network.layers, network.aside):
+        layer.register_forward_hook(watch)
+    quantize(network, images(5, 4))
+    assert len(made) == 22  # ten layers and one aside, on both sides, each run once
+    assert most == 6  # held, input and output, on both sides
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_stop_with_the_layers_name(value):
+    network, batch = example("small_resnet")
+    with torch.no_grad():
+        network.stages[1].conv2.weight[0, 0, 0, 0] = value
+    with pytest.raises(DataError, match=r"layer stages\.1\.conv2: weights hold NaN or infinite"):
+        quantize(network, batch)
+
+
+def test_inputs_that_are_not_finite_stop_with_the_layers_name():
+    network, batch = example("small_resnet")
+    batch[1, 0, 2, 2] = torch.nan
+    with pytest.raises(DataError, match=r"layer stem\.0: .*input.* not finite"):
+        quantize(network, batch)
+    network, batch = example("small_resnet")
+    with torch.no_grad():
+        network.stages[0].bn2.bias[0] = torch.inf
+    with pytest.raises(DataError, match=r"layer stages\.1\.conv1: .*input.* not finite"):
+        quantize(network, batch)
+
+
+@pytest.mark.parametrize(
+    "padding", [{"padding": "same"}, {"padding": 1, "padding_mode": "reflect"}], ids=str
+)
+def test_padding_that_cannot_be_unfolded_is_refused_by_layer_with_the_remedy(padding):
+    network = ready(nn.Sequential(nn.Conv2d(2, 2, 3, **padding)))
+    with pytest.raises(DataError, match=r"layer 0: padding .*cannot be unfolded.*compress\.keep"):
+        quantize(network, images(2, 2, 4, 4))
+    kept = quantize(network, images(2, 2, 4, 4), keep={"0": "padding"})
+    assert not kept.packed
+
+
+def test_a_weight_computed_from_others_is_refused_by_layer():
+    network = ready(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))))
+    with pytest.raises(DataError, match=r"layer 0: its weight is computed.*remove_parametriz"):
+        quantize(network, images(2, 4))
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x) if x.sum() > 0 else self.fc(-x)
+
+
+class Looping(Branching):
+    def forward(self, x: Tensor) -> Tensor:
+        return sum(self.fc(x[i : i + 1]) for i in range(len(x)))
+
+
+class Lookup(Branching):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x * {4: 1.0}[x.shape[1]])
+
+
+@pytest.mark.parametrize("kind", [Branching, Looping, Lookup])
+def test_a_network_that_cannot_be_traced_is_refused_by_name(kind):
+    with pytest.raises(LaqError, match=rf"{kind.__name__} cannot be traced .*branch on values"):
+        quantize(ready(kind()), images(2, 4))
+
+
+class TwoInputs(Branching):
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.fc(x * mask)
+
+
+def test_a_network_of_two_inputs_is_refused_by_name():
+    with pytest.raises(LaqError, match="TwoInputs takes mask beside the images: wrap it"):
+        quantize(ready(TwoInputs()), images(2, 4))

@@ -1,0 +1,202 @@
+"""Training on problems small enough to know the answer."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from laq.devices import seed_everything
+from laq.errors import DataError
+from laq.networks import SmallResNet
+from laq.training import finetune, random_shift, train
+
+torch.set_num_threads(1)
+
+CPU = torch.device("cpu")
+SETTINGS = {
+    "epochs": 4,
+    "batch_size": 16,
+    "learning_rate": 0.05,
+    "weight_decay": 5e-4,
+    "label_smoothing": 0.0,
+    "shift": 1,
+}
+
+
+def problem(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Noisy images (n, 1, 8, 8) that are bright above (class 0) or below (class 1)."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 2
+    images = torch.randint(0, 100, (n, 1, 8, 8), generator=generator)
+    for image, label in zip(images, labels, strict=True):
+        image[0, 4 * label : 4 * label + 4] += 150
+    return images.to(torch.uint8), labels
+
+
+def fit(function=train, network: nn.Module | None = None, n: int = 48, seed: int = 0, **changes):
+    generator = seed_everything(seed)
+    network = network or SmallResNet(2, channels=1, widths=(4, 6))
+    history = function(
+        network, *problem(n), *problem(20, seed=1), SETTINGS | changes, generator, CPU
+    )
+    return network, history
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    pixels=st.integers(0, 3),
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
+    seed=st.integers(0, 99),
+)
+def test_random_shift_is_that_of_a_loop(pixels, shape, seed):
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    shifted = random_shift(images, pixels, torch.Generator().manual_seed(seed))
+    n, channels, h, w = shape
+    draws = torch.Generator().manual_seed(seed)
+    dy, dx = torch.randint(0, 2 * pixels + 1, (2, n), generator=draws) - pixels
+    expected = torch.empty(shape)
+    for i in range(n):
+        for c in range(channels):
+            for y in range(h):
+                for x in range(w):
+                    row = min(max(y + int(dy[i]), 0), h - 1)
+                    column = min(max(x + int(dx[i]), 0), w - 1)
+                    expected[i, c, y, x] = images[i, c, row, column]
+    assert torch.equal(shifted, expected)
+
+
+def test_shifts_go_every_way_equally_often():
+    # One bright pixel in the middle tells how far its image went.
+    images = torch.zeros(4000, 1, 5, 5)
+    images[:, :, 2, 2] = 1
+    shifted = random_shift(images, 1, torch.Generator().manual_seed(0))
+    counts = shifted.sum((0, 1))[1:4, 1:4]
+    assert counts.sum() == 4000
+    assert (counts / 4000 - 1 / 9).abs().max() < 0.025  # five standard deviations
+
+
+@pytest.mark.parametrize(("function", "rate"), [(train, 0.05), (finetune, 0.01)])
+def test_a_separable_problem_is_learnt(function, rate):
+    network, history = fit(function, learning_rate=rate, epochs=10)
+    assert history[-1]["test_top1"] == 1
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    assert not network.training
+    for tensor in network.state_dict().values():
+        assert tensor.device == CPU and tensor.is_contiguous()
+
+
+def test_the_history_has_a_row_an_epoch():
+    _, history = fit()
+    columns = ["epoch", "learning_rate", "train_loss", "train_top1", "test_top1"]
+    assert all(list(row) == columns for row in history)
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    rates = [row["learning_rate"] for row in history]
+    # One cycle: the peak at 30 % of the steps, then down to next to nothing.
+    assert 0.03 < rates[0] < 0.05 and rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0.05 / 25 / 1e4)
+    _, history = fit(finetune, learning_rate=0.01, epochs=2)
+    assert [row["learning_rate"] for row in history] == [0.01, 0.01]
+
+
+@pytest.mark.parametrize("function", [train, finetune])
+def test_the_same_seed_gives_the_same_network(function):
+    (first, one), (second, two), (other, _) = (
+        fit(function, epochs=2, seed=seed) for seed in (3, 3, 4)
+    )
+    assert one == two
+    state = second.state_dict()
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
+@pytest.mark.parametrize("function", [train, finetune])
+def test_divergence_is_reported_with_the_remedy(function):
+    with pytest.raises(DataError, match=r"diverged in epoch 1: .*lower learning_rate"):
+        fit(function, learning_rate=1e30)
+
+
+def test_divergence_in_the_very_last_step_is_reported():
+    # The only loss is taken before the only step, so that it is finite still.
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 2))
+    with pytest.raises(DataError, match="diverged in epoch 1: the loss or the outputs"):
+        fit(finetune, network, epochs=1, batch_size=48, learning_rate=1e30)
+
+
+class Watched(nn.Module):
+    """A linear network that notes the size of every batch it is trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 2)
+        self.batches: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.batches.append(len(x))
+        return self.linear(x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("n", "batches"), [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (5, [5]), (1, [1])]
+)
+def test_every_image_is_seen_once_an_epoch_and_none_alone(n, batches):
+    network = Watched()
+    fit(train, network, n, batch_size=8, epochs=2)
+    assert network.batches == 2 * batches
+
+
+def test_batch_normalization_of_a_single_value_gets_no_lone_image():
+    # BatchNorm over one value a channel fails on a batch of one image.
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    _, history = fit(train, network, 33)
+    assert len(history) == 4
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_and_accuracy_are_means_over_all_images(smoothing):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    images, labels = problem(19)
+    with torch.no_grad():
+        logits = network(images.float() / 255)
+    _, (row,) = fit(
+        finetune,
+        network,
+        19,
+        epochs=1,
+        batch_size=8,
+        learning_rate=0.0,
+        weight_decay=0.0,
+        shift=0,
+        label_smoothing=smoothing,
+    )
+    loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    assert row["train_loss"] == pytest.approx(float(loss), rel=1e-6)
+    assert row["train_top1"] == float((logits.argmax(1) == labels).double().mean())
+
+
+def test_one_step_of_finetuning_is_adamw():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    expected = copy.deepcopy(network)
+    optimizer = torch.optim.AdamW(expected.parameters(), lr=0.01, weight_decay=0.1)
+    images, labels = problem(12)
+    nn.functional.cross_entropy(expected(images.float() / 255), labels).backward()
+    optimizer.step()
+    fit(
+        finetune,
+        network,
+        12,
+        epochs=1,
+        batch_size=12,
+        learning_rate=0.01,
+        weight_decay=0.1,
+        shift=0,
+    )
+    torch.testing.assert_close(network[1].weight, expected[1].weight)

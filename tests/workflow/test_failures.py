@@ -1,0 +1,146 @@
+"""What goes wrong is said clearly, leaves nothing half-written, and can be mended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.workflow.conftest import CONFIG, Checkout
+
+NETWORK = "small_resnet"
+
+
+@pytest.fixture
+def copied(finished: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of the finished study, to be damaged."""
+    copy = Checkout.create(tmp_path / "laq", finished.path)
+    for name in ("results", ".snakemake"):
+        shutil.copytree(finished.path / name, copy.path / name, copy_function=shutil.copy2)
+    return copy
+
+
+def test_a_bad_config_is_refused_before_any_job(tmp_path: Path) -> None:
+    checkout = Checkout.create(tmp_path / "laq")
+    done = checkout.snakemake("--config", "device=tpu", "seed=-1")
+    printed = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "device" in printed and "tpu" in printed and "auto, cpu, cuda" in printed
+    assert "seed" in printed and "-1" in printed
+    assert "Traceback" not in printed
+    assert not (checkout.path / "results").exists()
+
+
+def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
+    checkout = Checkout.create(tmp_path / "laq")
+    done = checkout.snakemake(config="nowhere.yaml")
+    assert done.returncode != 0
+    assert "nowhere.yaml" in done.stdout + done.stderr
+
+
+def test_a_damaged_checkpoint_is_named_and_can_be_made_again(
+    copied: Checkout, finished: Checkout
+) -> None:
+    name = f"results/digits/models/{NETWORK}/even/ft.safetensors"
+    whole = (copied.path / name).read_bytes()
+    (copied.path / name).write_bytes(whole[: len(whole) // 2])
+    done = copied.snakemake("results/digits/accuracy/small_resnet/even.csv")
+    printed = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert name in printed and "delete it" in printed
+    assert "Traceback" not in printed
+    (copied.path / name).unlink()
+    copied.run()
+    assert (copied.path / name).read_bytes() == whole
+    assert_same_tables(copied, finished)
+
+
+def test_a_killed_run_is_resumed(copied: Checkout, finished: Checkout) -> None:
+    root = copied.path / "results/digits"
+    shutil.rmtree(root / f"models/{NETWORK}/even")
+    shutil.rmtree(root / f"models/{NETWORK}/random")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", CONFIG],
+        cwd=copied.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    made = root / f"models/{NETWORK}"
+    while not list(made.glob("[er]*/*.safetensors")):
+        assert run.poll() is None and time.monotonic() < deadline, "the run made nothing"
+        time.sleep(0.05)
+    time.sleep(0.5)  # into the next jobs
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+    locked = copied.snakemake()
+    assert locked.returncode != 0 and "--unlock" in locked.stdout + locked.stderr
+    copied.run("--unlock")
+    copied.run()
+    assert_same_tables(copied, finished)
+    assert not list(root.rglob(".*.safetensors")), "a temporary file was left"
+
+
+def test_a_user_s_folder_with_awkward_names(tmp_path: Path) -> None:
+    checkout = Checkout.create(tmp_path / "laq")
+    names = ["; rm -rf x", "naïve Ω", "$(touch y)", "../up".replace("/", "∕"), "'quoted'"]
+    rng = np.random.default_rng(0)
+    for shade, name in enumerate(names):
+        folder = checkout.path / "my images" / name
+        folder.mkdir(parents=True)
+        for index in range(16):
+            pixels = rng.normal(40 + 40 * shade, 8, (12, 12, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+    (checkout.path / "own.yaml").write_text(
+        """
+study: Own
+root: results/own
+dataset: { kind: image_folder, path: my images, size: 8 }
+networks:
+  tiny: { architecture: small_resnet, widths: [4, 8], training: { epochs: 1, batch_size: 8 } }
+features: { source: pixels }
+umap: { neighbors: 10 }
+subsets:
+  size: 2
+  definitions:
+    similar: { kind: similar, count: 3 }
+    mine: { kind: classes, classes: ["; rm -rf x", "naïve Ω"] }
+variants:
+  original: {}
+  quant: { compress: { bits: 3, images: 8 } }
+"""
+    )
+    broken = checkout.path / "my images" / names[1] / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = checkout.snakemake(config="own.yaml")
+    printed = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "broken.png" in printed and "Traceback" not in printed
+    assert not list((checkout.path / "results").rglob("*.npz"))
+
+    broken.unlink()
+    checkout.run(config="own.yaml")
+    table = (checkout.path / "results/own/tables/subsets.csv").read_text()
+    assert "; rm -rf x; naïve Ω" in table
+    assert not (checkout.path / "y").exists()
+
+    (checkout.path / "my images" / names[0] / "new.png").write_bytes(
+        (checkout.path / "my images" / names[0] / "0.png").read_bytes()
+    )
+    assert "make_dataset" in checkout.run("-n", config="own.yaml")
+
+
+def assert_same_tables(one: Checkout, other: Checkout) -> None:
+    for name in ("accuracy.csv", "tables/curves.csv", "tables/subsets.csv"):
+        paths = [checkout.path / "results/digits" / name for checkout in (one, other)]
+        assert paths[0].read_bytes() == paths[1].read_bytes(), f"{name} differs"

@@ -1,0 +1,195 @@
+"""The digits study end to end: its artifacts, numbers and bytes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from laq import compression, datasets, devices, packing
+from laq.divergence import class_gaussians, kl_matrix
+from laq.evaluation import score
+from laq.networks import predict, to_input
+from tests.workflow.conftest import PROJECT, Checkout
+
+SUBSETS = ("similar", "target_1", "target_2", "random", "dissimilar", "even")
+NETWORK = "small_resnet"
+COLUMNS = ["network", "subset", "variant", "scope", "median_icd", "n", "correct", "top1", "top5"]
+
+
+@pytest.fixture(scope="module")
+def root(finished: Checkout) -> Path:
+    return finished.path / "results/digits"
+
+
+@pytest.fixture(scope="module")
+def accuracy(root: Path) -> pd.DataFrame:
+    return pd.read_csv(root / "accuracy.csv")
+
+
+def test_counts_are_of_the_subset_s_images(root: Path, accuracy: pd.DataFrame) -> None:
+    assert list(accuracy.columns[: len(COLUMNS)]) == COLUMNS
+    assert len(accuracy) == len(SUBSETS) * 4 * 2
+    labels = np.load(root / "dataset/test.npz")["labels"]
+    for subset, rows in accuracy.groupby("subset"):
+        chosen = json.loads((root / f"subsets/{subset}.json").read_text())
+        assert (rows["n"] == np.isin(labels, chosen["indices"]).sum()).all()
+        np.testing.assert_allclose(rows["median_icd"], chosen["median_icd"], rtol=1e-9)
+    np.testing.assert_allclose(accuracy["top1"], accuracy["correct"] / accuracy["n"], rtol=1e-9)
+    np.testing.assert_allclose(accuracy["top5"], accuracy["correct5"] / accuracy["n"], rtol=1e-9)
+    wide = accuracy.pivot(index=["subset", "variant"], columns="scope", values="correct")
+    assert (wide["subset"] >= wide["all"]).all(), "a restriction to the true classes lost images"
+    restricted = accuracy[accuracy["scope"] == "subset"]
+    assert (restricted["inside"] == restricted["n"]).all()
+
+
+def test_accuracies_make_sense(accuracy: pd.DataFrame) -> None:
+    wide = accuracy.pivot(index="subset", columns=["scope", "variant"], values="top1")
+    everything, within = wide["all"], wide["subset"]
+    assert everything["original"].mean() > 0.9
+    assert (everything["ft"] >= everything["original"]).sum() >= len(SUBSETS) - 1
+    assert (within["original"] - within["quant"]).mean() < 0.03
+    assert (within["ft"] - within["ft_quant"]).mean() < 0.03
+
+
+def test_fewer_bits_cost_accuracy(root: Path) -> None:
+    train, test = (
+        datasets.load(root / f"dataset/{split}.npz", root / "dataset/classes.json")
+        for split in ("train", "test")
+    )
+    members = list(range(10))
+    network = packing.load(root / f"models/{NETWORK}/original.safetensors")
+    settings = {
+        "method": "gpfq",
+        "alphabet": "packed",
+        "scale": 1.16,
+        "quantile": 1.0,
+        "per_channel": False,
+        "classes": "all",
+        "images": 64,
+        "patches": "published",
+        "fraction": 0.25,
+        "keep": [],
+    }
+    chosen = compression.calibration_indices(train.labels, members, settings, seed=0)
+    top1 = {}
+    for bits in (2, 8, 32):
+        result = compression.compress(
+            network,
+            to_input(train.images[chosen]),
+            settings | {"bits": bits},
+            devices.seed_everything(0),
+        )
+        logits = predict(result.network, torch.from_numpy(test.images), torch.device("cpu"))
+        top1[bits] = score(logits, torch.from_numpy(test.labels), members)[0].top1
+    assert top1[2] < top1[8] - 0.05
+    assert top1[8] > 0.9
+    assert top1[32] > 0.9
+
+
+def test_distances_are_those_of_the_coordinates(root: Path) -> None:
+    names = json.loads((root / "dataset/classes.json").read_text())
+    table = pd.read_parquet(root / "umap/coordinates.parquet")
+    matrix = pd.read_parquet(root / "icd/kl_matrix.parquet")
+    assert list(matrix.index) == list(matrix.columns) == names
+    plane = table[["umap_1", "umap_2"]].to_numpy(float)
+    expected = kl_matrix(class_gaussians(plane, table["label"].to_numpy(), names))
+    np.testing.assert_array_equal(matrix.to_numpy(), expected)
+
+
+def test_features_are_a_row_an_image(root: Path) -> None:
+    table = pq.read_table(root / "features/train.parquet")
+    assert table.column_names == ["index", "label", "features"]
+    labels = np.load(root / "dataset/train.npz")["labels"]
+    np.testing.assert_array_equal(table["label"].to_numpy(), labels)
+    np.testing.assert_array_equal(table["index"].to_numpy(), np.arange(len(labels)))
+
+
+def test_subsets_are_listed_by_distance(root: Path) -> None:
+    table = pd.read_csv(root / "tables/subsets.csv")
+    assert set(table["subset"]) == set(SUBSETS)
+    assert table["median_icd"].is_monotonic_increasing
+    assert table["duplicate_of"].isna().all()
+    chosen = json.loads((root / "subsets/even.json").read_text())
+    assert chosen["classes"] == ["0", "2", "4", "6", "8"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "parent", "bits"),
+    [("quant", "original", 4), ("ft", "original", 32), ("ft_quant", "ft", 4)],
+)
+def test_checkpoints_describe_themselves(root: Path, variant: str, parent: str, bits: int) -> None:
+    path = root / f"models/{NETWORK}/even/{variant}.safetensors"
+    described = packing.describe(path)
+    assert described["variant"] == variant
+    assert described["parent"] == parent
+    assert described["bits"] == bits
+    assert described["seed"] == 0
+    assert described["subset"] == [0, 2, 4, 6, 8]
+    if bits == 4:
+        assert described["alphabet"] == "packed"
+        assert described["calibration"] == {"classes": "subset", "images": 64}
+    original = root / f"models/{NETWORK}/original.safetensors"
+    assert (path.stat().st_size < 0.3 * original.stat().st_size) == (bits == 4)
+
+
+def test_every_layer_is_reported(root: Path) -> None:
+    report = pd.read_csv(root / f"layers/{NETWORK}/even/quant.csv")
+    assert {"layer", "bits", "weights", "error", "zeros", "reason"} <= set(report.columns)
+    assert (report["bits"] == 4).all()
+    assert report["error"].between(0, 0.5).all()
+    assert report["reason"].isna().all()
+
+
+def test_figure_5_is_drawn_twice(root: Path) -> None:
+    pdf = (root / "figures/fig5.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF") and b"CreationDate" not in pdf
+    assert (root / "figures/fig5.png").read_bytes().startswith(b"\x89PNG")
+    curves = pd.read_csv(root / "tables/curves.csv")
+    assert set(curves["variant"]) == {"original", "quant", "ft", "ft_quant"}
+    assert (curves["n"] == len(SUBSETS)).all()
+    assert (curves["a_low"] <= curves["a"]).all() and (curves["a"] <= curves["a_high"]).all()
+
+
+def test_a_cold_run_on_one_core_gives_the_same_bytes(finished: Checkout, tmp_path: Path) -> None:
+    other = Checkout.create(tmp_path / "laq", finished.path)
+    other.run("--cores", "1")
+    compared = 0
+    for path in sorted((finished.path / "results").rglob("*")):
+        counts = path.suffix in {".csv", ".json", ".parquet", ".safetensors", ".npz", ".pdf"}
+        if counts and "benchmarks" not in path.parts:
+            twin = other.path / path.relative_to(finished.path)
+            assert twin.read_bytes() == path.read_bytes(), f"{path.name} differs"
+            compared += 1
+    assert compared > 60
+
+
+def test_the_workflow_is_lint_free() -> None:
+    for command in (
+        ["-m", "snakemake", "--lint"],
+        ["-m", "snakefmt", "--check", "Snakefile", "workflow"],
+        ["-m", "ruff", "check", "."],
+        ["-m", "ruff", "format", "--check", "."],
+    ):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=PROJECT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_conda_environment_has_the_same_pins() -> None:
+    sys.path.insert(0, str(PROJECT / "envs"))
+    try:
+        from mirror import mirrored
+    finally:
+        sys.path.pop(0)
+    requirements = (PROJECT / "envs/requirements.txt").read_text()
+    assert mirrored(requirements) == (PROJECT / "envs/laq.yaml").read_text()
+    assert "http" not in requirements
