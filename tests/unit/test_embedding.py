@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
-from laq.embedding import embed
+from laq.embedding import embed, exact_neighbours
 from laq.errors import DataError
 
 SETTINGS = {"neighbors": 10, "min_dist": 0.1, "metric": "euclidean"}
+
+
+def test_exact_neighbours_are_those_of_all_pairs():
+    features = np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32)
+    for metric in ("euclidean", "cosine", "manhattan", "correlation"):
+        indices, distances = exact_neighbours(features, 8, metric)
+        names = {"manhattan": "cityblock"}
+        expected = cdist(features, features, names.get(metric, metric))
+        order = expected.argsort(axis=1)[:, :8]
+        assert np.array_equal(indices, order), metric
+        np.testing.assert_allclose(
+            distances, np.take_along_axis(expected, order, 1), rtol=1e-4, atol=1e-12
+        )
+        # UMAP takes the least positive distance for that of the nearest neighbour.
+        assert (distances[:, 0] == 0).all() and (distances[:, 1:] > 0.1).all()
 
 
 @pytest.mark.filterwarnings("ignore:n_jobs value")

@@ -51,9 +51,15 @@ def embed(features: np.ndarray, settings: dict[str, Any], seed: int) -> np.ndarr
 def exact_neighbours(
     features: np.ndarray, count: int, metric: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices and distances, both (n, count), of each row's nearest rows, itself first."""
+    """Indices and distances, both (n, count), of each row's nearest rows, itself first.
+
+    A row is at distance 0 from itself. Computed by matrix products it would be some 1e-6 away,
+    and UMAP, which measures from the nearest neighbour at a positive distance, would take it
+    for that.
+    """
     from sklearn.neighbors import NearestNeighbors
 
-    search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(features)
-    distances, indices = search.kneighbors(features)
-    return indices, distances
+    search = NearestNeighbors(n_neighbors=count - 1, metric=metric, algorithm="brute")
+    distances, indices = search.fit(features).kneighbors()  # without the rows themselves
+    own = np.arange(len(features))[:, None]
+    return np.hstack([own, indices]), np.hstack([np.zeros_like(distances[:, :1]), distances])

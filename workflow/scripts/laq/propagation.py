@@ -9,26 +9,24 @@ is computed twice (the published code restarts both networks from the image for 
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor, fx, nn
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from laq.alphabets import Alphabet
 from laq.errors import ConfigError, DataError, LaqError
 from laq.packing import PackedWeight
 from laq.patches import Sampling, layer_inputs
+from laq.tracing import trace, walk_pair
 
 logger = logging.getLogger(__name__)
 
 QUANTIZABLE = (nn.Conv2d, nn.Linear)
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class LayerSolution(Protocol):
@@ -112,7 +110,7 @@ def quantize_network(
     """
     network = copy.deepcopy(network).eval()
     keep = dict(keep or {})
-    graph = _trace(network)
+    graph = trace(network)
     modules = dict(network.named_modules())
     quantizable = [name for name, module in modules.items() if isinstance(module, QUANTIZABLE)]
     if unknown := sorted(set(keep) - set(quantizable)):
@@ -141,34 +139,15 @@ def quantize_network(
         targets[name].weight.copy_(packed[f"{name}.weight"].values)
         logger.debug("%s: relative output error %.4f", name, layers[name].error)
 
-    _walk(graph, (modules, targets), images, visit)
+    walk_pair(graph, (modules, targets), images, quantizable, visit)
     return QuantizedNetwork(quantized, packed, list(_report(modules, layers)))
 
 
-def _trace(network: nn.Module) -> fx.Graph:
-    """The graph of ``network`` with its first argument free and all others at their defaults."""
-    _, *others = inspect.signature(network.forward).parameters.values()
-    if required := [p.name for p in others if p.default is p.empty and p.kind not in _VARIADIC]:
-        raise LaqError(
-            f"{type(network).__name__} takes {', '.join(required)} beside the images: "
-            "wrap it in a module that takes images alone"
-        )
-    try:
-        return fx.Tracer().trace(
-            network, {p.name: p.default for p in others if p.kind not in _VARIADIC}
-        )
-    except Exception as error:  # whatever the network's own code makes of symbolic values
-        raise LaqError(
-            f"{type(network).__name__} cannot be traced by torch.fx ({error}): "
-            "its forward must not branch on values or shapes"
-        ) from error
-
-
 def _report(modules: Mapping[str, nn.Module], layers: Mapping[str, Layer]) -> Iterator[Layer]:
-    """The layers that were met, and a row for every other weight that stays in float."""
+    """The layers in the order they were met, then every other weight that stays in float."""
+    yield from layers.values()
     for name, module in modules.items():
         if name in layers:
-            yield layers[name]
             continue
         kind = type(module).__name__
         if isinstance(module, QUANTIZABLE):
@@ -178,62 +157,6 @@ def _report(modules: Mapping[str, nn.Module], layers: Mapping[str, Layer]) -> It
         for full_name, weight in module.named_parameters(name, recurse=False):
             if weight.ndim >= 2:
                 yield _left_in_float(full_name.removesuffix(".weight"), module, weight, reason)
-
-
-def _walk(
-    graph: fx.Graph,
-    modules: tuple[Mapping[str, nn.Module], Mapping[str, nn.Module]],
-    images: Tensor,
-    visit: Callable[[str, Tensor, Tensor], None],
-) -> None:
-    """Evaluate ``graph`` for both networks at once, calling ``visit`` before each layer."""
-    last_use: dict[fx.Node, fx.Node] = {}
-    for node in graph.nodes:
-        for used in node.all_input_nodes:
-            last_use[used] = node
-    values: dict[fx.Node, list[Any]] = {}
-
-    def arguments(node: fx.Node, side: int) -> tuple[Any, Any]:
-        return fx.map_arg((node.args, node.kwargs), lambda used: values[used][side])
-
-    count = sum(_is_layer(node, modules[0]) for node in graph.nodes)
-    with tqdm(total=count, desc="layers", mininterval=2) as progress:
-        for node in graph.nodes:
-            if node.op == "placeholder":
-                # A copy for each side: networks may work on their input in place.
-                default = node.args[0] if node.args else None
-                values[node] = [default if values else images.clone() for _ in range(2)]
-                continue
-            if node.op == "output":
-                break
-            both = [arguments(node, side) for side in (0, 1)]
-            if _is_layer(node, modules[0]):
-                visit(node.target, *(args[0] if args else kwargs["input"] for args, kwargs in both))
-                progress.update()
-            values[node] = [
-                _evaluate(node, side_modules, args, kwargs)
-                for side_modules, (args, kwargs) in zip(modules, both, strict=True)
-            ]
-            del both
-            for done in (node, *node.all_input_nodes):
-                if last_use.get(done, node) is node:
-                    values.pop(done, None)
-
-
-def _is_layer(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
-    return node.op == "call_module" and isinstance(modules[node.target], QUANTIZABLE)
-
-
-def _evaluate(node: fx.Node, modules: Mapping[str, nn.Module], args: Any, kwargs: Any) -> Any:
-    if node.op == "call_module":
-        return modules[node.target](*args, **kwargs)
-    if node.op == "call_function":
-        return node.target(*args, **kwargs)
-    if node.op == "call_method":
-        return getattr(args[0], node.target)(*args[1:], **kwargs)
-    # get_attr: a parameter or buffer used directly
-    owner, _, attribute = node.target.rpartition(".")
-    return getattr(modules[owner], attribute)
 
 
 def _quantize_layer(
