@@ -14,8 +14,8 @@ from typing import Any
 def run(snakemake: Any, function: Callable[..., None]) -> None:
     """Call ``function`` with the job's ``arguments``.
 
-    stderr (with progress bars) goes to the job's log; what ``laq`` logs is also shown on
-    the terminal. Errors that the user can mend are printed without a traceback.
+    stdout and stderr (with progress bars) go to the job's log; what ``laq`` logs is also shown
+    on the terminal. Errors that the user can mend are printed without a traceback.
     """
     limit_threads(threads(snakemake))
     terminal = _redirect(snakemake.log[0])
@@ -69,10 +69,12 @@ def limit_threads(count: int) -> None:
 
 
 def _redirect(log: str) -> Any:
-    """Send stderr to ``log``, C libraries' too; return a stream to where it went before."""
+    """Send stdout and stderr to ``log``, C libraries' too; return a stream to the old stderr."""
+    sys.stdout.flush()
     sys.stderr.flush()
     terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.close(handle)
     return terminal
