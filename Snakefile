@@ -6,12 +6,12 @@ the artifacts.
 
 from snakemake.utils import min_version
 
-min_version("9.10")
+min_version("9.27")
 
 # A study's config is whole: one given by --configfile replaces the default study.
 if not workflow.configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: f"{workflow.current_basedir}/config/config.yaml"
 
 
 include: "workflow/rules/common.smk"

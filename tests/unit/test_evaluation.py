@@ -37,8 +37,13 @@ def test_counts_are_those_of_a_loop_with_ties(data, classes, n):
     ):
         expected = counted(logits, labels, subset, list(candidates))
         assert result.scope == scope
-        assert (result.n, result.correct, result.correct5, result.inside) == expected
-        assert (result.top1, result.top5) == (expected[1] / n, expected[2] / n)
+        n_expected, correct, correct5, inside = expected
+        assert (result.n, result.correct, result.inside) == (n_expected, correct, inside)
+        assert result.top1 == correct / n
+        # Among five classes or fewer everything is among the five best.
+        told = len(candidates) > 5
+        assert result.correct5 == (correct5 if told else None)
+        assert result.top5 == (correct5 / n if told else None)
 
 
 def test_rates_are_those_of_scikit_learn():
@@ -66,8 +71,8 @@ def test_rates_are_those_of_scikit_learn():
 def test_the_subset_scope_never_predicts_another_class():
     logits = torch.tensor([[9.0, 1.0, -5.0], [9.0, -5.0, 1.0]])
     everything, restricted = score(logits, torch.tensor([1, 1]), [2, 1])
-    assert everything == Score("all", 2, 0, 2, 0, 0.0, 1.0)
-    assert restricted == Score("subset", 2, 1, 2, 2, 0.5, 1.0)
+    assert everything == Score("all", 2, 0, None, 0, 0.0, None)
+    assert restricted == Score("subset", 2, 1, None, 2, 0.5, None)
     assert logits.max() == 9  # the caller's logits are not masked
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from laq import datasets
-from laq.errors import ConfigError, DataError
+from laq.errors import DataError
 
 # Sorted by code point. Names are the user's own: nothing in them is special.
 NAMES = ['12" disk; new', "Äpfel", "ключ", "猫 cat"]
@@ -35,7 +36,7 @@ def flat(tmp_path):
 
 
 def config(root: Path, **more) -> dict:
-    return {"kind": "image_folder", "path": str(root), "size": 8, **more}
+    return {"kind": "image_folder", "path": str(root), "size": 8, "test_fraction": 0.2, **more}
 
 
 def failure(root: Path, **more) -> str:
@@ -143,9 +144,9 @@ def test_pictures_are_read_as_they_are_seen(flat):
     assert {(white, black), (white, white), (grey, grey), (black, black)} <= pairs
 
 
-def test_fingerprint_follows_names_and_sizes_not_times(flat, tmp_path):
+def test_fingerprint_follows_names_and_sizes(flat, tmp_path):
     before = datasets.fingerprint(config(flat))
-    shutil.copytree(flat, tmp_path / "copy", copy_function=shutil.copyfile)
+    shutil.copytree(flat, tmp_path / "copy")  # times are kept
     assert datasets.fingerprint(config(tmp_path / "copy")) == before
     seen = {before}
     picture(flat / NAMES[1] / "new.png", (1, 2, 3))
@@ -157,18 +158,38 @@ def test_fingerprint_follows_names_and_sizes_not_times(flat, tmp_path):
     assert len(seen) == 4
 
 
+def test_fingerprint_tells_a_replaced_image_of_equal_size(flat):
+    path = flat / NAMES[1] / "new.bmp"
+    picture(path, (1, 2, 3))
+    before, size = datasets.fingerprint(config(flat)), path.stat().st_size
+    written = path.stat().st_mtime_ns
+    picture(path, (3, 2, 1))
+    # Two writings may fall into one tick of the file system's clock.
+    os.utime(path, ns=(written, written + 1))
+    assert path.stat().st_size == size
+    assert datasets.fingerprint(config(flat)) != before
+
+
 def test_missing_folder(tmp_path):
-    assert str(tmp_path / "nowhere") in failure(tmp_path / "nowhere")
+    assert f"{tmp_path / 'nowhere'} does not exist" in failure(tmp_path / "nowhere")
+
+
+def test_relative_paths_are_shown_with_the_absolute_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert f"birds ({tmp_path / 'birds'}) does not exist" in failure(Path("birds"))
+    Path("birds").write_bytes(b"")
+    assert f"birds ({tmp_path / 'birds'}) is not a folder" in failure(Path("birds"))
+    Path("empty").mkdir()
+    assert f"empty ({tmp_path / 'empty'}) has 0 class folders" in failure(Path("empty"))
+    for part in ("train", "test"):
+        Path("split", part).mkdir(parents=True)
+    absolute = tmp_path / "split" / "train"
+    assert f"split/train ({absolute}) has 0 class folders" in failure(Path("split"))
 
 
 def test_a_file_in_place_of_the_folder(tmp_path):
     (tmp_path / "images.zip").write_bytes(b"")
     assert "images.zip is not a folder" in failure(tmp_path / "images.zip")
-
-
-def test_path_left_out():
-    with pytest.raises(ConfigError, match="path is missing"):
-        datasets.class_names({"kind": "image_folder"})
 
 
 def test_no_classes(tmp_path):

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from laq import config as study
 from laq import datasets, methods
+from laq.datasets import glyphs
 from laq.errors import ConfigError
 from laq.schema import complete
 from tests.configs import BASE, ROOT, SCHEMA, checked, edited
@@ -149,7 +150,7 @@ def test_defaults_validate() -> None:
 
 @pytest.mark.parametrize("kind", datasets.KINDS)
 def test_no_default_of_a_data_set_lies_outside_the_schema(kind: str) -> None:
-    # Completed settings hold every key, so that a default in code is never asked for.
+    # Kinds index their settings: every key has to be there.
     settings = {"kind": kind} | ({"path": "images"} if kind == "image_folder" else {})
     completed = complete(edited({"dataset": settings}), SCHEMA)["dataset"]
     assert completed.keys() == branch("dataset", kind)["properties"].keys()
@@ -162,7 +163,7 @@ def test_digits_keep_a_fifth_for_testing() -> None:
 
 def test_glyphs_are_as_many_as_there_are() -> None:
     most = branch("dataset", "glyphs")["properties"]["classes"]["maximum"]
-    assert len(datasets.class_names({"kind": "glyphs"})) == most
+    assert len(glyphs.CHARACTERS) == most
 
 
 def test_choices_are_those_of_the_registries() -> None:

@@ -72,10 +72,21 @@ def test_more_confidence_is_wider_and_the_seed_decides():
 
 
 def test_resamples_without_a_slope_are_left_out():
-    curve = fit_log_curve([1, 2, 3], [0.1, 0.2, 0.4], resamples=900)
+    x, y = [1, 1, 1, 1, 1, 2], [0.1, 0.2, 0.4, 0.3, 0.2, 0.4]
+    curve = fit_log_curve(x, y, resamples=900)
     assert np.isfinite(curve.draws).all()
-    # 3 of the 27 resamples of three points are one point thrice.
-    assert 900 * 0.84 < curve.draws.shape[1] < 900 * 0.94
+    # Without the one point at 2 all x are equal: (5/6)⁶ of the resamples, a third.
+    assert 900 * 0.6 < curve.draws.shape[1] < 900 * 0.73
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_few_points_make_a_curve_without_uncertainty(n):
+    x, y = np.arange(1.0, n + 1), np.linspace(0.2, 0.9, n)
+    curve = fit_log_curve(x, y)
+    slope, intercept = np.polyfit(np.log(x), y, 1)
+    assert (curve.a, curve.c) == (pytest.approx(slope), pytest.approx(intercept))
+    assert np.isnan([*curve.a_interval, *curve.c_interval]).all()
+    assert np.isnan(curve.band(x)).all() and np.shape(curve.band(x)) == (2, n)
 
 
 @pytest.mark.parametrize("falling", [False, True], ids=["constant noise", "falling noise"])

@@ -199,36 +199,44 @@ def test_the_seed_decides():
     ],
 )
 def test_33_targets_cover_the_axis_of_100_classes(make, scale, seed):
-    """No hole above 5 % of the range, each median within 5 % of its target, none twice."""
+    """No hole above 5 % of the range, medians within 5 % of their targets, none twice."""
     distances = make(seed)
-    low, high = attainable(distances, 10)
-    ends = [ranked_greedy(distances, 10, kind)[0] for kind in ("similar", "dissimilar")]
-    taken = [frozenset(end) for end in ends]
+    low, high = attainable(distances, 10, seed)
+    taken: list[frozenset[int]] = []
     targets = spread(low, high, 33, scale)
     medians = []
     for member, target in enumerate(targets):
         chosen = target_median(distances, 10, target, seed=[seed, member], exclude=taken)
         taken.append(frozenset(chosen))
         medians.append(describe(distances, chosen)["median_icd"])
-    assert len(set(taken)) == 35
+    assert len(set(taken)) == 33
     axis = np.log if scale == "log" else np.asarray
     holes = np.diff(np.sort(axis([low, *medians, high])))
     assert holes.max() <= 0.05 * (axis(high) - axis(low))
-    np.testing.assert_allclose(medians, targets, rtol=0.05)
+    # At the very ends there are few subsets, and some targets that none comes near.
+    assert np.isclose(medians, targets, rtol=0.05).sum() >= 32
+    np.testing.assert_allclose(medians, targets, rtol=0.15)
 
 
-def test_attainable_is_the_axis_between_the_two_greedy_ends():
-    distances = uniform_classes(5, 20)
-    low, high = attainable(distances, 4)
-    ranked = {kind: ranked_greedy(distances, 4, kind)[0] for kind in ("similar", "dissimilar")}
-    assert low == describe(distances, ranked["similar"])["median_icd"]
-    assert high == describe(distances, ranked["dissimilar"])["median_icd"]
-    assert low < high
+@pytest.mark.parametrize("enumerated", [0, 10_000])
+def test_attainable_are_the_smallest_and_the_largest_median(monkeypatch, enumerated):
+    monkeypatch.setattr(subsets, "ENUMERATED", enumerated)
+    distances = uniform_classes(5, 16)
+    medians = medians_of_all(distances, 4).values()
+    assert attainable(distances, 4, seed=0) == pytest.approx((min(medians), max(medians)))
+
+
+def test_the_axis_reaches_beyond_the_greedy_subsets():
+    distances = clustered_classes(5)
+    low, high = attainable(distances, 10, seed=0)
+    for kind in ("similar", "dissimilar"):
+        greedy_end = ranked_greedy(distances, 10, kind)[0]
+        assert low <= describe(distances, greedy_end)["median_icd"] <= high
 
 
 def test_targets_are_even_on_their_scale():
-    np.testing.assert_allclose(spread(2, 10, 3, "linear"), [4, 6, 8])
-    np.testing.assert_allclose(spread(1e-1, 1e3, 3, "log"), [1, 10, 100])
+    np.testing.assert_allclose(spread(2, 14, 3, "linear"), [4, 8, 12])
+    np.testing.assert_allclose(spread(1e-1, 1e5, 3, "log"), [1, 100, 1e4])
     np.testing.assert_allclose(spread(0, 10, 1, "linear"), [5])
     with pytest.raises(DataError, match="no log scale from 0"):
         spread(0, 10, 3, "log")
@@ -271,7 +279,7 @@ def test_a_series_has_distinct_members_each_found_alone(scale):
     again = select(distances, {**series, "rank": 8}, seed=3)
     assert again == members[8]
     np.testing.assert_allclose(
-        [member.target for member in members], spread(*attainable(distances, 4), 12, scale)
+        [member.target for member in members], spread(*attainable(distances, 4, seed=3), 12, scale)
     )
     ends = [ranked_greedy(distances, 4, kind)[0] for kind in ("similar", "dissimilar")]
     sets = {frozenset(subset) for subset in [*ends, *(member.indices for member in members)]}
@@ -329,7 +337,7 @@ def test_what_is_no_matrix_of_distances_is_refused(distances, message):
     for use in (
         lambda: greedy(distances, 2, 0, "similar"),
         lambda: target_median(distances, 2, 1.0, seed=0),
-        lambda: attainable(distances, 2),
+        lambda: attainable(distances, 2, seed=0),
         lambda: describe(distances, [0, 1]),
         lambda: select(distances, {"kind": "classes", "indices": [0, 1]}, seed=0),
     ):

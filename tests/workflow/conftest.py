@@ -36,15 +36,24 @@ class Checkout:
 
     def snakemake(self, *arguments: str, config: str = CONFIG) -> subprocess.CompletedProcess[str]:
         """Run snakemake here on the digits study, or on the study of ``config``."""
+        # The config last: --configfile takes all that follows, targets too.
+        return self._call(*arguments, "--configfile", config)
+
+    def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            # The config last: --configfile takes all that follows, targets too.
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config],
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.path,
             text=True,
             capture_output=True,
             timeout=900,
             check=False,
         )
+
+    def bare(self, *arguments: str) -> str:
+        """Run snakemake without naming a config; return what it printed, or fail with it."""
+        done = self._call(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def run(self, *arguments: str, config: str = CONFIG) -> str:
         """Run snakemake; return what it printed, or fail with it."""

@@ -12,12 +12,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 
 from laq import compression, datasets, devices, packing
 from laq.divergence import class_gaussians, kl_matrix
 from laq.evaluation import score
 from laq.networks import predict, to_input
-from tests.workflow.conftest import PROJECT, Checkout
+from laq.schema import complete
+from tests.configs import SCHEMA
+from tests.workflow.conftest import CONFIG, PROJECT, Checkout
 
 SUBSETS = ("similar", "target_1", "target_2", "random", "dissimilar", "even")
 NETWORK = "small_resnet"
@@ -44,6 +47,8 @@ def test_counts_are_of_the_subset_s_images(root: Path, accuracy: pd.DataFrame) -
         np.testing.assert_allclose(rows["median_icd"], chosen["median_icd"], rtol=1e-9)
     np.testing.assert_allclose(accuracy["top1"], accuracy["correct"] / accuracy["n"], rtol=1e-9)
     np.testing.assert_allclose(accuracy["top5"], accuracy["correct5"] / accuracy["n"], rtol=1e-9)
+    # Ten classes compete in one scope, four or five in the other.
+    assert (accuracy["top5"].notna() == (accuracy["scope"] == "all")).all()
     wide = accuracy.pivot(index=["subset", "variant"], columns="scope", values="correct")
     assert (wide["subset"] >= wide["all"]).all(), "a restriction to the true classes lost images"
     restricted = accuracy[accuracy["scope"] == "subset"]
@@ -66,18 +71,8 @@ def test_fewer_bits_cost_accuracy(root: Path) -> None:
     )
     members = list(range(10))
     network = packing.load(root / f"models/{NETWORK}/original.safetensors")
-    settings = {
-        "method": "gpfq",
-        "alphabet": "packed",
-        "scale": 1.16,
-        "quantile": 1.0,
-        "per_channel": False,
-        "classes": "all",
-        "images": 64,
-        "patches": "published",
-        "fraction": 0.25,
-        "keep": [],
-    }
+    study = yaml.safe_load((PROJECT / CONFIG).read_text())
+    settings = complete(study, SCHEMA)["variants"]["quant"]["compress"] | {"classes": "all"}
     chosen = compression.calibration_indices(train.labels, members, settings, seed=0)
     top1 = {}
     for bits in (2, 8, 32):
@@ -85,7 +80,7 @@ def test_fewer_bits_cost_accuracy(root: Path) -> None:
             network,
             to_input(train.images[chosen]),
             settings | {"bits": bits},
-            devices.seed_everything(0),
+            devices.seed_everything(0, "patches"),
         )
         logits = predict(result.network, torch.from_numpy(test.images), torch.device("cpu"))
         top1[bits] = score(logits, torch.from_numpy(test.labels), members)[0].top1
@@ -133,6 +128,11 @@ def test_checkpoints_describe_themselves(root: Path, variant: str, parent: str, 
     assert described["bits"] == bits
     assert described["seed"] == 0
     assert described["subset"] == [0, 2, 4, 6, 8]
+    assert [list(step) for step in described["steps"]] == {
+        "quant": [["quant"]],
+        "ft": [["ft"]],
+        "ft_quant": [["ft"], ["ft_quant"]],
+    }[variant]
     if bits == 4:
         assert described["alphabet"] == "packed"
         assert described["calibration"] == {"classes": "subset", "images": 64}

@@ -20,23 +20,24 @@ SCHEMA = SCRIPTS.parent / "schemas" / "config.schema.yaml"
 
 
 def checked_config():
-    """The config with defaults filled in; a WorkflowError that lists its faults otherwise."""
+    """The config with defaults, and class names; a WorkflowError that lists faults otherwise."""
     try:
         study = schema.complete(config, yaml.safe_load(SCHEMA.read_text()))
-        study_config.check(study, datasets.class_names(study["dataset"]))
+        class_names = datasets.class_names(study["dataset"])
+        study_config.check(study, class_names)
     except errors.LaqError as error:
         raise WorkflowError(str(error)) from None
-    return study
+    return study, class_names
 
 
-STUDY = checked_config()
+STUDY, CLASS_NAMES = checked_config()
 config.update(STUDY)
 
 SEED = STUDY["seed"]
 THREADS = STUDY["threads"]
 NETWORKS = STUDY["networks"]
 VARIANTS = STUDY["variants"]
-SUBSETS = study_config.subsets(STUDY, datasets.class_names(STUDY["dataset"]))
+SUBSETS = study_config.subsets(STUDY, CLASS_NAMES)
 GPU = 0 if STUDY["device"] == "cpu" else 1
 
 
@@ -80,6 +81,15 @@ def features_checkpoint():
     return [] if source == "pixels" else checkpoint(source, None, "original")
 
 
+def features_settings():
+    """Threads matter where a network computes the features, not for pixels."""
+    return (
+        settings_text()
+        if STUDY["features"]["source"] == "pixels"
+        else settings_text(threads=THREADS)
+    )
+
+
 def network_settings(network):
     """Settings of training: only what the network's own entry says."""
     description = NETWORKS[network]
@@ -96,7 +106,7 @@ def subset_settings(subset):
 
 def variant_settings(variant):
     """Settings of making a variant: its own recipe alone."""
-    return settings_text(recipe=VARIANTS[variant] | {"variant": variant}, seed=SEED)
+    return settings_text(variant=variant, recipe=VARIANTS[variant], seed=SEED)
 
 
 def all_checkpoints(wildcards):

@@ -25,7 +25,7 @@ rule extract_features:
         runtime=60,
         gpu=GPU,
     params:
-        settings=settings_text(threads=THREADS),
+        settings=features_settings(),
         code=code("extract_features.py"),
     message:
         f"Extracting features of the training images from {STUDY['features']['source']}"

@@ -7,7 +7,8 @@ def collect_accuracy(tables: list[str], accuracy: str) -> None:
 
     from laq.files import read_table, write_csv
 
-    write_csv(accuracy, pd.concat([read_table(path) for path in tables], ignore_index=True))
+    table = pd.concat([read_table(path) for path in tables], ignore_index=True)
+    write_csv(accuracy, table.astype({"correct5": "Int64"}))
 
 
 if "snakemake" in globals():

@@ -10,6 +10,7 @@ def compress_network(
     parent: str,
     checkpoint: str,
     layers: str,
+    variant: str,
     recipe: dict[str, Any],
     seed: int,
     device: str,
@@ -25,15 +26,20 @@ def compress_network(
     members = read_json(subset)["indices"]
     split = datasets.load(train, classes)
     chosen = compression.calibration_indices(split.labels, members, settings, seed)
-    generator = devices.seed_everything(seed, *members)
+    generator = devices.seed_everything(seed, "patches", *members)
     result = compression.compress(
         packing.load(parent).to(target),
         to_input(split.images[chosen], target),
         settings,
         generator,
     )
-    description = packing.describe(parent) | recipe | {"subset": members, "seed": seed}
+    description = packing.describe(parent)
     description |= {
+        "variant": variant,
+        "parent": recipe["parent"],
+        "steps": [*description["steps"], {variant: recipe}],
+        "subset": members,
+        "seed": seed,
         "bits": settings["bits"],
         "alphabet": settings["alphabet"],
         "calibration": {"classes": settings["classes"], "images": len(chosen)},

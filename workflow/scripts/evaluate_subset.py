@@ -31,7 +31,7 @@ def evaluate_subset(
     ]
     columns = ["network", "subset", "variant", "scope", "median_icd", "n", "correct"]
     columns += ["top1", "top5", "correct5", "inside"]
-    write_csv(accuracy, pd.DataFrame(rows)[columns])
+    write_csv(accuracy, pd.DataFrame(rows)[columns].astype({"correct5": "Int64"}))
 
 
 if "snakemake" in globals():

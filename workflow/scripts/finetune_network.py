@@ -11,6 +11,7 @@ def finetune_network(
     parent: str,
     checkpoint: str,
     history: str,
+    variant: str,
     recipe: dict[str, Any],
     seed: int,
     device: str,
@@ -30,10 +31,18 @@ def finetune_network(
         for array in datasets.of_classes(datasets.load(path, classes), members)
     ]
     model, description = packing.load(parent), packing.describe(parent)
-    generator = devices.seed_everything(seed, *members)
+    # Siblings share their batches and so compare in pairs; a chain's next link does not.
+    generator = devices.seed_everything(seed, "finetune", len(description["steps"]), *members)
     rows = finetune(model, *splits, recipe["finetune"], generator, devices.pick(device))
     write_csv(history, pd.DataFrame(rows))
-    description |= recipe | {"subset": members, "seed": seed}
+    steps = [*description["steps"], {variant: recipe}]
+    description |= {
+        "variant": variant,
+        "parent": recipe["parent"],
+        "steps": steps,
+        "subset": members,
+        "seed": seed,
+    }
     packing.save(checkpoint, model.state_dict(), description)
 
 

@@ -23,7 +23,7 @@ def train_network(
     from laq.training import train as fit
 
     train_split, test_split = (datasets.load(path, classes) for path in (train, test))
-    generator = devices.seed_everything(seed)
+    generator = devices.seed_everything(seed, "train")
     spec = {
         **network,
         "classes": len(train_split.classes),
@@ -45,6 +45,7 @@ def train_network(
             "classes": list(train_split.classes),
             "variant": "original",
             "parent": None,
+            "steps": [],
             "bits": 32,
             "alphabet": None,
             "calibration": None,

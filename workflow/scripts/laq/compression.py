@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from laq import seeds
 from laq.alphabets import Alphabet
 from laq.methods import METHODS
 from laq.patches import Sampling
@@ -29,7 +30,7 @@ def calibration_indices(
         eligible = eligible[np.isin(labels, subset)]
     if len(eligible) <= settings["images"]:
         return eligible
-    generator = np.random.default_rng([seed, *sorted(subset)])
+    generator = seeds.stream(seed, "calibration", *sorted(subset))
     return np.sort(generator.choice(eligible, settings["images"], replace=False))
 
 

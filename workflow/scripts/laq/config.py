@@ -17,6 +17,9 @@ Config = dict[str, Any]
 # Kinds of subsets whose series is a ranking: a longer one contains a shorter one.
 _RANKED = ("similar", "dissimilar", "random")
 
+# Folders that hold the workflow itself.
+_SOURCES = ("workflow", "config", "envs", "profiles", "tests", "docs")
+
 
 def check(config: Config, class_names: Sequence[str]) -> None:
     """Check what no schema can: references, sizes against the data set, twins.
@@ -28,6 +31,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
     """
     refuse(
         [
+            *_check_root(config["root"]),
             *_check_features(config),
             *_check_subsets(config["subsets"], class_names),
             *_check_variants(config["variants"]),
@@ -62,6 +66,11 @@ def subsets(config: Config, class_names: Sequence[str]) -> dict[str, dict[str, A
 def variants_with(config: Config, step: str) -> list[str]:
     """Names of the variants whose step is ``finetune`` or ``compress``."""
     return [name for name, recipe in config["variants"].items() if step in recipe]
+
+
+def _check_root(root: str) -> Iterator[str]:
+    if root.split("/")[0] in _SOURCES:
+        yield f"root: {root!r} is a folder of the workflow's own; take one such as results/{root}"
 
 
 def _check_features(config: Config) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from laq.errors import DataError
 from laq.statistics import LogCurve, fit_log_curve
@@ -16,49 +16,50 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Curves:
-    """Fits y = a ln(x) + c by (network, variant, scope), in the order of the accuracy table."""
+    """Fits y = a ln(x) + c by (network, variant, scope), in the order of the accuracy table.
+
+    ``points`` has every key; ``fits`` lacks those with too few subsets for a curve.
+    """
 
     fits: dict[Key, LogCurve]
     points: dict[Key, pd.DataFrame]
 
     def table(self) -> pd.DataFrame:
-        """One row a curve: a and c with their intervals, n subsets, the mean accuracy."""
+        """One row a curve: a and c with their intervals, n subsets, the mean accuracy.
+
+        What too few subsets cannot give is empty.
+        """
         import pandas as pd
 
-        rows = []
-        for (network, variant, scope), fit in self.fits.items():
-            points = self.points[network, variant, scope]
-            rows.append(
-                {
-                    "network": network,
-                    "variant": variant,
-                    "scope": scope,
-                    "n": len(points),
-                    "mean_top1": points["top1"].mean(),
-                    "a": fit.a,
-                    "a_low": fit.a_interval[0],
-                    "a_high": fit.a_interval[1],
-                    "c": fit.c,
-                    "c_low": fit.c_interval[0],
-                    "c_high": fit.c_interval[1],
-                }
-            )
-        return pd.DataFrame(rows)
+        return pd.DataFrame([self._row(key) for key in self.points])
+
+    def _row(self, key: Key) -> dict[str, Any]:
+        fit, points = self.fits.get(key), self.points[key]
+        row = dict(zip(("network", "variant", "scope"), key, strict=True))
+        row |= {"n": len(points), "mean_top1": points["top1"].mean()}
+        for name in ("a", "c"):
+            low, high = getattr(fit, f"{name}_interval", (None, None))
+            row |= {name: getattr(fit, name, None), f"{name}_low": low, f"{name}_high": high}
+        return row
 
 
 def fit_curves(accuracy: pd.DataFrame, confidence: float, resamples: int, seed: int) -> Curves:
     """Fit top-1 (as a share) against median ICD over the subsets.
 
     ``accuracy``: the long table with columns network, subset, variant, scope, median_icd, top1.
+    Fewer than three subsets, as of a study of one deployed class list, make no curve.
 
     Raises:
-        DataError: fewer than three distinct subsets, or a distance that has no logarithm.
+        DataError: a distance that has no logarithm, or all distances alike.
     """
     fits, points = {}, {}
     for (network, variant, scope), rows in accuracy.groupby(
         ["network", "variant", "scope"], sort=False
     ):
         key = (str(network), str(variant), str(scope))
+        points[key] = rows
+        if len(rows) < 3:
+            continue
         try:
             fits[key] = fit_log_curve(
                 rows["median_icd"].to_numpy(float),
@@ -69,5 +70,4 @@ def fit_curves(accuracy: pd.DataFrame, confidence: float, resamples: int, seed: 
             )
         except DataError as error:
             raise DataError(f"no curve for {' / '.join(key)}: {error}") from error
-        points[key] = rows
     return Curves(fits, points)

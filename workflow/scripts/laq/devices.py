@@ -5,15 +5,23 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from laq import seeds
 from laq.errors import ConfigError
 
 
 def pick(name: str) -> torch.device:
     """``auto``: CUDA when present, else the CPU; ``cpu`` or ``cuda``: that one.
 
+    On CUDA convolutions are told to be deterministic and to keep to float32: TF32, cuDNN's
+    default, would put a rounding of its own beside the one under study.
+
     Raises:
         ConfigError: ``cuda`` is asked for and absent.
     """
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
@@ -21,17 +29,9 @@ def pick(name: str) -> torch.device:
     return torch.device(name)
 
 
-def seed_everything(*key: int) -> torch.Generator:
-    """Seed torch from ``key`` and return a CPU generator seeded alike.
-
-    The key, one number or more, is mixed by numpy's SeedSequence, so that (0, 1), (1, 0) and
-    (1,) are unrelated streams.
-    Convolutions are told to be deterministic on CUDA.
-    """
-    # A spawn key: entropy given as one list would be padded, so that (1,) were (1, 0).
-    sequence = np.random.SeedSequence(key[0], spawn_key=key[1:])
+def seed_everything(seed: int, *purpose: str | int) -> torch.Generator:
+    """Seed torch for ``purpose`` (see ``laq.seeds``) and return a CPU generator seeded alike."""
+    sequence = np.random.SeedSequence(seeds.key(seed, *purpose))
     mixed = int(sequence.generate_state(1, np.uint64)[0] >> 1)
     torch.manual_seed(mixed)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
     return torch.Generator().manual_seed(mixed)

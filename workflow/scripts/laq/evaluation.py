@@ -17,17 +17,18 @@ class Score:
 
     scope: ``all``, the prediction is the best of all classes; ``subset``, the best of the
     subset's. Both are over the test images of the subset's classes, as in the study.
-    correct, correct5: images whose class is the best, or among the five best.
+    correct, correct5: images whose class is the best, or among the five best; correct5 and
+        top5 are None where five classes or fewer compete.
     inside: images whose best class belongs to the subset.
     """
 
     scope: str
     n: int
     correct: int
-    correct5: int
+    correct5: int | None
     inside: int
     top1: float
-    top5: float
+    top5: float | None
 
 
 def score(logits: Tensor, labels: Tensor, subset: Sequence[int]) -> list[Score]:
@@ -56,6 +57,9 @@ def _score(scope: str, logits: Tensor, labels: Tensor, members: Tensor) -> Score
     # A stable sort: ties go to the lower class index, on every device and version.
     ranked = logits.argsort(dim=1, descending=True, stable=True)[:, :5]
     hits = ranked == labels[:, None]
-    n, correct, correct5 = len(labels), int(hits[:, 0].sum()), int(hits.any(1).sum())
+    n, correct = len(labels), int(hits[:, 0].sum())
+    competing = logits.shape[1] if scope == "all" else len(members)
+    correct5 = int(hits.any(1).sum()) if competing > 5 else None
+    top5 = None if correct5 is None else correct5 / n
     inside = int(torch.isin(ranked[:, 0], members).sum())
-    return Score(scope, n, correct, correct5, inside, correct / n, correct5 / n)
+    return Score(scope, n, correct, correct5, inside, correct / n, top5)

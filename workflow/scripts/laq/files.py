@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
@@ -22,10 +23,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary file is in the same folder, so that the move is one rename, and keeps
     the suffix, so that writers which look at it behave. When the block raises, the
-    temporary file is removed and ``path`` is left as it was.
+    temporary file is removed and ``path`` is left as it was; what a killed process left is
+    removed by the next.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in target.parent.glob(f".{glob.escape(target.stem)}.????????{target.suffix}"):
+        leftover.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(
         dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix
     )
@@ -89,8 +93,12 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     import pandas as pd
 
     try:
-        reader = pd.read_parquet if Path(path).suffix == ".parquet" else pd.read_csv
-        table = reader(path)
+        if Path(path).suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            # Only nothing is missing: a variant may be called nan, or inf.
+            ids = dict.fromkeys(["network", "subset", "variant"], str)
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=ids)
     except (ValueError, OSError) as error:
         raise DataError(
             f"{path} is not a readable table ({error}): delete it, run again"

@@ -120,7 +120,7 @@ def to_input(images: Tensor | Any, device: torch.device | str = "cpu") -> Tensor
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 250
+    network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64
 ) -> Tensor:
     """Logits (n, classes), float32 on the CPU, of uint8 images (n, c, h, w).
 

@@ -13,6 +13,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from laq.files import atomic
 from laq.statistics import wilson_interval
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 WIDTH = 7.0
 NAMES = {"original": "Original", "quant": "Quant", "ft": "FT", "ft_quant": "FT + Quant"}
 SCOPES = {"all": "All classes", "subset": "Subset's classes only"}
-MARKERS = "osD^vPX*<>"
-# Points of one subset stand side by side, so far apart (in ln x).
-DODGE = 0.05
+MARKERS = "osD^vPX*<"  # nine, beside ten colours: pairs repeat after ninety variants
+# Variants of one subset stand side by side within this width, in points of print: a multiple
+# of the marker's size, whatever the axis's scale and the number of variants.
+DODGE = 9.0
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -51,6 +53,7 @@ def accuracy_against_icd(accuracy: pd.DataFrame, curves: Curves, scale: str, stu
 
     A row of two panels for each network. Points are subsets with their Wilson intervals;
     lines are a ln(x) + c, bands their pointwise bootstrap bands at the curves' confidence.
+    Variants of one subset are drawn side by side; all belong to the subset's distance.
     ``scale``: of the x axis, ``linear`` or ``log``. ``accuracy``: the long table.
     """
     networks = list(dict.fromkeys(accuracy["network"]))
@@ -72,11 +75,11 @@ def accuracy_against_icd(accuracy: pd.DataFrame, curves: Curves, scale: str, stu
                     _draw_curve(
                         panel,
                         curves.points[network, variant, scope],
-                        curves.fits[network, variant, scope],
+                        curves.fits.get((network, variant, scope)),
                         label=NAMES.get(variant, variant),
                         colour=colours[variant],
                         marker=MARKERS[place % len(MARKERS)],
-                        shift=DODGE * (place - (len(variants) - 1) / 2),
+                        shift=DODGE * ((place + 0.5) / len(variants) - 0.5),
                     )
                 title = SCOPES[scope] if len(networks) == 1 else f"{network}: {SCOPES[scope]}"
                 panel.set_title(title)
@@ -102,22 +105,25 @@ def _accuracy_range(rows: pd.DataFrame) -> tuple[float, float]:
 def _draw_curve(
     panel: Axes,
     points: pd.DataFrame,
-    fit: LogCurve,
+    fit: LogCurve | None,
     label: str,
     colour: tuple[float, float, float],
     marker: str,
     shift: float,
 ) -> None:
-    """Points with their intervals, and the fitted curve with its band.
+    """Points with their intervals, and the fitted curve with its band if there is one.
 
-    ``shift``: of the points along x, in the logarithm, so that variants do not hide each other.
+    ``shift``: of the points along x, in points of print, so that variants do not hide each other.
     """
     x = points["median_icd"].to_numpy(float)
     low, high = wilson_interval(points["correct"].to_numpy(), points["n"].to_numpy())
-    shifted = x * np.exp(shift)
-    panel.vlines(shifted, 100 * low, 100 * high, color=colour, alpha=0.35, linewidth=0.8)
+    aside = ScaledTranslation(shift / 72, 0, panel.figure.dpi_scale_trans)
+    beside = panel.transData + aside
+    panel.vlines(
+        x, 100 * low, 100 * high, color=colour, alpha=0.35, linewidth=0.8, transform=beside
+    )
     panel.plot(
-        shifted,
+        x,
         100 * points["top1"],
         marker,
         color=colour,
@@ -125,7 +131,10 @@ def _draw_curve(
         markeredgecolor="white",
         markeredgewidth=0.4,
         label=label,
+        transform=beside,
     )
+    if fit is None:
+        return
     grid = np.geomspace(x.min(), x.max(), 200)
     panel.plot(grid, 100 * fit.at(grid), color=colour, linewidth=1.3)
     low, high = (100 * np.clip(edge, 0, 1) for edge in fit.band(grid))

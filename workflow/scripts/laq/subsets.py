@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from laq import median_search
+from laq import median_search, seeds
 from laq.errors import ConfigError, DataError
 
 Kind = Literal["similar", "dissimilar"]
@@ -77,7 +77,7 @@ def random_subsets(classes: int, size: int, count: int, seed: int) -> list[list[
             f"{count} random subsets of {size} from {classes} classes: "
             f"there are only {math.comb(classes, size)}; ask for fewer"
         )
-    rng = np.random.default_rng(seed)
+    rng = seeds.stream(seed, "random subsets")
     found: dict[tuple[int, ...], None] = {}  # a set that keeps its order
     while len(found) < count:
         found.setdefault(tuple(sorted(rng.choice(classes, size, replace=False).tolist())))
@@ -130,29 +130,35 @@ def target_median(
     return sorted(subset)
 
 
-def attainable(distances: ArrayLike, size: int) -> tuple[float, float]:
-    """Median ICD of the best similar and of the best dissimilar subset: the axis's ends."""
+def attainable(distances: ArrayLike, size: int, seed: int) -> tuple[float, float]:
+    """The smallest and the largest median ICD that ``target_median`` finds: the axis's ends.
+
+    The greedy subsets are no ends: they seek small and large *means*, and a few huge distances
+    make a mean large that leave the median small.
+    """
     distances = _checked(distances, size)
-    low, high = (_median_icd(distances, ranked_greedy(distances, size, kind)[0]) for kind in KINDS)
+    low, high = (
+        _median_icd(distances, target_median(distances, size, target, seeds.key(seed, "axis")))
+        for target in (0.0, distances.max())
+    )
     return low, high
 
 
 def spread(low: float, high: float, count: int, scale: Scale) -> NDArray[np.float64]:
-    """``count`` targets inside low..high, even on the scale: low + (high - low) i/(count + 1).
+    """``count`` targets, the middles of as many equal parts of low..high on the scale.
 
     Raises DataError unless low < high, and on a log scale 0 < low.
     """
     if not low < high:
         raise DataError(f"no targets between {low:g} and {high:g}: the medians make no axis")
-    if scale == "linear":
-        return np.linspace(low, high, count + 2)[1:-1]
-    if scale != "log":
+    if scale not in ("linear", "log"):
         raise ConfigError(f"scale {scale!r}: give 'linear' or 'log'")
-    if low <= 0:
+    if scale == "log" and low <= 0:
         raise DataError(
             f"no log scale from {low:g}: some classes are the same; merge them, or use 'linear'"
         )
-    return np.geomspace(low, high, count + 2)[1:-1]
+    borders = np.linspace if scale == "linear" else np.geomspace
+    return borders(low, high, 2 * count + 1)[1::2]
 
 
 def describe(distances: ArrayLike, indices: Sequence[int]) -> dict[str, float]:
@@ -177,8 +183,8 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
         ``{kind: target, size, median}``: one target, see ``target_median``;
         ``{kind: target, size, scale: linear | log, count, rank}``: of ``count`` targets
         spread over the attainable axis the one at ``rank``. The members of a series differ
-        from each other and from the first similar and dissimilar subset, which are the
-        axis's ends; each is found again without the others' files;
+        from each other and from the first similar and dissimilar subset; each is found
+        without the others' files;
         ``{kind: classes, indices}``: these classes.
 
     Raises:
@@ -230,14 +236,13 @@ def _member(
     """The member at ``rank`` of a series of targets; the earlier ones are found on the way."""
     if not 0 <= rank < count:
         raise DataError(f"target of rank {rank} in a series of {count}: give 0 to {count - 1}")
-    ends = [ranked_greedy(distances, size, kind)[0] for kind in KINDS]
-    low, high = (_median_icd(distances, end) for end in ends)
-    targets = spread(low, high, count, scale)
-    taken = [frozenset(end) for end in ends]
+    targets = spread(*attainable(distances, size, seed), count, scale)
+    # Neither of the greedy subsets, which a study often has beside the series.
+    taken = [frozenset(ranked_greedy(distances, size, kind)[0]) for kind in KINDS]
     for member in range(rank + 1):
         # A seed each: searches that share their starts would share classes.
         indices = target_median(
-            distances, size, targets[member], seed=[seed, member], exclude=taken
+            distances, size, targets[member], seeds.key(seed, "target", member), exclude=taken
         )
         taken.append(frozenset(indices))
     return Selection(indices, float(targets[rank]))

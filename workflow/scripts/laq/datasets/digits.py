@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from laq.datasets import Dataset, Settings, stratified_split
+from laq.datasets.dataset import Dataset
+from laq.datasets.splits import stratified_split
 
 
-def class_names(settings: Settings) -> list[str]:
+def class_names(settings: Mapping[str, Any]) -> list[str]:
     """The ten digits."""
     return [str(digit) for digit in range(10)]
 
 
-def make(settings: Settings, seed: int) -> tuple[Dataset, Dataset]:
+def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
     """Split the digits, the same share of every class; images (n, 1, 8, 8).
 
     settings: ``test_fraction``, the share of every class kept for testing. The scans' 17 grey

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from laq.datasets import Dataset, Settings, integer, stratified_split
-from laq.errors import ConfigError, DataError
+from laq.datasets.dataset import Dataset
+from laq.datasets.splits import stratified_split
+from laq.errors import DataError
 
 EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
 LAYOUTS = "expected <path>/<class>/* or <path>/train/<class>/* and <path>/test/<class>/*"
-SIDE = 32
-TEST_FRACTION = 0.2
+WORKERS = 2  # the threads that the workflow gives to the making of a data set
 
 
 @dataclass(frozen=True)
@@ -38,51 +39,55 @@ class _Tree:
     test: np.ndarray | None
 
 
-def class_names(settings: Settings) -> list[str]:
+def class_names(settings: Mapping[str, Any]) -> list[str]:
     """Names of the class folders, sorted. Raises ``DataError`` as ``make`` does for folders."""
     return list(_scan(settings).classes)
 
 
-def fingerprint(settings: Settings) -> str:
-    """Digest of the images' relative names and sizes: an image added or removed changes it.
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Digest of the images' relative names, sizes and times of modification.
 
-    Times are left out, so that a copy of the folder is the same data set.
+    It is asked for at every plan of the workflow, when reading all contents would take too
+    long. Sizes alone would miss a replaced image where the format fixes them (.bmp, .ppm).
+    With times, a copy of the folder that does not keep them counts as another data set: a
+    study made anew is better than one that is stale.
     """
     tree = _scan(settings)
     digest = hashlib.sha256()
     for file in tree.files:
         digest.update(os.fsencode(file.relative_to(tree.root)))
-        digest.update(f"\0{file.stat().st_size}\n".encode())
+        status = file.stat()
+        digest.update(f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
-def make(settings: Settings, seed: int) -> tuple[Dataset, Dataset]:
+def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
     """Read the train and test split: RGB images (n, 3, size, size), ordered by class and name.
 
-    settings: ``path``; ``size`` (32): the shorter side is resized to it, antialiased, and the
-    centre cut out; ``test_fraction`` (0.2): for folders that are not split already.
+    settings: ``path``; ``size``: the shorter side is resized to it, antialiased, and the
+    centre cut out; ``test_fraction``: for folders that are not split already.
     Raises ``DataError`` naming the folder that is missing or without classes, the classes
     that are empty or in one split only, and the files that cannot be read.
     """
-    size = integer(settings, "size", SIDE, 1)
     tree = _scan(settings)
     test = tree.test
     if test is None:
-        fraction = settings.get("test_fraction", TEST_FRACTION)
-        test = stratified_split(tree.labels, tree.classes, fraction, seed)
-    images = _read_all(tree.files, size)
+        test = stratified_split(tree.labels, tree.classes, settings["test_fraction"], seed)
+    images = _read_all(tree.files, settings["size"])
     return (
         Dataset(images[~test], tree.labels[~test], tree.classes),
         Dataset(images[test], tree.labels[test], tree.classes),
     )
 
 
-def _scan(settings: Settings) -> _Tree:
-    if not settings.get("path"):
-        raise ConfigError("dataset: path is missing; image_folder needs the images' folder")
+def _scan(settings: Mapping[str, Any]) -> _Tree:
     root = Path(settings["path"]).expanduser()
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder: set dataset: path to the folder of the classes")
+        fault = "is not a folder" if root.exists() else "does not exist"
+        raise DataError(
+            f"{_located(root)} {fault}: set dataset: path to the folder of the classes; "
+            "a relative path begins at the working directory"
+        )
     if (root / "train").is_dir() and (root / "test").is_dir():
         train, test = _class_folders(root / "train"), _class_folders(root / "test")
         if train.keys() != test.keys():
@@ -112,7 +117,8 @@ def _class_folders(root: Path) -> dict[str, list[Path]]:
         names = sorted(entry.name for entry in entries if _visible(entry) and entry.is_dir())
     if len(names) < 2:
         raise DataError(
-            f"{root} has {len(names)} class folders {names}; at least 2 are needed: {LAYOUTS}"
+            f"{_located(root)} has {len(names)} class folders {names}; "
+            f"at least 2 are needed: {LAYOUTS}"
         )
     folders = {name: _images(root / name) for name in names}
     empty = [str(root / name) for name, files in folders.items() if not files]
@@ -141,6 +147,12 @@ def _images(folder: Path) -> list[Path]:
     return images
 
 
+def _located(folder: Path) -> str:
+    """Name a folder as it is configured and, where that differs, by its absolute path."""
+    absolute = folder.resolve()
+    return str(folder) if folder == absolute else f"{folder} ({absolute})"
+
+
 def _visible(entry: os.DirEntry[str]) -> bool:
     return not entry.name.startswith(".")
 
@@ -164,7 +176,7 @@ def _read_all(files: Sequence[Path], size: int) -> np.ndarray:
             return f"{files[index]}: {error}"
         return None
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         results = pool.map(read, range(len(files)))
         progress = tqdm(results, total=len(files), desc="image_folder", unit=" images")
         broken = [message for message in progress if message]

@@ -10,11 +10,13 @@ ten classes sees the same images of them as one of a hundred.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from laq.datasets import Dataset, Settings, integer
+from laq.datasets.dataset import Dataset
 from laq.errors import DataError
 
 # One of each group that some face draws alike once size is random: no O, Θ, θ (0), I, l (1),
@@ -74,15 +76,14 @@ def _class_name(character: str) -> str:
     return f"{script.lower()}_{letter.capitalize() if case == 'CAPITAL' else letter}"
 
 
-def _characters(settings: Settings) -> str:
-    count = integer(settings, "classes", len(CHARACTERS), 2, len(CHARACTERS))
-    return CHARACTERS[:count]
+def _characters(settings: Mapping[str, Any]) -> str:
+    return CHARACTERS[: settings["classes"]]
 
 
-def class_names(settings: Settings) -> list[str]:
+def class_names(settings: Mapping[str, Any]) -> list[str]:
     """Names such as "digit_7", "latin_A", "greek_omega", "cyrillic_Zhe".
 
-    settings: ``classes`` (100), how many of the list, from its beginning.
+    settings: ``classes``, how many of the list, from its beginning.
     """
     return [_class_name(character) for character in _characters(settings)]
 
@@ -215,18 +216,15 @@ def draw(cells: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def make(settings: Settings, seed: int) -> tuple[Dataset, Dataset]:
+def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
     """Draw the train and the test split, each ordered by class; images (n, 3, 32, 32).
 
-    settings: ``classes`` (100), ``train_per_class`` (120), ``test_per_class`` (50).
+    settings: ``classes``, ``train_per_class``, ``test_per_class``.
     """
     from tqdm import tqdm
 
     characters = _characters(settings)
-    counts = (
-        integer(settings, "train_per_class", 120, 1),
-        integer(settings, "test_per_class", 50, 1),
-    )
+    counts = (settings["train_per_class"], settings["test_per_class"])
     classes = tuple(class_names(settings))
     cells = rasterise(characters)
     splits = []
