@@ -41,9 +41,7 @@ def problem(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 def fit(function=train, network: nn.Module | None = None, n: int = 48, seed: int = 0, **changes):
     generator = seed_everything(seed)
     network = network or SmallResNet(2, channels=1, widths=(4, 6))
-    history = function(
-        network, *problem(n), *problem(20, seed=1), SETTINGS | changes, generator, CPU
-    )
+    history = function(network, problem(n), problem(20, seed=1), SETTINGS | changes, generator, CPU)
     return network, history
 
 

@@ -26,9 +26,8 @@ def finetune_network(
 
     members = read_json(subset)["indices"]
     splits = [
-        torch.from_numpy(array)
+        tuple(map(torch.from_numpy, datasets.of_classes(datasets.load(path, classes), members)))
         for path in (train, test)
-        for array in datasets.of_classes(datasets.load(path, classes), members)
     ]
     model, description = packing.load(parent), packing.describe(parent)
     # Siblings share their batches and so compare in pairs; a chain's next link does not.

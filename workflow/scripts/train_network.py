@@ -31,9 +31,8 @@ def train_network(
     }
     model = networks.create(**spec)
     splits = [
-        torch.from_numpy(array)
+        (torch.from_numpy(split.images), torch.from_numpy(split.labels))
         for split in (train_split, test_split)
-        for array in (split.images, split.labels)
     ]
     rows = fit(model, *splits, training, generator, devices.pick(device))
     write_csv(history, pd.DataFrame(rows))

@@ -16,6 +16,9 @@ from laq.networks import predict, to_input
 
 logger = logging.getLogger(__name__)
 
+# Images, uint8 (n, c, h, w), and their labels, int64 (n,).
+Split = tuple[Tensor, Tensor]
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -49,20 +52,18 @@ def random_shift(images: Tensor, pixels: int, generator: torch.Generator) -> Ten
 
 def train(
     network: nn.Module,
-    train_images: Tensor,
-    train_labels: Tensor,
-    test_images: Tensor,
-    test_labels: Tensor,
+    train_split: Split,
+    test_split: Split,
     settings: dict[str, Any],
     generator: torch.Generator,
     device: torch.device,
 ) -> list[dict[str, Any]]:
     """Train ``network`` in place from scratch: SGD with Nesterov momentum, one-cycle schedule.
 
-    Images are uint8 (n, c, h, w), labels int64 (n,). ``settings``: epochs, batch_size,
-    learning_rate (the cycle's peak), weight_decay, label_smoothing, shift (pixels of
-    random translation). Schedule: Smith and Topin 2018. Returns one ``Epoch`` row an epoch,
-    as a dictionary, and leaves the network on the CPU in evaluation mode.
+    ``settings``: epochs, batch_size, learning_rate (the cycle's peak), weight_decay,
+    label_smoothing, shift (pixels of random translation). Schedule: Smith and Topin 2018.
+    Returns one ``Epoch`` row an epoch, as a dictionary, and leaves the network on the CPU in
+    evaluation mode.
 
     Raises:
         DataError: the loss, or an output on the test images, is not finite.
@@ -74,28 +75,18 @@ def train(
         nesterov=True,
         weight_decay=settings["weight_decay"],
     )
-    steps = len(_batches(torch.arange(len(train_images)), settings["batch_size"]))
+    steps = len(_batches(torch.arange(len(train_split[0])), settings["batch_size"]))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings["learning_rate"], total_steps=settings["epochs"] * steps
     )
-    return _fit(
-        network,
-        (train_images, train_labels),
-        (test_images, test_labels),
-        optimizer,
-        schedule.step,
-        settings,
-        generator,
-        device,
-    )
+    splits = (train_split, test_split)
+    return _fit(network, *splits, optimizer, schedule.step, settings, generator, device)
 
 
 def finetune(
     network: nn.Module,
-    train_images: Tensor,
-    train_labels: Tensor,
-    test_images: Tensor,
-    test_labels: Tensor,
+    train_split: Split,
+    test_split: Split,
     settings: dict[str, Any],
     generator: torch.Generator,
     device: torch.device,
@@ -108,22 +99,14 @@ def finetune(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
     )
-    return _fit(
-        network,
-        (train_images, train_labels),
-        (test_images, test_labels),
-        optimizer,
-        lambda: None,
-        settings,
-        generator,
-        device,
-    )
+    splits = (train_split, test_split)
+    return _fit(network, *splits, optimizer, lambda: None, settings, generator, device)
 
 
 def _fit(
     network: nn.Module,
-    train_split: tuple[Tensor, Tensor],
-    test_split: tuple[Tensor, Tensor],
+    train_split: Split,
+    test_split: Split,
     optimizer: torch.optim.Optimizer,
     after_step: Callable[[], Any],
     settings: dict[str, Any],
