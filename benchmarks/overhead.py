@@ -51,8 +51,6 @@ def work_in_one_process(config: Path, root: str) -> dict[str, float]:
         seen = _as_script_sees(job)
         script = PROJECT / "workflow/rules" / job.rule.script
         function = runpy.run_path(str(script))[script.stem]
-        for path in job.output:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(binding.threads(seen))

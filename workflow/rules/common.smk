@@ -5,6 +5,7 @@ here runs at every parse, so nothing heavy is imported.
 """
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -41,6 +42,8 @@ SUBSETS = study_config.subsets(STUDY, CLASS_NAMES)
 GPU = 0 if STUDY["device"] == "cpu" else 1
 
 
+# Within one parse the sources do not change, and every compressed variant of every subset asks.
+@cache
 def code(script, *modules):
     """Digest of a script, of what it imports, and of modules it imports by name."""
     return provenance.code_digest(SCRIPTS / script, *modules)

@@ -33,17 +33,16 @@ def compress_network(
         settings,
         generator,
     )
-    description = packing.describe(parent)
-    description |= {
-        "variant": variant,
-        "parent": recipe["parent"],
-        "steps": [*description["steps"], {variant: recipe}],
-        "subset": members,
-        "seed": seed,
-        "bits": settings["bits"],
-        "alphabet": settings["alphabet"],
-        "calibration": {"classes": settings["classes"], "images": len(chosen)},
-    }
+    description = packing.derived(
+        packing.describe(parent),
+        variant,
+        recipe,
+        subset=members,
+        seed=seed,
+        bits=settings["bits"],
+        alphabet=settings["alphabet"],
+        calibration={"classes": settings["classes"], "images": len(chosen)},
+    )
     packing.save(checkpoint, result.network.cpu().state_dict(), description, result.packed)
     write_csv(layers, pd.DataFrame([vars(layer) for layer in result.layers]))
 

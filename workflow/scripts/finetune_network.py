@@ -34,14 +34,7 @@ def finetune_network(
     generator = devices.seed_everything(seed, "finetune", len(description["steps"]), *members)
     rows = finetune(model, *splits, recipe["finetune"], generator, devices.pick(device))
     write_csv(history, pd.DataFrame(rows))
-    steps = [*description["steps"], {variant: recipe}]
-    description |= {
-        "variant": variant,
-        "parent": recipe["parent"],
-        "steps": steps,
-        "subset": members,
-        "seed": seed,
-    }
+    description = packing.derived(description, variant, recipe, subset=members, seed=seed)
     packing.save(checkpoint, model.state_dict(), description)
 
 

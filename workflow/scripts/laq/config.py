@@ -131,7 +131,8 @@ def _check_count(
     """A series cannot have more members than there are subsets for it."""
     kind, count = definition["kind"], definition["count"]
     every = math.comb(classes, size)
-    # The greedy rule gives one subset a class it starts from; the axis's ends are no targets.
+    # The greedy rule gives one subset a class it starts from; a series of targets leaves the
+    # first similar and the first dissimilar subset out.
     most = {"random": every, "target": max(0, every - 2)}.get(kind, min(classes, every))
     if count > most:
         yield (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from laq.errors import DataError
-from laq.statistics import LogCurve, fit_log_curve
+from laq.statistics import FEWEST_FOR_CURVE, LogCurve, fit_log_curve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def fit_curves(accuracy: pd.DataFrame, confidence: float, resamples: int, seed: 
     ):
         key = (str(network), str(variant), str(scope))
         points[key] = rows
-        if len(rows) < 3:
+        if len(rows) < FEWEST_FOR_CURVE:
             continue
         try:
             fits[key] = fit_log_curve(

@@ -240,6 +240,8 @@ def _walk_serial(
         _walk_tile(carried, weight, codes, first, gram, steps, limit, start)
 
 
+# Not one function compiled both ways: numba's cache on disk knows a function by its code and
+# would hand one version out for the other.
 @_compiled(parallel=True)
 def _walk_parallel(
     carried: np.ndarray,

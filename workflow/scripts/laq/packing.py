@@ -117,6 +117,25 @@ def save(
         save_file(tensors, temporary, metadata={_KEY: _json(content)})
 
 
+def derived(
+    description: Mapping[str, Any],
+    variant: str,
+    recipe: Mapping[str, Any],
+    **facts: Any,
+) -> dict[str, Any]:
+    """The description of a variant, from that of its parent and the recipe of the step taken.
+
+    ``steps`` is the lineage: variant name to recipe, from the trained network on. ``facts``
+    (subset, seed, bits, …) replace the parent's.
+    """
+    lineage = {
+        "variant": variant,
+        "parent": recipe["parent"],
+        "steps": [*description["steps"], {variant: recipe}],
+    }
+    return {**description, **lineage, **facts}
+
+
 def read(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint whole, check its digest, and unpack its codes.
 

@@ -14,6 +14,9 @@ from laq.errors import ConfigError, DataError
 
 Interval = tuple[float, float]
 
+# A line goes through any two points.
+FEWEST_FOR_CURVE = 3
+
 # With fewer points resamples repeat too few of them: at 3 to 5 points bands that say 95 % cover
 # 54 to 90 %. A curve through so few is drawn without any.
 FEWEST = 6
@@ -170,8 +173,8 @@ def _points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np
         raise DataError(
             f"x of shape {x.shape} and y of shape {y.shape}: give two lists of equal length"
         )
-    if len(x) < 3:
-        raise DataError(f"a curve with an interval needs 3 points, here are {len(x)}: add subsets")
+    if len(x) < FEWEST_FOR_CURVE:
+        raise DataError(f"a curve needs {FEWEST_FOR_CURVE} points, here are {len(x)}: add subsets")
     if not np.isfinite(y).all():
         at = int(np.flatnonzero(~np.isfinite(y))[0])
         raise DataError(f"y is {y[at]} at point {at}: leave the point out, or mend its source")
