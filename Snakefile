@@ -53,7 +53,7 @@ rule all:
         variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
         expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
         "<results>/accuracy.csv",
-        expand("<results>/tables/{table}.csv", table=["subsets", "curves"]),
+        expand("<results>/tables/{table}.csv", table=["subsets", "curves", "memory"]),
         expand("<results>/figures/fig5.{suffix}", suffix=["pdf", "png"]),
     message:
         f"{config['study']}: all artifacts are in {config['root']}"

@@ -95,7 +95,7 @@ def test_every_code_survives_the_way_to_its_level_and_back(scheme, data, bits):
 def test_32_bits_stop_at_the_last_level_and_do_not_overflow(scheme, dtype):
     alphabet = unit(32, scheme, dtype)
     codes = alphabet.codes(torch.tensor([[-1e30, 1e30]], dtype=dtype))
-    assert codes.dtype == torch.int64
+    assert codes.dtype == (torch.int32 if alphabet.largest < 2**31 else torch.int64)
     low, high = codes[0].tolist()
     assert low == -high
     assert alphabet.largest - 128 < high <= alphabet.largest
@@ -144,3 +144,30 @@ def test_weights_without_a_step_are_refused(weight, message, per_channel):
 def test_a_step_must_be_positive_and_finite(step):
     with pytest.raises(DataError, match="positive and finite"):
         Alphabet(torch.tensor(step), 4, "paper")
+
+
+@BOTH
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("threshold", [0.3, 0.9])
+def test_a_gap_keeps_the_last_level_and_puts_the_first_at_the_threshold(scheme, bits, threshold):
+    plain = Alphabet.from_weights(torch.randn(3, 5, dtype=torch.float64), bits, scheme)
+    alphabet = plain.with_gap(threshold)
+    codes = torch.arange(-alphabet.largest, alphabet.largest + 1).repeat(3, 1)
+    levels = alphabet.values(codes)[0] / plain.step
+    assert levels[alphabet.largest] == 0
+    assert levels[alphabet.largest + 1].item() == pytest.approx(threshold)
+    assert torch.allclose(levels, -levels.flip(0))
+    if alphabet.largest > 1:
+        assert levels[-1].item() == pytest.approx(plain.largest)
+        steps = levels[alphabet.largest + 1 :].diff()
+        assert torch.allclose(steps, steps[:1])
+    assert alphabet.largest == plain.largest + (scheme == "paper")
+    assert alphabet.levels <= 2**alphabet.width
+    assert alphabet.width <= bits + (scheme == "paper")
+
+
+@BOTH
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 8.0])
+def test_a_gap_as_wide_as_the_alphabet_is_refused(scheme, threshold):
+    with pytest.raises(ConfigError, match=f"threshold is {threshold}.*below"):
+        unit(4, scheme).with_gap(threshold)

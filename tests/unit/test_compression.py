@@ -5,31 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq.compression import calibration_indices, compress
+from laq.compression import calibration_pool, compress
 from laq.errors import ConfigError
+from laq.methods import METHODS
 from laq.networks import SmallResNet
+from laq.schema import complete
+from tests.configs import BASE, SCHEMA
 
 torch.set_num_threads(1)
 
 LABELS = np.arange(120) % 10
-SETTINGS = {
-    "method": "gpfq",
-    "bits": 4,
-    "alphabet": "packed",
-    "scale": 1.16,
-    "quantile": 1.0,
-    "per_channel": False,
-    "patches": "all",
-    "fraction": 0.25,
-    "keep": [],
+SETTINGS = complete(yaml.safe_load(BASE), SCHEMA)["variants"]["quant"]["compress"] | {
+    "patches": "all"
 }
 
 
-def chosen(classes: str, count: int, subset=(2, 5, 7), seed: int = 0) -> np.ndarray:
-    return calibration_indices(LABELS, list(subset), {"classes": classes, "images": count}, seed)
+def chosen(
+    classes: str, count: int | str, subset=(2, 5, 7), seed: int = 0, batch="shared"
+) -> np.ndarray:
+    taken = {"all": None, "subset": list(subset), "other": [0, 1]}[classes]
+    settings = {"images": count, "batch": batch}
+    return calibration_pool(LABELS, taken, list(subset), settings, seed)
 
 
 @settings(deadline=None)
@@ -71,25 +71,90 @@ def test_all_images_where_there_are_fewer():
     assert chosen("all", 500).tolist() == list(range(120))
 
 
+def test_all_images_where_that_is_asked_or_layers_draw_their_own():
+    assert chosen("subset", "all").tolist() == chosen("subset", 36).tolist()
+    assert chosen("subset", 5, batch="fresh").tolist() == chosen("subset", 36).tolist()
+
+
+def test_another_subset_gives_its_own_images():
+    assert set(LABELS[chosen("other", 20)]) == {0, 1}
+
+
 def compressed(**changes):
     torch.manual_seed(0)
     network = SmallResNet(4, widths=(3, 4))
-    generator = torch.Generator().manual_seed(0)
-    return compress(network, torch.rand(6, 3, 8, 8), SETTINGS | changes, generator)
+    patches, noise = (torch.Generator().manual_seed(seed) for seed in (0, 1))
+    images = torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8)
+    return compress(network, images, SETTINGS | changes, patches, noise)
 
 
 def test_settings_reach_the_quantizer():
     plain = compressed()
     assert {(row.bits, row.levels, row.reason) for row in plain.layers} == {(4, 15, "")}
+    assert plain.bits == 4
     assert compressed(alphabet="paper").layers[0].levels == 17
     assert compressed(bits=2).layers[0].levels == 3
     assert compressed(scale=2.32).layers[0].step == pytest.approx(2 * plain.layers[0].step)
     assert compressed(quantile=0.5).layers[0].step < plain.layers[0].step
-    per_channel = compressed(per_channel=True)
-    assert per_channel.packed["head.weight"].step.shape == (4, 1)
+    (run,) = compressed(per_channel=True).packed["head.weight"]
+    assert run.step.shape == (4, 1)
     drawn = compressed(patches="published", fraction=0.5)
     assert plain.layers[0].samples == 6 * 64
     assert drawn.layers[0].samples == round(0.5 * 6 * 9)  # 3×3 patches of the padded 8×8 image
+    fresh = compressed(batch="fresh", images=2)
+    assert fresh.layers[0].samples == 2 * 64
+    assert compressed(fold_batchnorm=True).layers[0].step != plain.layers[0].step
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_quantizes_every_layer(method):
+    result = compressed(method=method)
+    assert {row.reason for row in result.layers} == {""}
+    assert all(0 < row.error < 1 for row in result.layers)
+    for name, runs in result.packed.items():
+        values = torch.cat([run.values for run in runs])
+        assert torch.equal(result.network.state_dict()[name], values)
+
+
+def test_methods_are_told_apart():
+    errors = {name: [row.error for row in compressed(method=name).layers] for name in METHODS}
+    assert len({tuple(row) for row in errors.values()}) == len(METHODS)
+    zeros = {name: sum(row.zeros for row in compressed(method=name).layers) for name in METHODS}
+    assert min(zeros["gpfq_l0"], zeros["gpfq_l1"]) > zeros["gpfq"]
+    more = sum(row.zeros for row in compressed(method="gpfq_l1", threshold=1.0).layers)
+    assert more > zeros["gpfq_l1"]
+    damped = compressed(method="gptq", damping=1.0)
+    assert [row.error for row in damped.layers] != errors["gptq"]
+
+
+def test_a_list_of_bits_is_laid_over_equal_shares_in_forward_order():
+    result = compressed(bits=[5, 3])
+    weights = sum(row.weights for row in result.layers)
+    bits = [row.bits for row in result.layers]
+    assert (bits[0], bits[-1]) == (5, 3)
+    assert result.bits == pytest.approx(4, abs=0.1)
+    mean = sum(row.bits * row.weights for row in result.layers) / weights
+    assert result.bits == pytest.approx(mean)
+    split = [row for row in result.layers if row.split]
+    assert len(split) <= 1
+    with_float = compressed(bits=[5, 3], keep=["stem.0"])
+    assert with_float.bits == pytest.approx(4, abs=0.1)
+
+
+def test_a_budget_is_spent_on_the_widths_given():
+    result = compressed(bits=4, widths=[2, 3, 4, 6])
+    assert {int(part) for row in result.layers for part in bits_of(row)} <= {2, 3, 4, 6}
+    assert 3.5 < result.bits <= 4
+
+
+def bits_of(row) -> list[float]:
+    return [run.split(":")[0] for run in row.split.split()] or [row.bits]
+
+
+def test_rounding_up_or_down_at_random_leaves_the_patches_alone():
+    first, second = compressed(patches="published"), compressed(patches="published", method="msq")
+    assert first.layers[0].silent == second.layers[0].silent
+    assert first.layers[0].samples == second.layers[0].samples
 
 
 def test_layers_kept_by_the_config_say_so():
@@ -100,8 +165,10 @@ def test_layers_kept_by_the_config_say_so():
         compressed(keep=["heads"])
 
 
-def test_the_same_generator_gives_the_same_codes():
-    first, second = compressed(patches="published"), compressed(patches="published")
-    for name, weight in first.packed.items():
-        assert torch.equal(weight.codes, second.packed[name].codes)
+@pytest.mark.parametrize("method", ["gpfq", "sgpfq"])
+def test_the_same_generators_give_the_same_codes(method):
+    first, second = (compressed(patches="published", method=method) for _ in range(2))
+    for name, runs in first.packed.items():
+        for run, other in zip(runs, second.packed[name], strict=True):
+            assert torch.equal(run.codes, other.codes)
     assert first.layers == second.layers

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from laq import networks, packing
+from laq import bitpacking, networks, packing
 from laq.alphabets import Alphabet
 from laq.errors import CheckpointError
 from laq.packing import PackedWeight
@@ -42,7 +44,7 @@ class Tiny(nn.Module):
 
 def compressed(
     bits: int = 4, scheme: str = "packed", per_channel: bool = False
-) -> tuple[Tiny, dict[str, PackedWeight]]:
+) -> tuple[Tiny, dict[str, tuple[PackedWeight, ...]]]:
     """A network whose two weights hold alphabet values, and their codes."""
     torch.manual_seed(0)
     network, packed = Tiny(3), {}
@@ -52,8 +54,14 @@ def compressed(
         alphabet = Alphabet.from_weights(rows, bits, scheme, per_channel=per_channel)
         codes = alphabet.codes(rows)
         weight.data = alphabet.values(codes).view_as(weight)
-        packed[f"{name}.weight"] = alphabet.pack(codes.view_as(weight))
+        packed[f"{name}.weight"] = (alphabet.pack(codes.view_as(weight)),)
     return network, packed
+
+
+def packed_weight(shape: tuple[int, ...] = (2, 3), code: int = 1, **fields) -> PackedWeight:
+    """A weight of 4 bits, whose codes are all equal."""
+    weight = PackedWeight(torch.full(shape, code), torch.tensor(0.5), 4, "packed", 7, 4)
+    return replace(weight, **fields)
 
 
 @pytest.fixture
@@ -70,12 +78,14 @@ def metadata(path: Path) -> dict:
         return json.loads(file.metadata()["laq"])
 
 
-def rewritten(path: Path, change) -> Path:
-    """The checkpoint after ``change(tensors, content)``, with its old digest."""
+def rewritten(path: Path, change, signed: bool = False) -> Path:
+    """The checkpoint after ``change(tensors, content)``, with its old digest or a right one."""
     content = metadata(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     change(tensors, content)
+    if signed:
+        content["digest"] = packing._digest(content, tensors)
     save_file(tensors, path, metadata={"laq": json.dumps(content)})
     return path
 
@@ -98,17 +108,110 @@ def test_a_network_comes_back_bit_for_bit(tmp_path, bits, scheme, per_channel):
 def test_the_file_holds_codes_at_their_true_width(checkpoint):
     with safe_open(checkpoint, framework="pt") as file:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    assert shapes["conv.weight.codes"] == [5 * 27 * 4 // 8 + 1]  # 67.5 bytes, rounded up
-    assert shapes["fc.weight.codes"] == [8]
-    assert shapes["conv.weight.step"] == []
+    assert shapes["conv.weight.codes.0"] == [5 * 27 * 4 // 8 + 1]  # 67.5 bytes, rounded up
+    assert shapes["fc.weight.codes.0"] == [8]
+    assert shapes["conv.weight.step.0"] == []
     assert "conv.weight" not in shapes
-    assert packing.read(checkpoint).packed["conv.weight"] == {
-        "shape": [5, 3, 3, 3],
-        "bits": 4,
-        "scheme": "packed",
-        "width": 4,
-        "largest": 7,
-    }
+    assert metadata(checkpoint)["packed"]["conv.weight"] == [
+        {
+            "shape": [5, 3, 3, 3],
+            "bits": 4,
+            "scheme": "packed",
+            "width": 4,
+            "largest": 7,
+            "offset": 0.0,
+        }
+    ]
+
+
+def test_codes_come_back_as_they_were_saved(checkpoint):
+    _, packed = compressed()
+    restored = packing.read(checkpoint).packed
+    assert restored.keys() == packed.keys()
+    for name, (weight,) in packed.items():
+        (found,) = restored[name]
+        assert found.codes.dtype == torch.int8
+        assert torch.equal(found.codes.long(), weight.codes.long())
+        assert torch.equal(found.step, weight.step)
+        assert found.values.shape == weight.codes.shape
+        fields = ("bits", "scheme", "largest", "width", "offset")
+        assert all(getattr(found, field) == getattr(weight, field) for field in fields)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    offset=st.floats(-0.875, 40, width=32),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 2**16),
+)
+def test_a_code_stands_for_its_level(shape, offset, dtype, seed):
+    generator = torch.Generator().manual_seed(seed)
+    codes = torch.randint(-7, 8, (6, *shape), generator=generator, dtype=torch.int8)
+    step = torch.rand(6, 1, generator=generator, dtype=dtype) + 0.1
+    values = packed_weight(codes=codes, step=step, offset=offset).values
+    assert values.dtype == dtype and values.shape == codes.shape
+    for row, found, delta in zip(codes, values, step.double().flatten(), strict=True):
+        levels = [
+            float(delta) * (code + math.copysign(1, code) * offset if code else 0)
+            for code in row.flatten().tolist()
+        ]
+        assert found.flatten().tolist() == pytest.approx(levels, rel=1e-5, abs=1e-6)
+
+
+def test_without_an_offset_a_level_is_one_product():
+    codes = torch.arange(-7, 8).view(3, 5)
+    step = torch.tensor([[0.1], [0.3], [1 / 3]])
+    weight = packed_weight(codes=codes, step=step)
+    assert torch.equal(weight.values, codes.float() * step)
+    assert torch.equal(replace(weight, offset=0.25).codes, codes)  # left as they were
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_nbytes_are_those_of_the_file(tmp_path, bits, per_channel):
+    network, packed = compressed(bits, per_channel=per_channel)
+    path = tmp_path / "quant.safetensors"
+    packing.save(path, network.state_dict(), {}, packed)
+    with safe_open(path, framework="pt") as file:
+        sizes = {
+            name: file.get_tensor(name).nbytes
+            for name in file.keys()  # noqa: SIM118
+        }
+    for name, (weight,) in packed.items():
+        assert weight.nbytes == sizes[f"{name}.codes.0"] + sizes[f"{name}.step.0"]
+
+
+def test_runs_of_rows_have_their_own_width_step_and_offset(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    runs = tuple(
+        PackedWeight(
+            torch.randint(-largest, largest + 1, (rows, 3, 2), generator=generator, dtype=dtype),
+            step,
+            bits,
+            scheme,
+            largest,
+            width,
+            offset,
+        )
+        for rows, dtype, step, bits, scheme, largest, width, offset in [
+            (3, torch.int64, torch.tensor(0.1), 5, "packed", 15, 5, 0.0),
+            (1, torch.int8, torch.rand(1, 1), 3, "paper", 4, 4, 0.7),
+            (4, torch.int32, torch.rand(4, 1), 32, "packed", 2**31 - 1, 32, 0.0),
+        ]
+    )
+    weight = torch.cat([run.values for run in runs])
+    path = tmp_path / "mixed.safetensors"
+    packing.save(path, {"w": torch.zeros(8, 3, 2), "b": torch.ones(8)}, {}, {"w": runs})
+    checkpoint = packing.read(path)
+    assert torch.equal(checkpoint.state["w"], weight)
+    assert checkpoint.state.keys() == {"w", "b"}
+    found = checkpoint.packed["w"]
+    assert [run.codes.dtype for run in found] == [torch.int8, torch.int8, torch.int32]
+    for before, after in zip(runs, found, strict=True):
+        assert torch.equal(before.codes.long(), after.codes.long())
+        assert torch.equal(before.step, after.step)
+        assert before.nbytes == after.nbytes
 
 
 @settings(max_examples=25, deadline=None)
@@ -128,7 +231,7 @@ def test_any_weight_comes_back_bit_for_bit(
     alphabet = Alphabet.from_weights(rows, bits, scheme, per_channel=per_channel)
     codes = alphabet.codes(rows)
     path = tmp_path_factory.mktemp("any") / "a.safetensors"
-    packed = {"w": alphabet.pack(codes.view(shape))}
+    packed = {"w": [alphabet.pack(codes.view(shape))]}
     packing.save(path, {"w": weight}, {}, packed)
     assert torch.equal(packing.read(path).state["w"], alphabet.values(codes).view(shape))
 
@@ -165,6 +268,16 @@ def test_load_refuses_tensors_of_another_network(checkpoint, monkeypatch):
         packing.load(checkpoint)
 
 
+@pytest.mark.parametrize(
+    "network", [None, [], {}, {"name": "none", "classes": 3}, {"name": "small_resnet"}]
+)
+def test_load_refuses_a_network_that_cannot_be_built(tmp_path, network):
+    path = tmp_path / "odd.safetensors"
+    packing.save(path, {"w": torch.ones(1)}, {"network": network})
+    with pytest.raises(CheckpointError, match=r"odd.safetensors does not fit the network"):
+        packing.load(path)
+
+
 def test_load_refuses_a_file_that_names_no_network(tmp_path):
     path = tmp_path / "nameless.safetensors"
     packing.save(path, {"w": torch.ones(1)}, {"variant": "quant"})
@@ -192,7 +305,7 @@ def test_any_flipped_byte_is_refused(checkpoint):
 
 
 def drop(tensors, content):
-    del tensors["fc.weight.codes"]
+    del tensors["fc.weight.codes.0"]
 
 
 def add(tensors, content):
@@ -216,7 +329,7 @@ def alter(tensors, content):
 
 
 def shorten(tensors, content):
-    tensors["fc.weight.codes"] = tensors["fc.weight.codes"][:-1].clone()
+    tensors["fc.weight.codes.0"] = tensors["fc.weight.codes.0"][:-1].clone()
 
 
 def relabel(tensors, content):
@@ -224,18 +337,120 @@ def relabel(tensors, content):
 
 
 def rescale(tensors, content):
-    content["packed"]["fc.weight"]["bits"] = 3
+    content["packed"]["fc.weight"][0]["bits"] = 3
+
+
+def make_unwritable(tensors, content):
+    content["seed"] = math.inf
 
 
 @pytest.mark.parametrize(
-    "change", [drop, add, rename, reshape, retype, alter, shorten, relabel, rescale]
+    "change",
+    [drop, add, rename, reshape, retype, alter, shorten, relabel, rescale, make_unwritable],
 )
 def test_an_altered_file_is_refused(checkpoint, change):
     with pytest.raises(CheckpointError, match=r"quant.safetensors was altered .* delete it"):
         packing.read(rewritten(checkpoint, change))
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+def lie(**fields):
+    def change(tensors, content):
+        content["packed"]["fc.weight"][0] |= fields
+
+    return change
+
+
+def entry(value):
+    def change(tensors, content):
+        content["packed"]["fc.weight"] = value
+
+    return change
+
+
+def forget(tensors, content):
+    del content["packed"]["fc.weight"][0]["width"]
+
+
+def repeat(tensors, content):
+    content["packed"]["fc.weight"] *= 2
+
+
+def mismatch(tensors, content):
+    content["packed"]["fc.weight"].append({**content["packed"]["conv.weight"][0]})
+
+
+def duplicate(tensors, content):
+    tensors["fc.weight"] = torch.zeros(3, 5)
+
+
+def unpack_all(tensors, content):
+    content["packed"] = []
+
+
+def drop_step(tensors, content):
+    del tensors["fc.weight.step.0"]
+
+
+def widen_step(tensors, content):
+    tensors["fc.weight.step.0"] = tensors["fc.weight.step.0"].double()
+
+
+def spread_step(tensors, content):
+    tensors["fc.weight.step.0"] = torch.ones(5, 1)
+
+
+def exceed(tensors, content):
+    codes = torch.full((15,), -8)
+    tensors["fc.weight.codes.0"] = bitpacking.pack(codes, 4)
+
+
+WRONG = r"quant.safetensors describes its packed weights wrongly .* delete it"
+OTHER = r"quant.safetensors holds other codes or steps of fc.weight than it describes .* delete it"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lie(shape=[3, 10**30]), OTHER),
+        (lie(shape=[3, 4]), OTHER),
+        (lie(shape=[0, 5]), WRONG),
+        (lie(shape=[-3, -5]), WRONG),
+        (lie(shape=[15]), WRONG),
+        (lie(shape=[3.0, 5]), WRONG),
+        (lie(shape=None), WRONG),
+        (lie(width=8), OTHER),
+        (lie(width=65), WRONG),
+        (lie(width="4"), WRONG),
+        (lie(width=True), WRONG),
+        (lie(largest=3), OTHER),
+        (lie(largest=None), WRONG),
+        (lie(bits=4.5), WRONG),
+        (lie(offset=None), WRONG),
+        (lie(color="red"), WRONG),
+        (entry(None), WRONG),
+        (entry([]), WRONG),
+        (entry({}), WRONG),
+        (entry([3]), WRONG),
+        (forget, WRONG),
+        (repeat, OTHER),
+        (mismatch, WRONG),
+        (unpack_all, WRONG),
+        (duplicate, r"holds fc.weight both packed and in float"),
+        (drop, OTHER),
+        (drop_step, OTHER),
+        (shorten, OTHER),
+        (widen_step, OTHER),
+        (spread_step, OTHER),
+        (exceed, r"of fc.weight .*codes from -8 to -8 go beyond ±7"),
+    ],
+)
+def test_metadata_that_lies_is_refused_though_its_digest_is_right(checkpoint, change, message):
+    rewritten(checkpoint, change, signed=True)
+    with pytest.raises(CheckpointError, match=message):
+        packing.read(checkpoint)
+
+
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_another_format_version_is_refused(checkpoint, version):
     rewritten(checkpoint, lambda tensors, content: content.update(format=version))
     with pytest.raises(CheckpointError, match=f"has checkpoint format {version!r}"):
@@ -257,7 +472,7 @@ def test_a_file_of_another_tool_is_refused(tmp_path, metadata):
         packing.describe(path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "3"])
+@pytest.mark.parametrize("text", ["{", "[]", "3", "[" * 100_000])
 def test_a_damaged_description_is_refused(tmp_path, text):
     path = tmp_path / "bad.safetensors"
     save_file({"w": torch.ones(2)}, path, metadata={"laq": text})
@@ -300,21 +515,50 @@ def test_a_description_may_not_use_the_formats_keys(tmp_path, key):
         packing.save(tmp_path / "a.safetensors", {}, {key: 1})
 
 
-def test_packed_weights_must_be_those_of_the_state(tmp_path):
-    alphabet = Alphabet(torch.tensor(1.0), 4, "packed")
-    state = {"w": torch.ones(2, 3), "w.step": torch.ones(1)}
+@pytest.mark.parametrize(
+    ("packed", "message"),
+    [
+        ({"v": [packed_weight()]}, "packed weight v"),
+        ({"w": [packed_weight((3, 2))]}, r"packed weight w \[\(3, 2\)\]"),
+        ({"w": [packed_weight((1, 3)), packed_weight((1, 2))]}, "packed weight w"),
+        ({"w": [packed_weight((1, 3)), packed_weight((2, 3))]}, "packed weight w"),
+        ({"w": []}, "packed weight w"),
+        ({"u": [packed_weight()]}, r"u\.step\.0"),
+        ({"w": [packed_weight(code=-8)]}, "packed weight w: .* beyond ±7"),
+        ({"w": [packed_weight(codes=torch.full((2, 3), -128, dtype=torch.int8))]}, "beyond ±7"),
+        ({"w": [packed_weight(step=torch.ones(3, 1))]}, "packed weight w: steps of shape"),
+        ({"w": [packed_weight(offset=math.nan)]}, "offset nan"),
+        ({"b": [packed_weight((3,))]}, r"shape \[3\]"),
+    ],
+)
+def test_packed_weights_must_be_those_of_the_state(tmp_path, packed, message):
+    state = {
+        "w": torch.ones(2, 3),
+        "u": torch.ones(2, 3),
+        "u.step.0": torch.ones(1),
+        "b": torch.ones(3),
+    }
     path = tmp_path / "a.safetensors"
-
-    def save(name, shape, state=state, code=1):
-        codes = torch.full(shape, code)
-        packing.save(path, state, {}, {name: alphabet.pack(codes)})
-
-    with pytest.raises(ValueError, match="packed weight v"):
-        save("v", (2, 3))
-    with pytest.raises(ValueError, match=r"packed weight w \(3, 2\)"):
-        save("w", (3, 2))
-    with pytest.raises(ValueError, match=r"w\.step"):
-        save("w", (2, 3))
-    with pytest.raises(ValueError, match="beyond ±7"):
-        save("w", (2, 3), state={"w": torch.ones(2, 3)}, code=-8)
+    with pytest.raises(ValueError, match=message):
+        packing.save(path, state, {}, packed)
     assert not path.exists()
+
+
+def test_a_resnet50_of_4_bits_takes_an_eighth_of_its_float_file(tmp_path):
+    from torchvision.models import resnet50
+
+    state = resnet50(num_classes=100).state_dict()
+    generator = torch.Generator().manual_seed(0)
+    packed = {}
+    for name, weight in state.items():
+        if weight.ndim >= 2:
+            codes = torch.randint(-7, 8, weight.shape, generator=generator, dtype=torch.int8)
+            packed[name] = [packed_weight(codes=codes, step=torch.tensor(0.01))]
+    paths = [tmp_path / "float.safetensors", tmp_path / "packed.safetensors"]
+    packing.save(paths[0], state, {})
+    packing.save(paths[1], state, {}, packed)
+    sizes = [path.stat().st_size for path in paths]
+    assert len(packed) == 54
+    assert sizes[1] / sizes[0] <= 0.131
+    restored = packing.read(paths[1]).state
+    assert all(torch.equal(restored[name], run.values) for name, (run,) in packed.items())

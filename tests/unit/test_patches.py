@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from laq.errors import DataError
-from laq.patches import Sampling, layer_inputs
+from laq.layer import Samples
+from laq.patches import Sampling, layer_samples
 
 torch.set_num_threads(1)
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+ALL = Sampling("all")
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -23,6 +26,28 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def draw(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def samples_of(
+    layer: nn.Module, x: Tensor, xq: Tensor, sampling: Sampling, size: int = 100, seed: int = 3
+) -> Samples:
+    """Samples of inputs that come ``size`` images at a time."""
+    chunks = list(zip(x.split(size), xq.split(size), strict=True))
+    shapes = [part.shape for part, _ in chunks]
+    return layer_samples(layer, shapes, lambda: iter(chunks), sampling, draw(seed))
+
+
+def assert_gives_the_convolution(layer: nn.Conv2d, samples: Samples, values: list[Tensor]) -> None:
+    for matrix, value in zip(samples.gather(), values, strict=True):
+        assert matrix.shape == (samples.rows, samples.columns * samples.groups)
+        parts = [
+            rows @ weight.flatten(1).T
+            for rows, weight in zip(
+                matrix.split(samples.columns, 1), layer.weight.chunk(samples.groups), strict=True
+            )
+        ]
+        output = layer(value).permute(0, 2, 3, 1).flatten(0, 2)
+        torch.testing.assert_close(torch.cat(parts, 1), output)
 
 
 @settings(max_examples=60, deadline=None)
@@ -35,63 +60,118 @@ def draw(seed: int = 3) -> torch.Generator:
     inputs=st.integers(1, 2),
     filters=st.integers(1, 2),
     size=st.tuples(st.integers(4, 8), st.integers(4, 8)),
+    chunk=st.integers(1, 3),
 )
 def test_matrix_times_weight_is_the_convolution(
-    kernel, stride, dilation, padding, groups, inputs, filters, size
+    kernel, stride, dilation, padding, groups, inputs, filters, size, chunk
 ):
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     assume(all(s + 2 * p >= r for s, p, r in zip(size, padding, reach, strict=True)))
     layer = nn.Conv2d(
         groups * inputs, groups * filters, kernel, stride, padding, dilation, groups, bias=False
     ).double()
-    values = [normal(2, groups * inputs, *size, seed=seed) for seed in (0, 1)]
-    samples = layer_inputs(layer, *values, Sampling("all"), draw())
-    assert len(samples) == groups
-    for side, value in enumerate(values):
-        parts = [
-            pair[side] @ weight.flatten(1).T
-            for pair, weight in zip(samples, layer.weight.chunk(groups), strict=True)
-        ]
-        output = layer(value).permute(0, 2, 3, 1).flatten(0, 2)
-        torch.testing.assert_close(torch.cat(parts, 1), output)
+    values = [normal(3, groups * inputs, *size, seed=seed) for seed in (0, 1)]
+    samples = samples_of(layer, *values, ALL, chunk)
+    assert samples.groups == groups
+    assert_gives_the_convolution(layer, samples, values)
 
 
-def test_padding_of_both_sides_given_as_one_number():
-    layer = nn.Conv2d(1, 2, 3, stride=2, padding=1, bias=False).double()
-    x = normal(2, 1, 5, 4)
-    ((rows, _),) = layer_inputs(layer, x, x, Sampling("all"), draw())
-    output = layer(x).permute(0, 2, 3, 1).flatten(0, 2)
-    torch.testing.assert_close(rows @ layer.weight.flatten(1).T, output)
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("padding", ["same", "valid", 1, (0, 1), (2, 1)], ids=str)
+def test_every_padding_of_a_convolution_is_followed(padding, mode):
+    layer = nn.Conv2d(
+        2, 3, (3, 2), dilation=(1, 2), padding=padding, padding_mode=mode, bias=False
+    ).double()
+    values = [normal(2, 2, 5, 6, seed=seed) for seed in (0, 1)]
+    assert_gives_the_convolution(layer, samples_of(layer, *values, ALL), values)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_inputs_of_any_memory_layout(kernel):
+    layer = nn.Conv2d(3, 2, kernel, stride=2, padding=kernel // 2, bias=False).double()
+    whole = normal(2, 5, 7, 8)
+    values = [whole[:, 1:4, :, 1:], whole[:, 1:4, :, 1:].to(memory_format=torch.channels_last)]
+    assert_gives_the_convolution(layer, samples_of(layer, *values, ALL), values)
+
+
+def nonoverlapping(x: Tensor) -> list[Tensor]:
+    """Patches 2 × 3 of images 4 × 7, padded by one column on both sides."""
+    padded = nn.functional.pad(x, (1, 1))
+    return [
+        padded[n, 0, i : i + 2, j : j + 3].flatten()
+        for n in range(len(x))
+        for i in (0, 2)
+        for j in (0, 3, 6)
+    ]
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 1.0])
 def test_published_patches_do_not_overlap_and_are_drawn_with_replacement(fraction):
     layer = nn.Conv2d(1, 2, (2, 3), stride=1, padding=(0, 1))
     x = torch.arange(1.0, 2 * 4 * 7 + 1).reshape(2, 1, 4, 7)
-    ((rows, rows_q),) = layer_inputs(layer, x, -x, Sampling("published", fraction), draw())
+    samples = samples_of(layer, x, -x, Sampling("published", fraction))
+    rows, rows_q = samples.gather()
 
-    padded = nn.functional.pad(x, (1, 1))
-    patches = [
-        padded[n, 0, i : i + 2, j : j + 3].flatten()
-        for n in range(2)
-        for i in (0, 2)
-        for j in (0, 3, 6)
-    ]
-    assert len(rows) == round(fraction * len(patches))
-    generator = draw()
-    picked = torch.randint(len(patches), (len(rows),), generator=generator)
+    patches = nonoverlapping(x)
+    assert samples.rows == len(rows) == round(fraction * len(patches))
+    picked = torch.randint(len(patches), (len(rows),), generator=draw()).sort().values
     assert torch.equal(rows, torch.stack(patches)[picked])
     assert torch.equal(rows_q, -rows)  # the same patches of both networks
     if fraction == 1:
         assert len(picked.unique()) < len(picked)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_draw_is_over_all_chunks_together_and_in_the_order_of_the_images(size):
+    layer = nn.Conv2d(1, 2, (2, 3), stride=1, padding=(0, 1))
+    x = torch.arange(1.0, 5 * 4 * 7 + 1).reshape(5, 1, 4, 7)
+    whole, _ = samples_of(layer, x, x, Sampling("published", 0.5)).gather()
+    samples = samples_of(layer, x, x, Sampling("published", 0.5), size)
+    rows, _ = samples.gather()
+    assert samples.rows == len(rows) == len(whole)
+    assert torch.equal(rows, whole)
+
+
+@pytest.mark.parametrize("sampling", [ALL, Sampling()], ids=lambda sampling: sampling.kind)
+def test_every_pass_gives_the_same_samples(sampling):
+    samples = samples_of(nn.Conv2d(2, 1, 2), normal(4, 2, 6, 6), normal(4, 2, 6, 6), sampling, 2)
+    for first, second in zip(samples.chunks(), samples.chunks(), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_one_input_for_both_networks_is_made_a_matrix_once():
+    x = normal(2, 1, 4, 4)
+    ((rows, rows_q),) = samples_of(nn.Conv2d(1, 1, 2), x, x, ALL).chunks()
+    assert rows is not rows_q  # split makes two tensors of one
+    samples = layer_samples(nn.Conv2d(1, 1, 2), [x.shape], lambda: [(x, x)], ALL, draw())
+    ((rows, rows_q),) = samples.chunks()
+    assert rows is rows_q
+
+
+def test_only_one_chunk_is_asked_for_at_a_time():
+    alive: list[int] = []
+
+    def chunks() -> Iterator[tuple[Tensor, Tensor]]:
+        for index in range(3):
+            alive.append(index)
+            x = normal(2, 1, 4, 4, seed=index)
+            yield x, x
+
+    samples = layer_samples(nn.Conv2d(1, 1, 2), [torch.Size([2, 1, 4, 4])] * 3, chunks, ALL, draw())
+    assert not alive
+    for index, _ in enumerate(samples.chunks()):
+        assert alive == list(range(index + 1))
+
+
 def test_published_sampling_takes_at_least_one_patch_and_a_fresh_draw_each_time():
     layer, x = nn.Conv2d(1, 1, 2), normal(1, 1, 4, 4)
-    ((rows, _),) = layer_inputs(layer, x, x, Sampling("published", 0.01), draw())
-    assert rows.shape == (1, 4)
+    samples = samples_of(layer, x, x, Sampling("published", 0.01))
+    assert samples.gather()[0].shape == (1, 4)
     generator, x = draw(), normal(8, 1, 16, 16)
-    first, second = (layer_inputs(layer, x, x, Sampling(), generator)[0][0] for _ in range(2))
+    first, second = (
+        layer_samples(layer, [x.shape], lambda: iter([(x, x)]), Sampling(), generator).gather()[0]
+        for _ in range(2)
+    )
     assert first.shape == second.shape == (128, 4)
     assert not torch.equal(first, second)
 
@@ -99,31 +179,10 @@ def test_published_sampling_takes_at_least_one_patch_and_a_fresh_draw_each_time(
 @pytest.mark.parametrize("kind", ["published", "all"])
 def test_linear_layers_take_every_row(kind):
     x = normal(2, 3, 5)
-    ((rows, rows_q),) = layer_inputs(nn.Linear(5, 4), x, 2 * x, Sampling(kind), draw())
+    samples = samples_of(nn.Linear(5, 4), x, 2 * x, Sampling(kind), 1)
+    rows, rows_q = samples.gather()
+    assert (samples.rows, samples.columns, samples.groups) == (6, 5, 1)
     assert torch.equal(rows, x.reshape(6, 5))
     assert torch.equal(rows_q, 2 * rows)
-    ((rows, _),) = layer_inputs(nn.Linear(5, 4), x[:, 0], x[:, 0], Sampling(kind), draw())
-    assert torch.equal(rows, x[:, 0])
-
-
-@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
-@pytest.mark.parametrize("side", ["float", "quantized"])
-def test_inputs_that_are_not_finite_are_refused(value, side):
-    values = {"float": normal(2, 1, 4, 4), "quantized": normal(2, 1, 4, 4)}
-    values[side][0, 0, 1, 1] = value
-    with pytest.raises(DataError, match=f"the {side} network's input here is not finite"):
-        layer_inputs(nn.Conv2d(1, 1, 2), *values.values(), Sampling("all"), draw())
-
-
-@pytest.mark.parametrize("padding", ["same", "valid"])
-def test_padding_by_name_is_refused_with_the_remedy(padding):
-    layer, x = nn.Conv2d(1, 1, 3, padding=padding), normal(1, 1, 4, 4)
-    with pytest.raises(DataError, match=rf"'{padding}'.*cannot be unfolded.*compress\.keep"):
-        layer_inputs(layer, x, x, Sampling("all"), draw())
-
-
-@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
-def test_padding_other_than_zeros_is_refused_with_the_remedy(mode):
-    layer, x = nn.Conv2d(1, 1, 3, padding=1, padding_mode=mode), normal(1, 1, 4, 4)
-    with pytest.raises(DataError, match=rf"'{mode}' cannot be unfolded.*compress\.keep"):
-        layer_inputs(layer, x, x, Sampling("all"), draw())
+    samples = samples_of(nn.Linear(5, 4), x[:, 0], x[:, 0], Sampling(kind))
+    assert torch.equal(samples.gather()[0], x[:, 0])

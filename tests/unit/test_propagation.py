@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import gpfq
+from laq import calibration, tracing
 from laq.alphabets import Alphabet
 from laq.errors import ConfigError, DataError, LaqError
+from laq.layer import QuantizedLayer, Samples, relative_error
 from laq.networks import SmallResNet
 from laq.patches import Sampling
 from laq.propagation import QuantizedNetwork, quantize_network
@@ -27,12 +28,25 @@ def alphabet(weight: Tensor, bits: int = 3) -> Alphabet:
     return Alphabet.from_weights(weight, bits, "packed")
 
 
+def three_bits(name: str, weight: Tensor) -> list[tuple[int, Alphabet]]:
+    return [(len(weight), alphabet(weight))]
+
+
 def quantize(network: nn.Module, images: Tensor, **options) -> QuantizedNetwork:
-    options = {"alphabet": alphabet, "sampling": ALL, **options}
     generator = torch.Generator().manual_seed(5)
-    return quantize_network(
-        network, images, solver=gpfq.quantize_layer, generator=generator, **options
-    )
+    defaults = {"solver": naive, "alphabets": three_bits, "sampling": ALL, "generator": generator}
+    return quantize_network(network, images, **{**defaults, **options})
+
+
+def codes_of(result: QuantizedNetwork) -> dict[str, Tensor]:
+    return {name: torch.cat([run.codes for run in runs]) for name, runs in result.packed.items()}
+
+
+def assert_same_codes(result: QuantizedNetwork, expected: QuantizedNetwork) -> None:
+    found, wanted = codes_of(result), codes_of(expected)
+    assert list(found) == list(wanted)
+    for name, codes in wanted.items():
+        assert torch.equal(found[name], codes), name
 
 
 def images(*shape: int, seed: int = 0) -> Tensor:
@@ -55,19 +69,45 @@ def ready(network: nn.Module) -> nn.Module:
 # The reference: the published procedure, one layer and one column at a time.
 
 
-def naive_codes(w: Tensor, x: Tensor, xq: Tensor, alphabet: Alphabet) -> Tensor:
-    """Codes (N, d) by the definition of GPFQ (Lybrand & Saab 2021), in float64."""
+def naive_codes(w: Tensor, x: Tensor, xq: Tensor, step: Tensor, largest: int) -> Tensor:
+    """Codes (N, d) by the definition of GPFQ (Lybrand & Saab 2021), in the dtype given."""
     codes = torch.zeros(w.shape, dtype=torch.int64)
-    for n, row in enumerate(w):
-        u = torch.zeros(len(x), dtype=torch.float64)
-        for t, weight in enumerate(row):
-            norm = xq[:, t] @ xq[:, t]
-            if norm > 0:
-                a = xq[:, t] @ (u + weight * x[:, t]) / norm
-                code = torch.round(a / alphabet.step).clamp(-alphabet.largest, alphabet.largest)
-                codes[n, t] = int(code)
-            u = u + weight * x[:, t] - codes[n, t] * alphabet.step * xq[:, t]
+    u = x.new_zeros(len(x), len(w))
+    for t in range(w.shape[1]):
+        u = u + x[:, t, None] * w[:, t]
+        norm = xq[:, t] @ xq[:, t]
+        if norm > 0:
+            a = xq[:, t] @ u / norm  # (N,)
+            codes[:, t] = torch.round(a / step.flatten()).clamp(-largest, largest).long()
+        u = u - xq[:, t, None] * (codes[:, t] * step.flatten())
     return codes
+
+
+def naive(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
+    """A solver after the definition, group by group, its error written out."""
+    x, xq = samples.gather()
+    assert len(x) == samples.rows
+    codes, outputs, differences = [], [], []
+    steps = alphabet.step.expand(len(weight), 1)
+    parts = zip(
+        weight.chunk(samples.groups),
+        steps.chunk(samples.groups),
+        x.split(samples.columns, 1),
+        xq.split(samples.columns, 1),
+        strict=True,
+    )
+    for w, step, inputs, quantized_inputs in parts:
+        codes.append(naive_codes(w, inputs, quantized_inputs, step, alphabet.largest))
+        outputs.append(inputs @ w.T)
+        differences.append(outputs[-1] - quantized_inputs @ (codes[-1] * step).T)
+    reference = float(torch.cat(outputs, 1).norm())
+    error = relative_error(float(torch.cat(differences, 1).norm()), reference)
+    silent = int((xq.norm(dim=0) == 0).sum())
+    return QuantizedLayer(torch.cat(codes), alphabet, error, reference, silent)
+
+
+def nearest(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
+    return QuantizedLayer(alphabet.codes(weight), alphabet, 0.0, 1.0, 0)
 
 
 def first_input(network: nn.Module, name: str, batch: Tensor) -> Tensor:
@@ -135,7 +175,7 @@ def reference(network: nn.Module, batch: Tensor, sampling: Sampling = ALL) -> Re
         for g in range(groups):
             w = weight.flatten(1)[g * filters : (g + 1) * filters]
             part = x[:, g * inputs : (g + 1) * inputs], xq[:, g * inputs : (g + 1) * inputs]
-            parts.append(naive_codes(w, *part, levels))
+            parts.append(naive_codes(w, *part, levels.step.expand(filters, 1), levels.largest))
             outputs.append(part[0] @ w.T)
             differences.append(outputs[-1] - part[1] @ (parts[-1] * levels.step).T)
         codes[name] = torch.cat(parts).reshape(weight.shape)
@@ -232,7 +272,7 @@ def test_codes_and_errors_are_those_of_the_published_procedure(name, sampling):
 
     assert result.packed.keys() == {f"{layer}.weight" for layer in expected.codes}
     for layer, codes in expected.codes.items():
-        assert torch.equal(result.packed[f"{layer}.weight"].codes, codes), layer
+        assert torch.equal(codes_of(result)[f"{layer}.weight"], codes), layer
     errors = {row.layer: row.error for row in result.layers if not row.reason}
     assert errors == pytest.approx(expected.errors, rel=1e-6)
     with torch.no_grad():
@@ -254,11 +294,13 @@ def test_packed_codes_are_the_weights_of_the_network_bit_for_bit(bits):
     torch.manual_seed(0)
     network = SmallResNet(3, widths=(3, 4))
     result = quantize(
-        network, torch.rand(4, 3, 8, 8), alphabet=lambda weight: alphabet(weight, bits)
+        network,
+        torch.rand(4, 3, 8, 8),
+        alphabets=lambda name, weight: [(len(weight), alphabet(weight, bits))],
     )
     state = result.network.state_dict()
     assert len(result.packed) == 7
-    for name, weight in result.packed.items():
+    for name, (weight,) in result.packed.items():
         assert torch.equal(state[name], weight.codes * weight.step), name
         assert weight.codes.abs().max() <= 2 ** (bits - 1) - 1
 
@@ -270,13 +312,15 @@ def test_steps_of_channels_follow_their_groups():
     result = quantize(
         network,
         images(4, 4, 3, 3),
-        alphabet=lambda weight: Alphabet.from_weights(weight, 8, per_channel=True),
+        alphabets=lambda name, weight: [
+            (len(weight), Alphabet.from_weights(weight, 8, per_channel=True))
+        ],
     )
-    packed = result.packed["0.weight"]
+    (packed,) = result.packed["0.weight"]
     assert packed.step.shape == (8, 1)
     # One input a filter and no drift: each weight goes to its nearest level.
-    nearest = torch.round(network[0].weight.flatten(1) / packed.step)
-    assert torch.equal(packed.codes.flatten(1), nearest.long())
+    levels = torch.round(network[0].weight.flatten(1) / packed.step)
+    assert torch.equal(packed.codes.flatten(1), levels.long())
 
 
 def test_more_bits_come_closer_to_the_float_network():
@@ -285,7 +329,11 @@ def test_more_bits_come_closer_to_the_float_network():
     batch = torch.rand(16, 3, 8, 8)
     outputs, layers = [], []
     for bits in (2, 3, 4, 8):
-        result = quantize(network, batch, alphabet=lambda weight, b=bits: alphabet(weight, b))
+        result = quantize(
+            network,
+            batch,
+            alphabets=lambda _, weight, b=bits: [(len(weight), alphabet(weight, b))],
+        )
         with torch.no_grad():
             exact, rounded = network(batch), result.network(batch)
         outputs.append(float((rounded - exact).norm() / (exact - exact.mean()).norm()))
@@ -307,12 +355,14 @@ def test_the_report_counts_weights_samples_zeros_and_silent_inputs():
     ]
     for row in result.layers:
         weight = modules[row.layer].weight
-        packed = result.packed[f"{row.layer}.weight"]
+        (packed,) = result.packed[f"{row.layer}.weight"]
         assert row.kind == type(modules[row.layer]).__name__
         assert row.shape == "x".join(str(side) for side in weight.shape)
         assert (row.weights, row.bits, row.levels, row.reason) == (weight.numel(), 3, 7, "")
         assert row.step == pytest.approx(float(packed.step))
-        assert row.zeros == int((packed.codes == 0).sum())
+        assert (row.zeros, row.split) == (int((packed.codes == 0).sum()), "")
+        assert row.bytes == packed.nbytes
+        assert 0 < row.entropy < 3
     rows = {row.layer: row for row in result.layers}
     assert rows["stem.0"].silent == 9
     assert rows["stem.0"].samples == 4 * 64
@@ -372,10 +422,10 @@ def test_weights_that_cannot_be_quantized_are_listed_with_the_reason():
         "attention.in_proj_weight": (
             "MultiheadAttention is not quantized, only Conv2d and Linear are"
         ),
-        "attention.out_proj": "never called in the traced graph",
+        "attention.out_proj": "never called as a module",
         "fc": "",
         "tied": "shares the weight of fc",
-        "unused": "never called in the traced graph",
+        "unused": "never called as a module",
     }
     rows = {row.layer: row for row in result.layers}
     assert (rows["conv1d"].shape, rows["conv1d"].weights) == ("2x1x3", 6)
@@ -399,8 +449,7 @@ def test_training_mode_of_the_original_is_neither_used_nor_changed():
     expected = quantize(network, batch)
     result = quantize(network.train(), batch)
     assert network.training
-    for name, weight in expected.packed.items():
-        assert torch.equal(result.packed[name].codes, weight.codes)
+    assert_same_codes(result, expected)
 
 
 class Chain(nn.Module):
@@ -414,9 +463,9 @@ class Chain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         held = x = self.layers[0](x)
         self.aside(x)
-        for layer in self.layers[1:]:
+        for layer in self.layers[1:-1]:
             x = layer(x)
-        return x + held
+        return self.layers[-1](x + held)
 
 
 def test_activations_are_freed_after_their_last_use():
@@ -432,8 +481,10 @@ def test_activations_are_freed_after_their_last_use():
     for layer in (*network.layers, network.aside):
         layer.register_forward_hook(watch)
     quantize(network, images(5, 4))
-    assert len(made) == 22  # ten layers and one aside, on both sides, each run once
-    assert most == 6  # held, input and output, on both sides
+    # Nine layers and the one aside, on both sides, each run once; nothing waits for the last.
+    assert len(made) == 20
+    # Held and output on both sides, and the input on the side that runs.
+    assert most == 5
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
@@ -455,17 +506,6 @@ def test_inputs_that_are_not_finite_stop_with_the_layers_name():
         network.stages[0].bn2.bias[0] = torch.inf
     with pytest.raises(DataError, match=r"layer stages\.1\.conv1: .*input.* not finite"):
         quantize(network, batch)
-
-
-@pytest.mark.parametrize(
-    "padding", [{"padding": "same"}, {"padding": 1, "padding_mode": "reflect"}], ids=str
-)
-def test_padding_that_cannot_be_unfolded_is_refused_by_layer_with_the_remedy(padding):
-    network = ready(nn.Sequential(nn.Conv2d(2, 2, 3, **padding)))
-    with pytest.raises(DataError, match=r"layer 0: padding .*cannot be unfolded.*compress\.keep"):
-        quantize(network, images(2, 2, 4, 4))
-    kept = quantize(network, images(2, 2, 4, 4), keep={"0": "padding"})
-    assert not kept.packed
 
 
 def test_a_weight_computed_from_others_is_refused_by_layer():
@@ -494,9 +534,18 @@ class Lookup(Branching):
 
 
 @pytest.mark.parametrize("kind", [Branching, Looping, Lookup])
-def test_a_network_that_cannot_be_traced_is_refused_by_name(kind):
-    with pytest.raises(LaqError, match=rf"{kind.__name__} cannot be traced .*branch on values"):
-        quantize(ready(kind()), images(2, 4))
+def test_a_network_that_cannot_be_traced_is_rerun_for_each_layer_and_says_so(kind, caplog):
+    network, batch = ready(kind()), images(2, 4) - 0.5
+    result = quantize(network, batch)
+    assert f"{kind.__name__} cannot be traced" in caplog.text
+    assert "rerun" in caplog.text and "slower" in caplog.text
+    assert torch.equal(codes_of(result)["fc.weight"], reference(network, batch).codes["fc"])
+
+
+@pytest.mark.parametrize("kind", [Branching, Looping, Lookup])
+def test_folding_needs_a_graph_and_says_so_by_name(kind):
+    with pytest.raises(LaqError, match=rf"{kind.__name__} cannot be traced .*fold_batchnorm"):
+        quantize(ready(kind()), images(2, 4), fold_batchnorm=True)
 
 
 class TwoInputs(Branching):
@@ -507,3 +556,252 @@ class TwoInputs(Branching):
 def test_a_network_of_two_inputs_is_refused_by_name():
     with pytest.raises(LaqError, match="TwoInputs takes mask beside the images: wrap it"):
         quantize(ready(TwoInputs()), images(2, 4))
+
+
+# Chunks, files and the walk without a graph: the same results by other ways.
+
+
+@pytest.fixture
+def two_images_a_chunk(monkeypatch):
+    monkeypatch.setattr(calibration, "CHUNK", 2)
+
+
+@pytest.mark.parametrize("sampling", [ALL, PUBLISHED], ids=lambda sampling: sampling.kind)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_chunks_of_images_give_the_codes_of_the_whole(name, sampling, two_images_a_chunk):
+    network, batch = example(name)  # three images: two chunks
+    result = quantize(network, batch, sampling=sampling)
+    # Ties and draws aside, the order of samples does not matter in float64.
+    expected = reference(network, batch, sampling)
+    for layer, codes in expected.codes.items():
+        assert torch.equal(codes_of(result)[f"{layer}.weight"], codes), layer
+    errors = {row.layer: row.error for row in result.layers if not row.reason}
+    assert errors == pytest.approx(expected.errors, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_activations_in_files_give_the_same_bits(name, two_images_a_chunk):
+    network, batch = example(name)
+    held, spilled = (quantize(network, batch, memory=memory) for memory in (2**30, 0))
+    assert_same_codes(spilled, held)
+    assert spilled.layers == held.layers
+
+
+@pytest.mark.parametrize("sampling", [ALL, PUBLISHED], ids=lambda sampling: sampling.kind)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_walk_by_hooks_gives_the_same_bits(name, sampling, two_images_a_chunk, monkeypatch):
+    network, batch = example(name)
+    traced = quantize(network, batch, sampling=sampling)
+
+    def refuse(network: nn.Module) -> None:
+        raise tracing.UntraceableError("refused")
+
+    monkeypatch.setattr(tracing, "trace", refuse)
+    for memory in (2**30, 0):
+        result = quantize(network, batch, sampling=sampling, memory=memory)
+        assert_same_codes(result, traced)
+        assert result.layers == traced.layers
+
+
+@pytest.mark.parametrize("sampling", [ALL, PUBLISHED], ids=lambda sampling: sampling.kind)
+def test_a_fresh_batch_for_each_layer_is_the_naive_rerun(sampling):
+    network, _ = example("small_resnet")
+    pool = images(9, 2, 8, 8, seed=4)
+    result = quantize(network, pool, sampling=sampling, batch=4, keep={"stages.0.conv1": "kept"})
+
+    generator = torch.Generator().manual_seed(5)
+    quantized = copy.deepcopy(network)
+    for name in forward_order(network, pool):
+        if name == "stages.0.conv1":
+            continue
+        batch = pool[torch.randperm(9, generator=generator)[:4]]
+        layer = network.get_submodule(name)
+        x, xq = first_input(network, name, batch), first_input(quantized, name, batch)
+        drawn = None
+        if sampling.kind == "published" and isinstance(layer, nn.Conv2d):
+            patches = len(matrix(layer, x, sampling, None))
+            drawn = torch.randint(patches, (round(0.25 * patches),), generator=generator)
+        levels = alphabet(layer.weight.detach().flatten(1))
+        samples = Samples.of(*(matrix(layer, value, sampling, drawn) for value in (x, xq)))
+        expected = naive(layer.weight.detach().flatten(1), samples, levels)
+        assert torch.equal(codes_of(result)[f"{name}.weight"].flatten(1), expected.codes), name
+        quantized.get_submodule(name).weight.data = expected.weight.view(layer.weight.shape)
+
+
+def test_a_batch_larger_than_the_pool_takes_it_whole():
+    network, batch = example("twice")
+    result = quantize(network, batch, batch=100)
+    assert all(row.samples in (3 * 16, 3) for row in result.layers)
+    with pytest.raises(ValueError, match="batch 0"):
+        quantize(network, batch, batch=0)
+
+
+class Overwriting(nn.Module):
+    """Works in place on values that wait across layers, through views and on both sides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        held = x * 1
+        view = held[:, 1:3]
+        y = self.layers[0](x)
+        view.add_(1)  # held changes through its view, after a layer has passed
+        y = self.layers[1](y + held)
+        held.mul_(-0.5)
+        z = self.layers[2](y)
+        y += held  # y is the input of a layer that has been visited
+        return self.layers[3](y + z + view.sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("kept", [{}, {"layers.0": "kept"}, {"layers.0": "", "layers.1": ""}])
+@pytest.mark.parametrize("memory", [2**30, 0])
+def test_work_in_place_is_seen_by_all_who_see_it_in_the_network(memory, kept, two_images_a_chunk):
+    network, batch = ready(Overwriting()), images(5, 4)
+    result = quantize(network, batch, memory=memory, keep=kept)
+    quantized = copy.deepcopy(network)
+    for name in [name for name in forward_order(network, batch) if name not in kept]:
+        layer = network.get_submodule(name)
+        pair = first_input(network, name, batch), first_input(quantized, name, batch)
+        expected = naive(layer.weight.detach(), Samples.of(*pair), alphabet(layer.weight))
+        assert torch.equal(codes_of(result)[f"{name}.weight"], expected.codes), name
+        quantized.get_submodule(name).weight.data = expected.weight
+
+
+def test_the_sides_are_one_until_a_layer_is_quantized():
+    network = ready(Chain(4))
+    calls: list[str] = []
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(lambda *_, name=name: calls.append(name))
+    quantize(network, images(3, 4), keep={"layers.0": "kept", "aside": "kept"})
+    assert sorted(calls) == ["aside", "layers.0", *["layers.1"] * 2, *["layers.2"] * 2]
+
+
+def test_uint8_images_are_scaled_and_take_the_networks_dtype(two_images_a_chunk):
+    network, _ = example("small_resnet")
+    pixels = (images(3, 2, 8, 8) * 255).to(torch.uint8)
+    result = quantize(network, pixels)
+    expected = quantize(network, (pixels.float() / 255).double())
+    assert_same_codes(result, expected)
+
+
+def test_no_images_are_refused():
+    network, batch = example("twice")
+    with pytest.raises(DataError, match="no calibration images"):
+        quantize(network, batch[:0])
+
+
+def test_everything_but_network_and_images_has_a_default():
+    torch.manual_seed(0)
+    network, batch = SmallResNet(3, widths=(3, 4)), torch.rand(4, 3, 8, 8)
+    first, second = (quantize_network(network, batch) for _ in range(2))
+    assert_same_codes(first, second)
+    for (run,) in first.packed.values():
+        assert (run.bits, run.scheme) == (4, "packed")
+
+
+# Runs of rows with alphabets of their own
+
+
+def mixed(name: str, weight: Tensor) -> list[tuple[int, Alphabet]]:
+    first = len(weight) // 3 + 1
+    return [
+        (first, alphabet(weight[:first], 5)),
+        (len(weight) - first, alphabet(weight[first:], 2)),
+    ]
+
+
+def test_runs_of_rows_have_alphabets_of_their_own():
+    network, batch = example("small_resnet")
+    result = quantize(network, batch, alphabets=mixed)
+    quantized = copy.deepcopy(network)
+    rows = {row.layer: row for row in result.layers}
+    for name in forward_order(network, batch):
+        layer = network.get_submodule(name)
+        x, xq = first_input(network, name, batch), first_input(quantized, name, batch)
+        pair = matrix(layer, x, ALL, None), matrix(layer, xq, ALL, None)
+        weight = layer.weight.detach().flatten(1)
+        values = []
+        runs = zip(result.packed[f"{name}.weight"], mixed(name, weight), strict=True)
+        for part, (packed, (size, levels)) in zip(
+            weight.split([size for size, _ in mixed(name, weight)]), runs, strict=True
+        ):
+            expected = naive(part, Samples.of(*pair), levels)
+            assert packed.codes.shape == (size, *layer.weight.shape[1:])
+            assert torch.equal(packed.codes.flatten(1), expected.codes), name
+            assert packed.bits == levels.bits
+            values.append(expected.weight)
+        target = quantized.get_submodule(name).weight
+        target.data = torch.cat(values).view(target.shape)
+        assert torch.equal(result.network.get_submodule(name).weight, target)
+
+        difference = pair[0] @ weight.T - pair[1] @ target.detach().flatten(1).T
+        row, first = rows[name], len(weight) // 3 + 1
+        assert row.error == pytest.approx(float(difference.norm() / (pair[0] @ weight.T).norm()))
+        assert row.split == f"5:{first} 2:{len(weight) - first}"
+        assert row.bits == pytest.approx((5 * first + 2 * (len(weight) - first)) / len(weight))
+        assert row.levels is row.step is None
+        assert row.bytes == sum(run.nbytes for run in result.packed[f"{name}.weight"])
+        assert row.silent == int((pair[1].norm(dim=0) == 0).sum())
+
+
+@pytest.mark.parametrize("sizes", [[1], [2, 3], [4, 0]])
+def test_runs_that_do_not_cover_the_rows_are_refused(sizes):
+    network = ready(nn.Sequential(nn.Linear(3, 4)))
+    with pytest.raises(ValueError, match=r"layer 0: runs of .* must cover"):
+        quantize(
+            network, images(2, 3), alphabets=lambda _, w: [(size, alphabet(w)) for size in sizes]
+        )
+
+
+def test_a_grouped_layer_is_one_run():
+    network, batch = example("grouped")
+    with pytest.raises(ValueError, match=r"layer 0: .*2 groups.*one run"):
+        quantize(network, batch, alphabets=mixed)
+
+
+# BatchNorm folded
+
+
+def test_folding_quantizes_the_folded_weights_and_keeps_the_state_dicts_form():
+    network, batch = example("small_resnet")
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    result = quantize(network, batch, fold_batchnorm=True)
+    state = result.network.state_dict()
+    assert {key: value.shape for key, value in state.items()} == {
+        key: value.shape for key, value in before.items()
+    }
+    scale = network.stem[1].weight / (network.stem[1].running_var + network.stem[1].eps).sqrt()
+    weight = network.stem[0].weight.detach().flatten(1) * scale.detach()[:, None]
+    (packed,) = result.packed["stem.0.weight"]
+    assert packed.step == pytest.approx(float(alphabet(weight).step), rel=1e-12)
+    # What remains is a BatchNorm, so that a fresh network takes the checkpoint as it is.
+    fresh = SmallResNet(3, channels=2, widths=(3, 4)).double().eval()
+    fresh.load_state_dict(state)
+    with torch.no_grad():
+        assert torch.equal(fresh(batch), result.network(batch))
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_many_bits_on_a_folded_network_give_its_outputs():
+    network, batch = example("small_resnet")
+    result = quantize(
+        network,
+        batch,
+        solver=nearest,
+        fold_batchnorm=True,
+        alphabets=lambda _, weight: [
+            (len(weight), Alphabet.from_weights(weight, 32, per_channel=True))
+        ],
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(result.network(batch), network(batch), rtol=1e-6, atol=1e-6)
+
+
+def test_nothing_to_fold_is_said(caplog):
+    network, batch = example("twice")
+    quantize(network, batch, fold_batchnorm=True)
+    assert "no BatchNorm of Twice can be folded" in caplog.text

@@ -16,6 +16,9 @@ NETWORK = "small_resnet"
 END = {"accuracy.csv", "figures/fig5.pdf", "figures/fig5.png", "tables/curves.csv"}
 
 
+MEMORY = {"tables/memory.csv"}
+
+
 def compressed(variant: str, *subsets: str) -> set[str]:
     return {
         name
@@ -24,7 +27,7 @@ def compressed(variant: str, *subsets: str) -> set[str]:
             f"models/{NETWORK}/{subset}/{variant}.safetensors",
             f"layers/{NETWORK}/{subset}/{variant}.csv",
         )
-    }
+    } | MEMORY
 
 
 def finetuned(*subsets: str) -> set[str]:
@@ -32,7 +35,7 @@ def finetuned(*subsets: str) -> set[str]:
         f"models/{NETWORK}/{subset}/ft.{suffix}"
         for subset in subsets or SUBSETS
         for suffix in ("safetensors", "csv")
-    }
+    } | MEMORY
 
 
 def evaluated(*subsets: str) -> set[str]:
@@ -90,6 +93,7 @@ EDITS = {
     "device": (CONFIG, "study: Digits", "study: Digits\ndevice: cpu", set()),
     "plots.py": (f"{LIBRARY}/plots.py", "WIDTH = ", "WIDTH = 0 + ", END - {"accuracy.csv"}),
     "gpfq.py": (f"{LIBRARY}/gpfq.py", "BLOCK = ", "BLOCK = 0 + ", QUANTIZED | evaluated()),
+    "a method not in use": (f"{LIBRARY}/gptq.py", "import", "import ", set()),
     "evaluation.py": (f"{LIBRARY}/evaluation.py", "[:, :5]", "[:, 0:5]", evaluated()),
     "subsets.py": (f"{LIBRARY}/subsets.py", "ENUMERATED = ", "ENUMERATED = 0 + ", AFTER_ICD),
     "a data set not in use": (f"{LIBRARY}/datasets/folder.py", "import", "import ", set()),

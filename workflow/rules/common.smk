@@ -57,7 +57,7 @@ def one_of(names):
 def compress_code(wildcards):
     """Digest for a compressed variant: its own method's module and no other's."""
     method = VARIANTS[wildcards.variant]["compress"]["method"]
-    return code("compress_network.py", methods.METHODS[method])
+    return code("compress_network.py", methods.METHODS[method].module)
 
 
 def checkpoint(network, subset, variant):
@@ -76,6 +76,12 @@ def variant_files(pattern, steps):
 def parent_checkpoint(wildcards):
     parent = VARIANTS[wildcards.variant]["parent"]
     return checkpoint(wildcards.network, wildcards.subset, parent)
+
+
+def calibration_subset(wildcards):
+    """The subset whose classes calibrate a variant: its own, or another one's."""
+    classes = VARIANTS[wildcards.variant]["compress"]["classes"]
+    return f"<results>/subsets/{classes if classes in SUBSETS else wildcards.subset}.json"
 
 
 def features_checkpoint():

@@ -3,7 +3,8 @@
 Reads: <results>/dataset/, subsets/{subset}.json, the parent's checkpoint
 Makes: <results>/models/{network}/{subset}/{variant}.safetensors, and for each its report:
        <results>/models/{network}/{subset}/{variant}.csv (accuracy per epoch) or
-       <results>/layers/{network}/{subset}/{variant}.csv (bits and error per layer)
+       <results>/layers/{network}/{subset}/{variant}.csv (bits and error per layer);
+       <results>/tables/memory.csv, what they all take on the disk
 """
 
 
@@ -46,6 +47,7 @@ rule compress_network:
         train="<results>/dataset/train.npz",
         classes="<results>/dataset/classes.json",
         subset="<results>/subsets/{subset}.json",
+        calibration=calibration_subset,
         parent=parent_checkpoint,
     output:
         checkpoint="<results>/models/{network}/{subset}/{variant}.safetensors",
@@ -70,3 +72,40 @@ rule compress_network:
         "Compressing {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
     script:
         "../scripts/compress_network.py"
+
+
+rule measure_memory:
+    """Measure every checkpoint on the disk."""
+    input:
+        originals=expand("<results>/models/{network}/original.safetensors", network=NETWORKS),
+        checkpoints=variant_files(
+            "<results>/models/{network}/{subset}/{variant}.safetensors", ["finetune", "compress"]
+        ),
+        layers=variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
+    output:
+        memory="<results>/tables/memory.csv",
+    log:
+        "<logs>/measure_memory.log",
+    benchmark:
+        "<benchmarks>/measure_memory.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings_text(
+            networks=list(NETWORKS),
+            subsets=list(SUBSETS),
+            variants=[
+                *study_config.variants_with(STUDY, "finetune"),
+                *study_config.variants_with(STUDY, "compress"),
+            ],
+            compressed=study_config.variants_with(STUDY, "compress"),
+        ),
+        code=code("measure_memory.py"),
+    message:
+        "Measuring checkpoints"
+    script:
+        "../scripts/measure_memory.py"

@@ -7,6 +7,7 @@ def compress_network(
     train: str,
     classes: str,
     subset: str,
+    calibration: str,
     parent: str,
     checkpoint: str,
     layers: str,
@@ -17,21 +18,22 @@ def compress_network(
 ) -> None:
     """Write the compressed network, codes bit-packed, and its layer report."""
     import pandas as pd
+    import torch
 
     from laq import compression, datasets, devices, packing
     from laq.files import read_json, write_csv
-    from laq.networks import to_input
 
-    settings, target = recipe["compress"], devices.pick(device)
+    settings = recipe["compress"]
     members = read_json(subset)["indices"]
     split = datasets.load(train, classes)
-    chosen = compression.calibration_indices(split.labels, members, settings, seed)
-    generator = devices.seed_everything(seed, "patches", *members)
+    taken = None if settings["classes"] == "all" else read_json(calibration)["indices"]
+    pool = compression.calibration_pool(split.labels, taken, members, settings, seed)
     result = compression.compress(
-        packing.load(parent).to(target),
-        to_input(split.images[chosen], target),
+        packing.load(parent).to(devices.pick(device)),
+        torch.as_tensor(split.images[pool]),
         settings,
-        generator,
+        patches=devices.generator(seed, "patches", *members),
+        noise=devices.generator(seed, "rounding", *members),
     )
     description = packing.derived(
         packing.describe(parent),
@@ -39,9 +41,10 @@ def compress_network(
         recipe,
         subset=members,
         seed=seed,
-        bits=settings["bits"],
+        bits=result.bits,
         alphabet=settings["alphabet"],
-        calibration={"classes": settings["classes"], "images": len(chosen)},
+        calibration={"classes": settings["classes"], "images": len(pool)},
+        layers=[layer.row() for layer in result.layers],
     )
     packing.save(checkpoint, result.network.cpu().state_dict(), description, result.packed)
     write_csv(layers, pd.DataFrame([vars(layer) for layer in result.layers]))

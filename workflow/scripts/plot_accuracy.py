@@ -23,7 +23,8 @@ def plot_accuracy(
     table = table[table["subset"].isin(chosen.loc[chosen["duplicate_of"].isna(), "subset"])]
     fits = fit_curves(table, figures["confidence"], figures["resamples"], seed)
     write_csv(curves, fits.table())
-    figure = plots.accuracy_against_icd(table, fits, scale, study)
+    shown = figures["accuracy"] or list(dict.fromkeys(table["variant"]))
+    figure = plots.accuracy_against_icd(table, fits, scale, study, shown)
     plots.save(figure, pdf, png)
 
 

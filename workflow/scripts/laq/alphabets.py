@@ -7,12 +7,16 @@ section 7). Two schemes differ in K alone:
 
 - ``paper``: K = K', as in the published code. "4 bits" then has 17 levels and takes 5 bits a code.
 - ``packed``: K = K' − 1, so that a code of "4 bits" fits 4 bits.
+
+Sparse quantization with a hard threshold λ takes levels with a gap around zero,
+{0, ±λ, ±(λ + δ'), …}, whose last one is where it was, Kδ (section 5 there; its code spends
+one more code on it, which ``packed`` cannot).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -30,10 +34,10 @@ _QUANTILE_ELEMENTS = 2**22
 
 @dataclass(frozen=True, eq=False)
 class Alphabet:
-    """Levels {0, ±step, …, ±largest·step}.
+    """Levels {0, ±step, …, ±largest·step}, all but 0 moved outwards by gap·step.
 
     ``step`` is positive, of shape () for a whole layer or (N, 1) for one step a row, in the
-    dtype of the weights it is meant for.
+    dtype of the weights it is meant for. ``gap`` is None where the levels are equispaced.
 
     Raises ``ConfigError`` for bits outside 2…32 or an unknown scheme, ``DataError`` for a
     step that is not positive and finite.
@@ -42,6 +46,7 @@ class Alphabet:
     step: Tensor
     bits: int
     scheme: Scheme
+    gap: float | None = None
 
     def __post_init__(self) -> None:
         _check_settings(self.bits, self.scheme)
@@ -50,9 +55,9 @@ class Alphabet:
 
     @property
     def largest(self) -> int:
-        """K, the largest integer code."""
+        """K, the largest integer code; with a gap one more where ``scheme`` has room for it."""
         half = 2 ** (self.bits - 1)
-        return half if self.scheme == "paper" else half - 1
+        return half + (self.gap is not None) if self.scheme == "paper" else half - 1
 
     @property
     def levels(self) -> int:
@@ -63,6 +68,11 @@ class Alphabet:
     def width(self) -> int:
         """Bits that one code takes in a file, ⌈log₂ levels⌉: ``paper`` needs one above ``bits``."""
         return (self.levels - 1).bit_length()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The integers that codes are kept in."""
+        return torch.int32 if self.largest < 2**31 else torch.int64
 
     def limit(self, dtype: torch.dtype) -> float:
         """The largest code that ``dtype`` holds without passing ``largest``.
@@ -75,21 +85,42 @@ class Alphabet:
         return limit.item()
 
     def codes(self, values: Tensor) -> Tensor:
-        """Integer codes (int64) of the levels nearest to finite ``values`` (N, d).
+        """Integer codes of the levels nearest to finite ``values`` (N, d), without a gap.
 
         Halfway values go to the even code, here and in every solver; values beyond the
         last level go to it.
         """
         limit = self.limit(values.dtype)
-        return (values / self.step).round_().clamp_(-limit, limit).to(torch.int64)
+        return (values / self.step).round_().clamp_(-limit, limit).to(self.dtype)
 
     def values(self, codes: Tensor) -> Tensor:
         """The levels that integer ``codes`` (N, d) stand for, in the dtype of ``step``."""
-        return codes.to(self.step.dtype) * self.step
+        return self.pack(codes).values
 
     def pack(self, codes: Tensor) -> PackedWeight:
         """Integer ``codes`` of this alphabet, in the weight's shape (N, …), ready for a file."""
-        return PackedWeight(codes, self.step, self.bits, self.scheme, self.largest, self.width)
+        return PackedWeight(
+            codes, self.step, self.bits, self.scheme, self.largest, self.width, self.gap or 0.0
+        )
+
+    def of_rows(self, rows: slice) -> Alphabet:
+        """The alphabet of some of the rows."""
+        return self if self.step.ndim == 0 else replace(self, step=self.step[rows])
+
+    def with_gap(self, threshold: float) -> Alphabet:
+        """The alphabet whose smallest level is λ = ``threshold``·step and whose last is the same.
+
+        Raises ``ConfigError`` if λ leaves no room below the last level.
+        """
+        last = 2 ** (self.bits - 1) - (self.scheme == "packed")
+        beyond = last if self.scheme == "paper" else last - 1  # levels above λ
+        if not 0 < threshold < last:
+            raise ConfigError(
+                f"threshold is {threshold}: with {self.bits} bits ({self.scheme}) it must be above "
+                f"0 and below {last} steps"
+            )
+        shrunk = (last - threshold) / beyond if beyond else 1.0
+        return replace(self, step=self.step * shrunk, gap=threshold / shrunk - 1)
 
     @classmethod
     def from_weights(
@@ -118,11 +149,9 @@ class Alphabet:
             raise DataError(
                 f"weights must be floats (N, d), got {weight.dtype} {tuple(weight.shape)}"
             )
-        weight = weight.detach()
-        if not bool(weight.isfinite().all()):
+        radii = _row_quantiles(weight.detach(), quantile).double()
+        if not bool(radii.isfinite().all()):
             raise DataError("weights hold NaN or infinite values: train again or restore them")
-
-        radii = _row_quantiles(weight.abs(), quantile).double()
         mean = radii.mean()
         radius = torch.where(radii > 0, radii, mean)[:, None] if per_channel else mean
         step = (scale * radius / 2 ** (bits - 1)).to(weight.dtype)
@@ -134,12 +163,16 @@ class Alphabet:
         return cls(step, bits, scheme)
 
 
-def _row_quantiles(magnitudes: Tensor, quantile: float) -> Tensor:
-    """Quantile of every row of (N, d), linear between order statistics; returns (N,)."""
-    if quantile == 1.0:
-        return magnitudes.amax(dim=1)
-    rows = max(1, _QUANTILE_ELEMENTS // magnitudes.shape[1])
-    return torch.cat([part.quantile(quantile, dim=1) for part in magnitudes.split(rows)])
+def _row_quantiles(weight: Tensor, quantile: float) -> Tensor:
+    """Quantile of |w| in every row of (N, d), linear between order statistics; returns (N,).
+
+    Not finite where a row is not.
+    """
+    largest = torch.linalg.vector_norm(weight, ord=math.inf, dim=1)
+    if quantile == 1.0 or not largest.isfinite().all():
+        return largest
+    rows = max(1, _QUANTILE_ELEMENTS // weight.shape[1])
+    return torch.cat([part.abs().quantile(quantile, dim=1) for part in weight.split(rows)])
 
 
 def _check_settings(bits: int, scheme: str) -> None:

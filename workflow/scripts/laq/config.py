@@ -35,6 +35,8 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *_check_features(config),
             *_check_subsets(config["subsets"], class_names),
             *_check_variants(config["variants"]),
+            *_check_calibration(config),
+            *_check_figures(config),
         ]
     )
 
@@ -178,14 +180,50 @@ def _check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         earlier[name] = effect
 
 
+def _check_calibration(config: Config) -> Iterator[str]:
+    """Whose images calibrate, and whether bits and widths agree."""
+    known = [
+        member
+        for name, d in config["subsets"]["definitions"].items()
+        for member in _members(name, d)
+    ]
+    for name in variants_with(config, "compress"):
+        settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
+        classes, bits = settings["classes"], settings["bits"]
+        if classes not in ("subset", "all", *known):
+            close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
+            hint = f"; did you mean {', '.join(close)}?" if close else ""
+            yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
+        if settings["batch"] == "fresh" and settings["images"] == "all":
+            yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
+        if widths := settings.get("widths"):
+            if isinstance(bits, list):
+                yield f"{where}.widths: bits is a list; give the budget as one number, or no widths"
+            elif not min(widths) <= bits <= max(widths):
+                yield f"{where}.bits: a mean of {bits} cannot be made of the widths {widths}"
+
+
+def _check_figures(config: Config) -> Iterator[str]:
+    for name in config["figures"]["accuracy"]:
+        if name not in config["variants"]:
+            there = ", ".join(config["variants"])
+            yield f"figures.accuracy: {name!r} is no variant; there are: {there}"
+
+
 def _effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe without what makes no difference: the order of layers, an unused fraction."""
+    """A recipe without what makes no difference: the order of layers, settings not in use."""
     if "compress" not in recipe:
         return dict(recipe)
     settings = {**recipe["compress"], "keep": sorted(recipe["compress"]["keep"])}
-    if settings["patches"] == "all":
-        del settings["fraction"]
-    return {**recipe, "compress": settings}
+    unused = {
+        "fraction": settings["patches"] == "all",
+        "threshold": settings["method"] not in ("gpfq_l1", "gpfq_l0"),
+        "damping": settings["method"] != "gptq",
+    }
+    used = {key: value for key, value in settings.items() if not unused.get(key)}
+    if "widths" in used:
+        used["widths"] = sorted(used["widths"])
+    return {**recipe, "compress": used}
 
 
 def _ancestors(name: str, variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:

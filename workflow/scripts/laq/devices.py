@@ -29,9 +29,14 @@ def pick(name: str) -> torch.device:
     return torch.device(name)
 
 
-def seed_everything(seed: int, *purpose: str | int) -> torch.Generator:
-    """Seed torch for ``purpose`` (see ``laq.seeds``) and return a CPU generator seeded alike."""
+def generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """A generator on the CPU for ``purpose`` (see ``laq.seeds``)."""
     sequence = np.random.SeedSequence(seeds.key(seed, *purpose))
-    mixed = int(sequence.generate_state(1, np.uint64)[0] >> 1)
-    torch.manual_seed(mixed)
-    return torch.Generator().manual_seed(mixed)
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+
+def seed_everything(seed: int, *purpose: str | int) -> torch.Generator:
+    """Seed torch for ``purpose`` and return a CPU generator seeded alike."""
+    seeded = generator(seed, *purpose)
+    torch.manual_seed(seeded.initial_seed())
+    return seeded

@@ -1,14 +1,9 @@
 """Checkpoints of compressed networks: safetensors that describe themselves.
 
-A quantized weight ``layer.weight`` is stored as ``layer.weight.codes`` (uint8, the bit string of
-``laq.bitpacking``) and ``layer.weight.step`` (float32, () or (N, 1)); every other tensor as it is.
-The metadata is one JSON object under the key ``laq``: safetensors writes several keys in random
-order, and the same checkpoint must give the same bytes. It holds
-
-    format    1
-    packed    {name: {shape, bits, scheme, width, largest}}
-    digest    sha256 over the rest of the metadata and every tensor's name, dtype, shape, bytes
-    …         the description as given: network, variant, calibration, seed, parent
+The rows of a quantized weight ``layer.weight`` form one run, or with mixed precision several.
+Run i is stored as ``layer.weight.codes.i`` (uint8, the bit string of ``laq.bitpacking``) and
+``layer.weight.step.i`` (float32, () or (rows, 1)); every other tensor is stored as it is. The
+metadata, ``laq.metadata``, says what the runs are, and holds a digest of everything.
 
 Nothing is ever unpickled.
 """
@@ -18,33 +13,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from laq import bitpacking
-from laq.errors import CheckpointError
+from laq import bitpacking, metadata
+from laq.errors import CheckpointError, ConfigError, DataError
 from laq.files import atomic
-
-FORMAT = 1
-_KEY = "laq"
-_OWN_KEYS = frozenset({"format", "packed", "digest"})
-_REMEDY = "delete it and run the rule that makes it again"
+from laq.metadata import REMEDY, Run
 
 
 @dataclass(frozen=True, eq=False)
 class PackedWeight:
-    """A quantized weight: integer ``codes`` in its shape (N, …), each worth ``step``.
+    """A quantized weight, or consecutive rows of one: integer ``codes`` in its shape (n, …).
 
-    step: () or (N, 1) floats. bits, scheme: nominal bits and name of the alphabet, as
-    documentation. largest: no code goes beyond ±largest. width: bits a code takes in a file.
+    A code c stands for step · (c + sign(c) · offset): an offset leaves a gap around zero.
+    codes: any integer type. step: () or (n, 1) floats, kept as float32 in a file. bits, scheme:
+    nominal bits and name of the alphabet, as documentation. largest: no code goes beyond
+    ±largest. width: bits a code takes in a file.
 
     Alphabets themselves are not needed here: what reads a checkpoint (training, evaluation)
     does not depend on how codes were chosen.
@@ -56,12 +47,20 @@ class PackedWeight:
     scheme: str
     largest: int
     width: int
+    offset: float = 0.0
 
     @property
     def values(self) -> Tensor:
         """The weights that the codes stand for: shape of the codes, dtype of the step."""
-        rows = self.codes.flatten(1).to(self.step.dtype) * self.step
-        return rows.view(self.codes.shape)
+        rows = self.codes.flatten(1).to(self.step.dtype)  # (n, d)
+        if self.offset:
+            rows = rows + rows.sign() * self.offset
+        return (rows * self.step).view(self.codes.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the packed codes and the float32 steps take in a file."""
+        return bitpacking.packed_size(self.codes.numel(), self.width) + 4 * self.step.numel()
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,51 +69,52 @@ class Checkpoint:
 
     description: as given to ``save``.
     state: name to tensor, packed weights as the float32 values they stand for.
-    packed: name of each packed weight to its shape, bits, scheme, width and largest code.
+    packed: name of each packed weight to its runs of rows, their codes in the smallest integer
+        type that holds their width.
     """
 
     description: dict[str, Any]
     state: dict[str, Tensor]
-    packed: dict[str, dict[str, Any]]
+    packed: dict[str, tuple[PackedWeight, ...]]
 
 
 def save(
     path: str | os.PathLike[str],
     state: Mapping[str, Tensor],
     description: Mapping[str, Any],
-    packed: Mapping[str, PackedWeight] = MappingProxyType({}),
+    packed: Mapping[str, Sequence[PackedWeight]] = MappingProxyType({}),
 ) -> None:
     """Write ``state`` to ``path`` atomically, the weights in ``packed`` as bit-packed codes.
 
-    A name in ``packed`` replaces the tensor of that name in ``state``, whose shape it must
-    have. ``description`` is JSON; ``load`` needs its ``network``, the arguments of
-    ``laq.networks.create``. Equal arguments give equal bytes.
+    A name in ``packed`` replaces the tensor of that name in ``state``: its runs of rows, one
+    below the other, must have that tensor's shape. ``description`` is JSON; ``load`` needs its
+    ``network``, the arguments of ``laq.networks.create``. Equal arguments give equal bytes.
 
     Raises ``ValueError`` for a description that uses a key of the format's own, and for packed
     weights that do not match ``state`` or their alphabet: defects of the caller.
     """
-    if clash := _OWN_KEYS & description.keys():
+    if clash := metadata.OWN_KEYS & description.keys():
         raise ValueError(f"description uses keys of the format's own: {sorted(clash)}")
     tensors = {name: tensor for name, tensor in state.items() if name not in packed}
-    for name, weight in packed.items():
-        _check_packed(name, weight, state)
-        tensors |= {
-            f"{name}.codes": bitpacking.pack(weight.codes, weight.width),
-            f"{name}.step": weight.step.float(),
-        }
+    described = {}
+    for name, weights in packed.items():
+        _check_shape(name, weights, state)
+        described[name] = [_described(name, weight) for weight in weights]
+        for place, weight in enumerate(weights):
+            codes, step = _names(name, place)
+            if clash := {codes, step} & state.keys():
+                raise ValueError(f"state already has {sorted(clash)}")
+            tensors[codes] = bitpacking.pack(weight.codes, weight.width)
+            tensors[step] = weight.step.float()
     # Copies: safetensors refuses views of a shared storage.
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    content = {
-        **description,
-        "format": FORMAT,
-        "packed": {name: _describe(weight) for name, weight in packed.items()},
-    }
+    content = {**description, "format": metadata.FORMAT, "packed": described}
     content["digest"] = _digest(content, tensors)
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: _json(content)})
+        save_file(tensors, temporary, metadata={metadata.KEY: _json(content)})
 
 
 def derived(
@@ -140,26 +140,39 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint whole, check its digest, and unpack its codes.
 
     Raises ``CheckpointError``, which names the file and the remedy, for one that is missing,
-    truncated, altered, no safetensors, of another tool or of another format version.
+    truncated, altered, no safetensors, of another tool or of another format version, and for one
+    whose tensors are not those that its metadata describes.
     """
-    with _opened(path) as file:
-        content = _content(path, file.metadata())
+    with metadata.opened(path, "pt") as file:
+        content = metadata.content(path, file)
         names = file.keys()  # safe_open is no dict: it cannot be iterated
         state = {name: file.get_tensor(name) for name in names}
-    if _digest(content, state) != content["digest"]:
-        raise CheckpointError(f"{path} was altered after it was written: {_REMEDY}")
-    for name, entry in content["packed"].items():
-        state[name] = _unpacked(entry, state.pop(f"{name}.codes"), state.pop(f"{name}.step"))
-    return Checkpoint(_description(content), state, content["packed"])
+    if not _intact(content, state):
+        raise CheckpointError(f"{path} was altered after it was written: {REMEDY}")
+    packed = {}
+    for name, runs in metadata.runs(path, content).items():
+        try:
+            packed[name] = tuple(
+                _unpacked(run, *(state.pop(part) for part in _names(name, place)))
+                for place, run in enumerate(runs)
+            )
+        except (KeyError, DataError) as error:
+            raise CheckpointError(
+                f"{path} holds other codes or steps of {name} than it describes ({error}): {REMEDY}"
+            ) from error
+        if name in state:
+            raise CheckpointError(f"{path} holds {name} both packed and in float: {REMEDY}")
+        state[name] = torch.cat([weight.values for weight in packed[name]])
+    return Checkpoint(metadata.description(content), state, packed)
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the description alone, without any tensor and so without checking the digest.
 
-    Raises ``CheckpointError`` as ``read`` does, but for altered tensors.
+    Raises ``CheckpointError`` as ``read`` does, but for altered or misdescribed tensors.
     """
-    with _opened(path) as file:
-        return _description(_content(path, file.metadata()))
+    with metadata.opened(path) as file:
+        return metadata.description(metadata.content(path, file))
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
@@ -171,86 +184,71 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
     checkpoint = read(path)
     if "network" not in checkpoint.description:
-        raise CheckpointError(f"{path} does not say which network it is of: {_REMEDY}")
-    network = networks.create(**checkpoint.description["network"])
+        raise CheckpointError(f"{path} does not say which network it is of: {REMEDY}")
     try:
+        network = networks.create(**checkpoint.description["network"])
         network.load_state_dict(checkpoint.state)
-    except RuntimeError as error:
+    except (ConfigError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path} does not fit the network it names ({error}): {_REMEDY}"
+            f"{path} does not fit the network it names ({error}): {REMEDY}"
         ) from error
     return network.eval()
 
 
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+def _names(name: str, place: int) -> tuple[str, str]:
+    """The tensors that hold the codes and the steps of a weight's run."""
+    return f"{name}.codes.{place}", f"{name}.step.{place}"
+
+
+def _described(name: str, weight: PackedWeight) -> dict[str, Any]:
+    run = Run(
+        list(weight.codes.shape),
+        weight.bits,
+        weight.scheme,
+        weight.largest,
+        weight.width,
+        float(weight.offset),
+    )
     try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist: run the rule that makes it") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is truncated or no safetensors file ({error}): {_REMEDY}"
-        ) from error
+        _check_fit(run, weight.codes, weight.step)
+    except DataError as error:
+        raise ValueError(f"packed weight {name}: {error}") from error
+    return asdict(run)
 
 
-def _content(path: str | os.PathLike[str], metadata: dict[str, str] | None) -> dict[str, Any]:
-    """The JSON object in a file's metadata, of a format that this code knows."""
-    text = (metadata or {}).get(_KEY)
-    if text is None:
-        raise CheckpointError(
-            f"{path} holds no description of this workflow, so another tool wrote it: "
-            "give a checkpoint made here"
-        )
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise CheckpointError(f"{path} has a damaged description ({error}): {_REMEDY}") from error
-    version = content.get("format") if isinstance(content, dict) else None
-    if version != FORMAT:
-        raise CheckpointError(
-            f"{path} has checkpoint format {version!r}, this version of the workflow reads "
-            f"{FORMAT}: {_REMEDY}"
-        )
-    if missing := _OWN_KEYS - content.keys():
-        raise CheckpointError(f"{path} lacks {sorted(missing)} in its description: {_REMEDY}")
-    return content
+def _check_shape(name: str, weights: Sequence[PackedWeight], state: Mapping[str, Tensor]) -> None:
+    shapes = [tuple(weight.codes.shape) for weight in weights]
+    rows = sum(shape[0] for shape in shapes)
+    if name not in state or {(rows, *shape[1:]) for shape in shapes} != {tuple(state[name].shape)}:
+        raise ValueError(f"packed weight {name} {shapes} is not one of state's")
 
 
-def _description(content: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in content.items() if key not in _OWN_KEYS}
+def _unpacked(run: Run, codes: Tensor, step: Tensor) -> PackedWeight:
+    """A run as it was saved. Raises ``DataError`` if its tensors are not as it says."""
+    unpacked = bitpacking.unpack(codes, run.weights, run.width).view(*run.shape)
+    _check_fit(run, unpacked, step)
+    if step.dtype != torch.float32:
+        raise DataError(f"steps are {step.dtype}")
+    return PackedWeight(unpacked, step, run.bits, run.scheme, run.largest, run.width, run.offset)
 
 
-def _check_packed(name: str, weight: PackedWeight, state: Mapping[str, Tensor]) -> None:
-    if name not in state or state[name].shape != weight.codes.shape or weight.codes.ndim < 2:
-        raise ValueError(f"packed weight {name} {tuple(weight.codes.shape)} is not one of state's")
-    if clash := {f"{name}.codes", f"{name}.step"} & state.keys():
-        raise ValueError(f"state already has {sorted(clash)}")
-    if bool((weight.codes.abs() > weight.largest).any()):
-        raise ValueError(f"codes of {name} go beyond ±{weight.largest}")
-
-
-def _describe(weight: PackedWeight) -> dict[str, Any]:
-    return {
-        "shape": list(weight.codes.shape),
-        "bits": weight.bits,
-        "scheme": weight.scheme,
-        "largest": weight.largest,
-        "width": weight.width,
-    }
-
-
-def _unpacked(entry: dict[str, Any], codes: Tensor, step: Tensor) -> Tensor:
-    """The float32 values of a packed weight, in its shape."""
-    settings = {key: value for key, value in entry.items() if key != "shape"}
-    shape = torch.Size(entry["shape"])
-    unpacked = bitpacking.unpack(codes, shape.numel(), entry["width"]).view(shape)
-    return PackedWeight(unpacked, step, **settings).values
+def _check_fit(run: Run, codes: Tensor, step: Tensor) -> None:
+    low, high = (int(code) for code in codes.aminmax())
+    if max(-low, high) > run.largest:
+        raise DataError(f"codes from {low} to {high} go beyond ±{run.largest}")
+    if step.shape not in ((), (run.shape[0], 1)):
+        raise DataError(f"steps of shape {tuple(step.shape)} for {run.shape[0]} rows")
 
 
 def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def _intact(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
+    try:
+        return _digest(content, tensors) == content["digest"]
+    except (ValueError, RecursionError):  # a description that could not have been written
+        return False
 
 
 def _digest(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

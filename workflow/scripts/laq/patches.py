@@ -1,17 +1,20 @@
 """A layer's input as a matrix: one row a sample, one column a weight of a neuron.
 
-Convolutions are unfolded into patches (im2col), so that output = matrix @ weight.T.
+Rows of a convolution are its patches, so that output = matrix @ weight.T. They are read through
+a strided view of the padded input: no patch is copied but those that become samples.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from laq.errors import DataError
+from laq.layer import Pair, Samples
 
 
 @dataclass(frozen=True)
@@ -27,41 +30,123 @@ class Sampling:
     fraction: float = 0.25
 
 
-def layer_inputs(
+def layer_samples(
     layer: nn.Conv2d | nn.Linear,
-    x: Tensor,
-    xq: Tensor,
+    shapes: Sequence[torch.Size],
+    inputs: Callable[[], Iterable[Pair]],
     sampling: Sampling,
     generator: torch.Generator,
-) -> list[tuple[Tensor, Tensor]]:
-    """Input matrices (m, d) of the float and the quantized network, a pair for each group.
+) -> Samples:
+    """Samples of ``layer``, made of its inputs a chunk at a time and anew in each pass.
 
-    Both hold the same patches in the same order.
+    Both networks give the same patches. They are drawn here, once for all chunks together and for
+    all passes; rows are in the order of the images.
 
-    Raises:
-        DataError: an input is not finite, or the padding is none that can be unfolded.
+    Args:
+        layer: a convolution with inputs (…, c, h, w) or a linear layer with inputs (…, d).
+        shapes: shape of each chunk of the input.
+        inputs: starts a pass over the chunks of both networks' inputs.
+        sampling: which patches to take; linear layers take every row.
+        generator: draws them.
     """
-    for value, which in ((x, "float"), (xq, "quantized")):
-        if not torch.isfinite(value).all():
-            raise DataError(f"the {which} network's input here is not finite (NaN or infinite)")
+    columns = layer.weight[0].numel()
     if isinstance(layer, nn.Linear):
-        return [(x.flatten(0, -2), xq.flatten(0, -2))]
-    rows, rows_q = _unfold(layer, x, sampling), _unfold(layer, xq, sampling)
-    if sampling.kind == "published":
-        count = max(1, round(sampling.fraction * len(rows)))
-        drawn = torch.randint(len(rows), (count,), generator=generator).to(rows.device)
-        rows, rows_q = rows[drawn], rows_q[drawn]
-    # Columns are channel-major, so a group's channels are one run of columns.
-    return list(zip(rows.chunk(layer.groups, 1), rows_q.chunk(layer.groups, 1), strict=True))
+        rows = sum(shape[:-1].numel() for shape in shapes)
+        return Samples(rows, columns, lambda: _pairs(inputs(), lambda x: x.reshape(-1, columns)))
 
-
-def _unfold(layer: nn.Conv2d, x: Tensor, sampling: Sampling) -> Tensor:
-    """Patches of x (n, c, h, w) as (n · positions, c · kh · kw)."""
-    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
-        raise DataError(
-            f"padding {layer.padding!r} with mode {layer.padding_mode!r} cannot be unfolded: "
-            "leave the layer in float (compress.keep)"
+    windows = _Windows.of(layer, sampling)
+    counts = [windows.count(shape) for shape in shapes]
+    if sampling.kind == "all":
+        return Samples(
+            sum(counts),
+            columns,
+            lambda: _pairs(inputs(), lambda x: windows.view(x).reshape(-1, layer.groups * columns)),
+            layer.groups,
         )
-    stride = layer.kernel_size if sampling.kind == "published" else layer.stride
-    columns = nn.functional.unfold(x, layer.kernel_size, layer.dilation, layer.padding, stride)
-    return columns.transpose(1, 2).reshape(-1, columns.shape[1])
+    total = sum(counts)
+    drawn = torch.randint(total, (max(1, round(sampling.fraction * total)),), generator=generator)
+    drawn = drawn.sort().values  # read in order, and the rows the same however images are chunked
+    edges = pairwise(accumulate(counts, initial=0))
+    shares = [drawn[(first <= drawn) & (drawn < end)] - first for first, end in edges]
+
+    def chunks() -> Iterator[Pair]:
+        for pair, share in zip(inputs(), shares, strict=True):
+            if len(share):
+                yield from _pairs([pair], lambda x, share=share: windows.take(x, share))
+
+    return Samples(len(drawn), columns, chunks, layer.groups)
+
+
+def _pairs(inputs: Iterable[Pair], matrix: Callable[[Tensor], Tensor]) -> Iterator[Pair]:
+    for x, xq in inputs:
+        rows = matrix(x)
+        yield rows, rows if xq is x else matrix(xq)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Where the patches of a convolution's input are. Pairs are (vertical, horizontal)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int, int, int]  # left, right, top, bottom
+    mode: str
+
+    @classmethod
+    def of(cls, layer: nn.Conv2d, sampling: Sampling) -> _Windows:
+        kernel, dilation = layer.kernel_size, layer.dilation
+        if layer.padding == "valid":
+            sides = [(0, 0), (0, 0)]
+        elif layer.padding == "same":
+            gaps = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+            sides = [(gap // 2, gap - gap // 2) for gap in gaps]
+        else:
+            sides = [(p, p) for p in layer.padding]
+        return cls(
+            kernel,
+            layer.stride if sampling.kind == "all" else kernel,
+            dilation,
+            (*sides[1], *sides[0]),
+            "constant" if layer.padding_mode == "zeros" else layer.padding_mode,
+        )
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Patches in a column and in a row of an image (height, width)."""
+        left, right, top, bottom = self.padding
+        sizes = (height + top + bottom, width + left + right)
+        rows, columns = (
+            (size - d * (k - 1) - 1) // s + 1
+            for size, d, k, s in zip(sizes, self.dilation, self.kernel, self.stride, strict=True)
+        )
+        return rows, columns
+
+    def count(self, shape: torch.Size) -> int:
+        """Patches of an input (…, c, h, w)."""
+        rows, columns = self.grid(*shape[-2:])
+        return shape[:-3].numel() * rows * columns
+
+    def view(self, x: Tensor) -> Tensor:
+        """Patches of ``x`` (n, c, h, w) as a view (n, rows, columns, c, kh, kw) of it, padded."""
+        x = x.reshape(-1, *x.shape[-3:])
+        rows, columns = self.grid(*x.shape[-2:])
+        if any(self.padding):
+            x = nn.functional.pad(x, self.padding, self.mode)
+        image, channel, down, right = x.stride()
+        return x.as_strided(
+            (len(x), rows, columns, x.shape[1], *self.kernel),
+            (
+                image,
+                self.stride[0] * down,
+                self.stride[1] * right,
+                channel,
+                self.dilation[0] * down,
+                self.dilation[1] * right,
+            ),
+            x.storage_offset(),
+        )
+
+    def take(self, x: Tensor, patches: Tensor) -> Tensor:
+        """Those ``patches`` of ``x`` as (m, c · kh · kw), counted row by row, image by image."""
+        view = self.view(x)
+        return view[torch.unravel_index(patches.to(x.device), view.shape[:3])].flatten(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -48,16 +49,19 @@ STYLE = {
 }
 
 
-def accuracy_against_icd(accuracy: pd.DataFrame, curves: Curves, scale: str, study: str) -> Figure:
+def accuracy_against_icd(
+    accuracy: pd.DataFrame, curves: Curves, scale: str, study: str, variants: Sequence[str]
+) -> Figure:
     """Figure 5: top-1 over All and over the Subset's classes against median ICD.
 
     A row of two panels for each network. Points are subsets with their Wilson intervals;
     lines are a ln(x) + c, bands their pointwise bootstrap bands at the curves' confidence.
     Variants of one subset are drawn side by side; all belong to the subset's distance.
-    ``scale``: of the x axis, ``linear`` or ``log``. ``accuracy``: the long table.
+    ``scale``: of the x axis, ``linear`` or ``log``. ``accuracy``: the long table, of which
+    ``variants`` are shown.
     """
+    accuracy = accuracy[accuracy["variant"].isin(variants)]
     networks = list(dict.fromkeys(accuracy["network"]))
-    variants = list(dict.fromkeys(accuracy["variant"]))
     colours = dict(zip(variants, sns.color_palette("colorblind", len(variants)), strict=True))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(

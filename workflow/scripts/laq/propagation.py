@@ -1,79 +1,65 @@
 """Quantize a whole network in one pass, both networks side by side.
 
-The traced graph is walked once. Every value is held twice: as the float network computes it
-and as the network quantized so far does. A convolution or linear layer is quantized the
-moment its two inputs arrive, and every activation is freed after its last use, so nothing
-is computed twice (the published code restarts both networks from the image for each layer).
+The traced graph is walked once, with both the float network and the network quantized so far. A
+convolution or linear layer is quantized the moment its two inputs arrive, and every activation is
+freed after its last use, so nothing is computed twice (the published code restarts both networks
+from the image for each layer).
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from tqdm import tqdm
 
+from laq import hooks, methods, report, tracing
+from laq.activations import MEMORY, Activations
 from laq.alphabets import Alphabet
+from laq.calibration import CalibrationImages
 from laq.errors import ConfigError, DataError, LaqError
+from laq.folding import fold
+from laq.layer import QuantizedLayer, Samples, Solver
 from laq.packing import PackedWeight
-from laq.patches import Sampling, layer_inputs
-from laq.tracing import trace, walk_pair
+from laq.patches import Sampling, layer_samples
+from laq.report import Layer
 
 logger = logging.getLogger(__name__)
 
 QUANTIZABLE = (nn.Conv2d, nn.Linear)
 
-
-class LayerSolution(Protocol):
-    """What a layer solver returns; see ``laq.gpfq.QuantizedLayer``."""
-
-    codes: Tensor
-    weight: Tensor
-    error: float
-    silent: int
-
-
-Solver = Callable[[Tensor, Tensor, Tensor, Alphabet], LayerSolution]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One row of the layer report: what became of a weight of two dimensions or more.
-
-    layer: the module's name; with the parameter's, where that is not ``weight``. kind: the
-    module's class. weights: number of weights. bits: nominal bits, 32 where left in float.
-    levels: size of the alphabet. step: its mean step over channels. samples: rows of the input
-    matrix. error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ over the samples and all groups. zeros: weights that
-    became 0. silent: input columns that never fire. reason: why it was left in float, empty
-    where it was quantized.
-    """
-
-    layer: str
-    kind: str
-    shape: str
-    weights: int
-    bits: int
-    levels: int | None = None
-    step: float | None = None
-    samples: int | None = None
-    error: float | None = None
-    zeros: int | None = None
-    silent: int | None = None
-    reason: str = ""
+# Name and weight (N, d) of a layer to the alphabets of its filters, in consecutive runs that
+# cover the N rows: (rows, alphabet) each. The layers of a grouped convolution take one run.
+Alphabets = Callable[[str, Tensor], Sequence[tuple[int, Alphabet]]]
 
 
 @dataclass(frozen=True)
 class QuantizedNetwork:
-    """The quantized network, its packed weights by parameter name, and a row for each layer."""
+    """The quantized network, its packed weights by parameter name, and a row for each layer.
+
+    A packed weight is one or more consecutive runs of rows.
+    """
 
     network: nn.Module
-    packed: dict[str, PackedWeight]
+    packed: dict[str, tuple[PackedWeight, ...]]
     layers: list[Layer]
+
+    @property
+    def bits(self) -> float:
+        """Nominal bits a quantized weight, in the mean; 32 where none is."""
+        runs = [run for weight in self.packed.values() for run in weight]
+        weights = sum(run.codes.numel() for run in runs)
+        return sum(run.bits * run.codes.numel() for run in runs) / weights if runs else 32.0
+
+
+def four_bits(name: str, weight: Tensor) -> list[tuple[int, Alphabet]]:
+    """The default alphabets: ``packed`` at 4 bits for all rows of every layer."""
+    return [(len(weight), Alphabet.from_weights(weight, 4, "packed"))]
 
 
 @torch.no_grad()  # not inference_mode: its tensors could never be trained again
@@ -81,161 +67,234 @@ def quantize_network(
     network: nn.Module,
     images: Tensor,
     *,
-    solver: Solver,
-    alphabet: Callable[[Tensor], Alphabet],
-    sampling: Sampling,
-    generator: torch.Generator,
+    solver: Solver | None = None,
+    alphabets: Alphabets = four_bits,
+    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    generator: torch.Generator | None = None,
     keep: Mapping[str, str] | None = None,
+    fold_batchnorm: bool = False,
+    batch: int | None = None,
+    memory: int = MEMORY,
 ) -> QuantizedNetwork:
     """Quantize every convolution and linear layer of ``network``, which is left as it was.
 
     Biases and normalisations stay in float. Other weights of two dimensions or more do as
     well (embeddings, transposed convolutions), and the report lists them with the reason.
+    A layer called several times is quantized on the inputs of its first call.
+
+    A network that torch.fx cannot trace is rerun from the images for each layer instead, which
+    takes longer and gives the same result.
 
     Args:
-        network: traceable by torch.fx; it is run in evaluation mode. Arguments of its forward
-            after the images must have defaults, which are used.
-        images: calibration images as the network takes them, float (n, c, h, w).
-        solver: maps weight (N, d), inputs and quantized inputs (m, d), alphabet to codes.
-        alphabet: makes the alphabet of a layer from its weight (N, d).
+        network: run in evaluation mode, where its parameters are. Arguments of its forward after
+            the images must have defaults, which are used.
+        images: calibration images (n, c, h, w): uint8, or floats as the network takes them.
+        solver: maps weight (N, d), samples and alphabet to codes; ``laq.gpfq.solve`` where None.
+        alphabets: the alphabets of a layer, from its name and weight (N, d).
         sampling: which patches of a convolution's input become samples.
-        generator: draws the patches.
+        generator: draws patches and batches, on the CPU; seeded with 0 where None.
         keep: layers to leave in float, name → reason.
+        fold_batchnorm: move the scale of BatchNorms into the convolutions before them first.
+        batch: None: all images serve all layers. A number: every layer gets a fresh batch of so
+            many, drawn without replacement, as in the published code.
+        memory: bytes of activations held in memory between layers, beside those of one chunk
+            of images; the others go to temporary files (TMPDIR).
 
     Raises:
-        DataError: a layer's weights or inputs are not finite, its padding cannot be unfolded,
-            or its weight is no plain parameter (the layer is named).
+        DataError: a layer's weights or inputs are not finite, or its weight is no plain
+            parameter (the layer is named).
         ConfigError: ``keep`` names no layer.
-        LaqError: the network cannot be traced.
+        LaqError: the network takes more than images, or cannot be traced where
+            ``fold_batchnorm`` needs it; activations cannot be written.
     """
-    network = copy.deepcopy(network).eval()
-    keep = dict(keep or {})
-    graph = trace(network)
-    modules = dict(network.named_modules())
-    quantizable = [name for name, module in modules.items() if isinstance(module, QUANTIZABLE)]
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch {batch} must be at least 1")
+    tracing.check_signature(network)
+    solver = solver or methods.solver("gpfq")
+    generator = generator or torch.Generator().manual_seed(0)
+    pool = CalibrationImages.of(images, network)
+    keep = _known(keep or {}, _quantizable(network))
+
+    if fold_batchnorm:
+        network = folded(network, images)
+    with _evaluating(network), Activations(memory) as activations:
+        graph = None if batch is not None else _graph(network)
+        modules = dict(network.named_modules())
+        met = _call_order(network, graph, pool)
+        reasons = _reasons(modules, met, keep)
+        chosen = [name for name in met if name not in reasons]
+
+        twin = _twin(network, [modules[name].weight for name in chosen])
+        packed: dict[str, tuple[PackedWeight, ...]] = {}
+        rows: dict[str, Layer] = {}
+        networks, diverged = (network, twin), lambda: bool(packed)
+        if batch is None and graph is not None:
+            walk = tracing.walk(graph, networks, pool, chosen, diverged, activations)
+        else:
+            draw = (lambda: pool) if batch is None else (lambda: pool.draw(batch, generator))
+            walk = hooks.rerun(networks, draw, chosen, diverged, activations)
+        for name, inputs in tqdm(walk, desc="layers", total=len(chosen), mininterval=2):
+            layer = modules[name]
+            samples = layer_samples(layer, inputs.shapes, inputs.chunks, sampling, generator)
+            solutions = _solve(name, layer.weight.detach().flatten(1), samples, solver, alphabets)
+            values = _joined([solution.weight for solution in solutions])
+            twin.get_submodule(name).weight.data = values.reshape(layer.weight.shape)
+            runs = tuple(
+                solution.alphabet.pack(solution.codes.unflatten(1, layer.weight.shape[1:]))
+                for solution in solutions
+            )
+            packed[f"{name}.weight"] = runs
+            rows[name] = report.quantized(name, layer, layer.weight, samples, solutions, runs)
+            logger.debug("%s: relative output error %.4f", name, rows[name].error)
+        layers = list(_report(modules, met, reasons, rows))
+    return QuantizedNetwork(twin, packed, layers)
+
+
+@torch.no_grad()
+def layers_in_order(network: nn.Module, images: Tensor) -> dict[str, nn.Conv2d | nn.Linear]:
+    """The layers that can be quantized, by name, in the order of their first calls.
+
+    ``images``: as in ``quantize_network``; run only where torch.fx cannot trace the network.
+    """
+    pool = CalibrationImages.of(images[:1], network)
+    with _evaluating(network):
+        order = _call_order(network, _graph(network), pool)
+    return {name: network.get_submodule(name) for name in order}
+
+
+@torch.no_grad()
+def folded(network: nn.Module, images: Tensor) -> nn.Module:
+    """A copy of ``network`` with the scale of each BatchNorm in the layer before it.
+
+    Raises ``LaqError`` if the network cannot be traced.
+    """
+    with _evaluating(network):
+        try:
+            graph = tracing.trace(network)
+        except tracing.UntraceableError as error:
+            raise LaqError(f"{error}, or BatchNorm must not be folded (fold_batchnorm)") from error
+        pool = CalibrationImages.of(images[:1], network)
+        copied, names = fold(network, graph, pool.chunk(0))
+    if names:
+        logger.info("BatchNorm folded into %d layers", len(names))
+    else:
+        logger.warning(
+            "no BatchNorm of %s can be folded: none alone uses the output of a layer",
+            type(network).__name__,
+        )
+    return copied
+
+
+def _known(keep: Mapping[str, str], quantizable: Sequence[str]) -> Mapping[str, str]:
     if unknown := sorted(set(keep) - set(quantizable)):
         raise ConfigError(
             f"no convolution or linear layer is called {', '.join(unknown)}, so it cannot be kept "
             f"in float (compress.keep); there are: {', '.join(quantizable)}"
         )
+    return keep
 
-    quantized = copy.deepcopy(network)
-    targets = dict(quantized.named_modules())
-    packed: dict[str, PackedWeight] = {}
-    layers: dict[str, Layer] = {}
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _graph(network: nn.Module) -> fx.Graph | None:
+    try:
+        return tracing.trace(network)
+    except tracing.UntraceableError as error:
+        logger.warning("%s; it is rerun from the images for each layer, which is slower", error)
+        return None
+
+
+def _quantizable(network: nn.Module) -> list[str]:
+    return [name for name, m in network.named_modules() if isinstance(m, QUANTIZABLE)]
+
+
+def _call_order(network: nn.Module, graph: fx.Graph | None, pool: CalibrationImages) -> list[str]:
+    if graph is None:
+        return hooks.call_order(network, pool.chunk(0), _quantizable(network))
+    return tracing.call_order(graph, _quantizable(network))
+
+
+def _reasons(
+    modules: Mapping[str, nn.Module], met: Sequence[str], keep: Mapping[str, str]
+) -> dict[str, str]:
+    """Why layers that are met stay in float, or share the codes of another, by name."""
     owners: dict[Tensor, str] = {}
-
-    def visit(name: str, x: Tensor, xq: Tensor) -> None:
-        layer = modules[name]
-        if name in layers:  # one layer used twice is quantized where it is first met
-            return
-        owner = owners.setdefault(layer.weight, name)
-        if name in keep or owner != name:
-            reason = keep.get(name, f"shares the weight of {owner}")
-            layers[name] = _left_in_float(name, layer, layer.weight, reason)
-            return
-        solution = _quantize_layer(name, layer, x, xq, solver, alphabet, sampling, generator)
-        packed[f"{name}.weight"], layers[name] = solution
-        targets[name].weight.copy_(packed[f"{name}.weight"].values)
-        logger.debug("%s: relative output error %.4f", name, layers[name].error)
-
-    walk_pair(graph, (modules, targets), images, quantizable, visit)
-    return QuantizedNetwork(quantized, packed, list(_report(modules, layers)))
+    reasons: dict[str, str] = {}
+    for name in met:
+        if name in keep:
+            reasons[name] = keep[name]
+        elif "weight" not in modules[name]._parameters:
+            raise DataError(
+                f"layer {name}: its weight is computed from other parameters (weight norm, "
+                "pruning), so codes cannot replace it: make it a plain parameter first "
+                "(torch.nn.utils.parametrize.remove_parametrizations, prune.remove), or leave the "
+                "layer in float (compress.keep)"
+            )
+        owner = owners.setdefault(modules[name].weight, name)
+        if owner != name:
+            reasons.setdefault(name, f"shares the weight of {owner}")
+    return reasons
 
 
-def _report(modules: Mapping[str, nn.Module], layers: Mapping[str, Layer]) -> Iterator[Layer]:
+def _twin(network: nn.Module, weights: Sequence[nn.Parameter]) -> nn.Module:
+    """A copy of ``network``; its ``weights``, soon replaced, still lie in the original's memory."""
+    known = {id(weight): nn.Parameter(weight.data, weight.requires_grad) for weight in weights}
+    return copy.deepcopy(network, known)
+
+
+def _solve(
+    name: str, weight: Tensor, samples: Samples, solver: Solver, alphabets: Alphabets
+) -> list[QuantizedLayer]:
+    """The solutions of a layer's runs of rows."""
+    try:
+        runs = alphabets(name, weight)
+        sizes = [rows for rows, _ in runs]
+        if sum(sizes) != len(weight) or min(sizes) < 1 or samples.groups > 1 < len(sizes):
+            raise ValueError(
+                f"layer {name}: runs of {sizes} rows for a weight of {len(weight)} rows in "
+                f"{samples.groups} groups: they must cover it, a grouped layer in one run"
+            )
+        return [
+            solver(rows, samples, alphabet)
+            for rows, (_, alphabet) in zip(weight.split(sizes), runs, strict=True)
+        ]
+    except LaqError as error:
+        raise DataError(f"layer {name}: {error}") from error
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _report(
+    modules: Mapping[str, nn.Module],
+    met: Sequence[str],
+    reasons: Mapping[str, str],
+    rows: Mapping[str, Layer],
+) -> Iterator[Layer]:
     """The layers in the order they were met, then every other weight that stays in float."""
-    yield from layers.values()
+    for name in met:
+        if name in rows:
+            yield rows[name]
+        else:
+            yield report.in_float(name, modules[name], modules[name].weight, reasons[name])
     for name, module in modules.items():
-        if name in layers:
+        if name in met:
             continue
         kind = type(module).__name__
         if isinstance(module, QUANTIZABLE):
-            reason = "never called in the traced graph"
+            reason = "never called as a module"
         else:
             reason = f"{kind} is not quantized, only Conv2d and Linear are"
         for full_name, weight in module.named_parameters(name, recurse=False):
             if weight.ndim >= 2:
-                yield _left_in_float(full_name.removesuffix(".weight"), module, weight, reason)
-
-
-def _quantize_layer(
-    name: str,
-    layer: nn.Conv2d | nn.Linear,
-    x: Tensor,
-    xq: Tensor,
-    solver: Solver,
-    make_alphabet: Callable[[Tensor], Alphabet],
-    sampling: Sampling,
-    generator: torch.Generator,
-) -> tuple[PackedWeight, Layer]:
-    if "weight" not in layer._parameters:
-        raise DataError(
-            f"layer {name}: its weight is computed from other parameters (weight norm, pruning), "
-            "so codes cannot replace it: make it a plain parameter first "
-            "(torch.nn.utils.parametrize.remove_parametrizations, prune.remove), or leave the "
-            "layer in float (compress.keep)"
-        )
-    groups = getattr(layer, "groups", 1)
-    # Networks run where the images are; the solvers' compiled loops run on the CPU.
-    matrix = layer.weight.flatten(1).cpu()  # (N, d), d inputs of one group
-    try:
-        alphabet = make_alphabet(matrix)
-        samples = [
-            (inputs.cpu(), quantized_inputs.cpu())
-            for inputs, quantized_inputs in layer_inputs(layer, x, xq, sampling, generator)
-        ]
-        # Filters of a group see that group's channels only: each group is a layer of its own.
-        parts = [
-            solver(rows, *inputs, _of_group(alphabet, group, groups))
-            for group, (rows, inputs) in enumerate(zip(matrix.chunk(groups), samples, strict=True))
-        ]
-    except LaqError as error:
-        raise DataError(f"layer {name}: {error}") from error
-    codes = torch.cat([part.codes for part in parts])
-    return alphabet.pack(codes.reshape(layer.weight.shape)), Layer(
-        layer=name,
-        kind=type(layer).__name__,
-        shape="x".join(map(str, layer.weight.shape)),
-        weights=layer.weight.numel(),
-        bits=alphabet.bits,
-        levels=alphabet.levels,
-        step=float(alphabet.step.double().mean()),
-        samples=len(samples[0][0]),
-        error=parts[0].error if groups == 1 else _joint_error(matrix.chunk(groups), samples, parts),
-        zeros=int((codes == 0).sum()),
-        silent=sum(part.silent for part in parts),
-    )
-
-
-def _of_group(alphabet: Alphabet, group: int, groups: int) -> Alphabet:
-    if alphabet.step.ndim == 0:
-        return alphabet
-    return replace(alphabet, step=alphabet.step.chunk(groups)[group])
-
-
-def _joint_error(
-    weights: Sequence[Tensor],
-    samples: Sequence[tuple[Tensor, Tensor]],
-    parts: Sequence[LayerSolution],
-) -> float:
-    """Relative error of the groups' outputs together: one silent group makes no infinity."""
-    difference = reference = 0.0
-    for weight, (inputs, quantized_inputs), part in zip(weights, samples, parts, strict=True):
-        output = inputs @ weight.T
-        difference += (output - quantized_inputs @ part.weight.T).double().square().sum().item()
-        reference += output.double().square().sum().item()
-    if reference > 0:
-        return (difference / reference) ** 0.5
-    return math.inf if difference > 0 else 0.0
-
-
-def _left_in_float(name: str, module: nn.Module, weight: Tensor, reason: str) -> Layer:
-    return Layer(
-        layer=name,
-        kind=type(module).__name__,
-        shape="x".join(map(str, weight.shape)),
-        weights=weight.numel(),
-        bits=32,
-        reason=reason,
-    )
+                yield report.in_float(full_name.removesuffix(".weight"), module, weight, reason)

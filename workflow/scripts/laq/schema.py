@@ -162,8 +162,9 @@ def _type_fault(value: Any, schema: Schema, root: Schema) -> str:
         f" with at least the key {', '.join(schema['required'])}" if "required" in schema else ""
     )
     limits = f", {limits}" if (limits := _limits(schema)) else ""
-    must = f"{given} must be {_TYPES[wanted]}{needs}{limits}"
-    return f"{must}{_remedy(value, wanted)}{_meaning(schema)}"
+    kinds = [wanted] if isinstance(wanted, str) else wanted
+    must = f"{given} must be {' or '.join(_TYPES[kind] for kind in kinds)}{needs}{limits}"
+    return f"{must}{_remedy(value, kinds[0])}{_meaning(schema)}"
 
 
 def _remedy(value: Any, wanted: str) -> str:

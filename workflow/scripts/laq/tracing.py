@@ -3,92 +3,182 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, fx, nn
-from tqdm import tqdm
 
-from laq.errors import LaqError
+from laq.activations import Activations, Frame, LayerInputs
+from laq.calibration import CalibrationImages
+from laq.errors import DataError, LaqError
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def trace(network: nn.Module) -> fx.Graph:
-    """The graph of ``network`` with its first argument free and all others at their defaults."""
+class UntraceableError(LaqError):
+    """A network whose code torch.fx cannot follow."""
+
+
+def check_signature(network: nn.Module) -> None:
+    """Raise ``LaqError`` where ``network`` needs more than the images."""
     _, *others = inspect.signature(network.forward).parameters.values()
     if required := [p.name for p in others if p.default is p.empty and p.kind not in _VARIADIC]:
         raise LaqError(
             f"{type(network).__name__} takes {', '.join(required)} beside the images: "
             "wrap it in a module that takes images alone"
         )
+
+
+def trace(network: nn.Module) -> fx.Graph:
+    """The graph of ``network`` with its first argument free and all others at their defaults.
+
+    Raises ``UntraceableError`` where there is none.
+    """
+    _, *others = inspect.signature(network.forward).parameters.values()
     try:
         return fx.Tracer().trace(
             network, {p.name: p.default for p in others if p.kind not in _VARIADIC}
         )
     except Exception as error:  # whatever the network's own code makes of symbolic values
-        raise LaqError(
+        raise UntraceableError(
             f"{type(network).__name__} cannot be traced by torch.fx ({error}): "
             "its forward must not branch on values or shapes"
         ) from error
 
 
-def walk_pair(
+def call_order(graph: fx.Graph, layers: Collection[str]) -> list[str]:
+    """Those of ``layers`` that ``graph`` calls, in the order of their first calls."""
+    calls = (node.target for node in graph.nodes if node.op == "call_module")
+    return list(dict.fromkeys(name for name in calls if name in layers))
+
+
+def walk(
     graph: fx.Graph,
-    modules: tuple[Mapping[str, nn.Module], Mapping[str, nn.Module]],
-    images: Tensor,
+    networks: tuple[nn.Module, nn.Module],
+    images: CalibrationImages,
     layers: Collection[str],
-    visit: Callable[[str, Tensor, Tensor], None],
-) -> None:
-    """Evaluate ``graph`` for both networks at once, each value freed after its last use.
+    diverged: Callable[[], bool],
+    activations: Activations,
+) -> Iterator[tuple[str, LayerInputs]]:
+    """Evaluate ``graph`` for both networks at once; stop before the first call of each layer.
+
+    From one layer to the next each chunk of images goes by itself, so that only what is used
+    after that layer waits in ``activations``, and each value goes after its last use. While the
+    networks are the same only the first is run.
 
     Args:
         graph: traced from either network.
-        modules: each network's modules by name.
+        networks: what is changed in them while the walk stops counts from there on.
         images: what both take.
-        layers: names of modules before whose call ``visit`` is called with the name and the
-            two inputs; what it changes in a module counts for that very call.
+        layers: names of modules to stop at.
+        diverged: whether the networks differ by now.
+        activations: keeps the values between layers.
+
+    Yields the layer's name and its inputs, which are good until the walk goes on.
+
+    Raises ``DataError``, which names the layer, for inputs that are not finite.
     """
-    last_use: dict[fx.Node, fx.Node] = {}
-    for node in graph.nodes:
-        for used in node.all_input_nodes:
-            last_use[used] = node
-    values: dict[fx.Node, list[Any]] = {}
-
-    def arguments(node: fx.Node, side: int) -> tuple[Any, Any]:
-        return fx.map_arg((node.args, node.kwargs), lambda used: values[used][side])
-
-    visited = {node for node in graph.nodes if node.op == "call_module" and node.target in layers}
-    with tqdm(total=len(visited), desc="layers", mininterval=2) as progress:
-        for node in graph.nodes:
-            if node.op == "placeholder":
-                # A copy for each side: networks may work on their input in place.
-                default = node.args[0] if node.args else None
-                values[node] = [default if values else images.clone() for _ in range(2)]
-                continue
-            if node.op == "output":
-                break
-            both = [arguments(node, side) for side in (0, 1)]
-            if node in visited:
-                visit(node.target, *(args[0] if args else kwargs["input"] for args, kwargs in both))
-                progress.update()
-            values[node] = [
-                _evaluate(node, side_modules, args, kwargs)
-                for side_modules, (args, kwargs) in zip(modules, both, strict=True)
-            ]
-            del both
-            for done in (node, *node.all_input_nodes):
-                if last_use.get(done, node) is node:
-                    values.pop(done, None)
+    modules = [dict(network.named_modules()) for network in networks]
+    frames: list[list[Frame]] = [[Frame()] for _ in range(len(images))]
+    for segment in _segments(graph, layers):
+        for chunk, sides in enumerate(frames):
+            for side, frame in enumerate(sides):
+                run = partial(
+                    segment.run,
+                    modules=modules[side],
+                    side=side,
+                    image=partial(images.chunk, chunk),
+                )
+                sides[side] = activations.update(frame, run)
+        yield segment.layer, LayerInputs(activations, frames, segment.source)
+        if len(frames[0]) == 1 and diverged():
+            for sides in frames:
+                sides.append(activations.copy(sides[0]))
 
 
-def _evaluate(node: fx.Node, modules: Mapping[str, nn.Module], args: Any, kwargs: Any) -> Any:
+def check_finite(value: Tensor, layer: str, side: int) -> None:
+    """Raise ``DataError`` unless all of a layer's input is finite; side 1 is the quantized."""
+    # The sum is one fast pass. It is finite only if everything is; large numbers may overflow it.
+    if not value.sum().isfinite() and not value.isfinite().all():
+        which = ("float", "quantized")[side]
+        raise DataError(
+            f"layer {layer}: the {which} network's input here is not finite (NaN or infinite)"
+        )
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """The part of a graph from one layer on up to the next.
+
+    freed: names of the values that each node uses last. layer, source: the module to stop at
+    and the name of its input.
+    """
+
+    nodes: list[fx.Node]
+    freed: Mapping[fx.Node, list[str]]
+    layer: str
+    source: str
+
+    def run(
+        self,
+        values: dict[str, Any],
+        modules: Mapping[str, nn.Module],
+        side: int,
+        image: Callable[[], Tensor],
+    ) -> None:
+        """Evaluate the nodes on ``values``, by node name."""
+        for node in self.nodes:
+            values[node.name] = _evaluate(node, values, modules, image)
+            for name in self.freed[node]:
+                del values[name]
+        check_finite(values[self.source], self.layer, side)
+
+
+def _segments(graph: fx.Graph, layers: Collection[str]) -> Iterator[_Segment]:
+    # Attributes of modules are looked up where they are used: they are no activations.
+    nodes = [node for node in graph.nodes if node.op != "get_attr"]
+    first_calls: dict[str, int] = {}
+    for place, node in enumerate(nodes):
+        if node.op == "call_module" and node.target in layers:
+            first_calls.setdefault(node.target, place)
+    stops = list(first_calls.values())
+
+    freed: dict[fx.Node, list[str]] = {node: [] for node in nodes}
+    seen: set[fx.Node] = set()
+    for node in reversed(nodes[: stops[-1] + 1] if stops else []):
+        for used in (node, *node.all_input_nodes):
+            if used not in seen and used.op != "get_attr":
+                seen.add(used)
+                freed[node].append(used.name)
+
+    for start, stop in zip([0, *stops], stops, strict=False):
+        node = nodes[stop]
+        source = node.args[0] if node.args else node.kwargs["input"]
+        yield _Segment(nodes[start:stop], freed, node.target, source.name)
+
+
+def _evaluate(
+    node: fx.Node,
+    values: Mapping[str, Any],
+    modules: Mapping[str, nn.Module],
+    image: Callable[[], Tensor],
+) -> Any:
+    if node.op == "placeholder":
+        if node.prev.op == "root":  # the first argument
+            return image()
+        return node.args[0] if node.args else None  # another's default
+
+    def value(used: fx.Node) -> Any:
+        if used.op != "get_attr":
+            return values[used.name]
+        owner, _, attribute = used.target.rpartition(".")
+        return getattr(modules[owner], attribute)
+
+    args, kwargs = fx.map_arg((node.args, node.kwargs), value)
     if node.op == "call_module":
         return modules[node.target](*args, **kwargs)
     if node.op == "call_function":
         return node.target(*args, **kwargs)
-    if node.op == "call_method":
-        return getattr(args[0], node.target)(*args[1:], **kwargs)
-    # get_attr: a parameter or buffer used directly
-    owner, _, attribute = node.target.rpartition(".")
-    return getattr(modules[owner], attribute)
+    return getattr(args[0], node.target)(*args[1:], **kwargs)  # call_method

@@ -1,0 +1,121 @@
+"""BatchNorm folded into the layer before it: the same outputs, the same names and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from laq.folding import fold
+from laq.networks import SmallResNet
+from laq.tracing import trace
+
+torch.set_num_threads(1)
+
+
+def ready(network: nn.Module) -> nn.Module:
+    """Float64, in evaluation mode, statistics and scales of no special value, one of them 0."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for tensor in network.double().state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.2)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d) and module.affine:
+                module.weight[0], module.weight[-1] = 0, -1.5
+    return network.eval()
+
+
+def images(*shape: int) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+class Tokens(nn.Module):
+    """BatchNorm1d over tokens, of which there are as many as a linear layer has outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(5, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Tensor:  # (n, 4 tokens, 5)
+        return self.norm(self.linear(x))
+
+
+class Shared(nn.Module):
+    """Pairs that must stay: outputs used twice, layers called twice, weights read or shared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c, self.d, self.e = (nn.Conv2d(2, 2, 1) for _ in range(5))
+        self.e.weight = self.d.weight
+        self.norms = nn.ModuleList(nn.BatchNorm2d(2) for _ in range(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x)
+        x = self.norms[0](y) + y
+        x = self.norms[1](self.b(self.norms[1](self.b(x))))
+        x = self.norms[2](self.c(x)) * self.c.weight.sum()
+        return self.norms[4](self.e(self.norms[3](self.d(x))))
+
+
+def untracked() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2, track_running_stats=False))
+
+
+FOLDED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
+    "residual": (lambda: SmallResNet(3, channels=2, widths=(3, 4)), (2, 2, 8, 8), 6),
+    "bias": (lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3)), (2, 2, 4, 4), 1),
+    "no scale": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 2, bias=False), nn.BatchNorm2d(3, affine=False)),
+        (2, 2, 4, 4),
+        1,
+    ),
+    "grouped": (
+        lambda: nn.Sequential(nn.Conv2d(4, 8, 3, groups=4), nn.BatchNorm2d(8, eps=0.1)),
+        (2, 4, 5, 5),
+        1,
+    ),
+    "linear": (lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4)), (3, 5), 1),
+    "tokens": (Tokens, (3, 4, 5), 0),
+    "shared": (Shared, (2, 2, 3, 3), 0),
+    "untracked": (untracked, (2, 2, 3, 3), 0),
+    "after an activation": (
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU(), nn.BatchNorm2d(2)),
+        (2, 2, 3, 3),
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+@torch.no_grad()
+def test_outputs_names_and_shapes_stay(name):
+    make, shape, pairs = FOLDED[name]
+    network, x = ready(make()), images(*shape)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    folded, names = fold(network, trace(network), x[:1])
+    assert len(names) == pairs
+    torch.testing.assert_close(folded(x), network(x), rtol=1e-10, atol=1e-10)
+    after = folded.state_dict()
+    assert {key: value.shape for key, value in after.items()} == {
+        key: value.shape for key, value in before.items()
+    }
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert {f"{layer}.weight" for layer in names} <= changed
+    assert bool(changed) == bool(pairs)
+
+
+@torch.no_grad()
+def test_the_scale_is_in_the_weight_and_the_batchnorm_adds_alone():
+    network = ready(nn.Sequential(nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3)))
+    conv, norm = network
+    folded, _ = fold(network, trace(network), images(1, 2, 4, 4))
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    torch.testing.assert_close(folded[0].weight, conv.weight * scale[:, None, None, None])
+    x = images(2, 3, 4, 4)
+    shift = folded[1](x) - x
+    assert shift.std(dim=(0, 2, 3)).max() < 1e-12

@@ -1,0 +1,123 @@
+"""The walk over the graph: where it stops, what it hands over and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from laq import calibration, tracing
+from laq.activations import Activations
+from laq.calibration import CalibrationImages
+from laq.errors import DataError, LaqError
+
+torch.set_num_threads(1)
+
+
+class Net(nn.Module):
+    """A layer called twice, one whose output nobody uses, an argument with a default."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.twice, self.aside = (nn.Linear(3, 3) for _ in range(3))
+
+    def forward(self, x: Tensor, scale: float = 2.0) -> Tensor:
+        x = self.first(x) * scale
+        x = self.twice(x).reshape(x.size(0), -1)
+        self.aside(x)
+        return self.twice(x)
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return Net().double().eval()
+
+
+def images(network: nn.Module, count: int = 5) -> CalibrationImages:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(count, 3, generator=generator, dtype=torch.float64)
+    return CalibrationImages.of(pixels, network)
+
+
+LAYERS = ["aside", "twice", "first"]
+
+
+def test_layers_are_met_in_the_order_of_their_first_calls(network):
+    graph = tracing.trace(network)
+    assert tracing.call_order(graph, LAYERS) == ["first", "twice", "aside"]
+    assert tracing.call_order(graph, ["aside", "first"]) == ["first", "aside"]
+
+
+@torch.no_grad()
+def test_inputs_are_those_of_both_networks_where_the_walk_stops(network, monkeypatch):
+    monkeypatch.setattr(calibration, "CHUNK", 2)
+    pool, other = images(network), copy.deepcopy(network)
+    changed: list[str] = []
+    with Activations(0) as activations:
+        walk = tracing.walk(
+            tracing.trace(network),
+            (network, other),
+            pool,
+            LAYERS,
+            lambda: bool(changed),
+            activations,
+        )
+        x = xq = pool.images
+        for name, inputs in walk:
+            assert inputs.shapes == [(2, 3), (2, 3), (1, 3)]
+            found = [torch.cat(side) for side in zip(*inputs.chunks(), strict=True)]
+            assert torch.equal(found[0], x) and torch.equal(found[1], xq), name
+            if name == "twice":  # the second network differs from here on
+                other.twice.weight.mul_(2)
+                changed.append(name)
+            x, xq = network.get_submodule(name)(x), other.get_submodule(name)(xq)
+            if name == "first":
+                x, xq = 2 * x, 2 * xq
+            assert torch.equal(x, xq) == (not changed)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_values_that_are_not_finite_stop_with_layer_and_side(value):
+    x = torch.ones(2, 3)
+    x[1, 1] = value
+    with pytest.raises(DataError, match="layer a: the float network's input here is not finite"):
+        tracing.check_finite(x, "a", 0)
+    with pytest.raises(DataError, match="layer b: the quantized network's input"):
+        tracing.check_finite(x, "b", 1)
+
+
+def test_infinities_that_cancel_and_sums_that_overflow_are_told_apart():
+    tracing.check_finite(torch.full((4,), 3e38), "a", 0)  # its sum is infinite
+    with pytest.raises(DataError):
+        tracing.check_finite(torch.tensor([torch.inf, -torch.inf]), "a", 0)
+
+
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_a_network_that_cannot_be_traced_is_named():
+    with pytest.raises(tracing.UntraceableError, match=r"Branching cannot be traced .*branch on"):
+        tracing.trace(Branching())
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x: Tensor, mask: Tensor, *more: Tensor, flip: bool = False) -> Tensor:
+        return x * mask
+
+
+def test_a_network_of_two_inputs_is_refused_by_name(network):
+    with pytest.raises(LaqError, match="TwoInputs takes mask beside the images: wrap it"):
+        tracing.check_signature(TwoInputs())
+    tracing.check_signature(network)
+
+
+def test_no_layers_no_stops(network):
+    with Activations(0) as activations:
+        graph = tracing.trace(network)
+        nets = (network, network)
+        assert not list(tracing.walk(graph, nets, images(network), [], bool, activations))

@@ -1,0 +1,55 @@
+"""Calibration images, handed to networks a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from laq.errors import DataError
+from laq.networks import to_input
+
+# Images a chunk. The last bits of a layer's samples depend on it, so it is the same on every
+# machine. Of 32 to 256, 128 gave the fastest forward pass of a ResNet-50 on two cores.
+CHUNK = 128
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationImages:
+    """Images (n, c, h, w), uint8 or floats, as a sequence of chunks in the form a network takes.
+
+    Each access makes a chunk anew, on the network's device and in its dtype, so that networks
+    may work on their input in place.
+    """
+
+    images: Tensor
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, images: Tensor, network: nn.Module) -> CalibrationImages:
+        """``images`` for ``network``. Raises ``DataError`` where there is none."""
+        if len(images) == 0:
+            raise DataError("there are no calibration images: give at least one")
+        first = next(network.parameters(), torch.empty(0))
+        return cls(images, first.device, first.dtype)
+
+    def draw(self, count: int, generator: torch.Generator) -> CalibrationImages:
+        """A batch of ``count`` images drawn without replacement; all where there are fewer."""
+        drawn = torch.randperm(len(self.images), generator=generator)[:count]
+        return replace(self, images=self.images[drawn.to(self.images.device)])
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // CHUNK)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return map(self.chunk, range(len(self)))
+
+    def chunk(self, index: int) -> Tensor:
+        """Images index · CHUNK … as the network takes them."""
+        part = self.images[index * CHUNK : (index + 1) * CHUNK]
+        if part.dtype == torch.uint8:
+            return to_input(part, self.device).to(self.dtype)
+        return part.to(self.device, copy=True)

@@ -1,0 +1,158 @@
+"""One layer as its solver sees it: samples of its inputs go in, integer codes come out.
+
+A layer has N neurons (filters) with d weights each; a grouped convolution has G groups, and the
+neurons of a group, N/G consecutive rows, see that group's inputs only. Its inputs are a matrix
+of m rows, the samples, once as the float network computes them, X, and once as the network
+quantized so far does, X̃.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from laq.errors import DataError
+
+if TYPE_CHECKING:
+    from laq.alphabets import Alphabet
+
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Input samples of one layer in both networks, streamed in chunks.
+
+    rows: m, all chunks together. columns: d, of one group. groups: G.
+    chunks: starts a new pass over the samples, the same at each call: pairs of X and X̃, each
+        (m_c, G·d), channel-major, so that a group's columns are consecutive; float32 or
+        float64, both alike, on one device.
+    """
+
+    rows: int
+    columns: int
+    chunks: Callable[[], Iterator[Pair]]
+    groups: int = 1
+
+    @classmethod
+    def of(cls, inputs: Tensor, quantized_inputs: Tensor, groups: int = 1) -> Samples:
+        """Samples that are in memory whole: X and X̃, (m, G·d) each."""
+        rows, width = inputs.shape
+        return cls(rows, width // groups, lambda: iter([(inputs, quantized_inputs)]), groups)
+
+    def gather(self) -> Pair:
+        """All samples in memory: X and X̃, (m, G·d) each."""
+        chunks = list(self.chunks())
+        if len(chunks) == 1:
+            return chunks[0]
+        inputs, quantized_inputs = zip(*chunks, strict=True)
+        return torch.cat(inputs), torch.cat(quantized_inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedLayer:
+    """What a solver chose for one layer.
+
+    codes: (N, d) integers, within ±alphabet.largest.
+    alphabet: what the codes stand for.
+    error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ in the Frobenius norm over all groups; 0 where both are 0,
+        and infinite where only the reference is.
+    reference: ‖X Wᵀ‖.
+    silent: number of inputs that never fire: columns of X̃ with norm 0.
+    """
+
+    codes: Tensor
+    alphabet: Alphabet
+    error: float
+    reference: float
+    silent: int
+
+    @classmethod
+    def of(
+        cls,
+        codes: Tensor,
+        alphabet: Alphabet,
+        weight: Tensor,
+        samples: Samples,
+        difference: Tensor,
+        reference: Tensor,
+        norms: Tensor,
+    ) -> QuantizedLayer:
+        """From ‖X w − X̃ q‖² and ‖X w‖² of the neurons, any shape, and |X̃_t|² (G, d).
+
+        Raises ``DataError`` if one is not finite, and says whether the inputs are.
+        """
+        sums = torch.stack([difference.sum(), reference.sum(), norms.double().sum()])
+        if not sums.isfinite().all():
+            raise DataError(not_finite(samples))
+        error, total = math.sqrt(sums[0]), math.sqrt(sums[1])
+        codes = codes.view(weight.shape)
+        if total == 0 and not codes.any():
+            error = 0.0  # nothing comes out of either: the difference is rounding
+        silent = int((norms == 0).sum())
+        return cls(codes, alphabet, relative_error(error, total), total, silent)
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """(N, d) the values the codes stand for, in the dtype of the weights given."""
+        return self.alphabet.values(self.codes)
+
+
+class Solver(Protocol):
+    """A method for one layer: weight (N, d), its samples and its alphabet to codes.
+
+    Tensors are on one device and of one dtype, float32 or float64, in which it computes.
+    Raises ``DataError`` for what it cannot quantize; the caller adds the layer's name.
+    """
+
+    def __call__(self, weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer: ...
+
+
+def check(weight: Tensor, samples: Samples, alphabet: Alphabet) -> None:
+    """Refuse what no solver takes: shapes, dtypes and devices that do not match, NaN weights."""
+    step = alphabet.step
+    described = (
+        f"weight {tuple(weight.shape)} {weight.dtype} on {weight.device}, samples of "
+        f"{samples.groups} x {samples.columns} inputs, "
+        f"alphabet step {tuple(step.shape)} {step.dtype} on {step.device}"
+    )
+    if weight.ndim != 2 or 0 in weight.shape or samples.rows == 0:
+        raise DataError(f"a layer is weight (N, d) and samples (m, d), none empty; got {described}")
+    if samples.columns != weight.shape[1] or len(weight) % samples.groups:
+        raise DataError(f"weight (N, d) and inputs (m, groups x d) must agree; got {described}")
+    if step.shape not in ((), (len(weight), 1)):
+        raise DataError(f"the alphabet's step must be () or (N, 1); got {described}")
+    if weight.dtype not in (torch.float32, torch.float64) or step.dtype != weight.dtype:
+        raise DataError(f"all tensors must be float32, or all float64; got {described}")
+    if step.device != weight.device:
+        raise DataError(f"all tensors must be on one device; got {described}")
+    low, high = weight.aminmax()
+    if not (low.isfinite() and high.isfinite()):
+        raise DataError(f"weight {tuple(weight.shape)} holds NaN or infinite values")
+
+
+def not_finite(samples: Samples) -> str:
+    """Why a sum over ``samples`` is not finite, as the message of an error."""
+    largest = 0.0
+    for chunk in samples.chunks():
+        for matrix, which in zip(chunk, ("float", "quantized"), strict=True):
+            if not matrix.isfinite().all():
+                return f"inputs in the {which} network hold NaN or infinite values"
+            largest = max(largest, float(matrix.abs().max()))
+    return (
+        f"inputs as large as {largest:.3g} overflow {matrix.dtype} when they are squared: "
+        "normalise the images, or use float64"
+    )
+
+
+def relative_error(difference: float, reference: float) -> float:
+    """``difference`` over ``reference``, both norms: 0 for 0/0, infinite where only one is 0."""
+    if reference > 0:
+        return difference / reference
+    return math.inf if difference > 0 else 0.0

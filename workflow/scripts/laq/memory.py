@@ -1,0 +1,84 @@
+"""Bytes of compressed networks, from file sizes, headers and layer reports: no tensor is read.
+
+A file is what it weighs on the disk, with its header, the parameters left in float, and the
+steps of the alphabets. Beside it stands what an ideal entropy coder of each layer's codes would
+leave of it: Shannon's bound for codes drawn independently.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from laq import metadata
+from laq.errors import DataError
+from laq.files import read_table
+
+Source = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one variant: a row of ``tables/memory.csv`` but for its ids.
+
+    weights: number of quantized weights. float_bytes, packed_bytes: of the float32 file of the
+    same network and of the variant's own. ratio: of the second to the first. entropy_bytes: what
+    the variant's file would take, were each layer's codes entropy-coded; rounded up.
+    bits_per_weight: packed codes and steps, over quantized weights. nominal_bits: mean over
+    quantized weights. Both are 32 where nothing is quantized.
+    """
+
+    weights: int
+    float_bytes: int
+    packed_bytes: int
+    ratio: float
+    entropy_bytes: int
+    bits_per_weight: float
+    nominal_bits: float
+
+
+def measure(checkpoint: Source, original: Source, layers: Source | None = None) -> Memory:
+    """Measure a checkpoint beside the float32 checkpoint of the same network.
+
+    ``layers`` is the layer report of a compressed one: columns weights, bits, entropy (bits a
+    code) and bytes (packed codes and steps), the last two empty for layers left in float.
+
+    Raises ``CheckpointError`` for a file that is no checkpoint, and ``DataError`` for a report
+    that is not of this checkpoint.
+    """
+    with metadata.opened(checkpoint) as file:
+        packed = metadata.runs(checkpoint, metadata.content(checkpoint, file))
+    runs = [run for weight in packed.values() for run in weight]
+    weights = sum(run.weights for run in runs)
+    reported, bits, entropy_bits, coded_bytes = _totals(layers) if layers else (0, 0, 0, 0)
+    if reported != weights:
+        raise DataError(
+            f"{checkpoint} holds {weights} quantized weights and its layer report ({layers}) lists "
+            f"{reported}: delete both and run the rule that makes them again"
+        )
+    float_bytes, packed_bytes = (Path(path).stat().st_size for path in (original, checkpoint))
+    code_bytes = sum(run.code_bytes for run in runs)
+    return Memory(
+        weights=weights,
+        float_bytes=float_bytes,
+        packed_bytes=packed_bytes,
+        ratio=packed_bytes / float_bytes,
+        entropy_bytes=packed_bytes - code_bytes + math.ceil(entropy_bits / 8),
+        bits_per_weight=8 * coded_bytes / weights if weights else 32.0,
+        nominal_bits=bits / weights if weights else 32.0,
+    )
+
+
+def _totals(layers: Source) -> tuple[int, float, float, int]:
+    """Quantized weights of a layer report, their nominal bits, entropy in bits, and bytes."""
+    table = read_table(layers, ["weights", "bits", "entropy", "bytes"])
+    table = table[table["bytes"].notna()]
+    weights = table["weights"]
+    return (
+        int(weights.sum()),
+        float((weights * table["bits"]).sum()),
+        float((weights * table["entropy"]).sum()),
+        int(table["bytes"].sum()),
+    )

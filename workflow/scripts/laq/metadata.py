@@ -1,0 +1,138 @@
+"""What a checkpoint says of itself: one JSON object in the header of a safetensors file.
+
+It stands under the key ``laq``: safetensors writes several keys in random order, and the same
+checkpoint must give the same bytes. It holds
+
+    format    2
+    packed    {name of a quantized weight: [its runs of rows, each the fields of ``Run``]}
+    digest    sha256 over the rest of the metadata and every tensor's name, dtype, shape, bytes
+    …         the description as given: network, variant, calibration, seed, parent
+
+Reading it takes neither torch nor a tensor. What a run takes in the file, ``laq.packing`` says.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from laq.errors import CheckpointError
+
+FORMAT = 2
+KEY = "laq"
+OWN_KEYS = frozenset({"format", "packed", "digest"})
+REMEDY = "delete it and run the rule that makes it again"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive rows of a quantized weight that have one alphabet.
+
+    shape: of these rows, (n, …). bits, scheme: nominal bits and name of the alphabet, as
+    documentation. largest: no code goes beyond ±largest. width: bits a code takes. offset: code
+    c stands for step · (c + sign(c) · offset).
+
+    Raises ``ValueError`` for fields that no weight can have.
+    """
+
+    shape: Sequence[int]
+    bits: int
+    scheme: str
+    largest: int
+    width: int
+    offset: float
+
+    def __post_init__(self) -> None:
+        sizes = [*self.shape]
+        integers = all(type(number) is int for number in (*sizes, self.bits, self.largest))
+        if not integers or len(sizes) < 2 or min(sizes) < 1:
+            raise ValueError(f"shape {sizes}, bits {self.bits!r}, largest {self.largest!r}")
+        if type(self.width) is not int or not 1 <= self.width <= 64:
+            raise ValueError(f"width {self.width!r}")
+        if type(self.offset) is not float or not math.isfinite(self.offset):
+            raise ValueError(f"offset {self.offset!r}")
+
+    @property
+    def weights(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes that the packed codes take."""
+        return -(-self.weights * self.width // 8)
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], framework: str = "numpy") -> Iterator[Any]:
+    """Open a safetensors file, to be read as tensors of ``framework``.
+
+    Raises ``CheckpointError``, also from within the block, for a file that is missing, truncated
+    or no safetensors.
+    """
+    try:
+        with safe_open(path, framework=framework) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist: run the rule that makes it") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or no safetensors file ({error}): {REMEDY}"
+        ) from error
+
+
+def content(path: str | os.PathLike[str], file: Any) -> dict[str, Any]:
+    """The JSON object in the metadata of the opened ``file``; ``path`` is for messages.
+
+    Raises ``CheckpointError`` if it is missing, damaged, or of a format that this code does not
+    know.
+    """
+    text = (file.metadata() or {}).get(KEY)
+    if text is None:
+        raise CheckpointError(
+            f"{path} holds no description of this workflow, so another tool wrote it: "
+            "give a checkpoint made here"
+        )
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} has a damaged description ({error}): {REMEDY}") from error
+    version = found.get("format") if isinstance(found, dict) else None
+    if version != FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {version!r}, this version of the workflow reads "
+            f"{FORMAT}: {REMEDY}"
+        )
+    if missing := OWN_KEYS - found.keys():
+        raise CheckpointError(f"{path} lacks {sorted(missing)} in its description: {REMEDY}")
+    return found
+
+
+def description(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The description as it was given to ``laq.packing.save``."""
+    return {key: value for key, value in found.items() if key not in OWN_KEYS}
+
+
+def runs(path: str | os.PathLike[str], found: Mapping[str, Any]) -> dict[str, tuple[Run, ...]]:
+    """The runs of rows of each quantized weight, in the order of their rows.
+
+    Raises ``CheckpointError`` for an entry that describes no weight.
+    """
+    weights = {}
+    try:
+        for name, entries in found["packed"].items():
+            parts = tuple(Run(**entry) for entry in entries)
+            if len({tuple(part.shape[1:]) for part in parts}) != 1:
+                raise ValueError(f"{name} has no runs, or rows of several shapes")
+            weights[name] = parts
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} describes its packed weights wrongly ({error}): {REMEDY}"
+        ) from error
+    return weights

@@ -1,0 +1,45 @@
+"""Memoryless scalar quantization: every weight to its own level, whatever the inputs are.
+
+The baseline without data (Lybrand & Saab, JMLR 2021, section 1). Samples serve to measure the
+output error, so that it stands beside that of methods which use them; and an input that never
+fires keeps its weights here, rounded as all others are.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from laq import rounding as rules
+from laq.alphabets import Alphabet
+from laq.layer import QuantizedLayer, Samples, check
+from laq.outputs import measured
+from laq.rounding import Rounding
+
+
+@torch.no_grad()
+def solve(
+    weight: Tensor,
+    samples: Samples,
+    alphabet: Alphabet,
+    *,
+    rounding: Rounding | None = None,
+) -> QuantizedLayer:
+    """Quantize ``weight`` (N, d), all tensors float32 or all float64 and on one device.
+
+    rounding: to the nearest level where None.
+
+    Raises ``DataError`` for shapes, dtypes or devices that do not match, and for values that are
+    not finite; the caller adds the layer's name.
+    """
+    rounding = rounding or Rounding()
+    check(weight, samples, alphabet)
+    gap = alphabet.gap or 0.0
+    codes = rules.codes(
+        weight / alphabet.step,
+        rounding.kind,
+        1 + gap if rounding.kind == "hard" else rounding.threshold,
+        alphabet.limit(weight.dtype),
+        rounding.noise(*weight.shape, like=weight),
+    )
+    return measured(codes.to(alphabet.dtype), alphabet, weight, samples)

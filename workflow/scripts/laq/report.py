@@ -1,0 +1,110 @@
+"""The layer report: what became of every weight of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from laq import bitpacking
+from laq.layer import QuantizedLayer, Samples, relative_error
+from laq.packing import PackedWeight
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of the layer report: what became of a weight of two dimensions or more.
+
+    layer: the module's name; with the parameter's, where that is not ``weight``. kind: the
+    module's class. weights: number of weights. bits: nominal bits, 32 where left in float, their
+    mean over weights where filters are split. split: the runs of filters of such a layer,
+    "bits:filters" each, empty for a layer in one piece. levels, step: size of the alphabet and
+    its mean step over channels, where there is one alphabet. samples: rows of the input matrix.
+    error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ over the samples and all filters. zeros: weights that became
+    0. silent: input columns that never fire. entropy: of the codes, in bits a code. bytes: of
+    packed codes and steps. reason: why it was left in float, empty where it was quantized.
+    """
+
+    layer: str
+    kind: str
+    shape: str
+    weights: int
+    bits: float
+    split: str = ""
+    levels: int | None = None
+    step: float | None = None
+    samples: int | None = None
+    error: float | None = None
+    zeros: int | None = None
+    silent: int | None = None
+    entropy: float | None = None
+    bytes: int | None = None
+    reason: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """As JSON holds it, which has no infinity: an error without a reference is None."""
+        row = dict(vars(self))
+        if self.error is not None and not math.isfinite(self.error):
+            row["error"] = None
+        return row
+
+
+def quantized(
+    name: str,
+    module: nn.Module,
+    weight: Tensor,
+    samples: Samples,
+    solutions: Sequence[QuantizedLayer],
+    packed: Sequence[PackedWeight],
+) -> Layer:
+    """The row of a layer whose runs of filters became ``solutions``, packed as ``packed``."""
+    alphabets = [solution.alphabet for solution in solutions]
+    sizes = [solution.codes.numel() for solution in solutions]
+    whole = alphabets[0] if len(alphabets) == 1 else None
+    runs = [f"{run.alphabet.bits}:{len(run.codes)}" for run in solutions]
+    reference = math.hypot(*(solution.reference for solution in solutions))
+    # An error without a reference is infinite, and stays so.
+    differences = (
+        solution.error * solution.reference if solution.reference > 0 else solution.error
+        for solution in solutions
+    )
+    entropies = [bitpacking.entropy(solution.codes) for solution in solutions]
+    return Layer(
+        layer=name,
+        kind=type(module).__name__,
+        shape=_shape(weight),
+        weights=weight.numel(),
+        bits=whole.bits if whole else _mean([alphabet.bits for alphabet in alphabets], sizes),
+        split="" if whole else " ".join(runs),
+        levels=whole.levels if whole else None,
+        step=float(whole.step.double().mean()) if whole else None,
+        samples=samples.rows,
+        error=relative_error(math.hypot(*differences), reference),
+        zeros=sum(sizes) - sum(int(run.codes.count_nonzero()) for run in solutions),
+        silent=solutions[0].silent,  # of the inputs, which all runs share
+        entropy=_mean(entropies, sizes),
+        bytes=sum(run.nbytes for run in packed),
+    )
+
+
+def in_float(name: str, module: nn.Module, weight: Tensor, reason: str) -> Layer:
+    """The row of a weight that stays as it is."""
+    return Layer(
+        layer=name,
+        kind=type(module).__name__,
+        shape=_shape(weight),
+        weights=weight.numel(),
+        bits=32,
+        reason=reason,
+    )
+
+
+def _shape(weight: Tensor) -> str:
+    return "x".join(map(str, weight.shape))
+
+
+def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
+    return sum(v * size for v, size in zip(values, sizes, strict=True)) / sum(sizes)
