@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from laq import bitpacking
 from laq.errors import DataError
@@ -109,40 +108,3 @@ def test_a_width_out_of_range_is_refused(width):
 def test_a_string_of_another_length_or_type_is_refused(packed):
     with pytest.raises(DataError, match="5 codes of 4 bits take 3 bytes"):
         bitpacking.unpack(packed, 5, 4)
-
-
-@given(
-    codes=st.lists(st.integers(-9, 9), min_size=1, max_size=60),
-    scale=st.sampled_from([1, 2**13, 2**40]),
-    dtype=st.sampled_from([np.int8, np.int16, np.int32, np.int64]),
-)
-def test_entropy_is_that_of_the_histogram(codes, scale, dtype):
-    scaled = [code * scale for code in codes]
-    if max(map(abs, scaled)) > np.iinfo(dtype).max:
-        dtype = np.int64
-    counts = [codes.count(code) for code in set(codes)]
-    expected = stats.entropy(counts, base=2)
-    assert bitpacking.entropy(np.array(scaled, dtype)) == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize("dtype", [torch.int8, torch.int64])
-def test_entropy_spans_the_whole_type_and_many_chunks(monkeypatch, dtype):
-    monkeypatch.setattr(bitpacking, "_CHUNK", 64)
-    info = torch.iinfo(dtype)
-    codes = torch.tensor([info.min, info.max, 0, 0], dtype=dtype).repeat(50).view(2, 100)
-    assert bitpacking.entropy(codes) == pytest.approx(1.5)
-
-
-def test_entropy_of_many_different_codes():
-    codes = torch.arange(2**20, dtype=torch.int32) * 2**11 - 2**30
-    assert bitpacking.entropy(codes) == pytest.approx(20)
-
-
-@pytest.mark.parametrize("codes", [torch.full((3, 4), -5), torch.empty(0, dtype=torch.int8)])
-def test_codes_all_equal_have_no_entropy(codes):
-    assert str(bitpacking.entropy(codes)) == "0.0"
-
-
-def test_entropy_of_floats_is_refused():
-    with pytest.raises(DataError, match="must be integers"):
-        bitpacking.entropy(torch.ones(3))

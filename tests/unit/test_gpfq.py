@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq import cost, recursion
+from laq import compiling, cost
 from laq.alphabets import Alphabet
 from laq.errors import DataError
 from laq.gpfq import quantize_layer, solve
@@ -418,4 +418,4 @@ def test_inputs_whose_squares_overflow_are_refused():
 def test_the_solver_compiles_where_no_cache_can_be_kept():
     namespace: dict = {}
     exec("def twice(x): return 2 * x", namespace)  # a function of no file has no place for a cache
-    assert recursion._compiled()(namespace["twice"])(21) == 42
+    assert compiling.compiled()(namespace["twice"])(21) == 42

@@ -112,13 +112,15 @@ def test_published_patches_do_not_overlap_and_are_drawn_with_replacement(fractio
     samples = samples_of(layer, x, -x, Sampling("published", fraction))
     rows, rows_q = samples.gather()
 
-    patches = nonoverlapping(x)
-    assert samples.rows == len(rows) == round(fraction * len(patches))
-    picked = torch.randint(len(patches), (len(rows),), generator=draw()).sort().values
-    assert torch.equal(rows, torch.stack(patches)[picked])
+    patches = torch.stack(nonoverlapping(x)).view(2, 6, -1)
+    count = {0.1: 1, 0.25: 2, 1.0: 6}[fraction]  # of each image's six
+    assert samples.rows == len(rows) == 2 * count
+    picked = torch.randint(6, (2, count), generator=draw()).sort(dim=1).values
+    expected = [image[places] for image, places in zip(patches, picked, strict=True)]
+    assert torch.equal(rows, torch.cat(expected))
     assert torch.equal(rows_q, -rows)  # the same patches of both networks
     if fraction == 1:
-        assert len(picked.unique()) < len(picked)
+        assert len(picked[0].unique()) < 6
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -172,7 +174,7 @@ def test_published_sampling_takes_at_least_one_patch_and_a_fresh_draw_each_time(
         layer_samples(layer, [x.shape], lambda: iter([(x, x)]), Sampling(), generator).gather()[0]
         for _ in range(2)
     )
-    assert first.shape == second.shape == (128, 4)
+    assert first.shape == second.shape == (136, 4)
     assert not torch.equal(first, second)
 
 

@@ -155,6 +155,12 @@ class Reference:
     network: nn.Module
 
 
+def published_draw(images: int, patches: int, generator: torch.Generator) -> Tensor:
+    """Of each image a quarter of its patches, rounded down, and one, with replacement."""
+    drawn = torch.randint(patches, (images, int(0.25 * patches + 1)), generator=generator)
+    return torch.cat([image * patches + drawn[image] for image in range(images)])
+
+
 def reference(network: nn.Module, batch: Tensor, sampling: Sampling = ALL) -> Reference:
     generator = torch.Generator().manual_seed(5)
     quantized, codes, errors = copy.deepcopy(network), {}, {}
@@ -164,8 +170,7 @@ def reference(network: nn.Module, batch: Tensor, sampling: Sampling = ALL) -> Re
         drawn = None
         if sampling.kind == "published" and isinstance(layer, nn.Conv2d):
             patches = len(matrix(layer, x, sampling, None))
-            count = max(1, round(sampling.fraction * patches))
-            drawn = torch.randint(patches, (count,), generator=generator)
+            drawn = published_draw(len(batch), patches // len(batch), generator)
         x, xq = (matrix(layer, value, sampling, drawn) for value in (x, xq))
         weight = layer.weight.detach()
         levels = alphabet(weight.flatten(1))
@@ -620,7 +625,7 @@ def test_a_fresh_batch_for_each_layer_is_the_naive_rerun(sampling):
         drawn = None
         if sampling.kind == "published" and isinstance(layer, nn.Conv2d):
             patches = len(matrix(layer, x, sampling, None))
-            drawn = torch.randint(patches, (round(0.25 * patches),), generator=generator)
+            drawn = published_draw(len(batch), patches // len(batch), generator)
         levels = alphabet(layer.weight.detach().flatten(1))
         samples = Samples.of(*(matrix(layer, value, sampling, drawn) for value in (x, xq)))
         expected = naive(layer.weight.detach().flatten(1), samples, levels)

@@ -72,6 +72,8 @@ class Alphabet:
     @property
     def dtype(self) -> torch.dtype:
         """The integers that codes are kept in."""
+        if self.largest < 2**7:
+            return torch.int8
         return torch.int32 if self.largest < 2**31 else torch.int64
 
     def limit(self, dtype: torch.dtype) -> float:
@@ -168,7 +170,7 @@ def _row_quantiles(weight: Tensor, quantile: float) -> Tensor:
 
     Not finite where a row is not.
     """
-    largest = torch.linalg.vector_norm(weight, ord=math.inf, dim=1)
+    largest = torch.maximum(weight.amax(dim=1), -weight.amin(dim=1))
     if quantile == 1.0 or not largest.isfinite().all():
         return largest
     rows = max(1, _QUANTILE_ELEMENTS // weight.shape[1])

@@ -20,8 +20,6 @@ from laq.errors import DataError
 _GROUP = 8
 # Codes handled at a time: the working memory is a few MB whatever the number of codes.
 _CHUNK = _GROUP * 2**14
-# Codes counted with one counter a value where these few suffice, by sorting elsewhere.
-_COUNTERS = 2**16
 
 
 def packed_size(count: int, width: int) -> int:
@@ -85,29 +83,6 @@ def unpack(packed: Tensor | np.ndarray, count: int, width: int) -> Tensor:
         place = codes[first : first + _CHUNK]
         place[:] = groups.T.reshape(-1)[: place.size]
     return torch.from_numpy(codes.view(f"i{codes.itemsize}"))
-
-
-def entropy(codes: Tensor | np.ndarray) -> float:
-    """Shannon entropy of the histogram of integer ``codes``, any shape, in bits a code.
-
-    It bounds from below what a code takes under any coder that treats codes as independent
-    draws (Shannon 1948, theorem 9); 0 for codes all equal, or none. Raises ``DataError`` if
-    the codes are not integers.
-    """
-    flat = _flat(codes)
-    if not flat.size:
-        return 0.0
-    low, high = int(flat.min()), int(flat.max())
-    if high - low < _COUNTERS:
-        counts = np.zeros(high - low + 1, dtype=np.int64)
-        for first in range(0, flat.size, _CHUNK):
-            offsets = flat[first : first + _CHUNK].astype(np.int64) - low
-            counts += np.bincount(offsets, minlength=counts.size)
-        counts = counts[counts > 0]
-    else:
-        counts = np.unique(flat, return_counts=True)[1]
-    shares = counts / flat.size
-    return float(-(shares * np.log2(shares)).sum()) + 0.0  # no −0 for a single value
 
 
 def _flat(codes: Tensor | np.ndarray) -> np.ndarray:

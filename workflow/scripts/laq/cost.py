@@ -1,7 +1,7 @@
 """What a form of the solver costs on the CPU, in time and memory, before it is run.
 
 Time is counted in multiply-adds of a large matrix product; what runs slower than that is
-weighted by how much. Weights were measured (``benchmarks/cost_model.py`` prints measured beside
+weighted by how much. Weights were measured (``benchmarks/gpfq.py --table`` prints measured beside
 predicted times); codes do not depend on them.
 """
 
@@ -14,19 +14,20 @@ from laq.recursion import LANES
 # Bytes a form may take beside the layer itself.
 MEMORY = 2**27
 
-# A multiply-add in the direct recursion against one in a matrix product, while u of a tile of
+# A multiply-add of the direct recursion against one of a matrix product, while u of a tile of
 # neurons stays in a core's own cache, and beyond.
-_DIRECT, _DIRECT_BEYOND, _CACHE = 1.5, 6.0, 2**19
+_DIRECT, _DIRECT_BEYOND, _CACHE = 1.0, 1.6, 2**19
 
-# A multiply-add inside a block; a column's rounding for one neuron; the calls of one block.
-_INSIDE, _ROUNDING, _CALLS = 2.0, 60.0, 4e6
+# A multiply-add inside a block; rounding a weight, with all that is done to it once; the calls of
+# a block; those of a layer.
+_INSIDE, _ROUNDING, _CALLS, _START = 26.0, 125.0, 9e6, 2.5e7
 
 
 @dataclass(frozen=True)
 class Layer:
     """Sizes of a layer: m samples, and in each of G groups n neurons of d columns.
 
-    itemsize: bytes of a number. same: whether both networks' inputs are known to be the same.
+    itemsize: bytes of a number. threads: of the compiled loops, and of matrix products.
     """
 
     samples: int
@@ -34,6 +35,7 @@ class Layer:
     columns: int
     groups: int = 1
     itemsize: int = 4
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,16 @@ class Cost:
 def costs(layer: Layer, block: int) -> dict[str, Cost]:
     """The cost of each form, with blocks of ``block`` columns."""
     m, n, d, groups = layer.samples, layer.neurons, layer.columns, layer.groups
-    lanes = -(-n // LANES) * LANES  # idle lanes of the last tile work as well
+    tiles = -(-n // LANES)
+    # Idle lanes of the last tile work as well, and so do threads that no tile is left for.
+    loop = tiles * LANES * max(1.0, layer.threads / (tiles * groups))
     width = min(block, d)
-    rounding = _ROUNDING * lanes * d
-    inside = _INSIDE * lanes * d * width / 2 + rounding
-    calls = _CALLS * -(-d // block) / groups
+    rounding = _ROUNDING * loop * d
+    inside = _INSIDE * loop * d * width / 2 + rounding + _CALLS * -(-d // block) / groups
     fits = m * LANES * layer.itemsize <= _CACHE
-    direct = 3 * m * lanes * d * (_DIRECT if fits else _DIRECT_BEYOND) + m * n * d + rounding
-    blocks = 4 * m * n * d + 2 * m * width * d + inside + calls
-    gram = 3 * m * d * d + 6 * n * d * d + inside + calls
+    direct = 3 * m * loop * d * (_DIRECT if fits else _DIRECT_BEYOND) + m * n * d + rounding
+    blocks = 4 * m * n * d + 2 * m * width * d + inside
+    gram = 3 * m * d * d + 6 * n * d * d + inside
     matrices = 2 * m * d
     numbers = {
         "direct": (direct, 2 * matrices + m * n),
@@ -63,7 +66,7 @@ def costs(layer: Layer, block: int) -> dict[str, Cost]:
         "gram": (gram, 3 * d * d + 5 * n * d),
     }
     return {
-        form: Cost(groups * work, groups * layer.itemsize * size)
+        form: Cost(groups * work + _START, groups * layer.itemsize * size)
         for form, (work, size) in numbers.items()
     }
 

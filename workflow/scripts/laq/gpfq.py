@@ -118,12 +118,13 @@ def solve(
     check(weight, samples, alphabet)
     if block < 1 or (threads is not None and threads < 1):
         raise ValueError(f"block {block} and threads {threads} must be at least 1")
+    threads = threads or torch.get_num_threads()
     forms = get_args(Form) if weight.device.type == "cpu" else ("blocks", "gram")
     if form is None:
-        form = cost.cheapest(_sizes(weight, samples), block, memory, forms)
+        form = cost.cheapest(_sizes(weight, samples, threads), block, memory, forms)
     elif form not in forms:
         raise ValueError(f"form {form!r} on {weight.device.type}: choose {', '.join(forms)}")
-    walk = Walk.of(weight, alphabet, rounding, samples.groups, threads or torch.get_num_threads())
+    walk = Walk.of(weight, alphabet, rounding, samples.groups, threads)
     solver = {"direct": _direct, "blocks": _blocks, "gram": _gram}[form]
     difference, reference, norms = solver(walk, samples, block)
     return QuantizedLayer.of(walk.codes, alphabet, weight, samples, difference, reference, norms)
@@ -135,14 +136,23 @@ Sums = tuple[Tensor, Tensor, Tensor]
 def _direct(walk: Walk, samples: Samples, block: int) -> Sums:
     """‖X w − X̃ q‖² and ‖X w‖² per neuron (G, n), or in all, and |X̃_t|² (G, d)."""
     inputs, quantized_inputs = samples.gather()
-    x = grouped(quantized_inputs, samples.groups).mT.contiguous()  # (G, d, m)
-    norms = x.square().sum(2)
-    cross, drift = torch.zeros_like(norms), None
+    x = _in_fours(quantized_inputs, samples.groups)
+    fours = x.unflatten(1, (-1, 4))  # (G, d/4, 4, m)
+    inner = fours @ fours.mT
+    cross, drift = torch.zeros_like(inner), None
     if inputs is not quantized_inputs:
-        drift = grouped(inputs, samples.groups).mT - x
-        cross = (x * drift).sum(2) / norms
-    difference = walk.path(x, drift, norms, cross)
+        drift = _in_fours(inputs, samples.groups) - x
+        cross = fours @ drift.view_as(fours).mT
+    difference = walk.path(x, drift, inner, cross)
+    norms = inner.diagonal(dim1=2, dim2=3).flatten(1)[:, : samples.columns]
     return difference, _reference(inputs, walk), norms
+
+
+def _in_fours(matrix: Tensor, groups: int) -> Tensor:
+    """Samples (m, G·d) as contiguous (G, d, m), d filled up with zeros to a multiple of 4."""
+    columns = matrix.T.contiguous().unflatten(0, (groups, -1))
+    missing = -columns.shape[1] % 4
+    return torch.nn.functional.pad(columns, (0, 0, 0, missing)) if missing else columns
 
 
 def _blocks(walk: Walk, samples: Samples, block: int) -> Sums:
@@ -204,8 +214,6 @@ def _reference(inputs: Tensor, walk: Walk) -> Tensor:
     return torch.linalg.vector_norm(outputs, dtype=torch.float64).square()
 
 
-def _sizes(weight: Tensor, samples: Samples) -> cost.Layer:
-    groups = samples.groups
-    return cost.Layer(
-        samples.rows, len(weight) // groups, samples.columns, groups, weight.element_size()
-    )
+def _sizes(weight: Tensor, samples: Samples, threads: int) -> cost.Layer:
+    neurons, itemsize = len(weight) // samples.groups, weight.element_size()
+    return cost.Layer(samples.rows, neurons, samples.columns, samples.groups, itemsize, threads)

@@ -44,12 +44,13 @@ class Grams:
 
         ``weight`` w and ``error`` w − q: (G, d, n), in the dtype of the samples.
         """
-        difference = _quadratic(error, self.inner, error)
-        reference = _quadratic(weight, self.inner, weight)
+        inner = self.inner
+        difference = _columnwise(error, inner @ error)
+        reference = _columnwise(weight, inner @ weight)
         if self.cross is not None:
-            drift = _quadratic(weight, self.drift, weight)
-            difference += drift + 2 * _quadratic(error, self.cross, weight)
-            reference += drift + 2 * _quadratic(weight, self.cross, weight)
+            drift, cross = _columnwise(weight, self.drift @ weight), self.cross @ weight
+            difference += drift + 2 * _columnwise(error, cross)
+            reference += drift + 2 * _columnwise(weight, cross)
         return difference.clamp_(min=0), reference.clamp_(min=0)
 
 
@@ -64,6 +65,6 @@ def _add(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
     return total.baddbmm_(left.mT, right)
 
 
-def _quadratic(left: Tensor, matrix: Tensor, right: Tensor) -> Tensor:
-    """leftᵀ matrix right for every neuron: (G, d, n), (G, d, d), (G, d, n) → (G, n) float64."""
-    return torch.einsum("gdn,gdn->gn", left.double(), (matrix @ right).double())
+def _columnwise(left: Tensor, right: Tensor) -> Tensor:
+    """Inner products of columns: (G, d, n) twice → (G, n) float64."""
+    return (left * right).sum(dim=1, dtype=torch.float64)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from laq import bitpacking, packing
+from laq.entropy import entropy
 from laq.packing import Checkpoint, PackedWeight
 
 Row = dict[str, Any]
@@ -69,7 +70,7 @@ def _of_run(run: PackedWeight) -> Row:
         "width": run.width,
         "levels": 2 * run.largest + 1,
         "zeros": int((run.codes == 0).sum()),
-        "entropy": bitpacking.entropy(run.codes),
+        "entropy": entropy(run.codes),
         "bytes": run.nbytes,
         "step": float(run.step.double().mean()),
     }

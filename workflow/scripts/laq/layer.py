@@ -52,7 +52,10 @@ class Samples:
         if len(chunks) == 1:
             return chunks[0]
         inputs, quantized_inputs = zip(*chunks, strict=True)
-        return torch.cat(inputs), torch.cat(quantized_inputs)
+        if all(x is xq for x, xq in chunks):
+            quantized_inputs = inputs
+        joined = torch.cat(inputs)
+        return joined, joined if quantized_inputs is inputs else torch.cat(quantized_inputs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,10 +52,10 @@ class PackedWeight:
     @property
     def values(self) -> Tensor:
         """The weights that the codes stand for: shape of the codes, dtype of the step."""
-        rows = self.codes.flatten(1).to(self.step.dtype)  # (n, d)
+        rows = self.codes.flatten(1).to(self.step.dtype)  # (n, d), a copy
         if self.offset:
-            rows = rows + rows.sign() * self.offset
-        return (rows * self.step).view(self.codes.shape)
+            rows += rows.sign() * self.offset
+        return rows.mul_(self.step).view(self.codes.shape)
 
     @property
     def nbytes(self) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import Literal
 
 import torch
@@ -21,13 +20,17 @@ from laq.layer import Pair, Samples
 class Sampling:
     """Which patches of a convolution's input become samples.
 
-    ``published``: patches do not overlap (stride = kernel size) and ``fraction`` of them is
-    drawn with replacement, as in the published code. ``all``: every patch the convolution
-    itself sees, at its true stride; ``fraction`` is not used.
+    ``published``: patches do not overlap (stride = kernel size), and of the L patches of each
+    image ``draws(L)`` are drawn with replacement, as in the published code. ``all``: every patch
+    the convolution itself sees, at its true stride; ``fraction`` is not used.
     """
 
     kind: Literal["published", "all"] = "published"
     fraction: float = 0.25
+
+    def draws(self, patches: int) -> int:
+        """⌊fraction · L⌋ + 1 of an image's L patches, or L where ``fraction`` is 1."""
+        return patches if self.fraction == 1 else int(self.fraction * patches) + 1
 
 
 def layer_samples(
@@ -63,18 +66,24 @@ def layer_samples(
             lambda: _pairs(inputs(), lambda x: windows.view(x).reshape(-1, layer.groups * columns)),
             layer.groups,
         )
-    total = sum(counts)
-    drawn = torch.randint(total, (max(1, round(sampling.fraction * total)),), generator=generator)
-    drawn = drawn.sort().values  # read in order, and the rows the same however images are chunked
-    edges = pairwise(accumulate(counts, initial=0))
-    shares = [drawn[(first <= drawn) & (drawn < end)] - first for first, end in edges]
+    shares = [_drawn(windows, shape, sampling, generator) for shape in shapes]
 
     def chunks() -> Iterator[Pair]:
         for pair, share in zip(inputs(), shares, strict=True):
-            if len(share):
-                yield from _pairs([pair], lambda x, share=share: windows.take(x, share))
+            yield from _pairs([pair], lambda x, share=share: windows.take(x, share))
 
-    return Samples(len(drawn), columns, chunks, layer.groups)
+    return Samples(sum(map(len, shares)), columns, chunks, layer.groups)
+
+
+def _drawn(
+    windows: _Windows, shape: torch.Size, sampling: Sampling, generator: torch.Generator
+) -> Tensor:
+    """Drawn patches of a chunk, counted over all its images; the same however they are chunked."""
+    rows, columns = windows.grid(*shape[-2:])
+    images, patches = shape[:-3].numel(), rows * columns
+    drawn = torch.randint(patches, (images, sampling.draws(patches)), generator=generator)
+    drawn = drawn.sort(dim=1).values  # read in the order of memory
+    return (drawn + patches * torch.arange(images)[:, None]).flatten()
 
 
 def _pairs(inputs: Iterable[Pair], matrix: Callable[[Tensor], Tensor]) -> Iterator[Pair]:

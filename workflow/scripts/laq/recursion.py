@@ -3,8 +3,6 @@
 Everything is in units of the alphabet's step. Neurons do not depend on each other, so a tile of
 them walks the columns in vector registers, and threads take different tiles, which does not
 change a bit of the result.
-
-Products and sums may fuse; nothing else is allowed to change a result.
 """
 
 from __future__ import annotations
@@ -18,33 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from laq.compiling import compiled
+
 # Neurons that walk side by side, and the unit of work of a thread.
-LANES = 32
+LANES = 64
 
-# With fewer tiles a thread, starting it takes as long as it saves.
-_TILES_A_THREAD = 2
-
-# Columns that are transposed at a time, a cache line of float32 and more.
-_STRIP = 64
+# Columns that are transposed at a time: eight cache lines of float32 of each neuron.
+_STRIP = 128
 
 # Numba's fallback thread pool aborts the process when two threads enter it at once.
 _launch = threading.Lock()
 
 
-def _compiled(**options: Any) -> Callable[[Callable], Callable]:
-    """``numba.njit``, kept on disk between processes where a folder for it can be written."""
-
-    def decorate(function: Callable) -> Callable:
-        settings = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy", **options}
-        try:
-            return numba.njit(cache=True, **settings)(function)
-        except RuntimeError:  # numba: no locator available
-            return numba.njit(**settings)(function)
-
-    return decorate
-
-
-@_compiled()
+@compiled()
 def _code(value, noise, kind, threshold, limit):
     """``laq.rounding.codes`` of one number; ``kind`` is its place in KINDS."""
     if kind == 0:
@@ -61,74 +45,68 @@ def _code(value, noise, kind, threshold, limit):
     return min(max(code, -limit), limit)
 
 
-@_compiled()
+@compiled()
 def _level(code, gap):
     """What ``code`` stands for in units of the step."""
-    return code + gap * np.sign(code)
+    return code + gap * np.sign(code) if gap != 0 else code
 
 
-@_compiled()
-def _path_tile(weight, steps, x, drift, norms, cross, noise, rule, codes, squares, group, start):
-    """``path`` for the neurons of ``group`` from ``start`` on; u is kept for this tile alone."""
+@compiled()
+def _path_tile(weight, steps, x, drift, inner, cross, noise, rule, codes, squares, group, start):
+    """``path`` for the neurons of ``group`` from ``start`` on; u is kept for this tile alone.
+
+    Four columns and four samples, or two, are taken at a time, so that the sums stay in registers
+    for sixteen multiply-adds.
+    """
     kind, threshold, limit, gap = rule
-    columns, samples = x.shape[1:]
+    columns, samples = weight.shape[2], x.shape[2]
     neurons = weight.shape[1]
     lanes = min(LANES, neurons - start)
-    u = np.zeros((samples, LANES), weight.dtype)
     # Idle lanes of the last tile carry zeros, so that every neuron sees the same instructions.
+    u = np.zeros((samples, LANES), weight.dtype)
     step = np.ones(LANES, weight.dtype)
     w = np.zeros((_STRIP, LANES), weight.dtype)
     chosen = np.zeros((_STRIP, LANES), weight.dtype)
     draw = np.zeros(LANES, weight.dtype)
-    total = np.empty(LANES, weight.dtype)
-    error = np.empty(LANES, weight.dtype)
+    total = np.empty((4, LANES), weight.dtype)
+    error = np.empty((4, LANES), weight.dtype)
     step[:lanes] = steps[group, start : start + lanes]
-    fours = samples - samples % 4
 
     for first in range(0, columns, _STRIP):
         width = min(_STRIP, columns - first)
+        w[width:] = 0  # beside the last column stand some without weight or input
         for r in range(lanes):
             for s in range(width):
-                w[s, r] = weight[group, start + r, first + s] / step[r]
+                w[s, r] = weight[group, start + r, first + s]
         for s in range(width):
+            for r in range(LANES):
+                w[s, r] /= step[r]
+        for s in range(0, width, 4):
             t = first + s
-            if noise.size:
-                place = group * neurons + start
-                draw[:lanes] = noise[t, place : place + lanes]
-            if norms[group, t] > 0:
-                for r in range(LANES):
-                    total[r] = 0
-                for i in range(0, fours, 4):  # one load and store of the sum for four
-                    x0, x1 = x[group, t, i], x[group, t, i + 1]
-                    x2, x3 = x[group, t, i + 2], x[group, t, i + 3]
+            _project(x, group, t, u, total)
+            for k in range(4):
+                norm = inner[group, t // 4, k, k]
+                for j in range(k):
+                    h, c = inner[group, t // 4, k, j], cross[group, t // 4, k, j]
                     for r in range(LANES):
-                        total[r] += (
-                            x0 * u[i, r] + x1 * u[i + 1, r] + x2 * u[i + 2, r] + x3 * u[i + 3, r]
-                        )
-                for i in range(fours, samples):
-                    x0 = x[group, t, i]
+                        total[k, r] += h * error[j, r] + c * w[s + j, r]
+                if noise.size and t + k < columns:
+                    place = group * neurons + start
+                    draw[:lanes] = noise[t + k, place : place + lanes]
+                if norm > 0:
+                    inverse, share = 1 / norm, cross[group, t // 4, k, k] / norm
                     for r in range(LANES):
-                        total[r] += x0 * u[i, r]
-                inverse, share = 1 / norms[group, t], cross[group, t]
-                for r in range(LANES):
-                    value = w[s, r] + (w[s, r] * share + total[r] * inverse)
-                    code = _code(value, draw[r], kind, threshold, limit)
-                    chosen[s, r] = code
-                    error[r] = w[s, r] - _level(code, gap)
-            else:
-                for r in range(LANES):
-                    chosen[s, r] = 0
-                    error[r] = w[s, r]
+                        value = w[s + k, r] + (w[s + k, r] * share + total[k, r] * inverse)
+                        code = _code(value, draw[r], kind, threshold, limit)
+                        chosen[s + k, r] = code
+                        error[k, r] = w[s + k, r] - _level(code, gap)
+                else:
+                    for r in range(LANES):
+                        chosen[s + k, r] = 0
+                        error[k, r] = w[s + k, r]
+            _add(x, group, t, error, 0, u)
             if drift.size:
-                for i in range(samples):
-                    x0, d0 = x[group, t, i], drift[group, t, i]
-                    for r in range(LANES):
-                        u[i, r] += d0 * w[s, r] + x0 * error[r]
-            else:
-                for i in range(samples):
-                    x0 = x[group, t, i]
-                    for r in range(LANES):
-                        u[i, r] += x0 * error[r]
+                _add(drift, group, t, w, s, u)
         for r in range(lanes):
             for s in range(width):
                 codes[group, start + r, first + s] = chosen[s, r]
@@ -140,8 +118,58 @@ def _path_tile(weight, steps, x, drift, norms, cross, noise, rule, codes, square
         squares[group, start + r] = square * np.float64(step[r]) ** 2
 
 
-@_compiled()
-def _block_tile(base, reference, mix, alive, noise, rule, own, codes, first, group, start):
+@compiled(inline="always")
+def _project(x, group, t, u, total):
+    """total (4, LANES) = x u, for the columns from t on of x (G, D, m), and u (m, LANES)."""
+    samples = u.shape[0]
+    total[:] = 0
+    fours = samples - samples % 4
+    for i in range(0, fours, 4):
+        a0, a1 = x[group, t, i], x[group, t, i + 1]
+        a2, a3 = x[group, t, i + 2], x[group, t, i + 3]
+        b0, b1 = x[group, t + 1, i], x[group, t + 1, i + 1]
+        b2, b3 = x[group, t + 1, i + 2], x[group, t + 1, i + 3]
+        c0, c1 = x[group, t + 2, i], x[group, t + 2, i + 1]
+        c2, c3 = x[group, t + 2, i + 2], x[group, t + 2, i + 3]
+        d0, d1 = x[group, t + 3, i], x[group, t + 3, i + 1]
+        d2, d3 = x[group, t + 3, i + 2], x[group, t + 3, i + 3]
+        for r in range(LANES):
+            u0, u1, u2, u3 = u[i, r], u[i + 1, r], u[i + 2, r], u[i + 3, r]
+            total[0, r] += a0 * u0 + a1 * u1 + a2 * u2 + a3 * u3
+            total[1, r] += b0 * u0 + b1 * u1 + b2 * u2 + b3 * u3
+            total[2, r] += c0 * u0 + c1 * u1 + c2 * u2 + c3 * u3
+            total[3, r] += d0 * u0 + d1 * u1 + d2 * u2 + d3 * u3
+    for i in range(fours, samples):
+        for k in range(4):
+            a0 = x[group, t + k, i]
+            for r in range(LANES):
+                total[k, r] += a0 * u[i, r]
+
+
+@compiled(inline="always")
+def _add(x, group, t, error, s, u):
+    """u (m, LANES) += xᵀ error, for the columns from t on of x (G, D, m), the rows from s on of
+    error (…, LANES)."""
+    samples = u.shape[0]
+    pairs = samples - samples % 2
+    for i in range(0, pairs, 2):
+        a0, a1 = x[group, t, i], x[group, t + 1, i]
+        a2, a3 = x[group, t + 2, i], x[group, t + 3, i]
+        b0, b1 = x[group, t, i + 1], x[group, t + 1, i + 1]
+        b2, b3 = x[group, t + 2, i + 1], x[group, t + 3, i + 1]
+        for r in range(LANES):
+            e0, e1, e2, e3 = error[s, r], error[s + 1, r], error[s + 2, r], error[s + 3, r]
+            u[i, r] += a0 * e0 + a1 * e1 + a2 * e2 + a3 * e3
+            u[i + 1, r] += b0 * e0 + b1 * e1 + b2 * e2 + b3 * e3
+    for i in range(pairs, samples):
+        for k in range(4):
+            a0 = x[group, t + k, i]
+            for r in range(LANES):
+                u[i, r] += a0 * error[s + k, r]
+
+
+@compiled()
+def _block_tile(base, weight, mix, alive, noise, rule, codes, first, group, start):
     """``block`` for the neurons of ``group`` from ``start`` on."""
     kind, threshold, limit, gap = rule
     columns, neurons = base.shape[1:]
@@ -153,7 +181,7 @@ def _block_tile(base, reference, mix, alive, noise, rule, own, codes, first, gro
     for t in range(columns):
         for r in range(lanes):
             total[t, r] = base[group, t, start + r]
-            w[t, r] = reference[group, t, start + r]
+            w[t, r] = weight[group, t, start + r]
 
     for t in range(columns):
         fours = t - t % 4
@@ -178,7 +206,7 @@ def _block_tile(base, reference, mix, alive, noise, rule, own, codes, first, gro
         if alive[group, t]:
             for r in range(LANES):
                 code = _code(total[t, r], draw[r], kind, threshold, limit)
-                error[t, r] = (total[t, r] if own else w[t, r]) - _level(code, gap)
+                error[t, r] = w[t, r] - _level(code, gap)
                 total[t, r] = code
         else:
             for r in range(LANES):
@@ -197,36 +225,36 @@ def _block_tile(base, reference, mix, alive, noise, rule, own, codes, first, gro
 # its code and would hand one version out for the other.
 
 
-@_compiled()
-def _path_serial(weight, steps, x, drift, norms, cross, noise, rule, codes, squares):
+@compiled()
+def _path_serial(weight, steps, x, drift, inner, cross, noise, rule, codes, squares):
     for group in range(weight.shape[0]):
         for start in range(0, weight.shape[1], LANES):
             _path_tile(
-                weight, steps, x, drift, norms, cross, noise, rule, codes, squares, group, start
+                weight, steps, x, drift, inner, cross, noise, rule, codes, squares, group, start
             )
 
 
-@_compiled(parallel=True)
-def _path_parallel(weight, steps, x, drift, norms, cross, noise, rule, codes, squares):
+@compiled(parallel=True)
+def _path_parallel(weight, steps, x, drift, inner, cross, noise, rule, codes, squares):
     tiles = (weight.shape[1] + LANES - 1) // LANES
     for place in numba.prange(weight.shape[0] * tiles):
         group, start = place // tiles, place % tiles * LANES
-        _path_tile(weight, steps, x, drift, norms, cross, noise, rule, codes, squares, group, start)
+        _path_tile(weight, steps, x, drift, inner, cross, noise, rule, codes, squares, group, start)
 
 
-@_compiled()
-def _block_serial(base, reference, mix, alive, noise, rule, own, codes, first):
+@compiled()
+def _block_serial(base, weight, mix, alive, noise, rule, codes, first):
     for group in range(base.shape[0]):
         for start in range(0, base.shape[2], LANES):
-            _block_tile(base, reference, mix, alive, noise, rule, own, codes, first, group, start)
+            _block_tile(base, weight, mix, alive, noise, rule, codes, first, group, start)
 
 
-@_compiled(parallel=True)
-def _block_parallel(base, reference, mix, alive, noise, rule, own, codes, first):
+@compiled(parallel=True)
+def _block_parallel(base, weight, mix, alive, noise, rule, codes, first):
     tiles = (base.shape[2] + LANES - 1) // LANES
     for place in numba.prange(base.shape[0] * tiles):
         group, start = place // tiles, place % tiles * LANES
-        _block_tile(base, reference, mix, alive, noise, rule, own, codes, first, group, start)
+        _block_tile(base, weight, mix, alive, noise, rule, codes, first, group, start)
 
 
 Rule = tuple[int, float, float, float]
@@ -237,7 +265,7 @@ def path(
     steps: Tensor,
     x: Tensor,
     drift: Tensor | None,
-    norms: Tensor,
+    inner: Tensor,
     cross: Tensor,
     noise: Tensor | None,
     rule: Rule,
@@ -246,13 +274,15 @@ def path(
 ) -> Tensor:
     """The recursion straight from its definition, u being walked along for every neuron.
 
-    Per column t: a = w_t + cross_t w_t + <x_t, u> / norms_t; u += w_t drift_t + (w_t − q_t) x_t;
-    where norms_t is 0 the code is 0.
+    Per column t: a = w_t + (w_t <x_t, drift_t> + <x_t, u>) / |x_t|²; u += w_t drift_t +
+    (w_t − q_t) x_t; where x_t is 0 the code is 0. u is brought up to date after every four columns,
+    what is missing inside of them coming from ``inner`` and ``cross``.
 
     Args:
         weight: (G, n, d). steps: (G, n), in which w and u are measured.
-        x: X̃ᵀ (G, d, m). drift: (X − X̃)ᵀ likewise, or None where it is 0.
-        norms: (G, d) |X̃_t|². cross: (G, d) <X_t − X̃_t, X̃_t> / |X̃_t|².
+        x: X̃ᵀ (G, D, m), D being d rounded up to a multiple of 4, with zeros there.
+        drift: (X − X̃)ᵀ likewise, or None where it is 0.
+        inner: (G, D/4, 4, 4), x xᵀ of every four columns. cross: likewise x driftᵀ.
         noise: (d, G·n) for stochastic rounding.
         rule: kind's place in ``rounding.KINDS``, threshold, limit and gap of the alphabet.
         codes: (G, n, d) integers, written.
@@ -262,7 +292,7 @@ def path(
         ‖u‖² (G, n) float64 in units of the weights.
     """
     squares = torch.empty(weight.shape[:2], dtype=torch.float64)
-    arrays = [weight, steps, x, _given(drift, x, 3), norms, cross, _given(noise, x, 2)]
+    arrays = [weight, steps, x, _given(drift, x, 3), inner, cross, _given(noise, x, 2)]
     arguments = [array.numpy() for array in arrays] + [rule, codes.numpy(), squares.numpy()]
     _run(_path_serial, _path_parallel, weight.shape[:2], threads, arguments)
     return squares
@@ -270,30 +300,29 @@ def path(
 
 def block(
     base: Tensor,
-    reference: Tensor,
+    weight: Tensor,
     mix: Tensor,
     alive: Tensor,
     noise: Tensor | None,
     rule: Rule,
-    own: bool,
     codes: Tensor,
     first: int,
     threads: int,
 ) -> None:
     """The recursion inside a block of B columns, on sums over samples taken before.
 
-    Per column t: a = base_t + Σ_{s<t} mix_ts e_s, and e_t = reference_t − q_t or, with ``own``,
-    a − q_t; where ``alive`` is false, q_t = 0 and e_t = reference_t.
+    Per column t: a = base_t + Σ_{s<t} mix_ts e_s, and e_t = weight_t − q_t; where ``alive`` is
+    false, q_t = 0.
 
     Args:
-        base: (G, B, n), receives e. reference: (G, B, n). All in units of the step.
+        base: (G, B, n), receives e. weight: (G, B, n). All in units of the step.
         mix: (G, B, B), of which the part below the diagonal is read. alive: (G, B) bool.
         noise: (B, G·n) for stochastic rounding.
         rule, threads: as in ``path``.
         codes: (G, n, d) integers; columns first … first + B are written.
     """
-    arrays = [base, reference, mix, alive, _given(noise, base, 2)]
-    arguments = [array.numpy() for array in arrays] + [rule, own, codes.numpy(), first]
+    arrays = [base, weight, mix, alive, _given(noise, base, 2)]
+    arguments = [array.numpy() for array in arrays] + [rule, codes.numpy(), first]
     _run(_block_serial, _block_parallel, (base.shape[0], base.shape[2]), threads, arguments)
 
 
@@ -311,7 +340,7 @@ def _run(
     """A single thread starts no thread pool at all, so that many such jobs may share a machine."""
     groups, neurons = shape
     tiles = groups * -(-neurons // LANES)
-    workers = min(threads, tiles // _TILES_A_THREAD, numba.config.NUMBA_NUM_THREADS)
+    workers = min(threads, tiles, numba.config.NUMBA_NUM_THREADS)
     if workers <= 1:
         serial(*arguments)
         return

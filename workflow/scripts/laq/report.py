@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from laq import bitpacking
+from laq.entropy import entropy
 from laq.layer import QuantizedLayer, Samples, relative_error
 from laq.packing import PackedWeight
 
@@ -71,7 +71,7 @@ def quantized(
         solution.error * solution.reference if solution.reference > 0 else solution.error
         for solution in solutions
     )
-    entropies = [bitpacking.entropy(solution.codes) for solution in solutions]
+    entropies = [entropy(solution.codes) for solution in solutions]
     return Layer(
         layer=name,
         kind=type(module).__name__,

@@ -40,7 +40,7 @@ class Walk:
         """The weights of some columns in units of the step, (G, B, n)."""
         return (self.weight[..., columns] / self.steps[..., None]).mT.contiguous()
 
-    def path(self, x: Tensor, drift: Tensor | None, norms: Tensor, cross: Tensor) -> Tensor:
+    def path(self, x: Tensor, drift: Tensor | None, inner: Tensor, cross: Tensor) -> Tensor:
         """Walk all columns as ``recursion.path`` does; return ‖u‖² (G, n) float64."""
         from laq import recursion
 
@@ -51,7 +51,7 @@ class Walk:
             self.steps,
             x,
             drift,
-            norms,
+            inner,
             cross,
             noise,
             self._rule(),
@@ -63,15 +63,14 @@ class Walk:
         self,
         columns: slice,
         base: Tensor,
-        reference: Tensor,
+        weight: Tensor,
         mix: Tensor,
         alive: Tensor,
-        own: bool = False,
     ) -> Tensor:
         """Walk a block of columns as ``recursion.block`` does; return e (G, B, n), in ``base``."""
         groups, neurons, _ = self.weight.shape
         noise = self.rounding.noise(base.shape[1], groups * neurons, like=base)
-        arguments = (base, reference, mix, alive, noise, self._rule(), own, self.codes)
+        arguments = (base, weight, mix, alive, noise, self._rule(), self.codes)
         if base.is_cuda:
             from laq import recursion_cuda
 
