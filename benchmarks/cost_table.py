@@ -56,7 +56,7 @@ def show(repeats: int) -> None:
 
 
 def _layer(samples: int, shape: tuple[int, int]) -> cost.Layer:
-    return cost.Layer(samples, *shape)
+    return cost.Layer(samples, *shape, threads=torch.get_num_threads())
 
 
 def _worth_running(layer: cost.Layer) -> dict[str, float]:

@@ -42,7 +42,9 @@ def compare(many: int, device: str, threads: int) -> None:
 def measure(count: int, device: torch.device) -> dict[str, Any]:
     """Seconds of one quantization, and the peaks of this process in bytes."""
     network = workload.resnet50().to(device)
-    images = (255 * workload.images(count)).byte()
+    batches = [100] * (count // 100) + [count % 100] * (count % 100 > 0)
+    made = (workload.images(size, seed=10 + place) for place, size in enumerate(batches))
+    images = torch.cat([(255 * batch).byte() for batch in made])  # as a data set holds them
     start = time.perf_counter()
     propagation.quantize_network(
         network,

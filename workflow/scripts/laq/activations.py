@@ -24,7 +24,7 @@ from laq.errors import LaqError
 from laq.layer import Pair
 
 # Bytes of activations held in memory.
-MEMORY = 2**27
+MEMORY = 2**26
 
 
 @dataclass(frozen=True, eq=False)

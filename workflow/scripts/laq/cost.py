@@ -14,9 +14,9 @@ from laq.recursion import LANES
 # Bytes a form may take beside the layer itself.
 MEMORY = 2**27
 
-# A multiply-add of the direct recursion against one of a matrix product, while u of a tile of
-# neurons stays in a core's own cache, and beyond.
-_DIRECT, _DIRECT_BEYOND, _CACHE = 1.0, 1.6, 2**19
+# Where u of a tile of neurons takes more bytes than a core's own cache holds, multiply-adds of the
+# direct recursion and of the blocks take so many times as long.
+_CACHE, _DIRECT_BEYOND, _BLOCKS_BEYOND = 2**19, 1.25, 1.35
 
 # A multiply-add inside a block; rounding a weight, with all that is done to it once; the calls of
 # a block; those of a layer.
@@ -56,8 +56,8 @@ def costs(layer: Layer, block: int) -> dict[str, Cost]:
     rounding = _ROUNDING * loop * d
     inside = _INSIDE * loop * d * width / 2 + rounding + _CALLS * -(-d // block) / groups
     fits = m * LANES * layer.itemsize <= _CACHE
-    direct = 3 * m * loop * d * (_DIRECT if fits else _DIRECT_BEYOND) + m * n * d + rounding
-    blocks = 4 * m * n * d + 2 * m * width * d + inside
+    direct = 3 * m * loop * d * (1 if fits else _DIRECT_BEYOND) + m * n * d + rounding
+    blocks = 4 * m * n * d * (1 if fits else _BLOCKS_BEYOND) + 2 * m * width * d + inside
     gram = 3 * m * d * d + 6 * n * d * d + inside
     matrices = 2 * m * d
     numbers = {

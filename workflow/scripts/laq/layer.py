@@ -48,14 +48,19 @@ class Samples:
 
     def gather(self) -> Pair:
         """All samples in memory: X and X̃, (m, G·d) each."""
-        chunks = list(self.chunks())
-        if len(chunks) == 1:
-            return chunks[0]
-        inputs, quantized_inputs = zip(*chunks, strict=True)
-        if all(x is xq for x, xq in chunks):
-            quantized_inputs = inputs
-        joined = torch.cat(inputs)
-        return joined, joined if quantized_inputs is inputs else torch.cat(quantized_inputs)
+        joined: Pair | None = None
+        first = 0
+        for x, xq in self.chunks():
+            if len(x) == self.rows:
+                return x, xq
+            if joined is None:
+                whole = x.new_empty(self.rows, x.shape[1])
+                joined = whole, whole if xq is x else torch.empty_like(whole)
+            # Networks are the same for all chunks, or for none.
+            for matrix, chunk in zip(joined, (x, xq), strict=True):
+                matrix[first : first + len(chunk)] = chunk
+            first += len(x)
+        return joined
 
 
 @dataclass(frozen=True, eq=False)
