@@ -8,11 +8,17 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
+from laq import allocation, gpfq
+from laq.alphabets import Alphabet
 from laq.compression import calibration_pool, compress
 from laq.errors import ConfigError
+from laq.layer import QuantizedLayer, Samples
 from laq.methods import METHODS
 from laq.networks import SmallResNet
+from laq.patches import Sampling
+from laq.propagation import layers_in_order, quantize_network
 from laq.schema import complete
 from tests.configs import BASE, SCHEMA
 
@@ -29,7 +35,7 @@ def chosen(
 ) -> np.ndarray:
     taken = {"all": None, "subset": list(subset), "other": [0, 1]}[classes]
     settings = {"images": count, "batch": batch}
-    return calibration_pool(LABELS, taken, list(subset), settings, seed)
+    return calibration_pool(LABELS, taken, list(subset), settings, seed)[0]
 
 
 @settings(deadline=None)
@@ -43,7 +49,7 @@ def test_so_many_distinct_images_of_the_right_classes_in_order(subset, count, cl
     indices = chosen(classes, count, subset, seed)
     eligible = {i for i in range(120) if classes == "all" or LABELS[i] in subset}
     assert set(indices) <= eligible
-    assert len(set(indices)) == len(indices) == min(count, len(eligible))
+    assert len(set(indices)) == len(indices) == min(count, 12 * len(subset))
     assert (np.diff(indices) > 0).all()
     again = chosen(classes, count, sorted(subset, reverse=True), seed)
     assert np.array_equal(indices, again)
@@ -66,9 +72,10 @@ def test_subsets_and_seeds_do_not_share_a_batch(classes):
     assert len({places((2, 5, 7), 0), places((2, 5, 7), 1), places((2, 5, 8), 0)}) == 3
 
 
-def test_all_images_where_there_are_fewer():
+def test_all_images_where_there_are_fewer_and_never_more_than_the_subset_has():
     assert chosen("subset", 36).tolist() == [i for i in range(120) if i % 10 in (2, 5, 7)]
-    assert chosen("all", 500).tolist() == list(range(120))
+    assert len(chosen("all", 500)) == len(chosen("all", "all")) == 36
+    assert len(chosen("other", 500)) == 24
 
 
 def test_all_images_where_that_is_asked_or_layers_draw_their_own():
@@ -80,12 +87,15 @@ def test_another_subset_gives_its_own_images():
     assert set(LABELS[chosen("other", 20)]) == {0, 1}
 
 
-def compressed(**changes):
+def compressed(
+    noise: int = 1, generator: torch.Generator | None = None, batch: int | None = None, **changes
+):
     torch.manual_seed(0)
     network = SmallResNet(4, widths=(3, 4))
-    patches, noise = (torch.Generator().manual_seed(seed) for seed in (0, 1))
+    generator = generator or torch.Generator().manual_seed(0)
     images = torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8)
-    return compress(network, images, SETTINGS | changes, patches, noise)
+    drawn = torch.Generator().manual_seed(noise)
+    return compress(network, images, SETTINGS | changes, generator, drawn, batch)
 
 
 def test_settings_reach_the_quantizer():
@@ -101,7 +111,7 @@ def test_settings_reach_the_quantizer():
     drawn = compressed(patches="published", fraction=0.5)
     assert plain.layers[0].samples == 6 * 64
     assert drawn.layers[0].samples == 6 * 5  # of 3×3 patches of each padded 8×8 image
-    fresh = compressed(batch="fresh", images=2)
+    fresh = compressed(batch=2)
     assert fresh.layers[0].samples == 2 * 64
     assert compressed(fold_batchnorm=True).layers[0].step != plain.layers[0].step
 
@@ -151,10 +161,75 @@ def bits_of(row) -> list[float]:
     return [run.split(":")[0] for run in row.split.split()] or [row.bits]
 
 
-def test_rounding_up_or_down_at_random_leaves_the_patches_alone():
-    first, second = compressed(patches="published"), compressed(patches="published", method="msq")
-    assert first.layers[0].silent == second.layers[0].silent
-    assert first.layers[0].samples == second.layers[0].samples
+def test_a_split_layer_keeps_each_filters_own_step():
+    result = compressed(bits=[5, 3], per_channel=True)
+    (split,) = [row for row in result.layers if row.split]
+    first, second = result.packed[f"{split.layer}.weight"]
+    torch.manual_seed(0)
+    weight = SmallResNet(4, widths=(3, 4)).get_submodule(split.layer).weight.detach().flatten(1)
+    for bits, run, rows in zip(
+        (5, 3), (first, second), weight.split([len(first.codes), len(second.codes)]), strict=True
+    ):
+        torch.testing.assert_close(
+            run.step, Alphabet.from_weights(rows, bits, "packed", per_channel=True).step
+        )
+    whole = compressed(bits=[5, 3])
+    steps = [run.step for run in whole.packed[f"{split.layer}.weight"]]
+    expected = [Alphabet.from_weights(weight, bits, "packed").step for bits in (5, 3)]
+    torch.testing.assert_close(torch.stack(steps), torch.stack(expected))
+
+
+def test_rounding_at_random_draws_from_its_own_generator():
+    def codes(noise: int, method: str = "sgpfq") -> Tensor:
+        return compressed(patches="published", noise=noise, method=method)
+
+    one, two, nearest = codes(1), codes(2), codes(1, "gpfq")
+    differ = [
+        not torch.equal(one.packed[name][0].codes, two.packed[name][0].codes) for name in one.packed
+    ]
+    assert any(differ)
+    # The first layer's reference is the float network's output on the patches drawn.
+    assert one.layers[0].silent == two.layers[0].silent == nearest.layers[0].silent
+    patches = [torch.Generator().manual_seed(0) for _ in range(2)]
+    for generator, method in zip(patches, ("gpfq", "sgpfq"), strict=True):
+        compressed(patches="published", method=method, generator=generator)
+    assert torch.equal(patches[0].get_state(), patches[1].get_state())
+
+
+def test_a_budget_is_allocated_by_damages_on_float_inputs():
+    torch.manual_seed(0)
+    network = SmallResNet(4, widths=(3, 4)).eval()
+    images = torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8)
+    sizes = [
+        allocation.LayerSize.of(name, layer)
+        for name, layer in layers_in_order(network, images, {}).items()
+    ]
+
+    def quantize(bits: int) -> dict[str, Tensor]:
+        def alone(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
+            inputs, _ = samples.gather()
+            return gpfq.quantize_layer(weight, inputs, inputs, alphabet)
+
+        result = quantize_network(
+            network,
+            images,
+            solver=alone,
+            alphabets=lambda _, w: [(len(w), Alphabet.from_weights(w, bits, "packed"))],
+            sampling=Sampling("all"),
+        )
+        return {size.name: result.network.get_submodule(size.name).weight for size in sizes}
+
+    damage = allocation.sensitivity(network, images, quantize, [2, 4, 6])
+    expected = allocation.allocate(damage, sizes, 4)
+    result = compressed(bits=4, widths=[6, 2, 4])
+    found = {row.layer: runs_of(row) for row in result.layers}
+    assert found == expected
+
+
+def runs_of(row) -> tuple[tuple[int, int], ...]:
+    rows = int(row.shape.split("x")[0])
+    runs = [run.split(":") for run in row.split.split()] or [(row.bits, rows)]
+    return tuple((int(rows), int(bits)) for bits, rows in runs)
 
 
 def test_layers_kept_by_the_config_say_so():

@@ -95,7 +95,7 @@ def test_a_config_that_is_no_mapping_is_refused(config: Any) -> None:
     [
         {"variants/quant/compress/bits": 2},
         {"variants/quant/compress/bits": 32},
-        {"subsets/size": 10, "subsets/definitions": {"all": {"kind": "similar"}}},
+        {"subsets/size": 10, "subsets/definitions": {"whole": {"kind": "similar"}}},
         # Lists have their own size: nothing to compare with the data set's.
         {"subsets/size": 11, "subsets/definitions/near": "REMOVE"}
         | {"subsets/definitions/target": "REMOVE"},

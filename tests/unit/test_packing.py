@@ -391,8 +391,8 @@ def drop_step(tensors, content):
     del tensors["fc.weight.step.0"]
 
 
-def widen_step(tensors, content):
-    tensors["fc.weight.step.0"] = tensors["fc.weight.step.0"].double()
+def narrow_step(tensors, content):
+    tensors["fc.weight.step.0"] = tensors["fc.weight.step.0"].half()
 
 
 def spread_step(tensors, content):
@@ -439,7 +439,7 @@ OTHER = r"quant.safetensors holds other codes or steps of fc.weight than it desc
         (drop, OTHER),
         (drop_step, OTHER),
         (shorten, OTHER),
-        (widen_step, OTHER),
+        (narrow_step, OTHER),
         (spread_step, OTHER),
         (exceed, r"of fc.weight .*codes from -8 to -8 go beyond ±7"),
     ],
@@ -562,3 +562,12 @@ def test_a_resnet50_of_4_bits_takes_an_eighth_of_its_float_file(tmp_path):
     assert sizes[1] / sizes[0] <= 0.131
     restored = packing.read(paths[1]).state
     assert all(torch.equal(restored[name], run.values) for name, (run,) in packed.items())
+
+
+def test_steps_of_float64_networks_are_kept_as_they_are(tmp_path):
+    alphabet = Alphabet.from_weights(torch.rand(5, 7, dtype=torch.float64), 4, "packed")
+    packed = alphabet.pack(torch.randint(-7, 8, (5, 7)))
+    path = tmp_path / "double.safetensors"
+    packing.save(path, {"fc.weight": packed.values}, {"network": {}}, {"fc.weight": [packed]})
+    assert torch.equal(packing.read(path).state["fc.weight"], packed.values)
+    assert packed.nbytes == 18 + 8

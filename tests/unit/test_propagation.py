@@ -16,7 +16,7 @@ from laq.errors import ConfigError, DataError, LaqError
 from laq.layer import QuantizedLayer, Samples, relative_error
 from laq.networks import SmallResNet
 from laq.patches import Sampling
-from laq.propagation import QuantizedNetwork, quantize_network
+from laq.propagation import QuantizedNetwork, folded, quantize_network
 
 torch.set_num_threads(1)
 
@@ -429,7 +429,7 @@ def test_weights_that_cannot_be_quantized_are_listed_with_the_reason():
         ),
         "attention.out_proj": "never called as a module",
         "fc": "",
-        "tied": "shares the weight of fc",
+        "tied": "shares the codes of fc",
         "unused": "never called as a module",
     }
     rows = {row.layer: row for row in result.layers}
@@ -486,8 +486,9 @@ def test_activations_are_freed_after_their_last_use():
     for layer in (*network.layers, network.aside):
         layer.register_forward_hook(watch)
     quantize(network, images(5, 4))
-    # Nine layers and the one aside, on both sides, each run once; nothing waits for the last.
-    assert len(made) == 20
+    # One image asks which layers there are. Then nine layers and the one aside, on both sides, each
+    # run once; nothing waits for the last.
+    assert len(made) == 11 + 20
     # Held and output on both sides, and the input on the side that runs.
     assert most == 5
 
@@ -550,7 +551,7 @@ def test_a_network_that_cannot_be_traced_is_rerun_for_each_layer_and_says_so(kin
 @pytest.mark.parametrize("kind", [Branching, Looping, Lookup])
 def test_folding_needs_a_graph_and_says_so_by_name(kind):
     with pytest.raises(LaqError, match=rf"{kind.__name__} cannot be traced .*fold_batchnorm"):
-        quantize(ready(kind()), images(2, 4), fold_batchnorm=True)
+        folded(ready(kind()), images(2, 4))
 
 
 class TwoInputs(Branching):
@@ -681,6 +682,9 @@ def test_the_sides_are_one_until_a_layer_is_quantized():
         if isinstance(layer, nn.Linear):
             layer.register_forward_hook(lambda *_, name=name: calls.append(name))
     quantize(network, images(3, 4), keep={"layers.0": "kept", "aside": "kept"})
+    asked = {name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)}
+    assert set(calls[: len(asked)]) == asked  # one image asks which layers there are
+    del calls[: len(asked)]
     assert sorted(calls) == ["aside", "layers.0", *["layers.1"] * 2, *["layers.2"] * 2]
 
 
@@ -773,7 +777,7 @@ def test_a_grouped_layer_is_one_run():
 def test_folding_quantizes_the_folded_weights_and_keeps_the_state_dicts_form():
     network, batch = example("small_resnet")
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    result = quantize(network, batch, fold_batchnorm=True)
+    result = quantize(folded(network, batch), batch)
     state = result.network.state_dict()
     assert {key: value.shape for key, value in state.items()} == {
         key: value.shape for key, value in before.items()
@@ -794,10 +798,9 @@ def test_folding_quantizes_the_folded_weights_and_keeps_the_state_dicts_form():
 def test_many_bits_on_a_folded_network_give_its_outputs():
     network, batch = example("small_resnet")
     result = quantize(
-        network,
+        folded(network, batch),
         batch,
         solver=nearest,
-        fold_batchnorm=True,
         alphabets=lambda _, weight: [
             (len(weight), Alphabet.from_weights(weight, 32, per_channel=True))
         ],
@@ -808,5 +811,5 @@ def test_many_bits_on_a_folded_network_give_its_outputs():
 
 def test_nothing_to_fold_is_said(caplog):
     network, batch = example("twice")
-    quantize(network, batch, fold_batchnorm=True)
+    folded(network, batch)
     assert "no BatchNorm of Twice can be folded" in caplog.text

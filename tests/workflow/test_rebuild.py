@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from laq import packing
 from tests.workflow.conftest import CONFIG, Checkout
 
 SUBSETS = ("similar", "target_1", "target_2", "random", "dissimilar", "even")
@@ -94,6 +95,13 @@ EDITS = {
     "plots.py": (f"{LIBRARY}/plots.py", "WIDTH = ", "WIDTH = 0 + ", END - {"accuracy.csv"}),
     "gpfq.py": (f"{LIBRARY}/gpfq.py", "BLOCK = ", "BLOCK = 0 + ", QUANTIZED | evaluated()),
     "a method not in use": (f"{LIBRARY}/gptq.py", "import", "import ", set()),
+    "a setting not in use": (
+        CONFIG,
+        "  quant:\n    compress: { bits: 4 }",
+        "  quant:\n    compress: { bits: 4, damping: 0.5, threshold: 3 }",
+        set(),
+    ),
+    "memory": (CONFIG, "study: Digits", "study: Digits\nmemory_mb: 32", set()),
     "evaluation.py": (f"{LIBRARY}/evaluation.py", "[:, :5]", "[:, 0:5]", evaluated()),
     "subsets.py": (f"{LIBRARY}/subsets.py", "ENUMERATED = ", "ENUMERATED = 0 + ", AFTER_ICD),
     "a data set not in use": (f"{LIBRARY}/datasets/folder.py", "import", "import ", set()),
@@ -112,6 +120,25 @@ def test_an_edit_rebuilds_its_own_road(
 ) -> None:
     with finished.edited(name, old, new):
         assert finished.planned() == expected
+
+
+def test_a_variant_calibrated_on_another_subset_follows_it(finished: Checkout) -> None:
+    made = [
+        f"models/{NETWORK}/similar/other.safetensors",
+        f"layers/{NETWORK}/similar/other.csv",
+    ]
+    added = "  original: {}\n  other:\n    compress: { bits: 3, classes: even }"
+    with finished.edited(CONFIG, "  original: {}", added):
+        finished.run(f"results/digits/{made[0]}")
+        try:
+            assert not finished.planned() & set(made)
+            with finished.edited(CONFIG, '["0", "2", "4", "6", "8"]', '["1", "3", "5", "7", "9"]'):
+                assert finished.planned() >= set(made)
+            description = packing.describe(finished.path / "results/digits" / made[0])
+            assert description["calibration"] == {"classes": "even", "images": 64}
+        finally:
+            for name in made:
+                (finished.path / "results/digits" / name).unlink()
 
 
 def test_nothing_changed_nothing_planned(finished: Checkout) -> None:

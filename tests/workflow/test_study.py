@@ -17,7 +17,7 @@ import yaml
 from laq import compression, datasets, devices, packing
 from laq.divergence import class_gaussians, kl_matrix
 from laq.evaluation import score
-from laq.networks import predict, to_input
+from laq.networks import predict
 from laq.schema import complete
 from tests.configs import SCHEMA
 from tests.workflow.conftest import CONFIG, PROJECT, Checkout
@@ -73,14 +73,15 @@ def test_fewer_bits_cost_accuracy(root: Path) -> None:
     network = packing.load(root / f"models/{NETWORK}/original.safetensors")
     study = yaml.safe_load((PROJECT / CONFIG).read_text())
     settings = complete(study, SCHEMA)["variants"]["quant"]["compress"] | {"classes": "all"}
-    chosen = compression.calibration_indices(train.labels, members, settings, seed=0)
+    chosen, _ = compression.calibration_pool(train.labels, None, members, settings, seed=0)
     top1 = {}
     for bits in (2, 8, 32):
         result = compression.compress(
             network,
-            to_input(train.images[chosen]),
+            torch.from_numpy(train.images[chosen]),
             settings | {"bits": bits},
-            devices.seed_everything(0, "patches"),
+            devices.generator(0, "patches"),
+            devices.generator(0, "rounding"),
         )
         logits = predict(result.network, torch.from_numpy(test.images), torch.device("cpu"))
         top1[bits] = score(logits, torch.from_numpy(test.labels), members)[0].top1

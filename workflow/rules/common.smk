@@ -81,7 +81,8 @@ def parent_checkpoint(wildcards):
 def calibration_subset(wildcards):
     """The subset whose classes calibrate a variant: its own, or another one's."""
     classes = VARIANTS[wildcards.variant]["compress"]["classes"]
-    return f"<results>/subsets/{classes if classes in SUBSETS else wildcards.subset}.json"
+    subset = wildcards.subset if classes in ("subset", "all") else classes
+    return f"<results>/subsets/{subset}.json"
 
 
 def features_checkpoint():
@@ -114,8 +115,8 @@ def subset_settings(subset):
 
 
 def variant_settings(variant):
-    """Settings of making a variant: its own recipe alone."""
-    return settings_text(variant=variant, recipe=VARIANTS[variant], seed=SEED)
+    """Settings of making a variant: its own recipe alone, and of it what makes a difference."""
+    return settings_text(variant=variant, recipe=study_config.effect(VARIANTS[variant]), seed=SEED)
 
 
 def all_checkpoints(wildcards):

@@ -62,7 +62,7 @@ rule compress_network:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=8000 + STUDY["memory_mb"],
         runtime=120,
         gpu=GPU,
     params:

@@ -15,6 +15,7 @@ def compress_network(
     recipe: dict[str, Any],
     seed: int,
     device: str,
+    memory_mb: int,
 ) -> None:
     """Write the compressed network, codes bit-packed, and its layer report."""
     import pandas as pd
@@ -27,13 +28,15 @@ def compress_network(
     members = read_json(subset)["indices"]
     split = datasets.load(train, classes)
     taken = None if settings["classes"] == "all" else read_json(calibration)["indices"]
-    pool = compression.calibration_pool(split.labels, taken, members, settings, seed)
+    pool, count = compression.calibration_pool(split.labels, taken, members, settings, seed)
     result = compression.compress(
         packing.load(parent).to(devices.pick(device)),
         torch.as_tensor(split.images[pool]),
         settings,
         patches=devices.generator(seed, "patches", *members),
         noise=devices.generator(seed, "rounding", *members),
+        batch=count if settings["batch"] == "fresh" else None,
+        memory=memory_mb * 2**20,
     )
     description = packing.derived(
         packing.describe(parent),
@@ -42,8 +45,8 @@ def compress_network(
         subset=members,
         seed=seed,
         bits=result.bits,
-        alphabet=settings["alphabet"],
-        calibration={"classes": settings["classes"], "images": len(pool)},
+        alphabet=settings["alphabet"] if result.packed else None,
+        calibration={"classes": settings["classes"], "images": count},
         layers=[layer.row() for layer in result.layers],
     )
     packing.save(checkpoint, result.network.cpu().state_dict(), description, result.packed)

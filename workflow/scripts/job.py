@@ -41,13 +41,13 @@ def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
     """The keyword arguments of a job's function: named files and settings.
 
     Named inputs and outputs keep their names; ``params.settings`` is a JSON mapping, each
-    key an argument, but for ``threads``. ``device`` is passed where the function takes it: it
-    comes from the config, not from params, since moving to a GPU is no reason to rebuild.
+    key an argument, but for ``threads``. ``device`` and ``memory_mb`` are passed where the function
+    takes them: they come from the config, not from params, since no result depends on them.
     """
     settings = json.loads(snakemake.params.settings)
     settings.pop("threads", None)
-    if "device" in inspect.signature(function).parameters:
-        settings["device"] = snakemake.config["device"]
+    for name in {"device", "memory_mb"} & inspect.signature(function).parameters.keys():
+        settings[name] = snakemake.config[name]
     return {**dict(snakemake.input.items()), **dict(snakemake.output.items()), **settings}
 
 

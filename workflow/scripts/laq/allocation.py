@@ -50,14 +50,6 @@ class LayerSize:
         return self.rows * self.columns
 
 
-def mean_bits(allocation: Allocation, sizes: Sequence[LayerSize]) -> float:
-    """Bits a weight, over all weights of ``sizes``."""
-    spent = sum(
-        layer.columns * rows * bits for layer in sizes for rows, bits in allocation[layer.name]
-    )
-    return spent / sum(layer.weights for layer in sizes)
-
-
 def equal_shares(sizes: Sequence[LayerSize], bits: Sequence[int]) -> Allocation:
     """Cut the weights of ``sizes``, in forward order, into a share of equal size for each of
     ``bits``.
@@ -171,6 +163,11 @@ def sensitivity(
 
     def log_probabilities(weights: Mapping[str, Tensor]) -> Tensor:
         outputs = [torch.func.functional_call(network, weights, (chunk,)) for chunk in pool]
+        if not isinstance(outputs[0], torch.Tensor):
+            raise DataError(
+                f"{type(network).__name__} gives {type(outputs[0]).__name__}, not class scores, so "
+                "what its layers are worth cannot be measured: give bits without widths"
+            )
         return torch.cat(outputs).double().log_softmax(1)
 
     with torch.no_grad():

@@ -112,6 +112,8 @@ class Alphabet:
     def with_gap(self, threshold: float) -> Alphabet:
         """The alphabet whose smallest level is λ = ``threshold``·step and whose last is the same.
 
+        At 2 bits ``packed`` has room for 0 and ±λ alone.
+
         Raises ``ConfigError`` if λ leaves no room below the last level.
         """
         last = 2 ** (self.bits - 1) - (self.scheme == "packed")

@@ -30,9 +30,13 @@ class CalibrationImages:
 
     @classmethod
     def of(cls, images: Tensor, network: nn.Module) -> CalibrationImages:
-        """``images`` for ``network``. Raises ``DataError`` where there is none."""
+        """``images`` for ``network``. Raises ``DataError`` where there is none, or they are neither
+        uint8 nor floats."""
+        images = torch.as_tensor(images)
         if len(images) == 0:
             raise DataError("there are no calibration images: give at least one")
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise DataError(f"calibration images are {images.dtype}: give uint8, or floats")
         first = next(network.parameters(), torch.empty(0))
         return cls(images, first.device, first.dtype)
 
@@ -52,4 +56,4 @@ class CalibrationImages:
         part = self.images[index * CHUNK : (index + 1) * CHUNK]
         if part.dtype == torch.uint8:
             return to_input(part, self.device).to(self.dtype)
-        return part.to(self.device, copy=True)
+        return part.to(self.device, self.dtype, copy=True)

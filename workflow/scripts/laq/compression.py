@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from laq import allocation, methods, seeds
+from laq.activations import MEMORY
 from laq.allocation import Allocation, LayerSize
 from laq.alphabets import Alphabet
 from laq.layer import Solver
@@ -25,22 +26,25 @@ def calibration_pool(
     subset: list[int],
     settings: dict[str, Any],
     seed: int,
-) -> np.ndarray:
-    """Positions of the images to calibrate on, or to draw each layer's batch from.
+) -> tuple[np.ndarray, int]:
+    """Positions of the images to calibrate on, or to draw from, and how many a layer sees.
 
     Of all training images with ``labels``, those of ``classes``, or of every class where None.
-    ``settings``: images (how many are drawn, without replacement; all where fewer, or ``all``)
-    and batch (``fresh``: layers draw their own, so that here all are taken). The draw depends on
-    the ``subset`` it is for, so that subsets do not share one batch. Sorted (k,) int64.
+    ``settings``: images (a number, or ``all``), of which there are never more than the ``subset``
+    itself has, so that variants calibrated elsewhere see as many; and batch (``fresh``: layers
+    draw their own, so that here all are taken). The draw depends on the ``subset`` it is for, so
+    that subsets do not share one batch. Sorted (k,) int64.
     """
     eligible = np.arange(len(labels))
     if classes is not None:
         eligible = eligible[np.isin(labels, classes)]
-    whole = settings["images"] == "all" or settings["batch"] == "fresh"
-    if whole or len(eligible) <= settings["images"]:
-        return eligible
+    count = min(int(np.isin(labels, subset).sum()), len(eligible))
+    if settings["images"] != "all":
+        count = min(count, settings["images"])
+    if settings["batch"] == "fresh" or count == len(eligible):
+        return eligible, count
     generator = seeds.stream(seed, "calibration", *sorted(subset))
-    return np.sort(generator.choice(eligible, settings["images"], replace=False))
+    return np.sort(generator.choice(eligible, count, replace=False)), count
 
 
 def compress(
@@ -49,6 +53,8 @@ def compress(
     settings: dict[str, Any],
     patches: torch.Generator,
     noise: torch.Generator,
+    batch: int | None = None,
+    memory: int = MEMORY,
 ) -> QuantizedNetwork:
     """Quantize ``network`` with ``settings`` (a variant's ``compress`` entry).
 
@@ -56,23 +62,26 @@ def compress(
         images: calibration images uint8, or float as the network takes them, (n, c, h, w).
         patches: draws patches, and batches where each layer has its own.
         noise: draws for stochastic rounding.
+        batch, memory: as in ``quantize_network``.
     """
     solver = _solver(settings, noise)
+    keep = dict.fromkeys(settings["keep"], "kept in float by the config")
     walk = partial(
         quantize_network,
         images=images,
-        sampling=Sampling(settings["patches"], settings["fraction"]),
-        keep=dict.fromkeys(settings["keep"], "kept in float by the config"),
-        batch=settings["images"] if settings["batch"] == "fresh" else None,
-        memory=settings["memory_mb"] * 2**20,
+        sampling=Sampling(settings["patches"], settings.get("fraction", 1.0)),
+        keep=keep,
+        batch=batch,
+        memory=memory,
     )
     if settings["fold_batchnorm"]:
         network = folded(network, images)
     if "widths" in settings:
-        runs = _best_widths(network, images, walk, solver, settings, patches)
+        seen = images if batch is None else images[:: max(1, len(images) // batch)][:batch]
+        sizes = _sizes(network, images, keep)
+        runs = _best_widths(network, seen, walk, solver, sizes, settings, patches)
     elif isinstance(settings["bits"], list):
-        sizes = _sizes(network, images, settings["keep"])
-        runs = allocation.equal_shares(sizes, settings["bits"])
+        runs = allocation.equal_shares(_sizes(network, images, keep), settings["bits"])
     else:
         runs = {}
     return walk(
@@ -88,11 +97,11 @@ def _best_widths(
     images: Tensor,
     walk: Callable[..., QuantizedNetwork],
     solver: Solver,
+    sizes: Sequence[LayerSize],
     settings: dict[str, Any],
     patches: torch.Generator,
 ) -> Allocation:
-    """The allocation of ``widths`` that keeps to ``bits`` in the mean and loses least."""
-    sizes = _sizes(network, images, settings["keep"])
+    """The allocation of ``widths`` that keeps to ``bits`` in the mean and loses least on images."""
     state = patches.get_state()
 
     def quantize(bits: int) -> dict[str, Tensor]:
@@ -108,10 +117,10 @@ def _best_widths(
     return allocation.allocate(damage, sizes, settings["bits"])
 
 
-def _sizes(network: nn.Module, images: Tensor, keep: Sequence[str]) -> list[LayerSize]:
+def _sizes(network: nn.Module, images: Tensor, keep: Mapping[str, str]) -> list[LayerSize]:
     """The layers to quantize, in forward order."""
-    layers = layers_in_order(network, images)
-    return [LayerSize.of(name, layer) for name, layer in layers.items() if name not in keep]
+    layers = layers_in_order(network, images, keep)
+    return [LayerSize.of(name, layer) for name, layer in layers.items()]
 
 
 def _solver(settings: dict[str, Any], noise: torch.Generator) -> Solver:

@@ -99,6 +99,8 @@ def _check_subsets(subsets: Mapping[str, Any], class_names: Sequence[str]) -> It
     first: dict[Any, str] = {}
     for name, definition in definitions.items():
         where = f"subsets.definitions.{name}"
+        if name in ("subset", "all"):
+            yield f"{where}: {name} has another meaning in compress.classes; take another id"
         if definition["kind"] == "classes":
             yield from _check_classes(where, definition["classes"], class_names)
         elif fits and "count" in definition:
@@ -174,10 +176,10 @@ def _check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
             yield f"{where}.parent: {parent!r} leads back to {name}; a line starts from original"
         elif "compress" in variants[parent]:
             yield f"{where}.parent: {parent!r} is compressed and cannot be worked on; {allowed}"
-        effect = _effect(recipe)
-        if twin := next((other for other in earlier if earlier[other] == effect), None):
+        same = effect(recipe)
+        if twin := next((other for other in earlier if earlier[other] == same), None):
             yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"
-        earlier[name] = effect
+        earlier[name] = same
 
 
 def _check_calibration(config: Config) -> Iterator[str]:
@@ -194,6 +196,7 @@ def _check_calibration(config: Config) -> Iterator[str]:
             close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
             hint = f"; did you mean {', '.join(close)}?" if close else ""
             yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
+        yield from _check_threshold(where, settings)
         if settings["batch"] == "fresh" and settings["images"] == "all":
             yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
         if widths := settings.get("widths"):
@@ -203,6 +206,19 @@ def _check_calibration(config: Config) -> Iterator[str]:
                 yield f"{where}.bits: a mean of {bits} cannot be made of the widths {widths}"
 
 
+def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """A hard threshold must leave levels of the alphabet beyond it, at the fewest bits."""
+    bits = settings.get("widths") or settings["bits"]
+    fewest = min(bits) if isinstance(bits, list) else bits
+    last = 2 ** (fewest - 1) - (settings["alphabet"] == "packed")
+    threshold = settings["threshold"]
+    if settings["method"] == "gpfq_l0" and threshold >= last:
+        yield (
+            f"{where}.threshold: {threshold:g} must be below {last}, the last level of "
+            f"{fewest} bits ({settings['alphabet']})"
+        )
+
+
 def _check_figures(config: Config) -> Iterator[str]:
     for name in config["figures"]["accuracy"]:
         if name not in config["variants"]:
@@ -210,8 +226,11 @@ def _check_figures(config: Config) -> Iterator[str]:
             yield f"figures.accuracy: {name!r} is no variant; there are: {there}"
 
 
-def _effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe without what makes no difference: the order of layers, settings not in use."""
+def effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what makes no difference: the order of layers, settings not in use.
+
+    Equal for variants that are the same.
+    """
     if "compress" not in recipe:
         return dict(recipe)
     settings = {**recipe["compress"], "keep": sorted(recipe["compress"]["keep"])}
@@ -223,6 +242,8 @@ def _effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
     used = {key: value for key, value in settings.items() if not unused.get(key)}
     if "widths" in used:
         used["widths"] = sorted(used["widths"])
+    if isinstance(used["bits"], list) and len(set(used["bits"])) == 1:
+        used["bits"] = used["bits"][0]
     return {**recipe, "compress": used}
 
 

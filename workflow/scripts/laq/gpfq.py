@@ -200,8 +200,8 @@ def _walk_block(walk: Walk, span: slice, carried: Tensor, w: Tensor, inner: Tens
     """w − q (G, B, n) of a block, from the sums over earlier columns and those over w."""
     norms = inner.diagonal(dim1=1, dim2=2)[..., None]  # (G, B, 1)
     alive = norms > 0
-    inverse = torch.where(alive, 1 / norms, 0)
-    return walk.block(span, w + carried * inverse, w, inner * inverse, alive[..., 0])
+    safe = torch.where(alive, norms, 1)  # not its inverse, which may overflow
+    return walk.block(span, w + carried / safe, w, inner / safe, alive[..., 0])
 
 
 def _spans(columns: int, block: int) -> Iterator[slice]:

@@ -179,7 +179,8 @@ def _sums(totals: Row) -> str:
     if not totals["weights"]:
         return size
     return (
-        f"{size}, {totals['ratio']:.2%} of {_human(totals['float_bytes'], 'B')} in float\n"
+        f"{size}, {totals['ratio']:.2%} of the "
+        f"{_human(totals['float_bytes'], 'B')} its tensors take in float\n"
         f"entropy bound {_human(totals['entropy_bytes'], 'B')}\n"
         f"quantized     {_human(totals['weights'])} weights, "
         f"{totals['bits_per_weight']:.3f} bits each with their steps"

@@ -19,6 +19,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -82,8 +83,9 @@ def opened(path: str | os.PathLike[str], framework: str = "numpy") -> Iterator[A
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist: run the rule that makes it") from error
     except (SafetensorError, OSError) as error:
+        remedy = REMEDY if Path(path).suffix == ".safetensors" else "give a .safetensors file"
         raise CheckpointError(
-            f"{path} is truncated or no safetensors file ({error}): {REMEDY}"
+            f"{path} is truncated or no safetensors file ({error}): {remedy}"
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 The rows of a quantized weight ``layer.weight`` form one run, or with mixed precision several.
 Run i is stored as ``layer.weight.codes.i`` (uint8, the bit string of ``laq.bitpacking``) and
-``layer.weight.step.i`` (float32, () or (rows, 1)); every other tensor is stored as it is. The
+``layer.weight.step.i`` (() or (rows, 1)); every other tensor is stored as it is. The
 metadata, ``laq.metadata``, says what the runs are, and holds a digest of everything.
 
 Nothing is ever unpickled.
@@ -33,7 +33,7 @@ class PackedWeight:
     """A quantized weight, or consecutive rows of one: integer ``codes`` in its shape (n, …).
 
     A code c stands for step · (c + sign(c) · offset): an offset leaves a gap around zero.
-    codes: any integer type. step: () or (n, 1) floats, kept as float32 in a file. bits, scheme:
+    codes: any integer type. step: () or (n, 1), float32 or float64. bits, scheme:
     nominal bits and name of the alphabet, as documentation. largest: no code goes beyond
     ±largest. width: bits a code takes in a file.
 
@@ -59,8 +59,8 @@ class PackedWeight:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the packed codes and the float32 steps take in a file."""
-        return bitpacking.packed_size(self.codes.numel(), self.width) + 4 * self.step.numel()
+        """Bytes that the packed codes and the steps take in a file."""
+        return bitpacking.packed_size(self.codes.numel(), self.width) + self.step.nbytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ def save(
             if clash := {codes, step} & state.keys():
                 raise ValueError(f"state already has {sorted(clash)}")
             tensors[codes] = bitpacking.pack(weight.codes, weight.width)
-            tensors[step] = weight.step.float()
+            tensors[step] = weight.step
     # Copies: safetensors refuses views of a shared storage.
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -227,7 +227,7 @@ def _unpacked(run: Run, codes: Tensor, step: Tensor) -> PackedWeight:
     """A run as it was saved. Raises ``DataError`` if its tensors are not as it says."""
     unpacked = bitpacking.unpack(codes, run.weights, run.width).view(*run.shape)
     _check_fit(run, unpacked, step)
-    if step.dtype != torch.float32:
+    if step.dtype not in (torch.float32, torch.float64):
         raise DataError(f"steps are {step.dtype}")
     return PackedWeight(unpacked, step, run.bits, run.scheme, run.largest, run.width, run.offset)
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from laq.errors import ConfigError
 from laq.layer import Pair, Samples
+
+Kind = Literal["published", "all"]
+
+# Bytes of all patches of some images that are made at a time.
+_PIECE = 2**24
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,14 @@ class Sampling:
     the convolution itself sees, at its true stride; ``fraction`` is not used.
     """
 
-    kind: Literal["published", "all"] = "published"
+    kind: Kind = "published"
     fraction: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ConfigError(f"patches {self.kind!r}: choose {' or '.join(get_args(Kind))}")
+        if not 0 < self.fraction <= 1:
+            raise ConfigError(f"fraction {self.fraction} must be above 0 and at most 1")
 
     def draws(self, patches: int) -> int:
         """⌊fraction · L⌋ + 1 of an image's L patches, or L where ``fraction`` is 1."""
@@ -60,12 +72,19 @@ def layer_samples(
     windows = _Windows.of(layer, sampling)
     counts = [windows.count(shape) for shape in shapes]
     if sampling.kind == "all":
-        return Samples(
-            sum(counts),
-            columns,
-            lambda: _pairs(inputs(), lambda x: windows.view(x).reshape(-1, layer.groups * columns)),
-            layer.groups,
-        )
+        width = layer.groups * columns
+
+        def pieces() -> Iterator[Pair]:
+            for x, xq in inputs():
+                images, rows = x.shape[:-3].numel(), windows.count(x.shape)
+                size = max(1, _PIECE * images // (rows * width * x.element_size()))
+                parts = x.reshape(-1, *x.shape[-3:]).split(size)
+                moved = parts if xq is x else xq.reshape(-1, *xq.shape[-3:]).split(size)
+                yield from _pairs(
+                    zip(parts, moved, strict=True), lambda x: windows.view(x).reshape(-1, width)
+                )
+
+        return Samples(sum(counts), columns, pieces, layer.groups)
     shares = [_drawn(windows, shape, sampling, generator) for shape in shapes]
 
     def chunks() -> Iterator[Pair]:
@@ -89,7 +108,10 @@ def _drawn(
 def _pairs(inputs: Iterable[Pair], matrix: Callable[[Tensor], Tensor]) -> Iterator[Pair]:
     for x, xq in inputs:
         rows = matrix(x)
-        yield rows, rows if xq is x else matrix(xq)
+        pair = rows, rows if xq is x else matrix(xq)
+        del rows
+        yield pair
+        del pair  # before the next is made
 
 
 @dataclass(frozen=True)

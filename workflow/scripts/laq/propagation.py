@@ -28,10 +28,9 @@ from laq.layer import QuantizedLayer, Samples, Solver
 from laq.packing import PackedWeight
 from laq.patches import Sampling, layer_samples
 from laq.report import Layer
+from laq.tracing import QUANTIZABLE
 
 logger = logging.getLogger(__name__)
-
-QUANTIZABLE = (nn.Conv2d, nn.Linear)
 
 # Name and weight (N, d) of a layer to the alphabets of its filters, in consecutive runs that
 # cover the N rows: (rows, alphabet) each. The layers of a grouped convolution take one run.
@@ -72,7 +71,6 @@ def quantize_network(
     sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
     generator: torch.Generator | None = None,
     keep: Mapping[str, str] | None = None,
-    fold_batchnorm: bool = False,
     batch: int | None = None,
     memory: int = MEMORY,
 ) -> QuantizedNetwork:
@@ -94,7 +92,6 @@ def quantize_network(
         sampling: which patches of a convolution's input become samples.
         generator: draws patches and batches, on the CPU; seeded with 0 where None.
         keep: layers to leave in float, name → reason.
-        fold_batchnorm: move the scale of BatchNorms into the convolutions before them first.
         batch: None: all images serve all layers. A number: every layer gets a fresh batch of so
             many, drawn without replacement, as in the published code.
         memory: bytes of activations held in memory between layers, beside those of one chunk
@@ -104,8 +101,7 @@ def quantize_network(
         DataError: a layer's weights or inputs are not finite, or its weight is no plain
             parameter (the layer is named).
         ConfigError: ``keep`` names no layer.
-        LaqError: the network takes more than images, or cannot be traced where
-            ``fold_batchnorm`` needs it; activations cannot be written.
+        LaqError: the network takes more than images; activations cannot be written.
     """
     if batch is not None and batch < 1:
         raise ValueError(f"batch {batch} must be at least 1")
@@ -115,12 +111,9 @@ def quantize_network(
     pool = CalibrationImages.of(images, network)
     keep = _known(keep or {}, _quantizable(network))
 
-    if fold_batchnorm:
-        network = folded(network, images)
     with _evaluating(network), Activations(memory) as activations:
-        graph = None if batch is not None else _graph(network)
+        graph, met = _graph(network, pool)
         modules = dict(network.named_modules())
-        met = _call_order(network, graph, pool)
         reasons = _reasons(modules, met, keep)
         chosen = [name for name in met if name not in reasons]
 
@@ -151,15 +144,19 @@ def quantize_network(
 
 
 @torch.no_grad()
-def layers_in_order(network: nn.Module, images: Tensor) -> dict[str, nn.Conv2d | nn.Linear]:
-    """The layers that can be quantized, by name, in the order of their first calls.
+def layers_in_order(
+    network: nn.Module, images: Tensor, keep: Mapping[str, str]
+) -> dict[str, nn.Conv2d | nn.Linear]:
+    """The layers that ``quantize_network`` quantizes, by name, in the order of their first calls.
 
-    ``images``: as in ``quantize_network``; run only where torch.fx cannot trace the network.
+    ``images`` and ``keep``: as there; one image is run.
     """
     pool = CalibrationImages.of(images[:1], network)
     with _evaluating(network):
-        order = _call_order(network, _graph(network), pool)
-    return {name: network.get_submodule(name) for name in order}
+        _, met = _graph(network, pool)
+    modules = dict(network.named_modules())
+    reasons = _reasons(modules, met, keep)
+    return {name: modules[name] for name in met if name not in reasons}
 
 
 @torch.no_grad()
@@ -205,44 +202,67 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _graph(network: nn.Module) -> fx.Graph | None:
-    try:
-        return tracing.trace(network)
-    except tracing.UntraceableError as error:
-        logger.warning("%s; it is rerun from the images for each layer, which is slower", error)
-        return None
-
-
 def _quantizable(network: nn.Module) -> list[str]:
     return [name for name, m in network.named_modules() if isinstance(m, QUANTIZABLE)]
 
 
-def _call_order(network: nn.Module, graph: fx.Graph | None, pool: CalibrationImages) -> list[str]:
-    if graph is None:
-        return hooks.call_order(network, pool.chunk(0), _quantizable(network))
-    return tracing.call_order(graph, _quantizable(network))
+def _graph(network: nn.Module, pool: CalibrationImages) -> tuple[fx.Graph | None, list[str]]:
+    """The traced graph, None where it is not what the network runs; its layers in call order."""
+    quantizable = _quantizable(network)
+    if "" in quantizable:
+        raise LaqError(
+            f"the network is a single {type(network).__name__} layer: wrap it in nn.Sequential"
+        )
+    called = hooks.call_order(network, pool.chunk(0)[:1], quantizable)
+    try:
+        graph = tracing.trace(network)
+        if called == tracing.call_order(graph, quantizable):
+            return graph, called
+        reason = f"{type(network).__name__} runs other layers than torch.fx traces"
+    except tracing.UntraceableError as error:
+        reason = str(error)
+    logger.warning("%s; it is rerun from the images for each layer, which is slower", reason)
+    return None, called
 
 
 def _reasons(
     modules: Mapping[str, nn.Module], met: Sequence[str], keep: Mapping[str, str]
 ) -> dict[str, str]:
     """Why layers that are met stay in float, or share the codes of another, by name."""
-    owners: dict[Tensor, str] = {}
+    holders: dict[Tensor, list[str]] = {}
+    for name, module in modules.items():
+        for weight in module._parameters.values():
+            holders.setdefault(weight, []).append(name)
     reasons: dict[str, str] = {}
     for name in met:
+        layer = modules[name]
         if name in keep:
             reasons[name] = keep[name]
-        elif "weight" not in modules[name]._parameters:
+        elif _has_own_forward(layer):
+            reasons[name] = f"{type(layer).__name__} computes with its weight in a way of its own"
+        elif "weight" not in layer._parameters:
             raise DataError(
                 f"layer {name}: its weight is computed from other parameters (weight norm, "
                 "pruning), so codes cannot replace it: make it a plain parameter first "
                 "(torch.nn.utils.parametrize.remove_parametrizations, prune.remove), or leave the "
                 "layer in float (compress.keep)"
             )
-        owner = owners.setdefault(modules[name].weight, name)
-        if owner != name:
-            reasons.setdefault(name, f"shares the weight of {owner}")
+        else:
+            others = [other for other in holders[layer.weight] if other != name]
+            if floats := [other for other in others if other in keep or other not in met]:
+                reasons[name] = f"shares the weight of {floats[0]}, which stays in float"
+            elif first := [other for other in met[: met.index(name)] if other in others]:
+                reasons[name] = f"shares the codes of {first[0]}"
     return reasons
+
+
+def _has_own_forward(layer: nn.Module) -> bool:
+    """Whether a subclass does anything else with its weight than the layer it descends from."""
+    base = next(base for base in QUANTIZABLE if isinstance(layer, base))
+    methods = ("forward", "_conv_forward")
+    return any(
+        getattr(type(layer), method, None) is not getattr(base, method, None) for method in methods
+    )
 
 
 def _twin(network: nn.Module, weights: Sequence[nn.Parameter]) -> nn.Module:

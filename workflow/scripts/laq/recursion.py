@@ -3,6 +3,8 @@
 Everything is in units of the alphabet's step. Neurons do not depend on each other, so a tile of
 them walks the columns in vector registers, and threads take different tiles, which does not
 change a bit of the result.
+
+All of it is in one file: Numba's cache on disk would not see a change in another one.
 """
 
 from __future__ import annotations
@@ -94,9 +96,9 @@ def _path_tile(weight, steps, x, drift, inner, cross, noise, rule, codes, square
                     place = group * neurons + start
                     draw[:lanes] = noise[t + k, place : place + lanes]
                 if norm > 0:
-                    inverse, share = 1 / norm, cross[group, t // 4, k, k] / norm
+                    c = cross[group, t // 4, k, k]
                     for r in range(LANES):
-                        value = w[s + k, r] + (w[s + k, r] * share + total[k, r] * inverse)
+                        value = w[s + k, r] + (w[s + k, r] * c + total[k, r]) / norm
                         code = _code(value, draw[r], kind, threshold, limit)
                         chosen[s + k, r] = code
                         error[k, r] = w[s + k, r] - _level(code, gap)

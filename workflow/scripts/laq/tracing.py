@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from laq.activations import Activations, Frame, LayerInputs
 from laq.calibration import CalibrationImages
 from laq.errors import DataError, LaqError
 
+# What is quantized.
+QUANTIZABLE = (nn.Conv2d, nn.Linear)
+
+_CONSTANT = "constant"
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -31,21 +36,56 @@ def check_signature(network: nn.Module) -> None:
         )
 
 
+class _Tracer(fx.Tracer):
+    """Looks into every module that holds layers, and into no layer."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        if isinstance(module, QUANTIZABLE):
+            return True
+        # Attention hands its weights to a function; it calls no layer that could be met.
+        inner = [] if isinstance(module, nn.MultiheadAttention) else list(module.modules())[1:]
+        return super().is_leaf_module(module, name) and not any(
+            isinstance(part, QUANTIZABLE) for part in inner
+        )
+
+
 def trace(network: nn.Module) -> fx.Graph:
     """The graph of ``network`` with its first argument free and all others at their defaults.
+
+    Tensors that its code makes on the way are in the ``meta`` of their nodes.
 
     Raises ``UntraceableError`` where there is none.
     """
     _, *others = inspect.signature(network.forward).parameters.values()
+    root = copy.copy(network)  # the tracer hangs such tensors on what it traces
     try:
-        return fx.Tracer().trace(
-            network, {p.name: p.default for p in others if p.kind not in _VARIADIC}
+        graph = _Tracer().trace(
+            root, {p.name: p.default for p in others if p.kind not in _VARIADIC}
         )
+        for node in graph.nodes:
+            if node.op == "get_attr" and node.target in vars(root).keys() - vars(network).keys():
+                node.meta[_CONSTANT] = vars(root)[node.target]
     except Exception as error:  # whatever the network's own code makes of symbolic values
         raise UntraceableError(
             f"{type(network).__name__} cannot be traced by torch.fx ({error}): "
             "its forward must not branch on values or shapes"
         ) from error
+    for node in graph.nodes:
+        if (
+            node.op == "call_module"
+            and isinstance(network.get_submodule(node.target), QUANTIZABLE)
+            and _input(node).op == "get_attr"
+        ):
+            raise UntraceableError(
+                f"layer {node.target} of {type(network).__name__} works on a parameter or a "
+                "buffer, not on an activation"
+            )
+    return graph
+
+
+def _input(node: fx.Node) -> fx.Node:
+    """What a layer is called on."""
+    return node.args[0] if node.args else node.kwargs["input"]
 
 
 def call_order(graph: fx.Graph, layers: Collection[str]) -> list[str]:
@@ -155,8 +195,7 @@ def _segments(graph: fx.Graph, layers: Collection[str]) -> Iterator[_Segment]:
 
     for start, stop in zip([0, *stops], stops, strict=False):
         node = nodes[stop]
-        source = node.args[0] if node.args else node.kwargs["input"]
-        yield _Segment(nodes[start:stop], freed, node.target, source.name)
+        yield _Segment(nodes[start:stop], freed, node.target, _input(node).name)
 
 
 def _evaluate(
@@ -173,6 +212,8 @@ def _evaluate(
     def value(used: fx.Node) -> Any:
         if used.op != "get_attr":
             return values[used.name]
+        if _CONSTANT in used.meta:
+            return used.meta[_CONSTANT]
         owner, _, attribute = used.target.rpartition(".")
         return getattr(modules[owner], attribute)
 
