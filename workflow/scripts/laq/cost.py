@@ -27,7 +27,8 @@ _INSIDE, _ROUNDING, _CALLS, _START = 26.0, 125.0, 9e6, 2.5e7
 class Layer:
     """Sizes of a layer: m samples, and in each of G groups n neurons of d columns.
 
-    itemsize: bytes of a number. threads: of the compiled loops, and of matrix products.
+    itemsize: bytes of a number. threads: of the compiled loops, and of matrix products. noise:
+    whether rounding draws a number for each weight.
     """
 
     samples: int
@@ -36,6 +37,7 @@ class Layer:
     groups: int = 1
     itemsize: int = 4
     threads: int = 1
+    noise: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def costs(layer: Layer, block: int) -> dict[str, Cost]:
     gram = 3 * m * d * d + 6 * n * d * d + inside
     matrices = 2 * m * d
     numbers = {
-        "direct": (direct, 2 * matrices + m * n),
+        "direct": (direct, 2 * matrices + m * n + layer.noise * n * d),
         "blocks": (blocks, matrices + 2 * m * n),
         "gram": (gram, 3 * d * d + 5 * n * d),
     }

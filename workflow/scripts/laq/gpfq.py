@@ -121,7 +121,16 @@ def solve(
     threads = threads or torch.get_num_threads()
     forms = get_args(Form) if weight.device.type == "cpu" else ("blocks", "gram")
     if form is None:
-        form = cost.cheapest(_sizes(weight, samples, threads), block, memory, forms)
+        sizes = cost.Layer(
+            samples.rows,
+            len(weight) // samples.groups,
+            samples.columns,
+            samples.groups,
+            weight.element_size(),
+            threads,
+            noise=rounding.generator is not None,
+        )
+        form = cost.cheapest(sizes, block, memory, forms)
     elif form not in forms:
         raise ValueError(f"form {form!r} on {weight.device.type}: choose {', '.join(forms)}")
     walk = Walk.of(weight, alphabet, rounding, samples.groups, threads)
@@ -212,8 +221,3 @@ def _reference(inputs: Tensor, walk: Walk) -> Tensor:
     """‖X W‖² over all neurons."""
     outputs = grouped(inputs, len(walk.weight)) @ walk.weight.mT
     return torch.linalg.vector_norm(outputs, dtype=torch.float64).square()
-
-
-def _sizes(weight: Tensor, samples: Samples, threads: int) -> cost.Layer:
-    neurons, itemsize = len(weight) // samples.groups, weight.element_size()
-    return cost.Layer(samples.rows, neurons, samples.columns, samples.groups, itemsize, threads)
