@@ -90,7 +90,7 @@ def walked(loop: Callable[..., None], device: str = "cpu") -> dict[str, Tensor]:
         groups, columns, neurons = base.shape
         wide = numbers[2] > 2**24
         codes = torch.full(
-            (groups, neurons, columns + 3), -9, dtype=torch.int64 if wide else torch.int32
+            (groups, neurons, columns + 3), -9, dtype=torch.int64 if wide else torch.int8
         )
         codes = codes.to(device)
         loop(base, *tensors, numbers, codes, 2)
@@ -143,7 +143,7 @@ def test_the_cases_reach_the_last_level_and_zero(on_cpu: dict[str, Tensor]) -> N
 
 @needs_triton
 @pytest.mark.parametrize("columns", [64, 128])
-@pytest.mark.parametrize(("number", "integer"), [("fp32", "i32"), ("fp64", "i64")])
+@pytest.mark.parametrize(("number", "integer"), [("fp32", "i8"), ("fp64", "i64")])
 @pytest.mark.parametrize("kind", KINDS)
 def test_kernel_compiles_for_a_gpu(kind: str, number: str, integer: str, columns: int) -> None:
     import triton
