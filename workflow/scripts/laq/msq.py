@@ -34,11 +34,10 @@ def solve(
     """
     rounding = rounding or Rounding()
     check(weight, samples, alphabet)
-    gap = alphabet.gap or 0.0
     codes = rules.codes(
         weight / alphabet.step,
         rounding.kind,
-        1 + gap if rounding.kind == "hard" else rounding.threshold,
+        rounding.threshold_on(alphabet.gap),
         alphabet.limit(weight.dtype),
         rounding.noise(*weight.shape, like=weight),
     )

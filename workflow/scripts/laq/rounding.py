@@ -47,6 +47,10 @@ class Rounding:
         if (self.kind == "stochastic") != (self.generator is not None):
             raise ValueError("a generator belongs to stochastic rounding, and to no other")
 
+    def threshold_on(self, gap: float | None) -> float:
+        """λ in units of the step, on an alphabet with this ``gap``."""
+        return 1 + (gap or 0.0) if self.kind == "hard" else self.threshold
+
     def noise(self, *shape: int, like: Tensor) -> Tensor | None:
         """Uniform numbers in [0, 1) for ``codes``; None where the rule draws none.
 

@@ -83,8 +83,7 @@ class Walk:
 
     def _rule(self) -> tuple:
         """Place in KINDS, threshold, limit and gap, the numbers in the weights' dtype."""
-        gap, limit = self.alphabet.gap or 0.0, self.alphabet.limit(self.weight.dtype)
-        hard = self.rounding.kind == "hard"
-        numbers = [1 + gap if hard else self.rounding.threshold, limit, gap]
+        gap, limit = self.alphabet.gap, self.alphabet.limit(self.weight.dtype)
+        numbers = [self.rounding.threshold_on(gap), limit, gap or 0.0]
         number = torch.empty(0, dtype=self.weight.dtype).numpy().dtype.type
         return KINDS.index(self.rounding.kind), *(number(value) for value in numbers)
