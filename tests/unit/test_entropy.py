@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -13,6 +13,7 @@ from laq.entropy import entropy
 WIDE = {torch.int8: 1, torch.int16: 2**11, torch.int32: 2**25, torch.int64: 2**55}
 
 
+@settings(deadline=None)  # the first call compiles
 @given(
     codes=st.lists(st.integers(-9, 9), min_size=1, max_size=60),
     dtype=st.sampled_from(list(WIDE)),
