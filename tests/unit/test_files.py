@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from laq.errors import DataError
 from laq.files import (
@@ -19,6 +21,7 @@ from laq.files import (
     write_csv,
     write_json,
     write_parquet,
+    write_rows,
     write_text,
 )
 
@@ -205,3 +208,19 @@ def test_failed_table_leaves_the_old_one(tmp_path: Path) -> None:
         write_parquet(path, pd.DataFrame({"x": [{1}, "text", 3]}))
     pd.testing.assert_frame_equal(read_table(path), TABLE)
     assert names(tmp_path) == ["a.parquet"]
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=8)
+ROW = st.tuples(st.floats() | st.none(), st.integers(-(2**40), 2**40), TEXT, st.booleans())
+
+
+@settings(deadline=None)
+@given(rows=st.lists(ROW, min_size=1, max_size=4))
+def test_rows_are_written_as_pandas_writes_them(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple]
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    table = pd.DataFrame(rows, columns=list("abcd")).astype({"a": float})
+    write_csv(folder / "pandas.csv", table)
+    write_rows(folder / "rows.csv", [dict(zip("abcd", row, strict=True)) for row in rows])
+    assert (folder / "rows.csv").read_bytes() == (folder / "pandas.csv").read_bytes()

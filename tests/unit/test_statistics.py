@@ -1,4 +1,4 @@
-"""Curves and rates: the numbers against scipy, the intervals by their coverage."""
+"""Curves and rates: the numbers against scipy, intervals and p values by their coverage."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, t
 
 from laq.errors import ConfigError, DataError
-from laq.statistics import fit_log_curve, wilson_interval
+from laq.statistics import LogCurve, fit_log_curve, wilson_interval
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 X = np.geomspace(0.3, 70, 12)
+SIDES = ("greater", "less")
 
 
 def noisy(seed: int = 0) -> np.ndarray:
@@ -89,30 +90,132 @@ def test_few_points_make_a_curve_without_uncertainty(n):
     assert np.isnan(curve.band(x)).all() and np.shape(curve.band(x)) == (2, n)
 
 
+def test_a_resample_holds_all_points_of_the_groups_it_draws():
+    """Each draw against numpy's own fit to the same points, groups being of unequal size."""
+    groups = np.array(list("aabcccdefgghij"))
+    rng = np.random.default_rng(5)
+    x, y = rng.uniform(1, 50, len(groups)), rng.normal(size=len(groups))
+    curve = fit_log_curve(x, y, resamples=20, seed=4, groups=groups)
+    drawn = np.random.default_rng(4).integers(10, size=(20, 10))
+    labels = np.array(list("abcdefghij"))
+    fits = []
+    for resample in drawn:
+        points = np.concatenate([np.flatnonzero(groups == label) for label in labels[resample]])
+        fits.append(np.polyfit(np.log(x[points]), y[points], 1))
+    np.testing.assert_allclose(curve.draws, np.transpose(fits), rtol=1e-9)
+    assert (curve.a, curve.c) == pytest.approx(tuple(np.polyfit(np.log(x), y, 1)))
+    assert curve.n == 10
+
+
+def test_copies_of_a_subset_are_no_further_subsets():
+    """With groups four copies of each point leave the intervals as they were."""
+    y, label = noisy(), np.arange(12)
+    once = fit_log_curve(X, y)
+    copied = np.repeat(X, 4), np.repeat(y, 4)
+    grouped = fit_log_curve(*copied, groups=np.repeat(label, 4))
+    assert grouped.a_interval == pytest.approx(once.a_interval)
+    assert grouped.c_interval == pytest.approx(once.c_interval)
+    assert grouped.p_value(10, 0.8, "less") == pytest.approx(once.p_value(10, 0.8, "less"))
+    assert np.ptp(fit_log_curve(*copied).a_interval) < 0.6 * np.ptp(once.a_interval)
+
+
+def test_few_groups_make_a_curve_without_uncertainty():
+    curve = fit_log_curve(
+        np.repeat(X, 2), np.repeat(noisy(), 2), groups=np.repeat(range(5), 5)[:24]
+    )
+    assert np.isfinite([curve.a, curve.c]).all()
+    assert np.isnan([*curve.a_interval, curve.p_value(3, 0.5), *curve.band(2.0)]).all()
+
+
+@given(
+    st.floats(0.3, 70),
+    st.floats(0.55, 1.05),
+    st.sampled_from([0.8, 0.9, 0.95]),
+    st.sampled_from([7, 12]),
+)
+@settings(max_examples=100, deadline=None)
+def test_p_is_below_alpha_exactly_where_the_band_excludes_the_bound(at, bound, confidence, n):
+    curve = fit_log_curve(X[:n], noisy()[:n], confidence, resamples=2000)
+    low, high = (float(end) for end in curve.band(at))
+    alpha = 1 - confidence
+    assert (curve.p_value(at, bound, "greater") < alpha / 2) == (low > bound)
+    assert (curve.p_value(at, bound, "less") < alpha / 2) == (high < bound)
+    assert (curve.p_value(at, bound) < alpha) == (not low <= bound <= high)
+    if n == 12:  # of seven points many resamples are equal, and an edge is a step
+        assert curve.p_value(at, low, "greater") == pytest.approx(alpha / 2, rel=0.01)
+        assert curve.p_value(at, high) == pytest.approx(alpha, rel=0.01)
+
+
+def test_p_falls_as_the_bound_recedes_down_to_what_the_draws_can_tell():
+    curve = fit_log_curve(X, noisy(), resamples=2000)
+    middle = curve.at(10)
+    p = [curve.p_value(10, middle - step, "greater") for step in np.linspace(-0.05, 0.05, 21)]
+    assert (np.diff(p) <= 0).all() and p[0] > 0.98 and p[-1] < 0.01
+    assert p[10] == pytest.approx(0.5, abs=0.05)
+    # Every draw lies above 0: t for a share of 1/2001, by scipy's distributions.
+    least = t.cdf(norm.ppf(1 / 2001) * np.sqrt(10 / 12), df=10)
+    assert curve.p_value(10, 0.0, "greater") == pytest.approx(least)
+    assert curve.p_value(10, 0.0) == pytest.approx(2 * least)
+    assert curve.p_value(10, 0.0, "less") == pytest.approx(1 - least)
+    with pytest.raises(ConfigError, match="'above' is none of"):
+        curve.p_value(10, 0.0, "above")
+
+
+def test_draws_that_equal_the_bound_are_not_beyond_it():
+    draws = np.stack([np.zeros(999), np.full(999, 0.5)])
+    flat = LogCurve(0.0, 0.5, (0.0, 0.0), (0.5, 0.5), draws, tail=0.01, n=12)
+    assert flat.p_value(3, 0.5) == 1
+    for side, beyond in (("greater", 0.49), ("less", 0.51)):
+        assert flat.p_value(3, 0.5, side) > 0.95
+        assert flat.p_value(3, beyond, side) < 0.05
+
+
+@pytest.mark.parametrize("n", [12, 35])
 @pytest.mark.parametrize("falling", [False, True], ids=["constant noise", "falling noise"])
-def test_coverage_of_the_intervals_in_simulated_studies_of_twelve_subsets(falling):
+def test_coverage_and_false_positives_in_simulated_studies(falling, n):
     """And that plain percentiles of the same resamples cover less, which is why they are not used.
 
     Of 400 studies a rate of 0.95 has a standard error of 0.011.
     """
-    log_x = np.log(X)
+    x = np.geomspace(0.3, 70, n)
+    log_x = np.log(x)
     grid = np.geomspace(0.5, 60, 4)
     scale = 0.05 * np.exp(-(log_x - log_x[0]) / 3) if falling else 0.03
     rng = np.random.default_rng(11)
     truth = np.array([0.06, 0.7, *(0.06 * np.log(grid) + 0.7)])
-    covered, covered_plainly = [], []
+    covered, covered_plainly, rejected = [], [], []
     for study in range(400):
-        y = 0.06 * log_x + 0.7 + scale * rng.normal(size=12)
-        curve = fit_log_curve(X, y, resamples=500, seed=study)
+        y = 0.06 * log_x + 0.7 + scale * rng.normal(size=n)
+        curve = fit_log_curve(x, y, resamples=500, seed=study)
         low, high = curve.band(grid)
         ends = np.array([curve.a_interval, curve.c_interval, *zip(low, high, strict=True)]).T
         covered.append((ends[0] <= truth) & (truth <= ends[1]))
         plain = np.quantile(curve.draws, [0.025, 0.975], axis=1)
         covered_plainly.append((plain[0] <= truth[:2]) & (truth[:2] <= plain[1]))
+        p = [curve.p_value(grid[k], truth[2 + k], side) for k in (0, 3) for side in SIDES]
+        rejected.append(np.array(p) < 0.05)
     coverage = np.mean(covered, axis=0)
-    assert (coverage > 0.90).all(), coverage
+    assert (coverage > 0.89).all(), coverage
     assert (coverage < 0.99).all(), coverage
-    assert np.mean(covered_plainly) < coverage[:2].mean() - 0.03
+    assert np.mean(covered_plainly) < coverage[:2].mean() - (0.03 if n == 12 else 0)
+    false_positives = np.mean(rejected, axis=0)
+    assert (false_positives < 0.095).all(), false_positives
+    assert (false_positives > 0.005).all(), false_positives
+
+
+def test_repeats_of_a_subset_are_no_further_evidence_in_simulated_studies():
+    """Subsets differ by more than their repeats do: intervals must count subsets."""
+    rng = np.random.default_rng(12)
+    x, subsets = np.repeat(X, 4), np.repeat(range(12), 4)
+    grouped, apart = [], []
+    for study in range(300):
+        y = 0.06 * np.log(x) + np.repeat(rng.normal(scale=0.03, size=12), 4)
+        y += rng.normal(scale=0.01, size=48)
+        for groups, covered in ((subsets, grouped), (None, apart)):
+            low, high = fit_log_curve(x, y, resamples=400, seed=study, groups=groups).a_interval
+            covered.append(low <= 0.06 <= high)
+    assert 0.90 < np.mean(grouped) < 0.99
+    assert np.mean(apart) < 0.80
 
 
 @pytest.mark.parametrize(
@@ -132,6 +235,11 @@ def test_coverage_of_the_intervals_in_simulated_studies_of_twelve_subsets(fallin
 def test_points_without_a_curve_are_refused(x, y, message):
     with pytest.raises(DataError, match=message):
         fit_log_curve(x, y)
+
+
+def test_groups_are_as_many_as_points():
+    with pytest.raises(DataError, match="2 groups for 12 points"):
+        fit_log_curve(X, noisy(), groups=["a", "b"])
 
 
 def test_a_curve_refuses_x_without_logarithm():

@@ -1,73 +1,156 @@
-"""Curves of accuracy against median ICD: one for each network, variant and scope."""
+"""Curves of accuracy against median ICD: one for each setting, variant and scope."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from laq.errors import DataError
-from laq.statistics import FEWEST_FOR_CURVE, LogCurve, fit_log_curve
+from laq.statistics import (
+    FEWEST_FOR_CURVE,
+    FEWEST_FOR_RANKS,
+    Crossing,
+    LogCurve,
+    crossing,
+    fit_log_curve,
+    spearman,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Key = tuple[str, str, str]
 
+ORIGINAL = "original"
+
+# Rates are at most 1: beyond these decimals differ only what floating point rounded, and equal
+# gains shall have equal ranks.
+DECIMALS = 12
+
+NONE = float("nan")
+
 
 @dataclass(frozen=True)
 class Curves:
-    """Fits y = a ln(x) + c by (network, variant, scope), in the order of the accuracy table.
+    """Fits y = a ln(x) + c by (setting, variant, scope), in the order of the accuracy table.
 
-    ``points`` has every key; ``fits`` lacks those with too few subsets for a curve.
+    ``points`` has every key, its rows of the table. ``fits`` lacks those with too few subsets
+    for a curve. ``gains`` has the keys whose setting has an original, but for the original's
+    own: the columns subset, repeat, median_icd and gain. ``crossings`` are the fits of those.
     """
 
-    fits: dict[Key, LogCurve]
     points: dict[Key, pd.DataFrame]
+    fits: dict[Key, LogCurve]
+    gains: dict[Key, pd.DataFrame]
+    crossings: dict[Key, Crossing]
+    seed: int
 
     def table(self) -> pd.DataFrame:
-        """One row a curve: a and c with their intervals, n subsets, the mean accuracy.
+        """One row a curve: the columns of ``tables/curves.csv``.
 
-        What too few subsets cannot give is empty.
+        Estimates are over all points; p and intervals count subsets, their repeats together.
+        What too few subsets cannot give is empty, as is what belongs to a gain in the rows of
+        an original.
         """
         import pandas as pd
 
-        return pd.DataFrame([self._row(key) for key in self.points])
+        table = pd.DataFrame([self._row(key) for key in self.points])
+        return table.astype({"above": "Int64"})
 
     def _row(self, key: Key) -> dict[str, Any]:
-        fit, points = self.fits.get(key), self.points[key]
-        row = dict(zip(("network", "variant", "scope"), key, strict=True))
-        row |= {"n": len(points), "mean_top1": points["top1"].mean()}
+        fit, points, gains = self.fits.get(key), self.points[key], self.gains.get(key)
+        row: dict[str, Any] = dict(zip(("setting", "variant", "scope"), key, strict=True))
+        row |= {
+            "n": len(points),
+            "subsets": points["subset"].nunique(),
+            "mean": points["top1"].mean(),
+        }
         for name in ("a", "c"):
-            low, high = getattr(fit, f"{name}_interval", (None, None))
-            row |= {name: getattr(fit, name, None), f"{name}_low": low, f"{name}_high": high}
+            low, high = getattr(fit, f"{name}_interval", (NONE, NONE))
+            row |= {name: getattr(fit, name, NONE), f"{name}_low": low, f"{name}_high": high}
+        row |= {"spearman": NONE, "spearman_p": NONE, "spearman_top1": _rho(points, "top1")}
+        row["above"] = None
+        if gains is not None:
+            means = gains.groupby("subset", sort=False)[["median_icd", "gain"]].mean()
+            means = means.round(DECIMALS)
+            row |= {
+                "spearman": _rho(gains, "gain"),
+                "spearman_p": spearman(means["median_icd"], means["gain"], seed=self.seed).p,
+                "above": int((gains["gain"] > 0).sum()),
+            }
+        crossed = self.crossings.get(key)
+        row |= {
+            "crossing": getattr(crossed, "x", NONE),
+            "crossing_low": getattr(crossed, "low", NONE),
+            "crossing_high": getattr(crossed, "high", NONE),
+        }
         return row
 
 
-def fit_curves(accuracy: pd.DataFrame, confidence: float, resamples: int, seed: int) -> Curves:
-    """Fit top-1 (as a share) against median ICD over the subsets.
+def fit_curves(table: pd.DataFrame, confidence: float, resamples: int, seed: int) -> Curves:
+    """Fit top-1 (as a share) and its gain over the original against median ICD.
 
-    ``accuracy``: the long table with columns network, subset, variant, scope, median_icd, top1.
-    Fewer than three subsets, as of a study of one deployed class list, make no curve.
+    ``table``: as ``observations.read`` gives it. Every row is a point of the fit; resampled are
+    subsets, each with its repeats. A gain is a variant's repeat r less the original's repeat r
+    of that subset, or less the original's only row. Fewer than three subsets, as of a study of
+    one deployed class list, make no curve.
 
     Raises:
-        DataError: a distance that has no logarithm, or all distances alike.
+        DataError: a distance that has no logarithm, or all distances alike; a variant's row
+            without its original.
     """
-    fits, points = {}, {}
-    for (network, variant, scope), rows in accuracy.groupby(
-        ["network", "variant", "scope"], sort=False
-    ):
-        key = (str(network), str(variant), str(scope))
-        points[key] = rows
-        if len(rows) < FEWEST_FOR_CURVE:
+    columns = ["setting", "variant", "scope"]
+    points = {tuple(map(str, key)): rows for key, rows in table.groupby(columns, sort=False)}
+    how = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    fits: dict[Key, LogCurve] = {}
+    gains: dict[Key, pd.DataFrame] = {}
+    crossings: dict[Key, Crossing] = {}
+    for key, rows in points.items():
+        setting, variant, scope = key
+        original = points.get((setting, ORIGINAL, scope))
+        if variant != ORIGINAL and original is not None:
+            gains[key] = _gains(rows, original, key)
+        if rows["subset"].nunique() < FEWEST_FOR_CURVE:
             continue
         try:
-            fits[key] = fit_log_curve(
-                rows["median_icd"].to_numpy(float),
-                rows["top1"].to_numpy(float),
-                confidence=confidence,
-                resamples=resamples,
-                seed=seed,
-            )
+            fits[key] = fit_log_curve(*_xy(rows, "top1"), groups=rows["subset"], **how)
+            if key in gains:
+                gained = gains[key]
+                crossings[key] = crossing(*_xy(gained, "gain"), groups=gained["subset"], **how)
         except DataError as error:
             raise DataError(f"no curve for {' / '.join(key)}: {error}") from error
-    return Curves(fits, points)
+    return Curves(points, fits, gains, crossings, seed)
+
+
+def _gains(rows: pd.DataFrame, original: pd.DataFrame, key: Key) -> pd.DataFrame:
+    """The rows' top-1 less the original's: subset, repeat, median_icd, gain."""
+    pair = ["subset", "repeat"]
+    reference = rows[pair].merge(original[[*pair, "top1"]], on=pair, how="left")["top1"].to_numpy()
+    single = original.drop_duplicates("subset", keep=False).set_index("subset")["top1"]
+    otherwise = rows["subset"].map(single).to_numpy(float)
+    reference = np.where(np.isnan(reference), otherwise, reference)
+    if np.isnan(reference).any():
+        subset, repeat = rows[pair].iloc[int(np.flatnonzero(np.isnan(reference))[0])]
+        raise DataError(
+            f"{' / '.join(key)} has subset {subset}, repeat {repeat}, and {ORIGINAL} has not: "
+            "delete the accuracy table and run again"
+        )
+    gain = (rows["top1"] - reference).round(DECIMALS)
+    return rows[["subset", "repeat", "median_icd"]].assign(gain=gain)
+
+
+def _xy(rows: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return rows["median_icd"].to_numpy(float), rows[column].to_numpy(float)
+
+
+def _rho(rows: pd.DataFrame, column: str) -> float:
+    """Spearman's rho of a column with median ICD over all points, NaN where there is none."""
+    from scipy.stats import spearmanr
+
+    x, y = _xy(rows, column)
+    if len(x) < FEWEST_FOR_RANKS or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return NONE
+    return float(spearmanr(x, y).statistic)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +80,23 @@ def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
 
 
+def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of equal keys as ``write_csv`` would, without importing pandas (0.4 s a job).
+
+    None and NaN are empty.
+    """
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else f"{value:.10g}"
+
+
 def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     """Write ``table`` as Parquet with its index, atomically."""
     with atomic(path) as temporary:
@@ -97,7 +116,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
             table = pd.read_parquet(path)
         else:
             # Only nothing is missing: a variant may be called nan, or inf.
-            ids = dict.fromkeys(["network", "subset", "variant"], str)
+            ids = dict.fromkeys(["setting", "network", "subset", "variant"], str)
             table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=ids)
     except (ValueError, OSError) as error:
         raise DataError(

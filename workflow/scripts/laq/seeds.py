@@ -21,3 +21,10 @@ def key(seed: int, *purpose: str | int) -> list[int]:
 def stream(seed: int, *purpose: str | int) -> np.random.Generator:
     """A numpy generator for ``purpose``."""
     return np.random.default_rng(key(seed, *purpose))
+
+
+def of_repeat(seed: int, repeat: int) -> int:
+    """The seed of a variant's n-th making: the study's own first, then others derived from it."""
+    if repeat == 1:
+        return seed
+    return int(np.random.SeedSequence(key(seed, "repeat", repeat)).generate_state(1)[0])

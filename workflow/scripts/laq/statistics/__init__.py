@@ -1,0 +1,31 @@
+"""Curves, rates, paired differences, ranks and verdicts' p values, with their uncertainty.
+
+One number a subset is the observation throughout: subsets are what another study would draw
+anew, so intervals resample them and tests permute them.
+"""
+
+from laq.statistics.bootstrap import FEWEST, Interval
+from laq.statistics.crossing import Crossing, crossing
+from laq.statistics.logcurve import FEWEST_FOR_CURVE, LogCurve, fit_log_curve
+from laq.statistics.multiplicity import holm
+from laq.statistics.paired import Estimate, mean_interval, sign_flip_p
+from laq.statistics.rank import FEWEST_FOR_RANKS, Association, spearman
+from laq.statistics.rates import wilson_interval
+
+__all__ = [
+    "FEWEST",
+    "FEWEST_FOR_CURVE",
+    "FEWEST_FOR_RANKS",
+    "Association",
+    "Crossing",
+    "Estimate",
+    "Interval",
+    "LogCurve",
+    "crossing",
+    "fit_log_curve",
+    "holm",
+    "mean_interval",
+    "sign_flip_p",
+    "spearman",
+    "wilson_interval",
+]
