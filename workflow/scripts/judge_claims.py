@@ -1,0 +1,46 @@
+"""Every conclusion of the study with its effect, interval, p and verdict."""
+
+
+def judge_claims(
+    accuracy: str,
+    subsets: str,
+    sweep: list[str],
+    memory: list[str],
+    claims: str,
+    page: str,
+    sensitivity: str,
+    study: str,
+    arms: dict[str, list[str | None]],
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Judge the claims, and again by other readings; write both tables and a page.
+
+    ``sweep`` and ``memory`` hold a path or none; ``arms`` says which setting (null: each) and
+    variant plays a role.
+    """
+    from laq.claims import Evidence, Rigour, judge, read_otherwise, render, with_sweep
+    from laq.claims.evidence import MEMORY_COLUMNS, SWEEP_COLUMNS
+    from laq.files import read_table, write_csv, write_text
+    from laq.observations import read
+
+    evidence = Evidence(
+        table=read(accuracy, subsets),
+        arms={role: (setting, variant) for role, (setting, variant) in arms.items()},
+        memory=read_table(memory[0], MEMORY_COLUMNS) if memory else None,
+    )
+    if sweep:
+        evidence = with_sweep(evidence, read_table(sweep[0], SWEEP_COLUMNS))
+    rigour = Rigour(confidence, resamples, seed)
+    verdicts = judge(evidence, rigour)
+    readings = read_otherwise(evidence, rigour, verdicts)
+    write_csv(claims, verdicts)
+    write_csv(sensitivity, readings)
+    write_text(page, render(study, verdicts, readings, confidence))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, judge_claims)

@@ -1,0 +1,130 @@
+"""The verdicts as a page of Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import pandas as pd
+
+from laq.claims.rules import CLAIMS
+
+POINTS = 100  # of a share
+
+READING = """\
+Each line is one conclusion. Its effect is a difference of top-1 in percent points, the mean over
+the subsets, or a curve fitted over them, with its {confidence:g} % bootstrap interval; what would
+count as reproducing it was written down before any verdict was computed, and stands below the
+table. A conclusion is **reproduced** where the data rule out that its effect lies outside that
+region (*p for* below {alpha:g}), **not reproduced** where they rule out that it lies inside
+(*p against* below {alpha:g}), and inconclusive otherwise. Both p are corrected by Holm over the
+conclusions of the table, so they are stricter than the intervals, which are not. n counts subsets.
+The tests take subsets for a random draw from those that could have been chosen; they say nothing
+about another network or another data set."""
+
+
+def render(study: str, verdicts: pd.DataFrame, sensitivity: pd.DataFrame, confidence: float) -> str:
+    """The page: how to read it, and for each setting the verdicts, the rules, other readings.
+
+    ``verdicts`` is the table of ``judge``, ``sensitivity`` that of ``read_otherwise``.
+    """
+    reading = READING.format(confidence=100 * confidence, alpha=round(1 - confidence, 6))
+    parts = [f"# Verdicts: {_cell(study)}", reading]
+    for setting, rows in verdicts.groupby("setting", sort=False):
+        parts += [f"## {setting}", _verdicts(rows)]
+        parts += [f"What each asks, and what was found on the way ({setting}):", _rules(rows)]
+        parts += [
+            f"### Other readings of the same data ({setting})",
+            _readings(rows, sensitivity[sensitivity["setting"] == setting]),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdicts(rows: pd.DataFrame) -> str:
+    head = ["#", "Conclusion", "Effect, points", "p for", "p against", "n", "Verdict"]
+    body = [
+        [
+            str(_number(row.claim)),
+            _cell(row.statement),
+            _effect(row),
+            _p(row.p_holm),
+            _p(row.p_against_holm),
+            str(row.n),
+            _verdict(row.verdict),
+        ]
+        for row in rows.itertuples()
+    ]
+    return _table(head, body, right={0, 3, 4, 5})
+
+
+def _rules(rows: pd.DataFrame) -> str:
+    lines = []
+    for row in rows.itertuples():
+        line = f"{_number(row.claim)}. `{row.claim}`: {row.comparison}; {_region(row.claim)}."
+        lines.append(line + (f" *{_sentence(row.remark)}*" if row.remark else ""))
+    return "\n".join(lines)
+
+
+def _readings(main: pd.DataFrame, sensitivity: pd.DataFrame) -> str:
+    """A line a reading, and the verdicts that it changes."""
+    before = dict(zip(main["claim"], main["verdict"], strict=True))
+    body = []
+    for (icd, repeat), rows in sensitivity.groupby(["icd", "repeat"], sort=False):
+        if (icd, repeat) == ("median", "mean"):
+            continue
+        name = "mean ICD in place of median ICD" if icd == "mean" else f"repeat {repeat} alone"
+        changes = [
+            f"{_number(row.claim)} ({before[row.claim]} → {row.verdict}: {_effect(row)})"
+            for row in rows[rows["changed"]].itertuples()
+        ]
+        body.append([name, ", ".join(changes) or "none"])
+    if not body:
+        return "There is one repeat of everything, and no mean ICD: nothing else to read."
+    return _table(["Reading", "Verdicts that change"], body)
+
+
+def _number(claim: str) -> int:
+    return 1 + [known.id for known in CLAIMS].index(claim)
+
+
+def _region(claim: str) -> str:
+    region = CLAIMS[_number(claim) - 1].region
+    return f"region: {region.text(POINTS)} {'point' if region.high == 0.01 else 'points'}"
+
+
+def _effect(row: object) -> str:
+    value, low, high = (POINTS * getattr(row, name) for name in ("effect", "low", "high"))
+    if math.isnan(value):
+        return "–"
+    if math.isnan(low):
+        return _signed(value)
+    return f"{_signed(value)} [{_signed(low)}, {_signed(high)}]"
+
+
+def _signed(points: float) -> str:
+    # + 0.0 turns -0.0 into 0.0.
+    text = f"{round(points, 1) + 0.0:+.1f}"
+    return text.replace("-", "−").replace("+0.0", "0.0")
+
+
+def _p(p: float) -> str:
+    if math.isnan(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def _verdict(verdict: str) -> str:
+    return verdict if verdict == "inconclusive" else f"**{verdict}**"
+
+
+def _sentence(remark: str) -> str:
+    return remark[0].upper() + remark[1:] + "."
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _table(head: list[str], body: list[list[str]], right: Collection[int] = ()) -> str:
+    rule = ["---:" if place in right else "---" for place in range(len(head))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *body])
