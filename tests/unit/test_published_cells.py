@@ -1,0 +1,70 @@
+"""Lists in the cells of published logs: indices and names, however they were written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from laq.published import cells
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[96, 33, 7]",
+        "[96 33  7]",
+        "[96 33\n  7]",
+        "[ 96 33 7 ]",
+        "96 33 7",
+        "96,33,7",
+        "(96, 33, 7)",
+        "[96, 33, 7,]",
+        "[96. 33. 7.]",
+        "array([96, 33, 7])",
+        "array([96, 33,  7], dtype=int64)",
+        "[np.int64(96), np.int64(33), np.int64(7)]",
+    ],
+)
+def test_indices_are_read_however_they_were_written(text: str) -> None:
+    assert cells.indices(text) == (96, 33, 7)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "['sea', 'oak tree', \"cat's\"]",
+        "['sea' 'oak tree' \"cat's\"]",
+        "['sea'\n 'oak tree'\n \"cat's\"]",
+        "['sea', 'oak tree', 'cat\\'s']",
+        "array(['sea', 'oak tree', \"cat's\"], dtype='<U8')",
+        "[np.str_('sea'), np.str_('oak tree'), np.str_(\"cat's\")]",
+        "[sea, oak tree, cat's]",
+    ],
+)
+def test_names_are_read_however_they_were_written(text: str) -> None:
+    assert cells.names(text) == ("sea", "oak tree", "cat's")
+
+
+def test_names_with_brackets_and_commas_in_them_stay_whole() -> None:
+    assert cells.names("['a (b)', 'c, [d]', 'e) f']") == ("a (b)", "c, [d]", "e) f")
+
+
+def test_numpy_s_own_text_is_read() -> None:
+    wide = np.arange(200, 260)  # broken over several lines
+    assert cells.indices(str(wide)) == tuple(wide)
+    assert cells.indices(repr(wide)) == tuple(wide)
+    assert cells.indices(str(list(wide))) == tuple(wide)
+    names = np.array(["willow_tree", "sea", "it's"])
+    for text in (str(names), repr(names), str(list(names)), str(names.tolist())):
+        assert cells.names(text) == tuple(names), text
+
+
+WORDS = st.text("ab'\"\\()[],; é", min_size=1).filter(lambda text: text == text.strip())
+
+
+@settings(deadline=None)
+@given(st.lists(WORDS, min_size=2, unique=True))
+def test_any_names_come_back_from_python_s_text(names: list[str]) -> None:
+    assert cells.names(str(names)) == tuple(names)

@@ -1,0 +1,158 @@
+"""Published logs put together: which rows are one subset, and what is said of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from laq.errors import DataError
+from laq.published import put_together, read, read_log
+from tests.logs import COLUMNS, QUANT, refused, row, table, write
+
+
+def test_subsets_are_numbered_by_median_over_all_logs(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.csv", [row((1, 2), 9.0), row((3, 4), 0.5)])
+    two = write(tmp_path / "two.csv", [row((5, 6), 2.0), row((4, 3), 0.5), row((0, 6), 2.0)])
+    tables = put_together({"a": read_log(one), "b": read_log(two)}, 10)
+    assert dict(zip(tables.subsets["subset"], tables.subsets["classes"], strict=True)) == {
+        "subset_01": "class 3; class 4",
+        "subset_02": "class 0; class 6",
+        "subset_03": "class 5; class 6",
+        "subset_04": "class 1; class 2",
+    }
+    assert " ".join(tables.subsets) == (
+        "subset kind target median_icd mean_icd min_icd max_icd seed duplicate_of classes"
+    )
+    there = tables.accuracy.groupby("setting", sort=False)["subset"].unique().map(list).to_dict()
+    assert there == {
+        "a": ["subset_01", "subset_04"],
+        "b": ["subset_01", "subset_02", "subset_03"],
+    }
+
+
+def test_a_hundred_subsets_sort_by_name(tmp_path: Path) -> None:
+    rows = [row((i, i + 1), 1.0 + i) for i in range(101)]
+    subsets = put_together({"a": read_log(write(tmp_path / "log.csv", rows))}, 10).subsets
+    assert subsets["subset"].tolist() == sorted(subsets["subset"])
+    assert subsets["subset"].iloc[-1] == "subset_101"
+
+
+def test_a_subset_measured_twice_is_repeated_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The second time in another order, with other digits of the same median.
+    again = row((4, 3, 1), 2.0 + 1e-12, **{QUANT: 0.6})
+    made = table([row(**{QUANT: 0.5}), row((8, 9), 1.0), again], tmp_path)
+    quant = made.query("variant == 'quant' and scope == 'all' and subset == 'subset_02'")
+    assert quant[["repeat", "top1"]].to_numpy().tolist() == [[1, 0.5], [2, 0.6]]
+    assert set(made.query("subset == 'subset_01'")["repeat"]) == {1}
+    assert "log 4bit has more than one row of subset_02 (lines 2, 4): they" in caplog.text
+
+
+def test_a_copied_row_is_no_second_measurement_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    once, other = row(), row((8, 9), 1.0)
+    # As a spreadsheet might write the copy.
+    copy = once | {"Subset_Inds": "[3 1 4]", "Median_KL": "2.00", "Bits": "4.0"}
+    path = write(tmp_path / "log.csv", [once, other, copy])
+    tables = put_together({"4bit": read_log(path)}, 100)
+    pd.testing.assert_frame_equal(tables.accuracy, table([once, other], tmp_path))
+    assert "log 4bit: line 4 copies line 2" in caplog.text
+    assert tables.logs.loc[0, ["rows", "copies", "subsets"]].tolist() == [2, 1, 2]
+
+
+def test_a_row_that_differs_in_one_cell_is_no_copy(tmp_path: Path) -> None:
+    assert len(table([row(), row(Seed=1)], tmp_path)) == 16
+
+
+@pytest.mark.parametrize("column", ["Bits", "Model Name", "Dataset"])
+def test_rows_of_two_settings_are_no_repeats(column: str, tmp_path: Path) -> None:
+    other = row(**{column: "9"})
+    # Another data set makes another subset of the same indices.
+    if column == "Dataset":
+        assert set(table([row(), other], tmp_path)["subset"]) == {"subset_01", "subset_02"}
+        return
+    message = refused(write(tmp_path / "log.csv", [row(), other]))
+    assert f"lines 2, 3, have the same classes and different {column}" in message
+    assert "split the log" in message
+
+
+def test_a_subset_with_two_medians_in_a_log_is_refused(tmp_path: Path) -> None:
+    message = refused(write(tmp_path / "log.csv", [row(), row((1, 3, 4), 2.1)]))
+    assert "lines 2, 3, have the same classes and different Median_KL" in message
+
+
+def test_classes_of_two_names_are_refused(tmp_path: Path) -> None:
+    other = row(**{"Subset_Classes": "['a', 'b', 'c']", QUANT: 0.2})
+    logs = {
+        "a": read_log(write(tmp_path / "one.csv", [row()])),
+        "b": read_log(write(tmp_path / "two.csv", [other])),
+    }
+    with pytest.raises(DataError, match=r"two\.csv, line 2, and .*one\.csv, line 2, .*log_b=null"):
+        put_together(logs, 100)
+
+
+def test_logs_on_other_distances_keep_their_own_and_it_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs = {
+        "a": read_log(write(tmp_path / "one.csv", [row(median=2.0)])),
+        "b": read_log(write(tmp_path / "two.csv", [row(median=2.5)])),
+    }
+    tables = put_together(logs, 100)
+    medians = tables.accuracy.groupby("setting")["median_icd"].unique().map(list).to_dict()
+    assert medians == {"a": [2.0], "b": [2.5]}
+    assert tables.subsets["median_icd"].tolist() == [2.0]
+    assert (
+        "log b has another median ICD than log a of subset_01 (2.5 against 2): each" in caplog.text
+    )
+
+
+def test_of_many_repeats_a_few_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [row((i, i + 1), 1.0 + i, Seed=seed) for i in range(7) for seed in (0, 1)]
+    table(rows, tmp_path)
+    assert len(caplog.records) == 1
+    assert "subset_05 (lines 10, 11) and 2 more: they count as repeats" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"Bits": 3}, "log 4bit: Bits varies between rows (4 in 1, 3 in 1)"),
+        ({"Retain_rate": ""}, "log 4bit: Retain_rate varies between rows (0.25 in 1, none in 1)"),
+        (
+            {QUANT: 0.812},
+            "1 of 2 rows, the first in line 3, have accuracies that are no shares of 100",
+        ),
+    ],
+    ids=str,
+)
+def test_what_one_should_know_of_a_log_is_said(
+    cells: dict[str, Any], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table([row(), row((8, 9), 1.0, **cells)], tmp_path)
+    assert said in caplog.text
+
+
+def test_nothing_is_said_of_a_log_without_peculiarities(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # 244 of 300 images are 0.8133…, which the log rounds.
+    made = table([row(**{QUANT: 0.813}), row(range(50), 1.0, **{QUANT: "1"})], tmp_path)
+    assert set(made["n"]) == {300, 5000}
+    assert caplog.text == ""
+
+
+def test_a_missing_top_5_is_said_and_its_likely_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    columns = [
+        name.replace("Original Top5 Accuracy (Pick", "Original Top5 (Pick") for name in COLUMNS
+    ]
+    made = read(write(tmp_path / "log.csv", [row()], columns), "4bit", 100)
+    assert "no column Original Top5 Accuracy (Pick Sub) (is it" in caplog.text
+    assert made["top5"].isna().sum() == 1

@@ -1,0 +1,29 @@
+"""Read published logs into the tables of a study."""
+
+
+def read_logs(
+    logs: list[str],
+    accuracy: str,
+    subsets: str,
+    record: str,
+    settings: list[str],
+    test_per_class: int | None,
+) -> None:
+    """Write the accuracies and subsets of all logs, and the record of the logs themselves.
+
+    ``settings``: one for each of ``logs``.
+    """
+    from laq.files import write_csv
+    from laq.published import put_together, read_log
+
+    read = {setting: read_log(path) for setting, path in zip(settings, logs, strict=True)}
+    tables = put_together(read, test_per_class)
+    write_csv(accuracy, tables.accuracy)
+    write_csv(subsets, tables.subsets)
+    write_csv(record, tables.logs)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, read_logs)
