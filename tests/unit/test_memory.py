@@ -139,14 +139,15 @@ def test_the_table_has_a_row_for_each_network_and_each_of_its_variants(study, tm
         memory=str(tmp_path / "memory.csv"),
         networks=["n", "o"],
         subsets=["s", "t"],
-        variants=["ft", "quant"],
-        compressed=["quant"],
+        variants=[("ft", 1), ("quant", 2)],
+        compressed=[("quant", 2)],
     )
     table = pd.read_csv(tmp_path / "memory.csv", keep_default_na=False)
     assert list(table.columns) == [
         "network",
         "subset",
         "variant",
+        "repeat",
         "weights",
         "float_bytes",
         "packed_bytes",
@@ -179,6 +180,6 @@ def test_a_missing_checkpoint_in_the_lists_is_a_defect(study, tmp_path):
             memory=str(tmp_path / "memory.csv"),
             networks=["n"],
             subsets=["s", "t"],
-            variants=["quant"],
-            compressed=["quant"],
+            variants=[("quant", 1)],
+            compressed=[("quant", 1)],
         )

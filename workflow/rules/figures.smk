@@ -1,38 +1,102 @@
-"""Figures, each as PDF and PNG, and the tables behind them.
+"""Figures of what the study is made of: its classes, a layer's weights, the files' sizes.
 
-Reads: <results>/accuracy.csv, tables/subsets.csv
-Makes: <results>/figures/fig5.pdf and .png, tables/curves.csv
+Reads: <results>/dataset/, umap/coordinates.parquet, tables/memory.csv, two checkpoints
+Makes: <results>/figures/fig1, fig4 and fig7, each as .pdf and .png
 """
 
 
-rule plot_accuracy:
-    """Figure 5: accuracy against median ICD, with fitted curves and bootstrap bands."""
+rule plot_classes:
+    """Figure 1: the classes in the UMAP plane, each as an example image, with its spread."""
     input:
-        accuracy="<results>/accuracy.csv",
-        subsets="<results>/tables/subsets.csv",
+        train="<results>/dataset/train.npz",
+        classes="<results>/dataset/classes.json",
+        coordinates="<results>/umap/coordinates.parquet",
     output:
-        pdf="<results>/figures/fig5.pdf",
-        png="<results>/figures/fig5.png",
-        curves="<results>/tables/curves.csv",
+        pdf="<results>/figures/fig1.pdf",
+        png=report(
+            "<results>/figures/fig1.png",
+            caption="../report/fig1.rst",
+            category="Figures",
+            labels={"figure": "1", "shows": "classes in the UMAP plane"},
+        ),
     log:
-        "<logs>/plot_accuracy.log",
+        "<logs>/plot_classes.log",
     benchmark:
-        "<benchmarks>/plot_accuracy.tsv"
+        "<benchmarks>/plot_classes.tsv"
     conda:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
         runtime=10,
     params:
-        settings=settings_text(
-            study=STUDY["study"],
-            scale=STUDY["subsets"]["scale"],
-            figures=STUDY["figures"],
-            seed=SEED,
-        ),
-        code=code("plot_accuracy.py"),
+        settings=settings_text(study=STUDY["study"], shrinkage=STUDY["icd"]["shrinkage"]),
+        code=code("plot_classes.py"),
     message:
-        "Drawing figure 5"
+        "Drawing figure 1"
     script:
-        "../scripts/plot_accuracy.py"
+        "../scripts/plot_classes.py"
+
+
+rule plot_weights:
+    """Figure 4: a layer's weights before quantization, and the levels they went to."""
+    input:
+        **example_checkpoints(),
+        train=example_dataset("<results>/dataset/train.npz"),
+        classes=example_dataset("<results>/dataset/classes.json"),
+    output:
+        pdf="<results>/figures/fig4.pdf",
+        png=report(
+            "<results>/figures/fig4.png",
+            caption="../report/fig4.rst",
+            category="Figures",
+            labels={"figure": "4", "shows": "weights before and after quantization"},
+        ),
+    log:
+        "<logs>/plot_weights.log",
+    benchmark:
+        "<benchmarks>/plot_weights.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        settings=settings_text(study=STUDY["study"], **weights_example()),
+        code=code("plot_weights.py"),
+    message:
+        "Drawing figure 4"
+    script:
+        "../scripts/plot_weights.py"
+
+
+rule plot_memory:
+    """Figure 7: what every variant takes on the disk."""
+    input:
+        memory="<results>/tables/memory.csv",
+    output:
+        pdf="<results>/figures/fig7.pdf",
+        png=report(
+            "<results>/figures/fig7.png",
+            caption="../report/fig7.rst",
+            category="Figures",
+            labels={"figure": "7", "shows": "memory on disk"},
+        ),
+    log:
+        "<logs>/plot_memory.log",
+    benchmark:
+        "<benchmarks>/plot_memory.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings_text(study=STUDY["study"], variants=list(STUDY["variants"])),
+        code=code("plot_memory.py"),
+    message:
+        "Drawing figure 7"
+    script:
+        "../scripts/plot_memory.py"

@@ -1,31 +1,46 @@
-"""Figure 5: accuracy against median ICD, and the table of its curves."""
+"""Figures 5 and 6: accuracy against median ICD, of variants side by side."""
 
-from typing import Any
+from collections.abc import Sequence
 
 
 def plot_accuracy(
     accuracy: str,
     subsets: str,
+    published: str | Sequence[str],
     pdf: str,
     png: str,
-    curves: str,
-    study: str,
+    title: str,
     scale: str,
-    figures: dict[str, Any],
+    arms: list[list[str | None]],
+    settings: list[str],
+    scopes: list[str],
+    crossed: str | None,
+    confidence: float,
+    resamples: int,
     seed: int,
 ) -> None:
-    """Fit the curves, write their table, draw the figure as PDF and PNG."""
-    from laq import plots
-    from laq.curves import fit_curves
-    from laq.files import read_table, write_csv
+    """Draw the arms (setting, variant, label) with their curves; ``published``: a log or none."""
+    from functools import partial
 
-    table, chosen = read_table(accuracy), read_table(subsets)
-    table = table[table["subset"].isin(chosen.loc[chosen["duplicate_of"].isna(), "subset"])]
-    fits = fit_curves(table, figures["confidence"], figures["resamples"], seed)
-    write_csv(curves, fits.table())
-    shown = figures["accuracy"] or list(dict.fromkeys(table["variant"]))
-    figure = plots.accuracy_against_icd(table, fits, scale, study, shown)
-    plots.save(figure, pdf, png)
+    from laq import observations
+    from laq import published as logs
+    from laq.curves import fit_curves
+    from laq.plots.accuracy import Arm, accuracy_against_icd
+    from laq.plots.style import save
+
+    fit = partial(fit_curves, confidence=confidence, resamples=resamples, seed=seed)
+    figure = accuracy_against_icd(
+        fit(observations.read(accuracy, subsets)),
+        [Arm(*arm) for arm in arms],
+        scale,
+        title,
+        settings=settings,
+        scopes=scopes,
+        crossed=crossed,
+        published=fit(logs.read(published, "published")) if published else None,
+        confidence=confidence,
+    )
+    save(figure, pdf, png)
 
 
 if "snakemake" in globals():

@@ -1,0 +1,371 @@
+"""Figures 5 and 6, and the tables of curves and differences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from scipy.stats import binomtest
+
+from fit_curves import fit_curves as fit_curves_script
+from laq.curves import Curves, fit_curves
+from laq.errors import DataError
+from laq.plots.accuracy import Arm, accuracy_against_icd, intervals, points
+from laq.plots.style import NAMES, looks
+from plot_accuracy import plot_accuracy
+
+HOW = {"confidence": 0.95, "resamples": 200, "seed": 0}
+FOUR = [Arm(None, variant) for variant in ("original", "quant", "ft", "ft_quant")]
+LINES = {
+    "original": (0.02, 0.75),
+    "quant": (0.06, 0.6),
+    "ft": (0.02, 0.85),
+    "ft_quant": (0.07, 0.5),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def table(
+    settings: tuple[str, ...] = ("net",),
+    count: int = 12,
+    repeats: int = 1,
+    noise: float = 0.01,
+    lines: dict[str, tuple[float, float]] = LINES,
+) -> pd.DataFrame:
+    """Accuracy about given curves a ln(x) + c; the quantized one crosses at e^3.75, about 43."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for setting in settings:
+        for i, x in enumerate(np.geomspace(2, 300, count)):
+            for variant, (a, c) in lines.items():
+                for repeat in range(1, 1 + (1 if variant == "original" else repeats)):
+                    for scope in ("all", "subset"):
+                        rate = a * np.log(x) + c + noise * rng.normal()
+                        correct = round(500 * min(rate, 1))
+                        rows.append((setting, f"s{i:02d}", variant, repeat, scope, x, correct))
+    columns = ["setting", "subset", "variant", "repeat", "scope", "median_icd", "correct"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.assign(network=frame["setting"], n=500, top1=frame["correct"] / 500)
+
+
+def curves(**kwargs) -> Curves:
+    return fit_curves(table(**kwargs), **HOW)
+
+
+def draw(of: Curves, arms: list[Arm] = FOUR, scale: str = "log", **kwargs) -> Figure:
+    return accuracy_against_icd(of, arms, scale, "A study", **kwargs)
+
+
+def of_variant(panel: Axes, variant: str, marker: bool) -> list:
+    """The panel's lines in a variant's colour, with or without markers."""
+    colour = looks([variant])[variant].colour
+    return [
+        line
+        for line in panel.get_lines()
+        if np.allclose(to_rgb(line.get_color()), colour) and (line.get_marker() != "None") == marker
+    ]
+
+
+# Points and intervals
+
+
+def test_points_are_means_over_repeats() -> None:
+    data = table(repeats=3)
+    panel = draw(fit_curves(data, **HOW)).axes[1]
+    rows = data[(data["variant"] == "quant") & (data["scope"] == "subset")]
+    (drawn,) = of_variant(panel, "quant", marker=True)
+    assert len(rows) == 36 and len(drawn.get_ydata()) == 12
+    np.testing.assert_allclose(drawn.get_ydata(), 100 * rows.groupby("subset")["top1"].mean())
+    np.testing.assert_allclose(drawn.get_xdata(), rows["median_icd"].unique())
+
+
+def test_repeats_on_the_same_images_do_not_narrow_an_interval() -> None:
+    data = table(repeats=4, noise=0)
+    low, high = intervals(points(fit_curves(data, **HOW), "net", "quant", "all"), 0.9)
+    counts = data[(data["variant"] == "quant") & (data["scope"] == "all") & (data["repeat"] == 1)]
+    for at, correct in enumerate(counts["correct"]):
+        expected = binomtest(int(correct), 500).proportion_ci(0.9, method="wilson")
+        assert (low[at], high[at]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_bars_have_the_confidence_asked_for() -> None:
+    of = curves()
+    lengths = []
+    for confidence in (0.5, 0.99):
+        bars = draw(of, confidence=confidence).axes[0].collections[0].get_segments()
+        low, high = intervals(points(of, "net", "original", "all"), confidence)
+        np.testing.assert_allclose(np.ptp(bars, axis=1)[:, 1], 100 * (high - low))
+        lengths.append(np.ptp(bars, axis=1)[:, 1])
+    assert (lengths[0] < lengths[1]).all()
+
+
+def test_an_unknown_number_of_images_leaves_points_without_bars() -> None:
+    data = table()
+    data.loc[data["subset"] == "s03", ["n", "correct"]] = np.nan
+    of = fit_curves(data, **HOW)
+    low, high = intervals(points(of, "net", "ft", "all"))
+    assert np.isnan(low).sum() == np.isnan(high).sum() == 1
+    assert np.isnan(low[3])
+    data[["n", "correct"]] = np.nan
+    panel = draw(fit_curves(data, **HOW)).axes[0]
+    assert len(of_variant(panel, "ft", marker=True)[0].get_ydata()) == 12
+
+
+def test_the_line_is_the_fitted_curve_and_within_its_band() -> None:
+    of = curves()
+    panel = draw(of).axes[0]
+    (line,) = of_variant(panel, "quant", marker=False)
+    x, fit = line.get_xdata(), of.fits["net", "quant", "all"]
+    np.testing.assert_allclose(line.get_ydata(), 100 * (fit.a * np.log(x) + fit.c))
+    assert (x.min(), x.max()) == pytest.approx((2, 300))
+    edges = panel.collections[-1].get_paths()[0].vertices  # the last band, of FT + Quant
+    low, high = of.fits["net", "ft_quant", "all"].band(x)
+    assert edges[:, 1].min() == pytest.approx(100 * low.min())
+    assert edges[:, 1].max() == pytest.approx(100 * min(high.max(), 1))
+
+
+def test_too_few_subsets_are_drawn_without_a_curve() -> None:
+    panel = draw(curves(count=2), crossed="quant").axes[0]
+    assert not of_variant(panel, "quant", marker=False)
+    assert len(of_variant(panel, "quant", marker=True)) == 1
+
+
+@pytest.mark.parametrize("count", [1, 12, 35])
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_every_point_and_interval_is_inside_the_panels(count: int, scale: str) -> None:
+    of = curves(count=count)
+    for panel, scope in zip(draw(of, scale=scale).axes, ("all", "subset"), strict=True):
+        low, high = panel.get_ylim()
+        for arm in FOUR:
+            for edge in intervals(points(of, "net", arm.variant, scope)):
+                assert ((100 * edge > low) & (100 * edge < high)).all()
+        assert panel.get_xscale() == scale
+
+
+def test_variants_of_a_subset_stand_side_by_side() -> None:
+    figure = draw(curves())
+    figure.draw_without_rendering()
+    places = []
+    for arm in FOUR:
+        (line,) = of_variant(figure.axes[0], arm.variant, marker=True)
+        places.append(line.get_transform().transform(line.get_xydata())[5, 0])
+    apart = np.diff(places) * 72 / figure.dpi
+    np.testing.assert_allclose(apart, 9 / 4, rtol=1e-6)
+
+
+# Panels and arms
+
+
+def test_each_setting_has_a_row_unless_some_are_asked_for() -> None:
+    of = curves(settings=("net", "log"))
+    titles = [panel.get_title() for panel in draw(of).axes]
+    assert titles == [
+        "net: All classes",
+        "net: Subset's classes only",
+        "log: All classes",
+        "log: Subset's classes only",
+    ]
+    one = draw(of, settings=["log"])
+    assert [panel.get_title() for panel in one.axes] == ["All classes", "Subset's classes only"]
+
+
+def test_only_the_arms_asked_for_are_drawn_and_named() -> None:
+    figure = draw(curves(), [Arm(None, "original"), Arm(None, "quant", "4 bits")])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Original", "4 bits"]
+    assert not of_variant(figure.axes[0], "ft", marker=True)
+
+
+def test_logs_of_mixed_precision_look_as_the_variants_of_that_name() -> None:
+    of = curves(settings=("4bit", "mp53"))
+    arms = [Arm("4bit", "original"), Arm("4bit", "quant"), Arm("mp53", "quant", "5 + 3")]
+    figure = draw(of, arms, settings=["4bit", "mp53"], scopes=["all"])
+    (panel,) = figure.axes
+    (drawn,) = of_variant(panel, "mp53", marker=True)
+    rows = points(of, "mp53", "quant", "all")
+    np.testing.assert_allclose(drawn.get_ydata(), 100 * rows["top1"])
+    assert len(of_variant(panel, "quant", marker=True)) == 1
+
+
+def test_the_same_variant_of_two_logs_has_two_looks() -> None:
+    of = curves(settings=("one", "two"))
+    (panel,) = draw(of, [Arm("one", "quant"), Arm("two", "quant")], scopes=["all"]).axes
+    colours = {line.get_color() for line in panel.get_lines()}
+    assert len(colours) == 2
+
+
+def test_an_arm_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(DataError, match=r"no accuracy of net/mp53 on all to draw.*net/quant"):
+        draw(curves(), [Arm(None, "mp53")])
+
+
+@pytest.mark.parametrize("further", [NAMES, [f"variant_of_a_long_name_{i}" for i in range(6)]])
+def test_words_do_not_lie_over_panels_or_each_other(further: list[str]) -> None:
+    lines = dict.fromkeys(further, (0.03, 0.6)) | LINES
+    arms = [Arm(None, variant) for variant in lines]
+    figure = draw(curves(lines=lines), arms, crossed="quant", published=curves())
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    panels = [panel.get_tightbbox() for panel in figure.axes[:2]]
+    page = figure.bbox
+    assert not any(legend.overlaps(panel) for panel in panels)
+    assert not panels[0].overlaps(panels[1])
+    assert page.x0 <= legend.x0 and legend.x1 <= page.x1
+    title = figure._suptitle.get_window_extent()
+    assert not any(title.overlaps(panel) for panel in panels)
+
+
+# The crossing
+
+
+def test_a_crossing_is_marked_on_all_at_its_place() -> None:
+    of = curves()
+    on_all, on_subset = draw(of, crossed="quant").axes
+    crossing = of.crossings["net", "quant", "all"]
+    assert crossing.x == pytest.approx(np.exp(3.75), rel=0.3)
+    (text,) = on_all.texts
+    assert text.get_position()[0] == crossing.x
+    assert text.get_text().startswith(f"Quant crosses Original at {crossing.x:.2g} (")
+    assert not on_subset.texts
+
+
+@pytest.mark.parametrize("at", [3, 25, 280])
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_words_of_a_crossing_stay_in_the_panel_and_off_the_points(
+    at: float, scale: str
+) -> None:
+    lines = {"original": (0.0, 0.8), "quant": (0.05, 0.8 - 0.05 * np.log(at))}
+    of = curves(lines=lines, noise=0.001)
+    figure = draw(of, [Arm(None, "original"), Arm(None, "quant")], scale=scale, crossed="quant")
+    figure.draw_without_rendering()
+    panel = figure.axes[0]
+    words = panel.texts[0].get_window_extent()
+    frame = panel.get_window_extent()
+    assert frame.x0 - 2 <= words.x0 and words.x1 <= frame.x1 + 2
+    lowest = points(of, "net", "quant", "all")
+    lowest = 100 * min(intervals(lowest)[0].min(), 1)
+    assert words.y1 < panel.transData.transform((at, lowest))[1]
+
+
+def test_a_crossing_that_may_be_none_is_said_to_be_uncertain() -> None:
+    lines = {"original": (0.02, 0.8), "quant": (0.02, 0.8)}
+    of = curves(lines=lines, noise=0.02)
+    crossing = of.crossings["net", "quant", "all"]
+    assert np.isfinite(crossing.x) and not crossing.certain  # of this seed
+    panel = draw(of, [Arm(None, "original"), Arm(None, "quant")], crossed="quant").axes[0]
+    assert [text.get_text() for text in panel.texts] == ["no certain crossing"]
+
+
+def test_curves_that_do_not_cross_have_no_mark() -> None:
+    lines = {"original": (0.02, 0.6), "quant": (0.02, 0.8)}
+    of = curves(lines=lines, noise=0.001)
+    assert not draw(of, [Arm(None, "original"), Arm(None, "quant")], crossed="quant").axes[0].texts
+    assert not draw(curves(), crossed=None).axes[0].texts
+
+
+# Another study's curves
+
+
+def test_published_curves_are_dashed_on_an_axis_of_their_own() -> None:
+    published = fit_curves(table(("log",)).assign(median_icd=lambda t: t["median_icd"] / 50), **HOW)
+    alone, laid_over = draw(curves()), draw(curves(), published=published)
+    assert laid_over.axes[0].get_xlim() == alone.axes[0].get_xlim()
+    tops = laid_over.axes[2:]
+    assert len(tops) == 2
+    for top, scope in zip(tops, ("all", "subset"), strict=True):
+        assert "own features" in top.get_xlabel()
+        assert {line.get_linestyle() for line in top.get_lines()} == {"--"}
+        (line,) = of_variant(top, "quant", marker=False)
+        fit = published.fits["log", "quant", scope]
+        np.testing.assert_allclose(line.get_ydata(), 100 * fit.at(line.get_xdata()))
+        assert top.get_xlim()[1] < 10  # 300 / 50 and a margin
+    texts = [text.get_text() for text in laid_over.legends[0].get_texts()]
+    assert texts[-1] == "published"
+
+
+def test_published_curves_are_within_the_panel_and_of_shown_variants_alone() -> None:
+    published = curves(settings=("log",), lines=LINES | {"quant": (0.05, 0.2)})
+    figure = draw(curves(), FOUR[:2], published=published)
+    low, high = figure.axes[2].get_ylim()
+    for line in figure.axes[2].get_lines():
+        assert low < line.get_ydata().min() and line.get_ydata().max() <= high
+    assert len(figure.axes[2].get_lines()) == 2
+
+
+# Scripts
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    data = table(repeats=2).drop(columns="setting")
+    twin = data[data["subset"] == "s04"].assign(subset="twin", correct=0, top1=0.0)
+    pd.concat([data, twin]).to_csv(tmp_path / "accuracy.csv", index=False)
+    names = [*data["subset"].unique(), "twin"]
+    duplicates = [""] * (len(names) - 1) + ["s04"]
+    chosen = pd.DataFrame({"subset": names, "duplicate_of": duplicates})
+    chosen.to_csv(tmp_path / "subsets.csv", index=False)
+    return {key: str(tmp_path / f"{key}.csv") for key in ("accuracy", "subsets")}
+
+
+def settings(**more) -> dict:
+    arms = [[None, arm.variant, None] for arm in FOUR]
+    given = {"title": "A study", "scale": "log", "arms": arms, "settings": [], "crossed": "quant"}
+    given |= {"scopes": ["all", "subset"], "published": [], **HOW}
+    return json.loads(json.dumps(given | more))  # as params hand them over
+
+
+def test_the_figure_is_written_twice_with_the_same_bytes(files: dict, tmp_path: Path) -> None:
+    for run in "ab":
+        (tmp_path / run).mkdir()
+        outputs = {key: str(tmp_path / run / f"fig5.{key}") for key in ("pdf", "png")}
+        plot_accuracy(**files, **outputs, **settings())
+    for file in ("fig5.pdf", "fig5.png"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_tables_of_curves_and_differences_leave_duplicates_out(files: dict, tmp_path: Path) -> None:
+    outputs = {key: str(tmp_path / f"{key}_out.csv") for key in ("curves", "differences")}
+    fit_curves_script(**files, **outputs, **HOW)
+    made = pd.read_csv(outputs["curves"]).set_index(["setting", "variant", "scope"])
+    assert made.loc[("net", "quant", "all"), ["n", "subsets"]].tolist() == [24, 12]
+    data = table(repeats=2)
+    rows = data[(data["variant"] == "quant") & (data["scope"] == "all")]
+    slope, intercept = np.polyfit(np.log(rows["median_icd"]), rows["top1"], 1)
+    fitted = made.loc[("net", "quant", "all"), ["a", "c"]].astype(float)
+    np.testing.assert_allclose(fitted, [slope, intercept], rtol=1e-6)
+    compared = pd.read_csv(outputs["differences"])
+    assert set(compared["reference"]) == {"original", "quant", "ft"}
+    assert (compared["n"] == 12).all()
+
+
+# The published study
+
+
+LOG = Path(__file__).parents[3] / "shared/published/Quantization_Log_resnet50_4bit.csv"
+
+
+@pytest.mark.skipif(not LOG.exists(), reason="the published logs are not here")
+def test_the_published_curves_cross_where_their_equations_say(files: dict, tmp_path: Path) -> None:
+    from laq.published import read
+
+    of = fit_curves(read(LOG, "4bit", 100), **HOW)
+    panel = draw(of, scale="linear", crossed="quant").axes[0]
+    fits = of.fits["4bit", "quant", "all"], of.fits["4bit", "original", "all"]
+    at = np.exp((fits[1].c - fits[0].c) / (fits[0].a - fits[1].a))
+    assert panel.texts[0].get_position()[0] == pytest.approx(at)
+    assert panel.texts[0].get_text() == "Quant crosses Original at 13 (11 to 15)"
+    outputs = {key: str(tmp_path / f"fig5.{key}") for key in ("pdf", "png")}
+    plot_accuracy(**files, **outputs, **settings(published=str(LOG)))
+    assert Path(outputs["pdf"]).stat().st_size > 10_000

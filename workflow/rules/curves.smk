@@ -1,0 +1,181 @@
+"""Accuracy against median ICD: curves, paired differences, and the figures of them.
+
+Reads: <results>/accuracy.csv, tables/subsets.csv; sweep.csv where there is one
+Makes: <results>/tables/curves.csv, tables/differences.csv, figures/fig5, and where the config asks
+for them fig6 and fig8, each .pdf and .png
+"""
+
+
+rule fit_curves:
+    """Fit a curve to every variant, and compare variants over the subsets."""
+    input:
+        accuracy="<results>/accuracy.csv",
+        subsets="<results>/tables/subsets.csv",
+    output:
+        curves=report(
+            "<results>/tables/curves.csv",
+            caption="../report/curves.rst",
+            category="Tables",
+            labels={"table": "curves", "shows": "the fitted curves", "file": "CSV"},
+        ),
+        differences=report(
+            "<results>/tables/differences.csv",
+            caption="../report/differences.rst",
+            category="Tables",
+            labels={
+                "table": "differences",
+                "shows": "variants compared over the subsets",
+                "file": "CSV",
+            },
+        ),
+    log:
+        "<logs>/fit_curves.log",
+    benchmark:
+        "<benchmarks>/fit_curves.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=settings_text(
+            confidence=FIGURES["confidence"], resamples=FIGURES["resamples"], seed=SEED
+        ),
+        code=code("fit_curves.py"),
+    message:
+        "Fitting curves"
+    script:
+        "../scripts/fit_curves.py"
+
+
+rule plot_accuracy:
+    """Figure 5: accuracy against median ICD, with fitted curves and bootstrap bands."""
+    input:
+        accuracy="<results>/accuracy.csv",
+        subsets="<results>/tables/subsets.csv",
+        published=PUBLISHED,
+    output:
+        pdf="<results>/figures/fig5.pdf",
+        png=report(
+            "<results>/figures/fig5.png",
+            caption="../report/fig5.rst",
+            category="Figures",
+            labels={"figure": "5", "shows": "accuracy against median ICD"},
+        ),
+    log:
+        "<logs>/plot_accuracy.log",
+    benchmark:
+        "<benchmarks>/plot_accuracy.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=settings_text(
+            title=f"{STUDY['study']}: accuracy against median inter-class distance",
+            scale=AXIS,
+            arms=[[None, variant, None] for variant in shown_variants()],
+            settings=shown_settings(),
+            scopes=["all", "subset"],
+            crossed=claim_arms().get("quant", [None, None])[1],
+            confidence=FIGURES["confidence"],
+            resamples=FIGURES["resamples"],
+            seed=SEED,
+        ),
+        code=code("plot_accuracy.py"),
+    message:
+        "Drawing figure 5"
+    script:
+        "../scripts/plot_accuracy.py"
+
+
+if FIGURES["mixed"]:
+
+    rule plot_mixed:
+        """Figure 6: the same over all classes, for mixed precision."""
+        input:
+            accuracy="<results>/accuracy.csv",
+            subsets="<results>/tables/subsets.csv",
+            published=[],
+        output:
+            pdf="<results>/figures/fig6.pdf",
+            png=report(
+                "<results>/figures/fig6.png",
+                caption="../report/fig6.rst",
+                category="Figures",
+                labels={"figure": "6", "shows": "mixed precision"},
+            ),
+        log:
+            "<logs>/plot_mixed.log",
+        benchmark:
+            "<benchmarks>/plot_mixed.tsv"
+        conda:
+            "../../envs/laq.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            settings=settings_text(
+                title=f"{STUDY['study']}: mixed precision over all classes",
+                scale=AXIS,
+                arms=mixed_arms(),
+                settings=shown_settings(),
+                scopes=["all"],
+                crossed=None,
+                confidence=FIGURES["confidence"],
+                resamples=FIGURES["resamples"],
+                seed=SEED,
+            ),
+            code=code("plot_accuracy.py"),
+        message:
+            "Drawing figure 6"
+        script:
+            "../scripts/plot_accuracy.py"
+
+
+if sweep_table():
+
+    rule plot_effect:
+        """Figure 8: gain against calibration images and bits, and predictions inside the subset."""
+        input:
+            accuracy="<results>/accuracy.csv",
+            subsets="<results>/tables/subsets.csv",
+            sweep="<results>/sweep.csv",
+        output:
+            pdf="<results>/figures/fig8.pdf",
+            png=report(
+                "<results>/figures/fig8.png",
+                caption="../report/fig8.rst",
+                category="Figures",
+                labels={"figure": "8", "shows": "what label-aware quantization does"},
+            ),
+        log:
+            "<logs>/plot_effect.log",
+        benchmark:
+            "<benchmarks>/plot_effect.tsv"
+        conda:
+            "../../envs/laq.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            settings=settings_text(
+                title=f"{STUDY['study']}: what label-aware quantization does",
+                base={
+                    key: STUDY["variants"][STUDY["sweep"]["variant"]]["compress"][key]
+                    for key in ("bits", "images")
+                },
+                confidence=FIGURES["confidence"],
+                resamples=FIGURES["resamples"],
+                seed=SEED,
+            ),
+            code=code("plot_effect.py"),
+        message:
+            "Drawing figure 8"
+        script:
+            "../scripts/plot_effect.py"

@@ -1,0 +1,27 @@
+"""Curves of accuracy against median ICD, and paired differences between variants."""
+
+
+def fit_curves(
+    accuracy: str,
+    subsets: str,
+    curves: str,
+    differences: str,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Write a row for each setting, variant and scope, and a row for each comparison."""
+    from laq import observations
+    from laq.curves import fit_curves
+    from laq.differences import differences as compare
+    from laq.files import write_csv
+
+    table = observations.read(accuracy, subsets)
+    write_csv(curves, fit_curves(table, confidence, resamples, seed).table())
+    write_csv(differences, compare(table, confidence, resamples, seed))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, fit_curves)

@@ -1,0 +1,124 @@
+"""One look for all figures: colour-blind-safe, readable in print, a variant always the same.
+
+Use ``with plt.rc_context(STYLE):`` around a figure, ``looks`` for colours and markers, and
+``save`` to write it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import numpy as np
+import seaborn as sns
+from matplotlib import pyplot as plt
+
+from laq.files import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Of a figure over the whole page, in inches.
+WIDTH = 7.0
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "figure.titlesize": 10,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.linewidth": 0.4,
+    "grid.color": "0.88",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "figure.dpi": 200,
+}
+# Of the variants that the study is about; others go by their names in the config.
+NAMES = {
+    "original": "Original",
+    "quant": "Quant",
+    "ft": "FT",
+    "ft_quant": "FT + Quant",
+    "mp53": "5 + 3 bits",
+    "mp35": "3 + 5 bits",
+    "agnostic": "Label-agnostic",
+    "bits32": "32-bit control",
+}
+PALETTE = sns.color_palette("colorblind")
+BASELINE = (0.2, 0.2, 0.2)  # what others are compared with is no colour of its own
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a variant is drawn, wherever it is."""
+
+    colour: Colour
+    marker: str
+
+
+_KNOWN = {
+    "original": Look(BASELINE, "o"),
+    "quant": Look(PALETTE[0], "s"),
+    "ft": Look(PALETTE[2], "D"),
+    "ft_quant": Look(PALETTE[3], "^"),
+    "mp53": Look(PALETTE[1], "v"),
+    "mp35": Look(PALETTE[7], "P"),
+    "agnostic": Look(PALETTE[5], "X"),
+    "bits32": Look(PALETTE[4], "*"),
+}
+# Three colours against seven markers: pairs repeat after 21 further variants.
+_FURTHER_COLOURS = (PALETTE[9], PALETTE[6], PALETTE[8])
+_FURTHER_MARKERS = "<>phdH8"
+
+
+def name(variant: str) -> str:
+    """What a figure calls a variant."""
+    return NAMES.get(variant, variant)
+
+
+def looks(variants: Iterable[str]) -> dict[str, Look]:
+    """A look for each variant: its own for those of ``NAMES``, the others in order.
+
+    Give all variants of the study, in the config's order, so that one which a figure leaves
+    out does not change the look of the rest.
+    """
+    further = zip(cycle(_FURTHER_COLOURS), cycle(_FURTHER_MARKERS), strict=False)
+    return {
+        variant: _KNOWN[variant] if variant in _KNOWN else Look(*next(further))
+        for variant in dict.fromkeys(variants)
+    }
+
+
+def legend_columns(labels: Sequence[str]) -> int:
+    """The most columns of a legend below a figure that leave it within the page.
+
+    In points of print, for text of 8: handle and gaps take about 40, a letter 4.8.
+    """
+    widths = [40 + 4.8 * len(label) for label in labels]
+    for columns in range(len(labels), 1, -1):
+        filled = np.array_split(widths, columns)  # as Matplotlib fills them
+        if sum(max(column) for column in filled) <= 72 * WIDTH:
+            return columns
+    return 1
+
+
+def save(figure: Figure, *paths: str | os.PathLike[str]) -> None:
+    """Write the figure to each path in the format of its suffix, atomically and without dates."""
+    for path in paths:
+        with atomic(path) as temporary:
+            metadata = {"CreationDate": None} if temporary.suffix == ".pdf" else None
+            figure.savefig(temporary, metadata=metadata)
+    plt.close(figure)

@@ -1,0 +1,16 @@
+"""Figure 7: memory on the disk by variant."""
+
+
+def plot_memory(memory: str, pdf: str, png: str, study: str, variants: list[str]) -> None:
+    """Draw the bytes of all networks' variants as PDF and PNG."""
+    from laq.files import read_table
+    from laq.plots.memory import COLUMNS, memory_by_variant
+    from laq.plots.style import save
+
+    save(memory_by_variant(read_table(memory, COLUMNS), variants, study), pdf, png)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, plot_memory)

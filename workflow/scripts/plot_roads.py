@@ -1,0 +1,43 @@
+"""Figures 2 and 3: the road of a study, drawn from its rule graph."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+
+def plot_roads(
+    artifacts: Sequence[str],
+    pdf: str,
+    png: str,
+    part: str,
+    title: str,
+    words: Mapping[str, str],
+    stages: Sequence[tuple[str, str]],
+    left_out: Sequence[str],
+    config: Mapping[str, Any],
+    snakefile: str,
+) -> None:
+    """Ask for the rule graph, read the shapes of the artifacts, draw one part of the road."""
+    from laq.diagrams import rulegraph, steps
+    from laq.plots.roads import road
+    from laq.plots.style import save
+
+    files = [artifacts] if isinstance(artifacts, str) else list(artifacts)
+    graph = rulegraph.ask(Path(snakefile), config).without(left_out)
+    boxes, arrows = steps.part(graph, part, words, dict(stages), files, config)
+    in_order = list(dict.fromkeys(stage for _, stage in stages))
+    save(road(boxes, arrows, in_order, title), pdf, png)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(
+        snakemake,
+        partial(
+            plot_roads,
+            config=dict(snakemake.config),
+            snakefile=str(Path(snakemake.scriptdir).resolve().parents[1] / "Snakefile"),
+        ),
+    )

@@ -1,0 +1,36 @@
+"""Figure 4: a layer's weights before and after quantization."""
+
+
+def plot_weights(
+    checkpoint: str,
+    parent: str,
+    train: str | list[str],
+    classes: str | list[str],
+    pdf: str,
+    png: str,
+    study: str,
+    network: str,
+    subset: str,
+    variant: str,
+    layer: str | None,
+) -> None:
+    """Draw one layer as PDF and PNG.
+
+    ``train`` and ``classes`` are given where BatchNorm was folded before quantization: the parent
+    is then folded in the same way, for which an image is needed.
+    """
+    from laq import datasets, layer_weights
+    from laq.plots.style import name, save
+    from laq.plots.weights import weights_before_and_after
+
+    image = datasets.load(train, classes).images[:1] if train else None
+    before = layer_weights.parent_state(parent, image)
+    weights = layer_weights.read(checkpoint, before, layer)
+    title = f"{study}: {network}, {name(variant)} for {subset}"
+    save(weights_before_and_after(weights, title), pdf, png)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, plot_weights)
