@@ -1,0 +1,102 @@
+"""What the report shows besides figures: the study itself, and pages of its tables.
+
+Reads: <results>/accuracy.csv, sweep.csv where there is one, tables/
+Makes: <results>/tables/study.json, <results>/report/*.html, for `snakemake --report`
+"""
+
+import json
+
+# Pages of tables by name: the file, its category, and what it shows.
+PAGED = {
+    Path(file).stem: (file, category, shows)
+    for files, category, shows in [
+        (["<results>/tables/claims.csv"], "Verdicts", "every conclusion and its verdict"),
+        (["<results>/tables/sensitivity.csv"], "Verdicts", "verdicts by seed and by ICD"),
+        (["<results>/tables/subsets.csv"], "Tables", "the subsets by median ICD"),
+        (["<results>/accuracy.csv"], "Tables", "top-1 of every variant on every subset"),
+        (["<results>/tables/curves.csv"], "Tables", "the fitted curves"),
+        (["<results>/tables/differences.csv"], "Tables", "variants compared over the subsets"),
+        (memory_table(), "Tables", "bytes on disk"),
+        (sweep_table(), "Tables", "accuracy by bits and calibration images"),
+        (logs_table(), "Tables", "the published logs"),
+    ]
+    for file in files
+}
+PAGES = [f"<results>/report/{name}.html" for name in ["summary", "study", *PAGED]]
+
+
+rule describe_study:
+    """Write down the whole config, versions and seeds."""
+    output:
+        study=report(
+            "<results>/tables/study.json",
+            caption="../report/study.rst",
+            category="Study",
+            labels={"table": "study", "shows": "config, versions and seeds", "file": "JSON"},
+        ),
+    log:
+        "<logs>/describe_study.log",
+    benchmark:
+        "<benchmarks>/describe_study.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        settings=settings_text(),
+        # Its order is part of it: figures take the first variant where none is named.
+        config=json.dumps(STUDY, ensure_ascii=False),
+        code=code("describe_study.py"),
+    message:
+        "Writing down config, versions and seeds"
+    script:
+        "../scripts/describe_study.py"
+
+
+rule write_pages:
+    """Write the tables as pages that the report can show."""
+    input:
+        claims="<results>/tables/claims.csv",
+        study="<results>/tables/study.json",
+        tables=[file for file, _, _ in PAGED.values()],
+    output:
+        summary=report(
+            "<results>/report/summary.html",
+            caption="../report/claims.rst",
+            category="Verdicts",
+            labels={"table": "summary", "shows": "verdicts in short", "file": "page"},
+        ),
+        about=report(
+            "<results>/report/study.html",
+            caption="../report/study.rst",
+            category="Study",
+            labels={"table": "study", "shows": "config, versions and seeds", "file": "page"},
+        ),
+        pages=[
+            report(
+                f"<results>/report/{name}.html",
+                caption=f"../report/{name}.rst",
+                category=category,
+                labels={"table": name, "shows": shows, "file": "page"},
+            )
+            for name, (_, category, shows) in PAGED.items()
+        ],
+    log:
+        "<logs>/write_pages.log",
+    benchmark:
+        "<benchmarks>/write_pages.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings_text(),
+        code=code("write_pages.py"),
+    message:
+        "Writing the report's pages"
+    script:
+        "../scripts/write_pages.py"

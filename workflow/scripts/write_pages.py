@@ -1,0 +1,28 @@
+"""Pages of HTML for the report: the verdicts, every table, and the study itself."""
+
+from collections.abc import Sequence
+
+
+def write_pages(
+    claims: str, study: str, tables: Sequence[str], summary: str, about: str, pages: Sequence[str]
+) -> None:
+    """Write ``summary`` (the verdicts), ``about`` (the study) and a page for each table."""
+    from pathlib import Path
+
+    from laq import pages as html
+    from laq.files import read_json, write_text
+
+    described = read_json(study)
+    title = described["config"]["study"]
+    write_text(summary, html.verdicts(html.read_rows(claims)))
+    write_text(
+        about, html.page(f"{title}: config, versions and seeds", html.description(described))
+    )
+    for table, page in zip(tables, pages, strict=True):
+        write_text(page, html.page(Path(table).name, html.table(html.read_rows(table))))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, write_pages)
