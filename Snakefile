@@ -14,6 +14,9 @@ if not workflow.configfiles:
     configfile: f"{workflow.current_basedir}/config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 
 
@@ -23,37 +26,40 @@ pathvars:
     benchmarks=f"{config['root']}/benchmarks",
 
 
-include: "workflow/rules/dataset.smk"  #   images
-include: "workflow/rules/networks.smk"  #  trained networks
-include: "workflow/rules/distances.smk"  # features, UMAP, class × class KL matrix
-include: "workflow/rules/subsets.smk"  #   class subsets by median inter-class distance
-include: "workflow/rules/variants.smk"  #  fine-tuned and quantized networks
-include: "workflow/rules/accuracy.smk"  #  top-1 over all classes and over the subset
-include: "workflow/rules/figures.smk"  #   figures and their tables
+if STUDY["kind"] == "replay":
+
+    include: "workflow/rules/replay.smk"  #    the replay's parts
+    include: "workflow/rules/published.smk"  # published logs instead of a study's own results
+
+else:
+
+    include: "workflow/rules/study.smk"  #     the study's parts
+    include: "workflow/rules/shown.smk"  #     what tables and figures ask of them
+    include: "workflow/rules/dataset.smk"  #   images
+    include: "workflow/rules/networks.smk"  #  trained networks
+    include: "workflow/rules/distances.smk"  # features, UMAP, class × class KL matrix
+    include: "workflow/rules/subsets.smk"  #   class subsets by median inter-class distance
+    include: "workflow/rules/variants.smk"  #  fine-tuned and quantized networks
+    include: "workflow/rules/accuracy.smk"  #  top-1 over all classes and over the subset
+    include: "workflow/rules/sweep.smk"  #     other bits, other calibration images
+    include: "workflow/rules/figures.smk"  #   classes, weights, memory
+    include: "workflow/rules/diagrams.smk"  #  the road itself
+
+
+include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences
+include: "workflow/rules/claims.smk"  # verdicts
+include: "workflow/rules/report.smk"  # what the report says of the study itself
 
 
 # Every artifact, so that one that was deleted is made again, and what follows from it.
 rule all:
     default_target: True
     input:
-        expand("<results>/dataset/{file}", file=["train.npz", "test.npz", "classes.json"]),
-        "<results>/features/train.parquet",
-        "<results>/umap/coordinates.parquet",
-        "<results>/icd/kl_matrix.parquet",
-        expand("<results>/subsets/{subset}.json", subset=SUBSETS),
-        expand(
-            "<results>/models/{network}/{file}",
-            network=NETWORKS,
-            file=["original.safetensors", "training.csv"],
-        ),
-        variant_files(
-            "<results>/models/{network}/{subset}/{variant}.safetensors", ["finetune", "compress"]
-        ),
-        variant_files("<results>/models/{network}/{subset}/{variant}.csv", ["finetune"]),
-        variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
-        expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
-        "<results>/accuracy.csv",
-        expand("<results>/tables/{table}.csv", table=["subsets", "curves", "memory"]),
-        expand("<results>/figures/fig5.{suffix}", suffix=["pdf", "png"]),
+        artifacts(),
+        expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
+        expand("<results>/tables/{file}", file=["claims.csv", "claims.md", "sensitivity.csv"]),
+        "<results>/tables/study.json",
+        PAGES,
+        expand("<results>/figures/{figure}.{suffix}", figure=figures(), suffix=["pdf", "png"]),
     message:
-        f"{config['study']}: all artifacts are in {config['root']}"
+        f"{STUDY['study']}: all artifacts are in {STUDY['root']}"

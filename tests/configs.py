@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from laq import config as study
-from laq import datasets
+from laq import config_checks, datasets
 from laq.schema import complete
 
 ROOT = Path(__file__).parents[1]
@@ -52,5 +51,5 @@ def edited(edits: dict[str, Any]) -> dict[str, Any]:
 def checked(config: Any) -> dict[str, Any]:
     """The completed config, if it passes all that the workflow checks before it plans."""
     completed = complete(config, SCHEMA)
-    study.check(completed, datasets.class_names(completed["dataset"]))
+    config_checks.check(completed, datasets.class_names(completed["dataset"]))
     return completed

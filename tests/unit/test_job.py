@@ -164,6 +164,7 @@ def test_compression_training_and_evaluation_import_lean():
         "evaluate_subset.py",
         "extract_features.py",
         "finetune_network.py",
+        "sweep_calibration.py",
         "train_network.py",
     )
     modules = loaded([*lines, "import laq.gpfq"])
@@ -177,10 +178,15 @@ def test_evaluation_and_training_need_no_compiler():
     assert not loaded(lines) & {"numba", "llvmlite"}
 
 
+def test_making_and_evaluating_variants_needs_no_pandas():
+    lines = statements("compress_network.py", "evaluate_subset.py", "finetune_network.py")
+    assert "pandas" not in loaded([*lines, "import laq.gpfq"])
+
+
 def test_subsets_and_tables_are_made_without_torch():
     modules = loaded(
         statements(
-            "collect_accuracy.py",
+            "collect_tables.py",
             "list_subsets.py",
             "make_dataset.py",
             "measure_distances.py",

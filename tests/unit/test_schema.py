@@ -14,8 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from laq import config as study
-from laq import datasets, methods
+from laq import config_checks, datasets, methods
 from laq.datasets import glyphs
 from laq.errors import ConfigError
 from laq.schema import complete
@@ -116,6 +115,33 @@ def test_a_fault_of_a_keyword_without_words_of_its_own_still_names_the_key() -> 
         complete({"even": 3}, schema)
 
 
+def test_keys_of_a_pattern_are_checked_and_completed_like_others() -> None:
+    family = {
+        "title": "part_<name>",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"size": {"type": "number", "default": 2}},
+    }
+    schema = {
+        "type": "object",
+        "properties": {"kind": {"type": "string"}, "part_zero": {"type": "null"}},
+        "patternProperties": {"^part_[a-z]+$": family},
+        "additionalProperties": False,
+    }
+    given = {"part_a": {}, "part_b": {"size": 1}}
+    assert repr(complete(given, schema)) == "{'part_a': {'size': 2.0}, 'part_b': {'size': 1.0}}"
+    allowed = r"there is no such key; allowed: kind, part_zero, part_<name>"
+    for key in ("part_A", "other", 5, True):
+        shown = {5: r"\[5\]", True: "true"}.get(key, key)
+        with pytest.raises(ConfigError, match=rf"{shown}: {allowed}") as error:
+            complete({**given, key: {}}, schema)
+        assert "part_a:" not in str(error.value)
+    with pytest.raises(ConfigError, match=r"part_a\.size: 'x' must be a number"):
+        complete({"part_a": {"size": "x"}}, schema)
+    with pytest.raises(ConfigError, match=r"part_zero: 5 must be null"):
+        complete({"part_zero": 5}, schema)
+
+
 # The schema by itself
 
 
@@ -188,17 +214,19 @@ def test_every_kind_has_a_branch() -> None:
 # The pages
 
 
-def rows(page: str) -> set[str]:
-    """First cells of the page's tables: `key` or `path`."""
-    return set(re.findall(r"^\| `([^`]+)` \|", (ROOT / page).read_text(), flags=re.M))
+def config_page() -> str:
+    """What config/README.md says of studies; a replay has a section and keys of its own."""
+    text = (ROOT / "config/README.md").read_text()
+    return re.sub(r"^## Replay of published logs\n.*?(?=^## |\Z)", "", text, flags=re.M | re.S)
 
 
 def test_config_readme_has_a_row_for_every_key_and_no_other() -> None:
-    assert {key.split(".")[-1] for key in rows("config/README.md")} == dict(properties()).keys()
+    rows = re.findall(r"^\| `([^`]+)` \|", config_page(), flags=re.M)
+    assert {key.split(".")[-1] for key in rows} == dict(properties()).keys()
 
 
 def test_config_readme_states_the_defaults() -> None:
-    text = (ROOT / "config/README.md").read_text()
+    text = config_page()
     stated = set(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", text, flags=re.M))
     defaults = {
         (name, json.dumps(child["default"]).strip('"'))
@@ -209,7 +237,7 @@ def test_config_readme_states_the_defaults() -> None:
 
 
 def test_examples_in_the_config_readme_are_valid() -> None:
-    text = (ROOT / "config/README.md").read_text()
+    text = config_page()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.S)]
     whole = [block for block in blocks if "dataset" in block]
     parts = [block for block in blocks if "dataset" not in block]
@@ -220,7 +248,7 @@ def test_examples_in_the_config_readme_are_valid() -> None:
     for block in whole:
         completed = complete(block, SCHEMA)
         lists = [d.get("classes", []) for d in completed["subsets"]["definitions"].values()]
-        study.check(completed, [*itertools.chain(*lists), *"abcdefgh"])
+        config_checks.check(completed, [*itertools.chain(*lists), *"abcdefgh"])
 
 
 def test_results_readme_has_every_artifact_and_rule() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,21 +15,52 @@ from tests.workflow.conftest import CONFIG, Checkout
 SUBSETS = ("similar", "target_1", "target_2", "random", "dissimilar", "even")
 LIBRARY = "workflow/scripts/laq"
 NETWORK = "small_resnet"
-END = {"accuracy.csv", "figures/fig5.pdf", "figures/fig5.png", "tables/curves.csv"}
 
 
-MEMORY = {"tables/memory.csv"}
+def drawn(*numbers: int) -> set[str]:
+    return {f"figures/fig{number}.{suffix}" for number in numbers for suffix in ("pdf", "png")}
+
+
+TABLES = {"tables/subsets.csv"}
+FITTED = {"tables/curves.csv", "tables/differences.csv"}
+JUDGED = {"tables/claims.csv", "tables/claims.md", "tables/sensitivity.csv"}
+PAGES = {
+    f"report/{name}.html"
+    for name in (
+        "summary",
+        "study",
+        "claims",
+        "sensitivity",
+        "subsets",
+        "accuracy",
+        "curves",
+        "differences",
+        "memory",
+        "sweep",
+    )
+}
+# What the report says of the config: any edit of it.
+SAID = {"tables/study.json"} | PAGES
+# What follows from the accuracies or the distances of the subsets.
+RESULTS = FITTED | JUDGED | PAGES | drawn(3, 5, 8)
+END = {"accuracy.csv"} | RESULTS
+MEMORY = {"tables/memory.csv"} | drawn(7)
+# The layer that figure 4 shows is of the first subset's first compressed variant.
+EXAMPLE = ("quant", "similar")
 
 
 def compressed(variant: str, *subsets: str) -> set[str]:
-    return {
+    files = {
         name
         for subset in subsets or SUBSETS
         for name in (
             f"models/{NETWORK}/{subset}/{variant}.safetensors",
             f"layers/{NETWORK}/{subset}/{variant}.csv",
         )
-    } | MEMORY
+    }
+    return (
+        files | MEMORY | (drawn(4) if EXAMPLE in product([variant], subsets or SUBSETS) else set())
+    )
 
 
 def finetuned(*subsets: str) -> set[str]:
@@ -39,48 +71,87 @@ def finetuned(*subsets: str) -> set[str]:
     } | MEMORY
 
 
+def swept(*subsets: str) -> set[str]:
+    return {f"sweep/{NETWORK}/{subset}.csv" for subset in subsets or SUBSETS} | {"sweep.csv"}
+
+
 def evaluated(*subsets: str) -> set[str]:
     return {f"accuracy/{NETWORK}/{subset}.csv" for subset in subsets or SUBSETS} | END
 
 
-QUANTIZED = compressed("quant") | compressed("ft_quant")
-TABLES = {"tables/subsets.csv"}
-SELECTED = {f"subsets/{subset}.json" for subset in SUBSETS} | TABLES
-AFTER_ICD = SELECTED | QUANTIZED | finetuned() | evaluated()
-AFTER_UMAP = {"umap/coordinates.parquet", "icd/kl_matrix.parquet"} | AFTER_ICD
+QUANT = compressed("quant") | compressed("quant-2")
+QUANTIZED = QUANT | compressed("ft_quant")
+SELECTED = {f"subsets/{subset}.json" for subset in SUBSETS} | TABLES | drawn(2)
+AFTER_ICD = SELECTED | QUANTIZED | finetuned() | swept() | evaluated()
+AFTER_UMAP = {"umap/coordinates.parquet", "icd/kl_matrix.parquet"} | drawn(1) | AFTER_ICD
 AFTER_TRAINING = {"features/train.parquet"} | AFTER_UMAP
 TRAINED = {f"models/{NETWORK}/original.safetensors", f"models/{NETWORK}/training.csv"}
 DATASET = {"dataset/train.npz", "dataset/test.npz", "dataset/classes.json"}
+
+
+def all_of(subset: str) -> set[str]:
+    """What is made for one subset alone, and what is made of all."""
+    return (
+        {f"subsets/{subset}.json"}
+        | TABLES
+        | drawn(2)
+        | compressed("quant", subset)
+        | compressed("quant-2", subset)
+        | compressed("ft_quant", subset)
+        | finetuned(subset)
+        | swept(subset)
+        | evaluated(subset)
+    )
+
 
 EDITS = {
     "bits of one variant": (
         CONFIG,
         "  quant:\n    compress: { bits: 4 }",
         "  quant:\n    compress: { bits: 3 }",
-        compressed("quant") | evaluated(),
+        QUANT | swept() | evaluated() | SAID,
+    ),
+    "another repeat": (
+        CONFIG,
+        "repeats: 2",
+        "repeats: 3",
+        compressed("quant-3") | swept() | evaluated() | SAID,
+    ),
+    "another point of the sweep": (
+        CONFIG,
+        "images: [16]",
+        "images: [16, 32]",
+        swept() | JUDGED | SAID | drawn(3, 8),
+    ),
+    "what stands for a conclusion": (
+        CONFIG,
+        "study: Digits",
+        "study: Digits\nclaims: { quant: ft_quant }",
+        JUDGED | SAID | drawn(5),
+    ),
+    "the confidence of intervals": (
+        CONFIG,
+        "study: Digits",
+        "study: Digits\nfigures: { confidence: 0.9 }",
+        FITTED | JUDGED | SAID | drawn(3, 5, 8),
     ),
     "fine-tuning": (
         CONFIG,
         "finetune: { epochs: 2",
         "finetune: { epochs: 3",
-        finetuned() | compressed("ft_quant") | evaluated(),
+        finetuned() | compressed("ft_quant") | evaluated() | SAID,
     ),
     "one more variant": (
         CONFIG,
         "  original: {}",
         "  original: {}\n  quant3:\n    compress: { bits: 3 }",
-        compressed("quant3") | evaluated(),
+        compressed("quant3") | evaluated() | SAID | drawn(4),
     ),
     "one subset's definition": (
         CONFIG,
         '["0", "2", "4", "6", "8"]',
         '["1", "3", "5", "7", "9"]',
-        {"subsets/even.json"}
-        | TABLES
-        | compressed("quant", "even")
-        | compressed("ft_quant", "even")
-        | finetuned("even")
-        | evaluated("even"),
+        all_of("even") | SAID,
     ),
     "a default spelled out": (
         CONFIG,
@@ -88,28 +159,50 @@ EDITS = {
         "compress: { bits: 4, scale: 1.16 }",
         set(),
     ),
-    "umap": (CONFIG, "subsets:\n", "umap: { neighbors: 20 }\nsubsets:\n", AFTER_UMAP),
-    "training": (CONFIG, "epochs: 6", "epochs: 7", TRAINED | AFTER_TRAINING),
-    "seed": (CONFIG, "study: Digits", "study: Digits\nseed: 1", DATASET | TRAINED | AFTER_TRAINING),
-    "device": (CONFIG, "study: Digits", "study: Digits\ndevice: cpu", set()),
-    "plots.py": (f"{LIBRARY}/plots.py", "WIDTH = ", "WIDTH = 0 + ", END - {"accuracy.csv"}),
-    "gpfq.py": (f"{LIBRARY}/gpfq.py", "BLOCK = ", "BLOCK = 0 + ", QUANTIZED | evaluated()),
+    "umap": (CONFIG, "subsets:\n", "umap: { neighbors: 20 }\nsubsets:\n", AFTER_UMAP | SAID),
+    "training": (CONFIG, "epochs: 6", "epochs: 7", TRAINED | AFTER_TRAINING | SAID),
+    "seed": (
+        CONFIG,
+        "study: Digits",
+        "study: Digits\nseed: 1",
+        DATASET | TRAINED | AFTER_TRAINING | SAID,
+    ),
+    "device": (CONFIG, "study: Digits", "study: Digits\ndevice: cpu", SAID),
+    "the style of figures": (
+        f"{LIBRARY}/plots/style.py",
+        "WIDTH = ",
+        "WIDTH = 0 + ",
+        drawn(1, 2, 3, 4, 5, 7, 8),
+    ),
+    "the verdicts' rules": (f"{LIBRARY}/claims/rules.py", "import", "import ", JUDGED | PAGES),
+    "the table of statistics": (
+        f"{LIBRARY}/statistics/rank.py",
+        "import",
+        "import ",
+        FITTED | JUDGED | PAGES | drawn(5, 8),
+    ),
+    "gpfq.py": (
+        f"{LIBRARY}/gpfq.py",
+        "BLOCK = ",
+        "BLOCK = 0 + ",
+        QUANTIZED | swept() | evaluated(),
+    ),
     "a method not in use": (f"{LIBRARY}/gptq.py", "import", "import ", set()),
     "a setting not in use": (
         CONFIG,
         "  quant:\n    compress: { bits: 4 }",
         "  quant:\n    compress: { bits: 4, damping: 0.5, threshold: 3 }",
-        set(),
+        SAID,
     ),
-    "memory": (CONFIG, "study: Digits", "study: Digits\nmemory_mb: 32", set()),
-    "evaluation.py": (f"{LIBRARY}/evaluation.py", "[:, :5]", "[:, 0:5]", evaluated()),
+    "memory": (CONFIG, "study: Digits", "study: Digits\nmemory_mb: 32", SAID),
+    "evaluation.py": (f"{LIBRARY}/evaluation.py", "[:, :5]", "[:, 0:5]", swept() | evaluated()),
     "subsets.py": (f"{LIBRARY}/subsets.py", "ENUMERATED = ", "ENUMERATED = 0 + ", AFTER_ICD),
     "a data set not in use": (f"{LIBRARY}/datasets/folder.py", "import", "import ", set()),
     "a script": (
         "workflow/scripts/list_subsets.py",
         "sort_values",
         "sort_values ",
-        TABLES | (END - {"accuracy.csv"}),
+        TABLES | RESULTS,
     ),
 }
 
@@ -166,12 +259,10 @@ DELETED = {
     "models/small_resnet/even/ft.safetensors": finetuned("even")
     | compressed("ft_quant", "even")
     | evaluated("even"),
-    "subsets/random.json": {"subsets/random.json"}
-    | TABLES
-    | compressed("quant", "random")
-    | compressed("ft_quant", "random")
-    | finetuned("random")
-    | evaluated("random"),
+    "subsets/random.json": all_of("random"),
+    "sweep/small_resnet/similar.csv": swept("similar") | JUDGED | PAGES | drawn(3, 8),
+    "tables/study.json": SAID,
+    "figures/fig4.pdf": drawn(4),
     "umap/coordinates.parquet": AFTER_UMAP,
     "accuracy/small_resnet/similar.csv": evaluated("similar"),
 }

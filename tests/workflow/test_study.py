@@ -24,7 +24,8 @@ from tests.workflow.conftest import CONFIG, PROJECT, Checkout
 
 SUBSETS = ("similar", "target_1", "target_2", "random", "dissimilar", "even")
 NETWORK = "small_resnet"
-COLUMNS = ["network", "subset", "variant", "scope", "median_icd", "n", "correct", "top1", "top5"]
+COLUMNS = ["network", "subset", "variant", "repeat", "scope", "median_icd", "mean_icd", "n"]
+MADE = [("original", 1), ("quant", 1), ("quant", 2), ("ft", 1), ("ft_quant", 1)]
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +40,54 @@ def accuracy(root: Path) -> pd.DataFrame:
 
 def test_counts_are_of_the_subset_s_images(root: Path, accuracy: pd.DataFrame) -> None:
     assert list(accuracy.columns[: len(COLUMNS)]) == COLUMNS
-    assert len(accuracy) == len(SUBSETS) * 4 * 2
+    assert len(accuracy) == len(SUBSETS) * len(MADE) * 2
+    for _, rows in accuracy.groupby(["subset", "scope"]):
+        assert list(zip(rows["variant"], rows["repeat"], strict=True)) == MADE
     labels = np.load(root / "dataset/test.npz")["labels"]
     for subset, rows in accuracy.groupby("subset"):
         chosen = json.loads((root / f"subsets/{subset}.json").read_text())
         assert (rows["n"] == np.isin(labels, chosen["indices"]).sum()).all()
         np.testing.assert_allclose(rows["median_icd"], chosen["median_icd"], rtol=1e-9)
+        np.testing.assert_allclose(rows["mean_icd"], chosen["mean_icd"], rtol=1e-9)
     np.testing.assert_allclose(accuracy["top1"], accuracy["correct"] / accuracy["n"], rtol=1e-9)
     np.testing.assert_allclose(accuracy["top5"], accuracy["correct5"] / accuracy["n"], rtol=1e-9)
     # Ten classes compete in one scope, four or five in the other.
     assert (accuracy["top5"].notna() == (accuracy["scope"] == "all")).all()
-    wide = accuracy.pivot(index=["subset", "variant"], columns="scope", values="correct")
+    wide = accuracy.pivot(index=["subset", "variant", "repeat"], columns="scope", values="correct")
     assert (wide["subset"] >= wide["all"]).all(), "a restriction to the true classes lost images"
     restricted = accuracy[accuracy["scope"] == "subset"]
     assert (restricted["inside"] == restricted["n"]).all()
 
 
 def test_accuracies_make_sense(accuracy: pd.DataFrame) -> None:
-    wide = accuracy.pivot(index="subset", columns=["scope", "variant"], values="top1")
+    first = accuracy[accuracy["repeat"] == 1]
+    wide = first.pivot(index="subset", columns=["scope", "variant"], values="top1")
     everything, within = wide["all"], wide["subset"]
     assert everything["original"].mean() > 0.9
     assert (everything["ft"] >= everything["original"]).sum() >= len(SUBSETS) - 1
     assert (within["original"] - within["quant"]).mean() < 0.03
     assert (within["ft"] - within["ft_quant"]).mean() < 0.03
+
+
+def test_a_repeat_is_made_from_another_seed(root: Path) -> None:
+    one, two = (
+        packing.load(root / f"models/{NETWORK}/even/{name}.safetensors").state_dict()
+        for name in ("quant", "quant-2")
+    )
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+    described = packing.describe(root / f"models/{NETWORK}/even/quant-2.safetensors")
+    assert (described["variant"], described["repeat"], described["seed"]) == ("quant", 2, 0)
+
+
+def test_the_sweep_meets_the_variant_it_departs_from(root: Path, accuracy: pd.DataFrame) -> None:
+    sweep = pd.read_csv(root / "sweep.csv")
+    keys = ["network", "subset", "repeat", "scope"]
+    assert len(sweep) == len(SUBSETS) * 3 * 2 * 2 * 2  # points, whose images, repeats, scopes
+    base = sweep[(sweep["bits"] == 4) & (sweep["images"] == 64) & (sweep["classes"] == "subset")]
+    both = base.merge(accuracy[accuracy["variant"] == "quant"], on=keys, suffixes=("", "_variant"))
+    assert len(both) == len(base) == len(SUBSETS) * 2 * 2
+    for column in ("n", "correct", "inside", "median_icd"):
+        assert (both[column] == both[f"{column}_variant"]).all()
 
 
 def test_fewer_bits_cost_accuracy(root: Path) -> None:
@@ -149,14 +175,39 @@ def test_every_layer_is_reported(root: Path) -> None:
     assert report["reason"].isna().all()
 
 
-def test_figure_5_is_drawn_twice(root: Path) -> None:
-    pdf = (root / "figures/fig5.pdf").read_bytes()
+@pytest.mark.parametrize("figure", ["fig1", "fig2", "fig3", "fig4", "fig5", "fig7", "fig8"])
+def test_a_figure_is_drawn_twice(root: Path, figure: str) -> None:
+    pdf = (root / f"figures/{figure}.pdf").read_bytes()
     assert pdf.startswith(b"%PDF") and b"CreationDate" not in pdf
-    assert (root / "figures/fig5.png").read_bytes().startswith(b"\x89PNG")
+    assert len(pdf) < 4e6
+    assert (root / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_are_of_all_points_and_count_subsets(root: Path) -> None:
     curves = pd.read_csv(root / "tables/curves.csv")
     assert set(curves["variant"]) == {"original", "quant", "ft", "ft_quant"}
-    assert (curves["n"] == len(SUBSETS)).all()
+    repeats = curves["variant"].map({"quant": 2}).fillna(1)
+    assert (curves["n"] == len(SUBSETS) * repeats).all()
+    assert (curves["subsets"] == len(SUBSETS)).all()
     assert (curves["a_low"] <= curves["a"]).all() and (curves["a"] <= curves["a_high"]).all()
+
+
+def test_every_conclusion_has_a_verdict(root: Path) -> None:
+    claims = pd.read_csv(root / "tables/claims.csv")
+    assert len(claims) == claims["claim"].nunique() >= 12
+    assert set(claims["verdict"]) <= {"reproduced", "not reproduced", "inconclusive"}
+    # Digits have no mixed precision and no 32-bit control.
+    lacking = claims.set_index("claim").loc[["mp53_far_better", "mp53_slightly_better", "rounding"]]
+    assert (lacking["n"] == 0).all() and (lacking["verdict"] == "inconclusive").all()
+    judged = claims[claims["n"] > 0]
+    assert len(judged) >= 7
+    assert (judged["low"] <= judged["effect"]).all() and (judged["effect"] <= judged["high"]).all()
+    text = (root / "tables/claims.md").read_text()
+    assert all(statement in text for statement in claims["statement"])
+    readings = pd.read_csv(root / "tables/sensitivity.csv", dtype={"repeat": str})
+    assert set(zip(readings["icd"], readings["repeat"], strict=True)) >= {
+        *(("median", "1"), ("median", "2"), ("mean", "mean"))
+    }
 
 
 def test_a_cold_run_on_one_core_gives_the_same_bytes(finished: Checkout, tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ rule evaluate_subset:
         runtime=60,
         gpu=GPU,
     params:
-        settings=lambda wildcards: settings_text(network=wildcards.network, variants=list(VARIANTS)),
+        settings=lambda wildcards: settings_text(
+            network=wildcards.network, variants=variants_and_repeats(*VARIANTS)
+        ),
         code=code("evaluate_subset.py"),
     message:
         "Evaluating {wildcards.network} on {wildcards.subset}"
@@ -39,7 +41,16 @@ rule collect_accuracy:
     input:
         tables=expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
     output:
-        accuracy="<results>/accuracy.csv",
+        table=report(
+            "<results>/accuracy.csv",
+            caption="../report/accuracy.rst",
+            category="Tables",
+            labels={
+                "table": "accuracy",
+                "shows": "top-1 of every variant on every subset",
+                "file": "CSV",
+            },
+        ),
     log:
         "<logs>/collect_accuracy.log",
     benchmark:
@@ -52,8 +63,8 @@ rule collect_accuracy:
         runtime=10,
     params:
         settings=settings_text(),
-        code=code("collect_accuracy.py"),
+        code=code("collect_tables.py"),
     message:
         "Collecting accuracies"
     script:
-        "../scripts/collect_accuracy.py"
+        "../scripts/collect_tables.py"

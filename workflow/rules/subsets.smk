@@ -35,7 +35,12 @@ rule list_subsets:
     input:
         subsets=expand("<results>/subsets/{subset}.json", subset=SUBSETS),
     output:
-        table="<results>/tables/subsets.csv",
+        table=report(
+            "<results>/tables/subsets.csv",
+            caption="../report/subsets.rst",
+            category="Tables",
+            labels={"table": "subsets", "shows": "the subsets by median ICD", "file": "CSV"},
+        ),
     log:
         "<logs>/list_subsets.log",
     benchmark:

@@ -83,7 +83,12 @@ rule measure_memory:
         ),
         layers=variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
     output:
-        memory="<results>/tables/memory.csv",
+        memory=report(
+            "<results>/tables/memory.csv",
+            caption="../report/memory.rst",
+            category="Tables",
+            labels={"table": "memory", "shows": "bytes on disk", "file": "CSV"},
+        ),
     log:
         "<logs>/measure_memory.log",
     benchmark:
@@ -98,11 +103,11 @@ rule measure_memory:
         settings=settings_text(
             networks=list(NETWORKS),
             subsets=list(SUBSETS),
-            variants=[
+            variants=variants_and_repeats(
                 *study_config.variants_with(STUDY, "finetune"),
                 *study_config.variants_with(STUDY, "compress"),
-            ],
-            compressed=study_config.variants_with(STUDY, "compress"),
+            ),
+            compressed=variants_and_repeats(*study_config.variants_with(STUDY, "compress")),
         ),
         code=code("measure_memory.py"),
     message:

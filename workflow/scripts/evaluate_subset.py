@@ -8,30 +8,29 @@ def evaluate_subset(
     checkpoints: list[str],
     accuracy: str,
     network: str,
-    variants: list[str],
+    variants: list[tuple[str, int]],
     device: str,
 ) -> None:
-    """Write two rows a variant, one for each scope; ``checkpoints`` are in variants' order."""
-    import pandas as pd
+    """Write two rows a checkpoint, one for each scope; ``variants`` are their names and repeats."""
     import torch
 
     from laq import datasets, devices, packing
     from laq.evaluation import score
-    from laq.files import read_json, write_csv
+    from laq.files import read_json, write_rows
     from laq.networks import predict
 
     chosen, target = read_json(subset), devices.pick(device)
     arrays = datasets.of_classes(datasets.load(test, classes), chosen["indices"])
     images, labels = (torch.from_numpy(array) for array in arrays)
-    common = {"network": network, "subset": chosen["subset"], "median_icd": chosen["median_icd"]}
+    place = {key: chosen[key] for key in ("subset", "median_icd", "mean_icd")}
     rows = [
-        {**common, "variant": variant, **vars(result)}
-        for variant, path in zip(variants, checkpoints, strict=True)
+        {"network": network, **place, "variant": variant, "repeat": repeat, **vars(result)}
+        for (variant, repeat), path in zip(variants, checkpoints, strict=True)
         for result in score(predict(packing.load(path), images, target), labels, chosen["indices"])
     ]
-    columns = ["network", "subset", "variant", "scope", "median_icd", "n", "correct"]
-    columns += ["top1", "top5", "correct5", "inside"]
-    write_csv(accuracy, pd.DataFrame(rows)[columns].astype({"correct5": "Int64"}))
+    columns = ["network", "subset", "variant", "repeat", "scope", "median_icd", "mean_icd"]
+    columns += ["n", "correct", "top1", "top5", "correct5", "inside"]
+    write_rows(accuracy, [{column: row[column] for column in columns} for row in rows])
 
 
 if "snakemake" in globals():

@@ -13,15 +13,15 @@ def finetune_network(
     history: str,
     variant: str,
     recipe: dict[str, Any],
+    repeat: int,
     seed: int,
     device: str,
 ) -> None:
     """Write the fine-tuned network and its accuracy per epoch on the subset's images."""
-    import pandas as pd
     import torch
 
-    from laq import datasets, devices, packing
-    from laq.files import read_json, write_csv
+    from laq import datasets, devices, packing, seeds
+    from laq.files import read_json, write_rows
     from laq.training import finetune
 
     members = read_json(subset)["indices"]
@@ -29,12 +29,14 @@ def finetune_network(
         tuple(map(torch.from_numpy, datasets.of_classes(datasets.load(path, classes), members)))
         for path in (train, test)
     ]
+    own = seeds.of_repeat(seed, repeat)
     model, description = packing.load(parent), packing.describe(parent)
     # Siblings share their batches and so compare in pairs; a chain's next link does not.
-    generator = devices.seed_everything(seed, "finetune", len(description["steps"]), *members)
+    generator = devices.seed_everything(own, "finetune", len(description["steps"]), *members)
     rows = finetune(model, *splits, recipe["finetune"], generator, devices.pick(device))
-    write_csv(history, pd.DataFrame(rows))
-    description = packing.derived(description, variant, recipe, subset=members, seed=seed)
+    write_rows(history, rows)
+    made = {"subset": members, "seed": seed, "repeat": repeat}
+    description = packing.derived(description, variant, recipe, **made)
     packing.save(checkpoint, model.state_dict(), description)
 
 

@@ -10,14 +10,43 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from laq import allocation, methods, seeds
+from laq import allocation, devices, methods, seeds
 from laq.activations import MEMORY
 from laq.allocation import Allocation, LayerSize
 from laq.alphabets import Alphabet
+from laq.datasets import Dataset
 from laq.layer import Solver
 from laq.patches import Sampling
 from laq.propagation import QuantizedNetwork, folded, layers_in_order, quantize_network
 from laq.rounding import Rounding
+
+
+def for_subset(
+    network: nn.Module,
+    train: Dataset,
+    members: list[int],
+    classes: list[int] | None,
+    settings: dict[str, Any],
+    seed: int,
+    memory: int = MEMORY,
+) -> tuple[QuantizedNetwork, int]:
+    """``network`` compressed for a subset, and the number of images that calibrate a layer.
+
+    ``train``: all training images. ``members``: the subset's classes, on which every draw depends.
+    ``classes``: those whose images calibrate, all where None. ``settings``: a variant's
+    ``compress`` entry. The network is left as it was.
+    """
+    pool, count = calibration_pool(train.labels, classes, members, settings, seed)
+    result = compress(
+        network,
+        torch.as_tensor(train.images[pool]),
+        settings,
+        patches=devices.generator(seed, "patches", *members),
+        noise=devices.generator(seed, "rounding", *members),
+        batch=count if settings["batch"] == "fresh" else None,
+        memory=memory,
+    )
+    return result, count
 
 
 def calibration_pool(

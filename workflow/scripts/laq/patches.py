@@ -180,4 +180,8 @@ class _Windows:
     def take(self, x: Tensor, patches: Tensor) -> Tensor:
         """Those ``patches`` of ``x`` as (m, c · kh · kw), counted row by row, image by image."""
         view = self.view(x)
-        return view[torch.unravel_index(patches.to(x.device), view.shape[:3])].flatten(1)
+        _, rows, columns = view.shape[:3]
+        # Not torch.unravel_index: on its first call it imports sympy, half a second a job.
+        patches = patches.to(x.device)
+        line = patches // columns
+        return view[line // rows, line % rows, patches % columns].flatten(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,14 @@ from typing import Any
 def settings_text(**settings: Any) -> str:
     """Settings as one canonical JSON text (sorted keys)."""
     return json.dumps(settings, sort_keys=True, ensure_ascii=False)
+
+
+def text_digest(paths: Iterable[Path]) -> str:
+    """Digest of files by their names and contents, in the order of the names."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def code_digest(script: Path, *modules: str) -> str:

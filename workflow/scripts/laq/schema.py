@@ -25,6 +25,7 @@ _TYPES = {
     "integer": "a whole number",
     "number": "a number",
     "boolean": "true or false",
+    "null": "null",
 }
 
 
@@ -59,10 +60,28 @@ def _is_integer(checker: Any, value: Any) -> bool:
     return isinstance(value, int) and _is_number(checker, value)
 
 
+def _is_null(_: Any, value: Any) -> bool:
+    # What --config gives for key=null is text.
+    return value is None or value in ("null", "Null", "NULL", "~")
+
+
+def _with_text_keys(keyword: str) -> Any:
+    """The keyword's check where keys have patterns: YAML's keys may be numbers, which have none."""
+    check = Draft202012Validator.VALIDATORS[keyword]
+
+    def checked(validator: Any, rule: Any, value: Any, schema: Schema) -> Any:
+        if "patternProperties" in schema and isinstance(value, Mapping):
+            value = {str(key): child for key, child in value.items()}
+        return check(validator, rule, value, schema)
+
+    return checked
+
+
 _Validator = extend(
     Draft202012Validator,
+    {key: _with_text_keys(key) for key in ("patternProperties", "additionalProperties")},
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
-        {"number": _is_number, "integer": _is_integer}
+        {"number": _is_number, "integer": _is_integer, "null": _is_null}
     ),
 )
 
@@ -72,6 +91,8 @@ def _completed(value: Any, schema: Any, root: Schema) -> Any:
     schema = _resolved(schema, root)
     if schema.get("type") == "number":
         return float(value)
+    if "null" in schema.get("type", ()) and _is_null(None, value):
+        return None
     if isinstance(value, list):
         return list(value)
     if not isinstance(value, Mapping):
@@ -80,13 +101,23 @@ def _completed(value: Any, schema: Any, root: Schema) -> Any:
     for branch in schema.get("allOf", ()):
         if _Validator(branch["if"]).is_valid(value):
             properties = branch["then"]["properties"] | properties
-    rest = schema.get("additionalProperties")
-    copy = {key: _completed(value[key], properties.get(key, rest), root) for key in value}
+    copy = {
+        key: _completed(value[key], properties.get(key, _family(key, schema)), root)
+        for key in value
+    }
     for key, child in properties.items():
         child = _resolved(child, root)
         if key not in copy and "default" in child:
             copy[key] = _completed(child["default"], child, root)
     return copy
+
+
+def _family(key: Any, schema: Schema) -> Any:
+    """The schema of a key that is not among ``properties``: of its pattern, or of all others."""
+    for pattern, child in schema.get("patternProperties", {}).items():
+        if re.search(pattern, str(key)):
+            return child
+    return schema.get("additionalProperties")
 
 
 def _resolved(schema: Any, root: Schema) -> Schema:
@@ -198,9 +229,13 @@ def _number_remedy(value: str | float, wanted: str) -> str:
 
 def _unknown_keys(path: Sequence[Any], value: Mapping[Any, Any], schema: Schema) -> Iterator[str]:
     allowed = list(schema.get("properties", {}))
-    here = f" of kind {value['kind']}" if "kind" in allowed else ""
-    options = f"allowed{here}: {', '.join(allowed) or f'none{_meaning(schema)}'}"
+    families = schema.get("patternProperties", {})
+    named = [child.get("title", pattern) for pattern, child in families.items()]
+    here = f" of kind {value['kind']}" if "kind" in allowed and "kind" in value else ""
+    options = f"allowed{here}: {', '.join(allowed + named) or f'none{_meaning(schema)}'}"
     for unknown in [name for name in value if name not in allowed]:
+        if any(re.search(pattern, str(unknown)) for pattern in families):
+            continue
         close = difflib.get_close_matches(str(unknown).lower(), allowed, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
         yield f"{_key([*path, unknown])}: there is no such key; {options}{hint}"

@@ -1,0 +1,134 @@
+"""What tables, figures and claims ask of a study: its artifacts, settings and arms.
+
+Makes: the helpers that rules of tables and figures call; replay.smk has those of a replay.
+"""
+
+AXIS = STUDY["subsets"]["scale"]
+PUBLISHED = FIGURES.get("published", [])
+
+# Rules that tell of the study, and are no step of it.
+NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "describe_study", "write_pages"]
+
+
+def sweep_table():
+    return ["<results>/sweep.csv"] if "sweep" in STUDY else []
+
+
+def sweeps():
+    """The sweep's tables of single subsets, which no other rule asks for by name."""
+    if "sweep" not in STUDY:
+        return []
+    return expand("<results>/sweep/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS)
+
+
+def memory_table():
+    return ["<results>/tables/memory.csv"]
+
+
+def logs_table():
+    return []
+
+
+def shown_settings():
+    """Settings whose panels figures show; all networks."""
+    return []
+
+
+def shown_variants():
+    """Variants of figure 5."""
+    return FIGURES["accuracy"] or list(STUDY["variants"])
+
+
+def mixed_arms():
+    """Arms of figure 6: setting (each network's own), variant, and label (the variant's)."""
+    return [[None, variant, None] for variant in FIGURES["mixed"]]
+
+
+def claim_arms():
+    """Which arm stands for each part in the claims; the setting is each network in turn."""
+    roles = ["original", "quant", "ft", "ft_quant", "mp53", "mp35", "agnostic", "bits32"]
+    arms = {role: STUDY["claims"].get(role, role) for role in roles}
+    return {role: [None, name] for role, name in arms.items() if name in STUDY["variants"]}
+
+
+def weights_example():
+    """The layer of figure 4: network, subset and variant, and its name or None."""
+    compressed = study_config.variants_with(STUDY, "compress")
+    defaults = {
+        "network": next(iter(NETWORKS)),
+        "subset": next(iter(SUBSETS)),
+        "variant": compressed[0] if compressed else None,
+        "layer": None,
+    }
+    return {**defaults, **FIGURES["weights"]}
+
+
+def example_checkpoints():
+    """The compressed network of figure 4 and what it was made of; none where none is compressed."""
+    variant = weights_example()["variant"]
+    if variant is None:
+        return {"checkpoint": [], "parent": []}
+    place = weights_example()["network"], weights_example()["subset"]
+    return {
+        "checkpoint": checkpoint(*place, variant),
+        "parent": checkpoint(*place, VARIANTS[variant]["parent"]),
+    }
+
+
+def example_dataset(path):
+    """Where BatchNorm is folded into the weights, tracing the parent takes an image."""
+    variant = weights_example()["variant"]
+    folded = variant is not None and VARIANTS[variant]["compress"]["fold_batchnorm"]
+    return path if folded else []
+
+
+def road_settings(part, title):
+    """Settings of a diagram: its part, and the words and the stage of every rule."""
+    steps = [rule for rule in workflow.rules if rule.name not in NO_STEPS]
+    return settings_text(
+        part=part,
+        title=f"{STUDY['study']}: {title}",
+        words={rule.name: " ".join((rule.docstring or "").split()) for rule in steps},
+        stages=[[rule.name, Path(str(rule.snakefile)).stem] for rule in steps],
+        left_out=NO_STEPS,
+    )
+
+
+def artifacts():
+    """All files of a study but the tables and figures that a replay has as well."""
+    return [
+        expand("<results>/dataset/{file}", file=["train.npz", "test.npz", "classes.json"]),
+        "<results>/features/train.parquet",
+        "<results>/umap/coordinates.parquet",
+        "<results>/icd/kl_matrix.parquet",
+        expand("<results>/subsets/{subset}.json", subset=SUBSETS),
+        expand(
+            "<results>/models/{network}/{file}",
+            network=NETWORKS,
+            file=["original.safetensors", "training.csv"],
+        ),
+        variant_files(
+            "<results>/models/{network}/{subset}/{variant}.safetensors", ["finetune", "compress"]
+        ),
+        variant_files("<results>/models/{network}/{subset}/{variant}.csv", ["finetune"]),
+        variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
+        expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
+        "<results>/accuracy.csv",
+        sweep_table(),
+        expand("<results>/tables/{table}.csv", table=["subsets", "memory"]),
+    ]
+
+
+def figures():
+    """The figures that this study has something to show in."""
+    compressed = study_config.variants_with(STUDY, "compress")
+    return [
+        "fig1",
+        "fig2",
+        "fig3",
+        *(["fig4"] if compressed else []),
+        "fig5",
+        *(["fig6"] if FIGURES["mixed"] else []),
+        "fig7",
+        *(["fig8"] if "sweep" in STUDY else []),
+    ]

@@ -1,0 +1,117 @@
+"""The parts of a study, and helpers for the params and inputs of its rules.
+
+Makes: NETWORKS, SUBSETS, VARIANTS (all that is made for every subset, repeats too).
+"""
+
+NETWORKS = STUDY["networks"]
+CLASS_NAMES = datasets.class_names(STUDY["dataset"])
+SUBSETS = study_config.subsets(STUDY, CLASS_NAMES)
+VARIANTS = study_config.made_variants(STUDY)
+THREADS = STUDY["threads"]
+GPU = 0 if STUDY["device"] == "cpu" else 1
+
+
+def compress_code(wildcards):
+    """Digest for a compressed variant: its own method's module and no other's."""
+    method = VARIANTS[wildcards.variant]["compress"]["method"]
+    return code("compress_network.py", methods.METHODS[method].module)
+
+
+def checkpoint(network, subset, variant):
+    """Path of a variant's checkpoint; original is the same for every subset."""
+    if variant == "original":
+        return f"<results>/models/{network}/original.safetensors"
+    return f"<results>/models/{network}/{subset}/{variant}.safetensors"
+
+
+def variant_files(pattern, steps):
+    """The pattern's files for all networks and subsets and the variants made by ``steps``."""
+    names = [name for step in steps for name in study_config.variants_with(STUDY, step)]
+    return expand(pattern, network=NETWORKS, subset=SUBSETS, variant=names)
+
+
+def parent_checkpoint(wildcards):
+    parent = VARIANTS[wildcards.variant]["parent"]
+    return checkpoint(wildcards.network, wildcards.subset, parent)
+
+
+def calibration_subset(wildcards):
+    """The subset whose classes calibrate a variant: its own, or another one's."""
+    classes = VARIANTS[wildcards.variant]["compress"]["classes"]
+    subset = wildcards.subset if classes in ("subset", "all") else classes
+    return f"<results>/subsets/{subset}.json"
+
+
+def features_checkpoint():
+    """The network that features come from; none where they are the pixels."""
+    source = STUDY["features"]["source"]
+    return [] if source == "pixels" else checkpoint(source, None, "original")
+
+
+def features_settings():
+    """Threads matter where a network computes the features, not for pixels."""
+    return (
+        settings_text()
+        if STUDY["features"]["source"] == "pixels"
+        else settings_text(threads=THREADS)
+    )
+
+
+def network_settings(network):
+    """Settings of training: only what the network's own entry says."""
+    description = NETWORKS[network]
+    architecture = {"name": description["architecture"], "widths": description["widths"]}
+    return settings_text(
+        network=architecture, training=description["training"], seed=SEED, threads=THREADS
+    )
+
+
+def subset_settings(subset):
+    """Settings of choosing a subset: its own definition alone."""
+    return settings_text(name=subset, definition=SUBSETS[subset], seed=SEED)
+
+
+def variant_settings(variant):
+    """Settings of making a variant: its own recipe alone, and of it what makes a difference."""
+    recipe = VARIANTS[variant]
+    return settings_text(
+        variant=recipe["variant"],
+        recipe=study_config.effect(recipe),
+        repeat=recipe["repeat"],
+        seed=SEED,
+    )
+
+
+def all_checkpoints(wildcards):
+    return [checkpoint(wildcards.network, wildcards.subset, variant) for variant in VARIANTS]
+
+
+def variants_and_repeats(*names):
+    """The variant and the repeat that ids stand for, as scripts take them."""
+    return [[VARIANTS[name]["variant"], VARIANTS[name]["repeat"]] for name in names]
+
+
+def sweep_code(wildcards):
+    """Digest for the sweep: the module of its variant's method and no other."""
+    method = STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]["method"]
+    return code("sweep_calibration.py", methods.METHODS[method].module)
+
+
+def sweep_settings(network):
+    """Settings of the sweep: its points, and the recipe they depart from."""
+    sweep = STUDY["sweep"]
+    variant = STUDY["variants"][sweep["variant"]]
+    return settings_text(
+        network=network,
+        recipe=study_config.effect(variant)["compress"],
+        bits=sweep["bits"],
+        images=sweep["images"],
+        repeats=variant["repeats"],
+        seed=SEED,
+    )
+
+
+wildcard_constraints:
+    network=one_of(NETWORKS),
+    subset=one_of(SUBSETS),
+    variant=one_of(VARIANTS),

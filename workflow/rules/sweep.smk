@@ -1,0 +1,70 @@
+"""What calibration does: a variant at other bits and other images, calibrated on the subset's
+classes and on all.
+
+Reads: <results>/dataset/, subsets/{subset}.json, models/{network}/original.safetensors
+Makes: <results>/sweep/{network}/{subset}.csv, sweep.csv
+"""
+
+
+rule sweep_calibration:
+    """Compress a network for a subset at every point of the sweep, and evaluate each."""
+    input:
+        train="<results>/dataset/train.npz",
+        test="<results>/dataset/test.npz",
+        classes="<results>/dataset/classes.json",
+        subset="<results>/subsets/{subset}.json",
+        parent="<results>/models/{network}/original.safetensors",
+    output:
+        sweep="<results>/sweep/{network}/{subset}.csv",
+    log:
+        "<logs>/sweep_calibration/{network}/{subset}.log",
+    benchmark:
+        "<benchmarks>/sweep_calibration/{network}/{subset}.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000 + STUDY["memory_mb"],
+        runtime=240,
+        gpu=GPU,
+    params:
+        settings=lambda wildcards: sweep_settings(wildcards.network),
+        code=sweep_code,
+    message:
+        "Sweeping bits and calibration images of {wildcards.network} for {wildcards.subset}"
+    script:
+        "../scripts/sweep_calibration.py"
+
+
+rule collect_sweep:
+    """Put the sweeps of all networks and subsets into one table."""
+    input:
+        tables=expand("<results>/sweep/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
+    output:
+        table=report(
+            "<results>/sweep.csv",
+            caption="../report/sweep.rst",
+            category="Tables",
+            labels={
+                "table": "sweep",
+                "shows": "accuracy by bits and calibration images",
+                "file": "CSV",
+            },
+        ),
+    log:
+        "<logs>/collect_sweep.log",
+    benchmark:
+        "<benchmarks>/collect_sweep.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings_text(),
+        code=code("collect_tables.py"),
+    message:
+        "Collecting the sweep"
+    script:
+        "../scripts/collect_tables.py"

@@ -1,0 +1,244 @@
+"""What no schema can check of a completed config: references, sizes, twins."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from laq.config import Config, effect, members
+from laq.schema import refuse
+
+# Kinds of subsets whose series is a ranking: a longer one contains a shorter one.
+_RANKED = ("similar", "dissimilar", "random")
+
+# Folders that hold the workflow itself.
+_SOURCES = ("workflow", "config", "envs", "profiles", "tests", "docs")
+
+
+def check(config: Config, class_names: Sequence[str]) -> None:
+    """Check what no schema can: references, sizes against the data set, twins.
+
+    ``class_names``: the data set's classes, in the order of their indices.
+
+    Raises:
+        ConfigError: one line for each fault, naming the key, the value and what is allowed.
+    """
+    refuse(
+        [
+            *check_root(config["root"]),
+            *_check_features(config),
+            *_check_subsets(config["subsets"], class_names),
+            *_check_variants(config["variants"]),
+            *_check_calibration(config),
+            *_check_figures(config),
+            *_check_sweep(config),
+            *_check_claims(config),
+        ]
+    )
+
+
+def check_root(root: str) -> Iterator[str]:
+    if root.split("/")[0] in _SOURCES:
+        yield f"root: {root!r} is a folder of the workflow's own; take one such as results/{root}"
+
+
+def _check_features(config: Config) -> Iterator[str]:
+    source, networks = config["features"]["source"], config["networks"]
+    if "pixels" in networks:
+        yield (
+            "networks.pixels: in features.source pixels means the images themselves; "
+            "give the network another id"
+        )
+    if source != "pixels" and source not in networks:
+        names = ", ".join(["pixels", *networks])
+        yield f"features.source: {source!r} is no network; it must be one of: {names}"
+
+
+def _check_subsets(subsets: Mapping[str, Any], class_names: Sequence[str]) -> Iterator[str]:
+    size, definitions, classes = subsets["size"], subsets["definitions"], len(class_names)
+    fits = size <= classes
+    if not fits and any(definition["kind"] != "classes" for definition in definitions.values()):
+        yield (
+            f"subsets.size: {size} is more than the data set's {classes} classes; "
+            f"it must be at least 2 and at most {classes}"
+        )
+    owners: dict[str, str] = {}
+    first: dict[Any, str] = {}
+    for name, definition in definitions.items():
+        where = f"subsets.definitions.{name}"
+        if name in ("subset", "all"):
+            yield f"{where}: {name} has another meaning in compress.classes; take another id"
+        if definition["kind"] == "classes":
+            yield from _check_classes(where, definition["classes"], class_names)
+        elif fits and "count" in definition:
+            yield from _check_count(where, definition, size, classes)
+        for member in members(name, definition):
+            owner = owners.setdefault(member, name)
+            if owner != name:
+                yield (
+                    f"{where}: the subset id {member!r} is made by {owner} too; "
+                    "rename one of the two definitions"
+                )
+        twin = first.setdefault(_identity(definition), name)
+        if twin != name:
+            more = ", or give one of them a count" if definition["kind"] in _RANKED else ""
+            yield f"{where}: makes the same subsets as {twin}; remove one of the two{more}"
+
+
+def _check_classes(where: str, names: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if name not in known:
+            if close := difflib.get_close_matches(name, known, 3):
+                hint = f"did you mean {', '.join(close)}?"
+            else:
+                shown = ", ".join(known[:10]) + ", …" * (len(known) > 10)
+                hint = f"there are {len(known)}: {shown}"
+            yield f"{where}.classes: {name!r} is no class of the data set; {hint}"
+
+
+def _check_count(
+    where: str, definition: Mapping[str, Any], size: int, classes: int
+) -> Iterator[str]:
+    """A series cannot have more members than there are subsets for it."""
+    kind, count = definition["kind"], definition["count"]
+    every = math.comb(classes, size)
+    # The greedy rule gives one subset a class it starts from; a series of targets leaves the
+    # first similar and the first dissimilar subset out.
+    most = {"random": every, "target": max(0, every - 2)}.get(kind, min(classes, every))
+    if count > most:
+        yield (
+            f"{where}.count: {count} is too many; there are at most {most} {kind} subsets "
+            f"of {size} from {classes} classes"
+        )
+
+
+def _identity(definition: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Equal for definitions that make the same subsets, or a part of them."""
+    kind = definition["kind"]
+    if kind == "classes":
+        return kind, frozenset(definition["classes"])
+    if kind == "target":
+        return kind, definition.get("count"), definition.get("median")
+    return (kind,)
+
+
+def _check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    earlier: dict[str, dict[str, Any]] = {}
+    for name, recipe in variants.items():
+        if name == "original":
+            continue
+        where, parent = f"variants.{name}", recipe["parent"]
+        starts = [v for v, r in variants.items() if v != name and "compress" not in r]
+        allowed = f"it must be one of: {', '.join(starts)}"
+        if parent not in variants:
+            yield f"{where}.parent: {parent!r} is no variant; {allowed}"
+        elif name in _ancestors(name, variants):
+            yield f"{where}.parent: {parent!r} leads back to {name}; a line starts from original"
+        elif "compress" in variants[parent]:
+            yield f"{where}.parent: {parent!r} is compressed and cannot be worked on; {allowed}"
+        same = effect(recipe)
+        if twin := next((other for other in earlier if earlier[other] == same), None):
+            yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"
+        earlier[name] = same
+
+
+def _check_calibration(config: Config) -> Iterator[str]:
+    """Whose images calibrate, and whether bits and widths agree."""
+    known = [
+        member
+        for name, d in config["subsets"]["definitions"].items()
+        for member in members(name, d)
+    ]
+    for name in (name for name, recipe in config["variants"].items() if "compress" in recipe):
+        settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
+        classes, bits = settings["classes"], settings["bits"]
+        if classes not in ("subset", "all", *known):
+            close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
+            hint = f"; did you mean {', '.join(close)}?" if close else ""
+            yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
+        yield from _check_threshold(where, settings)
+        if settings["batch"] == "fresh" and settings["images"] == "all":
+            yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
+        if widths := settings.get("widths"):
+            if isinstance(bits, list):
+                yield f"{where}.widths: bits is a list; give the budget as one number, or no widths"
+            elif not min(widths) <= bits <= max(widths):
+                yield f"{where}.bits: a mean of {bits} cannot be made of the widths {widths}"
+
+
+def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """A hard threshold must leave levels of the alphabet beyond it, at the fewest bits."""
+    bits = settings.get("widths") or settings["bits"]
+    fewest = min(bits) if isinstance(bits, list) else bits
+    last = 2 ** (fewest - 1) - (settings["alphabet"] == "packed")
+    threshold = settings["threshold"]
+    if settings["method"] == "gpfq_l0" and threshold >= last:
+        yield (
+            f"{where}.threshold: {threshold:g} must be below {last}, the last level of "
+            f"{fewest} bits ({settings['alphabet']})"
+        )
+
+
+def _check_figures(config: Config) -> Iterator[str]:
+    figures, variants = config["figures"], config["variants"]
+    for key in ("accuracy", "mixed"):
+        for name in figures[key]:
+            yield from _known(f"figures.{key}", name, variants, "variant")
+    weights = figures["weights"]
+    compressed = [name for name, recipe in variants.items() if "compress" in recipe]
+    subsets = [
+        member
+        for name, definition in config["subsets"]["definitions"].items()
+        for member in members(name, definition)
+    ]
+    for key, known, what in (
+        ("network", config["networks"], "network"),
+        ("subset", subsets, "subset"),
+        ("variant", compressed, "compressed variant"),
+    ):
+        if key in weights:
+            yield from _known(f"figures.weights.{key}", weights[key], known, what)
+    if "published" in figures and not Path(figures["published"]).is_file():
+        yield f"figures.published: there is no file {figures['published']!r}; give a log's path"
+
+
+def _check_sweep(config: Config) -> Iterator[str]:
+    """The variant that a sweep departs from has one number of bits and of images."""
+    if "sweep" not in config:
+        return
+    name = config["sweep"]["variant"]
+    simple = [
+        variant
+        for variant, recipe in config["variants"].items()
+        if "compress" in recipe
+        and recipe["parent"] == "original"
+        and recipe["compress"]["classes"] == "subset"
+        and isinstance(recipe["compress"]["bits"], int)
+        and isinstance(recipe["compress"]["images"], int)
+        and "widths" not in recipe["compress"]
+    ]
+    what = "variant compressed from original on the subset's classes to one number of bits"
+    yield from _known("sweep.variant", name, simple, what)
+
+
+def _check_claims(config: Config) -> Iterator[str]:
+    for role, name in config["claims"].items():
+        yield from _known(f"claims.{role}", name, config["variants"], "variant")
+
+
+def _known(where: str, name: str, known: Iterable[str], what: str) -> Iterator[str]:
+    if name not in known:
+        yield f"{where}: {name!r} is no {what}; there are: {', '.join(known) or 'none'}"
+
+
+def _ancestors(name: str, variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Parents of ``name`` up to original, or once round a cycle."""
+    visited: set[str] = set()
+    current = variants[name].get("parent")
+    while current in variants and current not in visited:
+        visited.add(current)
+        yield current
+        current = variants[current].get("parent")
