@@ -133,7 +133,7 @@ EDITS = {
         CONFIG,
         "study: Digits",
         "study: Digits\nfigures: { confidence: 0.9 }",
-        FITTED | JUDGED | SAID | drawn(3, 5, 8),
+        FITTED | JUDGED | SAID | drawn(5, 8),
     ),
     "fine-tuning": (
         CONFIG,

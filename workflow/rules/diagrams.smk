@@ -48,7 +48,7 @@ rule plot_preprocessing:
 rule plot_experiment:
     """Figure 3: the experimental setup, from networks and subsets to accuracy and verdicts."""
     input:
-        artifacts=[artifacts(), sweeps()],
+        artifacts=artifacts(),
     output:
         pdf="<results>/figures/fig3.pdf",
         png=report(
@@ -73,7 +73,7 @@ rule plot_experiment:
         ),
         study=settings_text(
             source=STUDY["features"]["source"],
-            variants=STUDY["variants"],
+            variants=study_config.effective_variants(STUDY),
             sweep=STUDY.get("sweep"),
             figures=figures(),
         ),

@@ -15,7 +15,7 @@ def sweep_table():
 
 
 def sweeps():
-    """The sweep's tables of single subsets, which no other rule asks for by name."""
+    """The sweep's tables of single subsets."""
     if "sweep" not in STUDY:
         return []
     return expand("<results>/sweep/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS)
@@ -114,6 +114,7 @@ def artifacts():
         variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
         expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
         "<results>/accuracy.csv",
+        sweeps(),
         sweep_table(),
         expand("<results>/tables/{table}.csv", table=["subsets", "memory"]),
     ]

@@ -106,7 +106,7 @@ def sweep_settings(network):
         recipe=study_config.effect(variant)["compress"],
         bits=sweep["bits"],
         images=sweep["images"],
-        repeats=variant["repeats"],
+        repeats=sweep["repeats"],
         seed=SEED,
     )
 

@@ -72,6 +72,11 @@ def members(name: str, definition: Mapping[str, Any]) -> list[str]:
     return [name] if count == 1 else [f"{name}_{i:0{width}d}" for i in range(1, count + 1)]
 
 
+def effective_variants(config: Config) -> dict[str, dict[str, Any]]:
+    """The config's variants without the settings that they do not use."""
+    return {name: {**recipe, **effect(recipe)} for name, recipe in config["variants"].items()}
+
+
 def effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe without what makes no difference: the order of layers, settings not in use.
 

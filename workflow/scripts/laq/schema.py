@@ -32,8 +32,9 @@ _TYPES = {
 def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     """Return a validated copy of ``config`` with the schema's defaults filled in.
 
-    Keys keep their order, defaults follow. Where the schema says number, the copy holds a
-    float, so that 1 and 1.0 are one setting; whole numbers stay ints.
+    The schema's keys come in its order, names that the config gives in the config's, so that
+    equal configs are equal texts. Where the schema says number, the copy holds a float, so that
+    1 and 1.0 are one setting; whole numbers stay ints.
 
     Raises:
         ConfigError: one line for each fault, naming the key, the value and what is allowed.
@@ -101,14 +102,16 @@ def _completed(value: Any, schema: Any, root: Schema) -> Any:
     for branch in schema.get("allOf", ()):
         if _Validator(branch["if"]).is_valid(value):
             properties = branch["then"]["properties"] | properties
-    copy = {
-        key: _completed(value[key], properties.get(key, _family(key, schema)), root)
-        for key in value
-    }
+    copy = {}
     for key, child in properties.items():
         child = _resolved(child, root)
-        if key not in copy and "default" in child:
+        if key in value:
+            copy[key] = _completed(value[key], child, root)
+        elif "default" in child:
             copy[key] = _completed(child["default"], child, root)
+    for key in value:
+        if key not in properties:
+            copy[key] = _completed(value[key], _family(key, schema), root)
     return copy
 
 

@@ -46,6 +46,8 @@ def sweep(settings: Mapping[str, Any]) -> list[str]:
         lines.append("bits: " + ", ".join(map(str, settings["bits"])))
     if settings["images"]:
         lines.append("calibration images: " + ", ".join(map(str, settings["images"])))
+    if settings.get("repeats", 1) > 1:
+        lines.append(f"{settings['repeats']} seeds")
     return lines
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from laq.config import effective_variants
 from laq.diagrams.artifacts import words as content
 from laq.diagrams.recipes import recipes, sweep
 from laq.diagrams.rulegraph import Net, RuleGraph, expression, plain
@@ -45,9 +46,10 @@ def part(
     shown = RuleGraph(shown.rules, frozenset(e for e in shown.edges if e[1] not in entries))
     nets = shown.nets()
     boxes = _boxes(shown, nets, stages)
+    variants = effective_variants(config)
     told = {
-        "finetune_network": recipes(config["variants"], "finetune"),
-        "compress_network": recipes(config["variants"], "compress"),
+        "finetune_network": recipes(variants, "finetune"),
+        "compress_network": recipes(variants, "compress"),
         "sweep_calibration": sweep(config["sweep"]) if "sweep" in config else [],
     }
     ends = set(shown.rules) - {net.source for net in nets}
