@@ -60,12 +60,14 @@ def test_the_effect_of_a_curve_is_its_value_at_the_quartile():
 
 
 def memory(*savings: float, network: str = "net") -> pd.DataFrame:
+    """A row a file: of each subset's quant, made twice, the second saving a little more."""
+    common = {"network": network, "float_bytes": 1e6}
     rows = [
-        {"network": network, "variant": "quant", "float_bytes": 1e6, "packed_bytes": 1e6 * (1 - s)}
-        for s in savings
+        {**common, "subset": f"s{i}", "variant": "quant", "packed_bytes": 1e6 * (1 - s) - bytes_}
+        for bytes_ in (0, 100)
+        for i, s in enumerate(savings)
     ]
-    original = {"network": network, "variant": "ft", "float_bytes": 1e6, "packed_bytes": 1e6}
-    return pd.DataFrame([original, *rows])
+    return pd.DataFrame([{**common, "subset": "s0", "variant": "ft", "packed_bytes": 1e6}, *rows])
 
 
 @pytest.mark.parametrize(

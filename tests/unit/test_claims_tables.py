@@ -37,7 +37,7 @@ def sweep(points: dict[tuple[int, int], float], repeat: int = 1) -> pd.DataFrame
 
 
 def survives(table: pd.DataFrame, found: Evidence | None = None) -> pd.Series:
-    found = with_sweep(found or evidence(study(), N), table)
+    found = with_sweep(found or evidence(study(), N), table, 64)
     return judge(found, QUICK).set_index("claim").loc["survives_images"]
 
 
@@ -48,10 +48,11 @@ def test_the_sweep_is_read_at_its_largest_calibration_size_and_the_variants_bits
     assert row["remark"] == "4 bits, 256 calibration images"
 
 
-def test_where_the_variants_own_size_is_the_largest_its_own_bits_are_read():
-    row = survives(sweep({(2, 64): 0.30, (4, 16): 0.20, (4, 64): -0.05, (8, 64): 0.40}))
-    assert row["effect"] == pytest.approx(-0.05, abs=1e-3)
-    assert row["verdict"] == "not reproduced"
+@pytest.mark.parametrize("most", [64, 100])
+def test_a_sweep_to_hardly_more_than_the_variants_own_images_says_nothing_of_many(most):
+    row = survives(sweep({(2, 64): 0.30, (4, 16): 0.20, (4, most): -0.05, (8, 64): 0.40}))
+    assert (row["n"], row["verdict"]) == (0, "inconclusive")
+    assert "label-aware with many images" in row["remark"]
 
 
 def test_a_sweep_of_bits_alone_says_nothing_of_images():
@@ -70,7 +71,7 @@ def test_subsets_that_the_study_leaves_out_are_left_out_of_the_sweep():
 def test_a_sweep_calibrated_on_something_else_is_refused_by_name():
     table = sweep({(4, 64): 0.05, (4, 256): 0.02}).replace({"classes": {"all": "everything"}})
     with pytest.raises(DataError, match=r"everything.*classes knows subset and all"):
-        with_sweep(evidence(study(), N), table)
+        with_sweep(evidence(study(), N), table, 64)
 
 
 def repeated() -> Evidence:
@@ -179,15 +180,19 @@ def files(folder: Path) -> dict[str, object]:
     chosen = pd.DataFrame({"subset": [*names, "twin"], "duplicate_of": [None] * N + ["s00"]})
     chosen.to_csv(folder / "subsets.csv", index=False)
     sweep({(4, 64): 0.05, (4, 256): 0.02}).to_csv(folder / "sweep.csv", index=False)
-    sizes = {"network": SETTING, "variant": "quant", "float_bytes": 8000, "packed_bytes": 1010}
+    sizes = {"network": SETTING, "subset": "s00", "variant": "quant"}
+    sizes |= {"float_bytes": 8000, "packed_bytes": 1010}
     pd.DataFrame([sizes]).to_csv(folder / "memory.csv", index=False)
     return {
         "accuracy": str(folder / "accuracy.csv"),
         "subsets": str(folder / "subsets.csv"),
         "sweep": [str(folder / "sweep.csv")],
         "memory": [str(folder / "memory.csv")],
+        "logs": [],
         "study": "Tried",
         "arms": {role: [None, role] for role in ROLES},
+        "bits": {"quant": 4},
+        "images": 64,
         "confidence": 0.95,
         "resamples": 200,
         "seed": 0,
@@ -220,6 +225,41 @@ def test_a_replay_has_neither_sweep_nor_files(tmp_path):
     judge_claims(**inputs, **outputs(tmp_path))
     table = read_table(tmp_path / "claims.csv").set_index("claim")
     assert table.index[table["n"] == 0].tolist() == ["saves_875", "survives_images"]
+
+
+def test_a_conclusion_about_four_bits_says_nothing_of_three(tmp_path):
+    judge_claims(**files(tmp_path) | {"bits": {"quant": 3}}, **outputs(tmp_path))
+    table = read_table(tmp_path / "claims.csv").set_index("claim")
+    unfit = table[table["remark"].str.startswith("Quant has 3 bits here, not 4", na=False)]
+    assert unfit.index.tolist() == ["mp53_slightly_better", "saves_875"]
+    assert (unfit["verdict"] == "inconclusive").all() and (unfit["n"] == 0).all()
+
+
+def logs(folder: Path, **of_mp53: object) -> list[str]:
+    """The record of published logs: that of 4 bits, and that of mixed precision."""
+    main = {"setting": "4bit", "network": "resnet50", "bits": 4}
+    mixed = {"setting": "mp53", "network": "resnet50", "bits": "5; 3", **of_mp53}
+    pd.DataFrame([main, mixed]).to_csv(folder / "logs.csv", index=False)
+    return [str(folder / "logs.csv")]
+
+
+@pytest.mark.parametrize(
+    ("network", "verdict"), [("resnet50", "reproduced"), ("vgg16", "inconclusive")]
+)
+def test_logs_of_different_networks_are_not_compared(tmp_path, network, verdict):
+    table = observations(study(), N).drop(columns="setting").assign(n=500, correct=400)
+    mixed = table[table["variant"] == "mp53"].assign(setting="mp53", variant="quant")
+    both = pd.concat([table.assign(setting="4bit"), mixed])
+    inputs = files(tmp_path) | {"sweep": [], "memory": [], "images": None, "bits": {}}
+    both.to_csv(inputs["accuracy"], index=False)
+    four = ("original", "quant", "ft", "ft_quant")
+    inputs["arms"] = {role: ["4bit", role] for role in four} | {"mp53": ["mp53", "quant"]}
+    inputs["logs"] = logs(tmp_path, network=network)
+    judge_claims(**inputs, **outputs(tmp_path))
+    row = read_table(tmp_path / "claims.csv").set_index("claim").loc["mp53_slightly_better"]
+    assert row["verdict"] == verdict
+    assert ("5+3 on vgg16, Quant on resnet50" in str(row["remark"])) == (network == "vgg16")
+    assert "published logs" in (tmp_path / "claims.md").read_text()
 
 
 def test_a_table_without_a_column_is_refused_by_name(tmp_path):

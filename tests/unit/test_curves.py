@@ -26,7 +26,7 @@ KEYS = [
 COLUMNS = [
     *("setting", "variant", "scope", "n", "subsets", "mean"),
     *("a", "a_low", "a_high", "c", "c_low", "c_high"),
-    *("spearman", "spearman_p", "spearman_top1", "above"),
+    *("spearman", "spearman_low", "spearman_high", "spearman_p", "spearman_top1", "above"),
     *("crossing", "crossing_low", "crossing_high"),
 ]
 LEVEL = {"confidence": 0.9, "resamples": 200, "seed": 7}
@@ -105,7 +105,9 @@ def test_a_gain_is_over_the_only_original_of_its_subset():
     icd, subset = quant["median_icd"], quant["subset"]
     assert row["spearman"] == pytest.approx(spearmanr(icd, gain).statistic)
     means = gain.reshape(6, 2).mean(axis=1)
-    assert row["spearman_p"] == pytest.approx(spearman(ICD, means).p)
+    ranks = spearman(ICD, means, confidence=0.9)
+    assert row["spearman_p"] == pytest.approx(ranks.p)
+    assert (row["spearman_low"], row["spearman_high"]) == pytest.approx((ranks.low, ranks.high))
     assert row["above"] == (gain > 0).sum() > 0
     crossed = crossing(icd, gain, groups=subset, **LEVEL)
     expected = crossed.x, crossed.low, crossed.high
@@ -168,6 +170,12 @@ def test_too_few_subsets_have_points_and_no_curve():
     assert table.loc[2, "above"] >= 0
 
 
+def test_subsets_at_one_distance_make_no_curve():
+    table = fit_curves(accuracy().assign(median_icd=4.0), **LEVEL).table()
+    assert table["mean"].notna().all()
+    assert table[["a", "c_high", "crossing", "spearman"]].isna().all(axis=None)
+
+
 def spoiled(column: str, value: float) -> pd.DataFrame:
     table = accuracy()
     table.loc[table.index[rows_of(table, KEYS[2])][1], column] = value
@@ -179,10 +187,6 @@ def spoiled(column: str, value: float) -> pd.DataFrame:
     [
         (spoiled("median_icd", 0.0), "has no logarithm"),
         (spoiled("top1", np.nan), "y is nan at point 1"),
-        (
-            accuracy().assign(median_icd=4.0).query("variant == 'quant'"),
-            "a slope needs different x",
-        ),
     ],
 )
 def test_an_error_names_the_curve(table, reason):

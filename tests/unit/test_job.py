@@ -77,6 +77,12 @@ def test_the_device_goes_only_to_functions_that_take_one(tmp_path):
     assert (done.returncode, log) == (0, "ran\n")
 
 
+def test_the_whole_config_goes_only_to_functions_that_take_it(tmp_path):
+    body = "def function(config, **_): print(config)"
+    done, log = run(tmp_path, body)
+    assert (done.returncode, log) == (0, "{'device': 'cpu'}\n")
+
+
 @pytest.mark.parametrize(("settings", "threads"), [({}, "3"), ({"threads": 2}, "2")])
 def test_threads_are_those_of_the_settings_or_of_the_job(tmp_path, settings, threads):
     body = """

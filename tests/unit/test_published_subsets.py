@@ -156,3 +156,35 @@ def test_a_missing_top_5_is_said_and_its_likely_name(
     made = read(write(tmp_path / "log.csv", [row()], columns), "4bit", 100)
     assert "no column Original Top5 Accuracy (Pick Sub) (is it" in caplog.text
     assert made["top5"].isna().sum() == 1
+
+
+def test_a_log_without_data_set_is_of_the_others_and_names_may_be_spelled_otherwise(
+    tmp_path: Path,
+) -> None:
+    one = write(tmp_path / "one.csv", [row((1, 2), Subset_Classes="['willow_tree', 'sea']")])
+    unsaid = row((2, 1), Subset_Classes="['Willow tree', 'Sea']", Dataset="")
+    two = write(tmp_path / "two.csv", [unsaid])
+    tables = put_together({"a": read_log(one), "b": read_log(two)}, 10)
+    assert tables.accuracy.groupby("setting")["subset"].unique().map(list).to_dict() == {
+        "a": ["subset_01"],
+        "b": ["subset_01"],
+    }
+
+
+def test_logs_without_a_common_subset_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = write(tmp_path / "one.csv", [row((1, 2)), row((3, 4))])
+    alone = write(tmp_path / "two.csv", [row((5, 6))])
+    put_together({"a": read_log(shared), "b": read_log(shared), "c": read_log(alone)}, 100)
+    assert "log c has no subset in common with another log" in caplog.text
+    assert "log a has no" not in caplog.text
+
+
+def test_a_log_of_another_width_than_its_name_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "log.csv", [row(Bits=2)])
+    put_together({"4bit": read_log(path), "2bit": read_log(path)}, 100)
+    assert "log 4bit: its rows say 2 bits" in caplog.text
+    assert "log 2bit: its rows" not in caplog.text

@@ -1,6 +1,6 @@
 """Every conclusion of the study with its effect, interval, p and verdict.
 
-Reads: <results>/accuracy.csv, tables/subsets.csv; where there are any, sweep.csv, tables/memory.csv
+Reads: <results>/accuracy.csv, tables/subsets.csv; where there are any, sweep.csv, memory.csv, logs.csv
 Makes: <results>/tables/claims.csv, claims.md, sensitivity.csv
 """
 
@@ -12,6 +12,7 @@ rule judge_claims:
         subsets="<results>/tables/subsets.csv",
         sweep=sweep_table(),
         memory=memory_table(),
+        logs=logs_table(),
     output:
         claims=report(
             "<results>/tables/claims.csv",
@@ -57,6 +58,8 @@ rule judge_claims:
         settings=settings_text(
             study=STUDY["study"],
             arms=claim_arms(),
+            bits=claim_bits(),
+            images=sweep_images(),
             confidence=FIGURES["confidence"],
             resamples=FIGURES["resamples"],
             seed=SEED,

@@ -51,6 +51,21 @@ def claim_arms():
     return {role: [None, name] for role, name in arms.items() if name in STUDY["variants"]}
 
 
+def claim_bits():
+    """Bits a weight of the arms in the claims, where they are one number."""
+    settings = {
+        role: STUDY["variants"][name].get("compress", {}) for role, (_, name) in claim_arms().items()
+    }
+    return {role: s["bits"] for role, s in settings.items() if isinstance(s.get("bits"), int)}
+
+
+def sweep_images():
+    """Calibration images of the variant that the sweep departs from."""
+    if "sweep" not in STUDY:
+        return None
+    return STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]["images"]
+
+
 def weights_example():
     """The layer of figure 4: network, subset and variant, and its name or None."""
     compressed = study_config.variants_with(STUDY, "compress")

@@ -1,7 +1,6 @@
 """What a reader needs to repeat a study: its whole config, versions, seeds."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 
@@ -19,4 +18,4 @@ def describe_study(study: str, config: Mapping[str, Any]) -> None:
 if "snakemake" in globals():
     import job
 
-    job.run(snakemake, partial(describe_study, config=dict(snakemake.config)))
+    job.run(snakemake, describe_study)

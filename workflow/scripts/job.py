@@ -43,11 +43,14 @@ def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
     Named inputs and outputs keep their names; ``params.settings`` is a JSON mapping, each
     key an argument, but for ``threads``. ``device`` and ``memory_mb`` are passed where the function
     takes them: they come from the config, not from params, since no result depends on them.
+    ``config`` is all of it, for what tells of the study as a whole.
     """
     settings = json.loads(snakemake.params.settings)
     settings.pop("threads", None)
     for name in {"device", "memory_mb"} & inspect.signature(function).parameters.keys():
         settings[name] = snakemake.config[name]
+    if "config" in inspect.signature(function).parameters:
+        settings["config"] = dict(snakemake.config)
     return {**dict(snakemake.input.items()), **dict(snakemake.output.items()), **settings}
 
 

@@ -6,22 +6,26 @@ def judge_claims(
     subsets: str,
     sweep: list[str],
     memory: list[str],
+    logs: list[str],
     claims: str,
     page: str,
     sensitivity: str,
     study: str,
     arms: dict[str, list[str | None]],
+    bits: dict[str, int],
+    images: int | None,
     confidence: float,
     resamples: int,
     seed: int,
 ) -> None:
     """Judge the claims, and again by other readings; write both tables and a page.
 
-    ``sweep`` and ``memory`` hold a path or none; ``arms`` says which setting (null: each) and
-    variant plays a role.
+    ``sweep``, ``memory`` and ``logs``, the record of published ones, hold a path or none; ``arms``
+    says which setting (null: each) and variant plays a role, ``bits`` how many a role's variant
+    has, ``images`` on how many the sweep's variant is calibrated.
     """
-    from laq.claims import Evidence, Rigour, judge, read_otherwise, render, with_sweep
-    from laq.claims.evidence import MEMORY_COLUMNS, SWEEP_COLUMNS
+    from laq.claims import Evidence, Rigour, judge, read_otherwise, render, with_logs, with_sweep
+    from laq.claims.evidence import LOG_COLUMNS, MEMORY_COLUMNS, SWEEP_COLUMNS
     from laq.files import read_table, write_csv, write_text
     from laq.observations import read
 
@@ -29,15 +33,18 @@ def judge_claims(
         table=read(accuracy, subsets),
         arms={role: (setting, variant) for role, (setting, variant) in arms.items()},
         memory=read_table(memory[0], MEMORY_COLUMNS) if memory else None,
+        bits=bits,
     )
     if sweep:
-        evidence = with_sweep(evidence, read_table(sweep[0], SWEEP_COLUMNS))
+        evidence = with_sweep(evidence, read_table(sweep[0], SWEEP_COLUMNS), images)
+    if logs:
+        evidence = with_logs(evidence, read_table(logs[0], LOG_COLUMNS))
     rigour = Rigour(confidence, resamples, seed)
     verdicts = judge(evidence, rigour)
     readings = read_otherwise(evidence, rigour, verdicts)
     write_csv(claims, verdicts)
     write_csv(sensitivity, readings)
-    write_text(page, render(study, verdicts, readings, confidence))
+    write_text(page, render(study, verdicts, readings, confidence, bool(logs)))
 
 
 if "snakemake" in globals():

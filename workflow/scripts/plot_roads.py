@@ -1,7 +1,6 @@
 """Figures 2 and 3: the road of a study, drawn from its rule graph."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ def plot_roads(
     stages: Sequence[tuple[str, str]],
     left_out: Sequence[str],
     config: Mapping[str, Any],
-    snakefile: str,
 ) -> None:
     """Ask for the rule graph, read the shapes of the artifacts, draw one part of the road."""
     from laq.diagrams import rulegraph, steps
@@ -24,7 +22,8 @@ def plot_roads(
     from laq.plots.style import save
 
     files = [artifacts] if isinstance(artifacts, str) else list(artifacts)
-    graph = rulegraph.ask(Path(snakefile), config).without(left_out)
+    snakefile = Path(__file__).resolve().parents[2] / "Snakefile"
+    graph = rulegraph.ask(snakefile, config).without(left_out)
     boxes, arrows = steps.part(graph, part, words, dict(stages), files, config)
     in_order = list(dict.fromkeys(stage for _, stage in stages))
     save(road(boxes, arrows, in_order, title), pdf, png)
@@ -33,11 +32,4 @@ def plot_roads(
 if "snakemake" in globals():
     import job
 
-    job.run(
-        snakemake,
-        partial(
-            plot_roads,
-            config=dict(snakemake.config),
-            snakefile=str(Path(snakemake.scriptdir).resolve().parents[1] / "Snakefile"),
-        ),
-    )
+    job.run(snakemake, plot_roads)

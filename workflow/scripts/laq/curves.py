@@ -46,6 +46,7 @@ class Curves:
     fits: dict[Key, LogCurve]
     gains: dict[Key, pd.DataFrame]
     crossings: dict[Key, Crossing]
+    confidence: float
     seed: int
 
     def table(self) -> pd.DataFrame:
@@ -71,14 +72,17 @@ class Curves:
         for name in ("a", "c"):
             low, high = getattr(fit, f"{name}_interval", (NONE, NONE))
             row |= {name: getattr(fit, name, NONE), f"{name}_low": low, f"{name}_high": high}
-        row |= {"spearman": NONE, "spearman_p": NONE, "spearman_top1": _rho(points, "top1")}
-        row["above"] = None
+        row |= dict.fromkeys(("spearman", "spearman_low", "spearman_high", "spearman_p"), NONE)
+        row |= {"spearman_top1": _rho(points, "top1"), "above": None}
         if gains is not None:
             means = gains.groupby("subset", sort=False)[["median_icd", "gain"]].mean()
             means = means.round(DECIMALS)
+            ranks = spearman(means["median_icd"], means["gain"], self.confidence, seed=self.seed)
             row |= {
                 "spearman": _rho(gains, "gain"),
-                "spearman_p": spearman(means["median_icd"], means["gain"], seed=self.seed).p,
+                "spearman_low": ranks.low,
+                "spearman_high": ranks.high,
+                "spearman_p": ranks.p,
                 "above": int((gains["gain"] > 0).sum()),
             }
         crossed = self.crossings.get(key)
@@ -96,11 +100,10 @@ def fit_curves(table: pd.DataFrame, confidence: float, resamples: int, seed: int
     ``table``: as ``observations.read`` gives it. Every row is a point of the fit; resampled are
     subsets, each with its repeats. A gain is a variant's repeat r less the original's repeat r
     of that subset, or less the original's only row. Fewer than three subsets, as of a study of
-    one deployed class list, make no curve.
+    one deployed class list, make no curve, and neither do subsets at one distance.
 
     Raises:
-        DataError: a distance that has no logarithm, or all distances alike; a variant's row
-            without its original.
+        DataError: a distance that has no logarithm; a variant's row without its original.
     """
     columns = ["setting", "variant", "scope"]
     points = {tuple(map(str, key)): rows for key, rows in table.groupby(columns, sort=False)}
@@ -113,7 +116,7 @@ def fit_curves(table: pd.DataFrame, confidence: float, resamples: int, seed: int
         original = points.get((setting, ORIGINAL, scope))
         if variant != ORIGINAL and original is not None:
             gains[key] = _gains(rows, original, key)
-        if rows["subset"].nunique() < FEWEST_FOR_CURVE:
+        if rows["subset"].nunique() < FEWEST_FOR_CURVE or rows["median_icd"].nunique() < 2:
             continue
         try:
             fits[key] = fit_log_curve(*_xy(rows, "top1"), groups=rows["subset"], **how)
@@ -122,7 +125,7 @@ def fit_curves(table: pd.DataFrame, confidence: float, resamples: int, seed: int
                 crossings[key] = crossing(*_xy(gained, "gain"), groups=gained["subset"], **how)
         except DataError as error:
             raise DataError(f"no curve for {' / '.join(key)}: {error}") from error
-    return Curves(points, fits, gains, crossings, seed)
+    return Curves(points, fits, gains, crossings, confidence, seed)
 
 
 def _gains(rows: pd.DataFrame, original: pd.DataFrame, key: Key) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Conclusions of the study, judged: the table of rules, the evidence, the verdicts, the page."""
 
 from laq.claims.effects import Rigour
-from laq.claims.evidence import Evidence, with_sweep
+from laq.claims.evidence import Evidence, with_logs, with_sweep
 from laq.claims.report import render
 from laq.claims.rules import CLAIMS, Claim
 from laq.claims.sensitivity import read_otherwise
@@ -15,5 +15,6 @@ __all__ = [
     "judge",
     "read_otherwise",
     "render",
+    "with_logs",
     "with_sweep",
 ]

@@ -9,13 +9,14 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from laq.claims.rules import Difference
+from laq.claims.rules import ROLES, Claim, Difference
 from laq.errors import DataError
 
 # An arm is a variant of a setting; None is whichever setting is being judged.
 Arm = tuple[str | None, str]
 
-MEMORY_COLUMNS = ("network", "variant", "float_bytes", "packed_bytes")
+MEMORY_COLUMNS = ("network", "subset", "variant", "float_bytes", "packed_bytes")
+LOG_COLUMNS = ("setting", "network", "bits")
 SWEEP_COLUMNS = (
     *("network", "subset", "bits", "images", "classes", "repeat", "scope"),
     *("median_icd", "n", "correct", "top1"),
@@ -32,13 +33,17 @@ class Evidence:
     """Observations by arm (the table of ``laq.observations.read``) and which arm plays what.
 
     ``memory``: the table of file sizes, None where there is none. ``notes``: by role, what a
-    reader should know of the arm that plays it.
+    reader should know of the arm that plays it. ``bits``: by role, the bits a weight of its arm,
+    where they are known and one number. ``networks``: by setting, the network measured, where a
+    log says it.
     """
 
     table: pd.DataFrame
     arms: Mapping[str, Arm]
     memory: pd.DataFrame | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    bits: Mapping[str, float] = field(default_factory=dict)
+    networks: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self) -> list[str]:
         """Settings judged one by one: every one of the table, or the one the arms are bound to."""
@@ -51,6 +56,18 @@ class Evidence:
     def lacking(self, setting: str, roles: Sequence[str]) -> list[str]:
         """Those of ``roles`` that no rows of the table play."""
         return [role for role in roles if self._key(setting, role, "all") not in self._means]
+
+    def unfit(self, setting: str, claim: Claim) -> str:
+        """Why the arms of a claim's roles are not what it speaks of; nothing where they are."""
+        for role, needed in claim.bits.items():
+            if self.bits.get(role, needed) != needed:
+                return f"{ROLES[role]} has {self.bits[role]:g} bits here, not {needed:g}"
+        measured = {role: self.networks.get(self.arms[role][0] or setting) for role in claim.roles}
+        known = {role: network for role, network in measured.items() if network}
+        if len(set(known.values())) > 1:
+            each = ", ".join(f"{ROLES[role]} on {network}" for role, network in known.items())
+            return f"measured on different networks, which do not compare: {each}"
+        return ""
 
     def pairs(self, setting: str, effect: Difference, icd: str) -> tuple[np.ndarray, np.ndarray]:
         """The difference on each subset that both roles have, and its ICD: two (n,) float64.
@@ -65,13 +82,17 @@ class Evidence:
         return (ours["top1"] - theirs["top1"]).to_numpy(float), ours[icd].to_numpy(float)
 
     def savings(self, setting: str, role: str) -> np.ndarray:
-        """Share of the original's file that each of a role's files saves: (n,), maybe none."""
+        """Share of the original's file that a role's file saves, a subset: (n,), maybe none.
+
+        Of repeats the least.
+        """
         if self.memory is None or role not in self.arms:
             return np.empty(0)
         bound, variant = self.arms[role]
         rows = self.memory
         rows = rows[(rows["network"] == (bound or setting)) & (rows["variant"] == variant)]
-        return 1 - (rows["packed_bytes"] / rows["float_bytes"]).to_numpy(np.float64)
+        saved = 1 - rows["packed_bytes"] / rows["float_bytes"]
+        return saved.groupby(rows["subset"], sort=False).min().to_numpy(np.float64)
 
     def repeats(self) -> list[int]:
         """The repeats that some arm has."""
@@ -92,8 +113,11 @@ class Evidence:
 
     def _played(self) -> pd.DataFrame:
         """The rows that some role of the claims refers to."""
-        variants = {variant for _, variant in self.arms.values()}
-        return self.table[self.table["variant"].isin(variants)]
+        played = np.zeros(len(self.table), dtype=bool)
+        for setting, variant in self.arms.values():
+            here = (self.table["variant"] == variant).to_numpy()
+            played |= here if setting is None else here & (self.table["setting"] == setting)
+        return self.table[played]
 
     @cached_property
     def _means(self) -> dict[tuple[str, str, str], pd.DataFrame]:
@@ -111,14 +135,34 @@ class Evidence:
         return bound or setting, variant, scope
 
 
-def with_sweep(evidence: Evidence, sweep: pd.DataFrame) -> Evidence:
+# So many times the variant's own calibration images are many more.
+MANY = 2
+
+
+def with_logs(evidence: Evidence, logs: pd.DataFrame) -> Evidence:
+    """The evidence with what the record of published logs says of bits and networks.
+
+    A log whose rows differ in one of them is of none.
+    """
+    networks = dict(zip(logs["setting"], logs["network"].fillna("").astype(str), strict=True))
+    widths = pd.to_numeric(logs.set_index("setting")["bits"], errors="coerce").dropna()
+    rounded = {
+        role: float(widths[setting])
+        for role, (setting, variant) in evidence.arms.items()
+        if setting in widths and variant in ("quant", "ft_quant")
+    }
+    return replace(evidence, bits={**evidence.bits, **rounded}, networks=networks)
+
+
+def with_sweep(evidence: Evidence, sweep: pd.DataFrame, own: int) -> Evidence:
     """The evidence with the sweep's arms at its largest calibration size.
 
-    The sweep changes bits at one size and the size at one number of bits; that number is the one
-    with most sizes. A sweep of one size says nothing of others and adds no arm.
+    ``own``: calibration images of the variant that the sweep departs from. The sweep changes bits
+    at that size, and the size at the variant's bits. One without many more images says nothing
+    of them and adds no arm.
     """
     sweep = sweep[sweep["subset"].isin(evidence.table["subset"])]
-    if sweep["images"].nunique() < 2:
+    if sweep.empty or sweep["images"].max() < MANY * own:
         return evidence
     sizes = sweep.groupby("bits")["images"].agg(["nunique", "max"])
     bits = sizes.sort_values(["nunique", "max"], kind="stable").index[-1]

@@ -7,29 +7,42 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from laq.claims.rules import CLAIMS
+from laq.claims.rules import CLAIMS, Saving
 
 POINTS = 100  # of a share
 
 READING = """\
 Each line is one conclusion. Its effect is a difference of top-1 in percent points, the mean over
-the subsets, or a curve fitted over them, with its {confidence:g} % bootstrap interval; what would
-count as reproducing it was written down before any verdict was computed, and stands below the
-table. A conclusion is **reproduced** where the data rule out that its effect lies outside that
-region (*p for* below {alpha:g}), **not reproduced** where they rule out that it lies inside
-(*p against* below {alpha:g}), and inconclusive otherwise. Both p are corrected by Holm over the
-conclusions of the table, so they are stricter than the intervals, which are not. n counts subsets.
-The tests take subsets for a random draw from those that could have been chosen; they say nothing
-about another network or another data set."""
+the subsets, or a curve fitted over them, with its {confidence:g} % bootstrap interval; of the
+bytes saved, a share of the file with its range. What would count as reproducing it was written
+down before any verdict was computed, and stands below the table. A conclusion is **reproduced**
+where the data rule out that its effect lies outside that region (*p for* below {alpha:g}), **not
+reproduced** where they rule out that it lies inside (*p against* below {alpha:g}), and
+inconclusive otherwise. Both p are one-sided and corrected by Holm over the conclusions of the
+table; intervals are two-sided and of each conclusion by itself, so the two may disagree. n counts
+subsets. The tests take subsets for a random draw from those that could have been chosen: where
+these share classes, they are rather too sure. They say nothing about another network or another
+data set."""
+
+PUBLISHED = """\
+The data are published logs. Their means had been read before the regions were written down, so
+a verdict here checks the statistics behind a known conclusion; it is no independent repetition."""
 
 
-def render(study: str, verdicts: pd.DataFrame, sensitivity: pd.DataFrame, confidence: float) -> str:
+def render(
+    study: str,
+    verdicts: pd.DataFrame,
+    sensitivity: pd.DataFrame,
+    confidence: float,
+    published: bool = False,
+) -> str:
     """The page: how to read it, and for each setting the verdicts, the rules, other readings.
 
     ``verdicts`` is the table of ``judge``, ``sensitivity`` that of ``read_otherwise``.
+    ``published``: the data are published logs.
     """
     reading = READING.format(confidence=100 * confidence, alpha=round(1 - confidence, 6))
-    parts = [f"# Verdicts: {_cell(study)}", reading]
+    parts = [f"# Verdicts: {_cell(study)}", reading, *([PUBLISHED] if published else [])]
     for setting, rows in verdicts.groupby("setting", sort=False):
         parts += [f"## {setting}", _verdicts(rows)]
         parts += [f"What each asks, and what was found on the way ({setting}):", _rules(rows)]
@@ -80,7 +93,8 @@ def _readings(main: pd.DataFrame, sensitivity: pd.DataFrame) -> str:
         body.append([name, ", ".join(changes) or "none"])
     if not body:
         return "There is one repeat of everything, and no mean ICD: nothing else to read."
-    return _table(["Reading", "Verdicts that change"], body)
+    said = "Of what was made fewer times than a repeat's number, that reading takes the first."
+    return _table(["Reading", "Verdicts that change"], body) + f"\n\n{said}"
 
 
 def _number(claim: str) -> int:
@@ -89,13 +103,20 @@ def _number(claim: str) -> int:
 
 def _region(claim: str) -> str:
     region = CLAIMS[_number(claim) - 1].region
-    return f"region: {region.text(POINTS)} {'point' if region.high == 0.01 else 'points'}"
+    unit = "%" if _saves(claim) else "point" if region.high == 0.01 else "points"
+    return f"region: {region.text(POINTS)} {unit}"
+
+
+def _saves(claim: str) -> bool:
+    return isinstance(CLAIMS[_number(claim) - 1].effects[0], Saving)
 
 
 def _effect(row: object) -> str:
     value, low, high = (POINTS * getattr(row, name) for name in ("effect", "low", "high"))
     if math.isnan(value):
         return "–"
+    if _saves(row.claim):
+        return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
     if math.isnan(low):
         return _signed(value)
     return f"{_signed(value)} [{_signed(low)}, {_signed(high)}]"
@@ -110,7 +131,7 @@ def _signed(points: float) -> str:
 def _p(p: float) -> str:
     if math.isnan(p):
         return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+    return "< 0.001" if p < 0.001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
 
 
 def _verdict(verdict: str) -> str:

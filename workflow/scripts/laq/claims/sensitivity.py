@@ -8,7 +8,10 @@ from laq.claims.effects import Rigour
 from laq.claims.evidence import Evidence
 from laq.claims.verdicts import judge
 
-COLUMNS = ["setting", "claim", "icd", "repeat", "effect", "low", "high", "n", "p", "p_holm"]
+COLUMNS = [
+    *("setting", "claim", "icd", "repeat", "effect", "low", "high", "n"),
+    *("p", "p_holm", "p_against", "p_against_holm"),
+]
 
 
 def read_otherwise(evidence: Evidence, rigour: Rigour, main: pd.DataFrame) -> pd.DataFrame:

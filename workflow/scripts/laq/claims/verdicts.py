@@ -70,8 +70,11 @@ def _block(setting: str, findings: list[Finding], rigour: Rigour) -> pd.DataFram
     for finding, adjusted, against in zip(findings, p, p_against, strict=True):
         verdict = finding.measured or _verdict(adjusted, against, alpha)
         remarks = list(finding.remarks)
-        if np.isfinite(finding.p) and _hopeless(finding.estimate.n, family, alpha):
-            remarks.append(f"{finding.estimate.n} subsets are too few to decide {family} claims")
+        n = finding.estimate.n
+        if np.isfinite(finding.p) and _hopeless(n, family, alpha):
+            remarks.append(
+                f"{n} subset{'s are' if n != 1 else ' is'} too few to decide {family} claims"
+            )
         rows.append(
             {
                 "setting": setting,
@@ -109,7 +112,9 @@ def _hopeless(n: int, family: int, alpha: float) -> bool:
 
 def _find(evidence: Evidence, setting: str, claim: Claim, icd: str, rigour: Rigour) -> Finding:
     said = (claim.remark,) if claim.remark else ()
-    if isinstance(claim.effects[0], Saving):
+    if not evidence.lacking(setting, claim.roles) and (why := evidence.unfit(setting, claim)):
+        finding = Finding(claim, remarks=(why,))
+    elif isinstance(claim.effects[0], Saving):
         finding = _saving(evidence.savings(setting, claim.effects[0].role), claim)
     elif lacking := evidence.lacking(setting, claim.roles):
         parts = " and ".join(ROLES[role] for role in lacking)
@@ -121,7 +126,7 @@ def _find(evidence: Evidence, setting: str, claim: Claim, icd: str, rigour: Rigo
 
 
 def _saving(savings: np.ndarray, claim: Claim) -> Finding:
-    """The least saving of all files, and the range of them all in place of an interval."""
+    """The least saving of all subsets, and the range over them in place of an interval."""
     if not len(savings):
         return Finding(claim, remarks=("no file sizes here",))
     least, most = float(savings.min()), float(savings.max())

@@ -71,8 +71,9 @@ def _number(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        comma = ", with a decimal point" if re.fullmatch(r"-?\d+,\d+", text) else ""
-        raise ValueError(f"{_show(text)} is no number; write one{comma}") from None
+        hint = ", with a decimal point" if re.fullmatch(r"-?\d+,\d+", text) else ""
+        hint = ", as a share from 0 to 1" if text.rstrip().endswith("%") else hint
+        raise ValueError(f"{_show(text)} is no number; write one{hint}") from None
     if not math.isfinite(value):
         raise ValueError(f"{text} is no finite number; fill it in or remove the row")
     return value

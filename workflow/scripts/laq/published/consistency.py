@@ -49,9 +49,15 @@ def by_subset(logs: Mapping[str, Log]) -> Found:
         DataError: rows that contradict each other; names file and lines.
     """
     found: Found = {}
+    named = {_plain(row.texts.get("Dataset", "")) for log in logs.values() for row in log.rows}
+    named.discard("")
+    # A log that does not say its data set has that of the others, where they have one.
+    unsaid = named.pop() if len(named) == 1 else ""
     for setting, log in logs.items():
         for row in log.rows:
-            found.setdefault(_key(row), {}).setdefault(setting, []).append(row)
+            dataset = _plain(row.texts.get("Dataset", "")) or unsaid
+            key = dataset, tuple(sorted(row.values[INDICES]))
+            found.setdefault(key, {}).setdefault(setting, []).append(row)
     for rows in found.values():
         for setting, repeats in rows.items():
             _check_repeats(logs[setting].path, repeats)
@@ -84,6 +90,14 @@ def warn_of_log(setting: str, log: Log, test_per_class: int | None) -> None:
                 column,
                 shown,
             )
+    named = re.fullmatch(r"(\d+)bit", setting)
+    widths = {row.texts.get("Bits", "") for row in log.rows} - {""}
+    if named and widths and widths != {named[1]}:
+        logger.warning(
+            "log %s: its rows say %s bits; figures and tables call it by the name of its key",
+            setting,
+            " and ".join(sorted(widths)),
+        )
     header = list(log.rows[0].texts)
     for column in [name for name in TOP5 if name not in header]:
         logger.warning("log %s has no column %s%s", setting, column, like(column, header))
@@ -104,6 +118,7 @@ def warn_of_subsets(subsets: Mapping[str, Mapping[str, list[Row]]]) -> None:
 
     ``subsets``: the rows of each subset's id, by setting.
     """
+    _warn_of_strangers(subsets)
     repeated: dict[str, list[str]] = {}
     moved: dict[tuple[str, str], list[str]] = {}
     for name, rows in subsets.items():
@@ -131,14 +146,27 @@ def warn_of_subsets(subsets: Mapping[str, Mapping[str, list[Row]]]) -> None:
         )
 
 
+def _warn_of_strangers(subsets: Mapping[str, Mapping[str, list[Row]]]) -> None:
+    """Say which logs share no subset with any other: nothing can be compared with them."""
+    shared = {setting for rows in subsets.values() if len(rows) > 1 for setting in rows}
+    settings = dict.fromkeys(setting for rows in subsets.values() for setting in rows)
+    for setting in settings if len(settings) > 1 else []:
+        if setting not in shared:
+            logger.warning(
+                "log %s has no subset in common with another log: check its Dataset and %s",
+                setting,
+                INDICES,
+            )
+
+
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
 
 
-def _key(row: Row) -> Key:
-    dataset = re.sub(r"\W|_", "", row.texts.get("Dataset", "")).lower()
-    return dataset, tuple(sorted(row.values[INDICES]))
+def _plain(name: str) -> str:
+    """A name without what is written one way here and another there: willow_tree, Willow Tree."""
+    return re.sub(r"\W|_", "", name).lower()
 
 
 def _check_repeats(path: str, repeats: list[Row]) -> None:
@@ -155,10 +183,10 @@ def _check_repeats(path: str, repeats: list[Row]) -> None:
 
 
 def _check_names(rows: Mapping[str, list[Row]], logs: Mapping[str, Log]) -> None:
-    origin, names = next(iter(rows)), set(first(rows).values[CLASSES])
+    origin, names = next(iter(rows)), set(map(_plain, first(rows).values[CLASSES]))
     for setting, repeats in rows.items():
         for row in repeats:
-            if set(row.values[CLASSES]) != names:
+            if set(map(_plain, row.values[CLASSES])) != names:
                 raise DataError(
                     f"{logs[setting].path}, line {row.line}, and {logs[origin].path}, line "
                     f"{first(rows).line}, have the same {INDICES} and different {CLASSES}; "
