@@ -173,6 +173,8 @@ def _explain(fault: ValidationError, root: Schema) -> Iterator[str]:
             yield f"{key}: listed more than once: {', '.join(twice)}; each may stand there once"
         case "pattern":
             yield f"{key}: {shown} is not allowed; give {schema['description']}"
+        case "maxLength":
+            yield f"{key}: {len(value)} characters given, at most {rule} allowed{meaning}"
         case "minLength":
             yield f"{key}: {shown} is empty; give at least {rule} character{meaning}"
         case _:

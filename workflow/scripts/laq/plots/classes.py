@@ -19,7 +19,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 from laq.divergence import Gaussians
-from laq.plots.style import PALETTE, STYLE, WIDTH
+from laq.plots.style import PALETTE, STYLE, WIDTH, heading
 
 Floats = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def class_centres(plane: Plane, study: str) -> Figure:
     colours = np.array(PALETTE)[neighbour_colours(centres, len(PALETTE))]
     with plt.rc_context(STYLE):
         panel, size = _panel(plane.points, plane.gaussians)
-        panel.set_title(f"{study}: {len(centres)} classes in the UMAP plane")
+        panel.set_title(heading(f"{study}: {len(centres)} classes in the UMAP plane", 9))
         dots = colours[plane.labels]
         area = np.clip(2e4 / len(dots), 0.6, 8)
         panel.scatter(*plane.points.T, s=area, c=dots, alpha=0.35, linewidths=0, rasterized=True)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH, name
+from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH, heading, name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ def memory_by_variant(memory: pd.DataFrame, variants: Sequence[str], study: str)
             if len(networks) > 1:
                 panel.set_title(network, loc="left")
         title = study if len(networks) > 1 else f"{study}, {networks[0]}"
-        figure.suptitle(f"{title}: files on the disk")
+        figure.suptitle(heading(f"{title}: files on the disk"))
         found = [panel.get_legend_handles_labels() for panel in panels[:, 0]]
         marks = {
             text: mark for marks, texts in found for mark, text in zip(marks, texts, strict=True)

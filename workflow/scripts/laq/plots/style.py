@@ -7,6 +7,7 @@ Use ``with plt.rc_context(STYLE):`` around a figure, ``looks`` for colours and m
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -87,6 +88,21 @@ _FURTHER_MARKERS = "<>phdH8"
 def name(variant: str) -> str:
     """What a figure calls a variant."""
     return NAMES.get(variant, variant)
+
+
+def plain(text: str) -> str:
+    """A text of the user's as it stands: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
+
+
+def heading(text: str, size: float = 10) -> str:
+    """A figure's heading with the user's words in it, plain, in lines that the page holds.
+
+    ``size``: of the letters, in points.
+    """
+    letters = int(72 * WIDTH / (0.58 * size))
+    lines = [textwrap.wrap(line, letters) for line in text.splitlines()]
+    return plain("\n".join(part for parts in lines for part in parts))
 
 
 def looks(variants: Iterable[str]) -> dict[str, Look]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from laq.layer_weights import Floats, LayerWeights, RunWeights
-from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH
+from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH, heading
 
 # More levels than these, from end to end, cannot be told apart: a histogram is drawn of them.
 COUNTABLE = 65
@@ -43,7 +43,7 @@ def weights_before_and_after(layer: LayerWeights, title: str) -> Figure:
             unit = "Weight" if run.one_step else "Weight, in steps of its filter"
             if panel is panels[-1, 0] or not run.one_step:
                 panel.set_xlabel(unit)
-        figure.suptitle(f"{title}, {layer.layer}\n{_totals(layer)}", fontsize=9)
+        figure.suptitle(heading(f"{title}, {layer.layer}\n{_totals(layer)}", 9), fontsize=9)
         marks = {}
         for panel in panels[:, 0]:
             handles, labels = panel.get_legend_handles_labels()
