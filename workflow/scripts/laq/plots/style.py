@@ -7,7 +7,6 @@ Use ``with plt.rc_context(STYLE):`` around a figure, ``looks`` for colours and m
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -22,6 +21,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 
 from laq.files import atomic
+from laq.plots.words import plain, wrap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,19 +90,13 @@ def name(variant: str) -> str:
     return NAMES.get(variant, variant)
 
 
-def plain(text: str) -> str:
-    """A text of the user's as it stands: a dollar sign begins no formula."""
-    return text.replace("$", r"\$")
-
-
 def heading(text: str, size: float = 10) -> str:
     """A figure's heading with the user's words in it, plain, in lines that the page holds.
 
     ``size``: of the letters, in points.
     """
-    letters = int(72 * WIDTH / (0.58 * size))
-    lines = [textwrap.wrap(line, letters) for line in text.splitlines()]
-    return plain("\n".join(part for parts in lines for part in parts))
+    lines = [line for given in text.splitlines() for line in wrap(given, 0.96 * WIDTH, size)]
+    return plain("\n".join(lines))
 
 
 def looks(variants: Iterable[str]) -> dict[str, Look]:
