@@ -1,162 +1,168 @@
-"""Layout of the diagrams: nothing overlaps, whatever the graph; figures 2 and 3 as files."""
+"""Figures 2 and 3: words that fit their boxes, paints that every eye can tell apart, files."""
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
-from laq.diagrams.lanes import Layout, Rectangle, Wire, arrange
-from laq.plots.roads import Arrow, Step, edge_colour, road, text_width, wrap
+from laq.diagrams.boxes import INDENT, Arrow, Step, fit, text_width, wrap
+from laq.diagrams.names import repeat
+from laq.plots.roads import paint_of, road
 from laq.plots.style import WIDTH, save
+from tests.unit.test_lanes import crosses
+from tests.unit.test_plots_style import BLINDNESS, _perceived
 
 PAGE = 7.0
-
-
-@st.composite
-def diagrams(draw: st.DrawFn) -> tuple[dict[str, tuple[float, float]], list[Wire]]:
-    """Boxes and wires of a random acyclic graph: each wire goes to later boxes."""
-    names = [f"r{i}" for i in range(draw(st.integers(2, 9)))]
-    lengths = st.floats(0.6, 1.6)
-    sizes = {name: (draw(lengths), draw(st.floats(0.3, 1.5))) for name in names}
-    wires = []
-    for place, source in enumerate(names[:-1]):
-        for _ in range(draw(st.integers(0, 2))):
-            targets = draw(st.sets(st.sampled_from(names[place + 1 :]), min_size=1, max_size=4))
-            label = (draw(st.floats(0.3, 1.2)), draw(st.floats(0.1, 0.3)))
-            wires.append(Wire(source, tuple(sorted(targets)), label))
-    return sizes, wires
-
-
-def inside(place: Rectangle, x: float, y: float) -> bool:
-    return place.x + 1e-6 < x < place.x + place.width - 1e-6 and (
-        place.y + 1e-6 < y < place.bottom - 1e-6
-    )
-
-
-def apart(one: Rectangle, other: Rectangle) -> bool:
-    return (
-        one.x + one.width <= other.x + 1e-6
-        or other.x + other.width <= one.x + 1e-6
-        or one.bottom <= other.y + 1e-6
-        or other.bottom <= one.y + 1e-6
-    )
-
-
-def crosses(place: Rectangle, piece: tuple[float, float, float, float]) -> bool:
-    """Whether a straight piece runs through a rectangle."""
-    x1, y1, x2, y2 = piece
-    steps = [k / 40 for k in range(41)]
-    return any(inside(place, x1 + k * (x2 - x1), y1 + k * (y2 - y1)) for k in steps)
-
-
-def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two pieces run on top of each other for more than a point."""
-    for along, across in ((0, 1), (1, 0)):
-        same = one[across] == one[across + 2] and other[across] == other[across + 2]
-        if same and abs(one[across] - other[across]) < 0.02:
-            low = max(min(one[along], one[along + 2]), min(other[along], other[along + 2]))
-            high = min(max(one[along], one[along + 2]), max(other[along], other[along + 2]))
-            return high - low > 1e-6
-    return False
-
-
-@settings(max_examples=60, deadline=None)
-@given(diagrams())
-def test_boxes_labels_and_lines_keep_apart(
-    made: tuple[dict[str, tuple[float, float]], list[Wire]],
-) -> None:
-    sizes, wires = made
-    layout = arrange(sizes, wires, PAGE)
-    places = [*layout.boxes.values(), *(route.label for route in layout.routes)]
-    assert all(apart(one, other) for one, other in combinations(places, 2))
-    for number, route in enumerate(layout.routes):
-        for piece in route.pieces:
-            assert not any(crosses(box, piece) for box in layout.boxes.values())
-            others = [r.label for n, r in enumerate(layout.routes) if n != number]
-            assert not any(crosses(label, piece) for label in others)
-
-
-@settings(max_examples=60, deadline=None)
-@given(diagrams())
-def test_no_two_wires_run_on_top_of_each_other(
-    made: tuple[dict[str, tuple[float, float]], list[Wire]],
-) -> None:
-    layout = arrange(*made, PAGE)
-    for one, other in combinations(layout.routes, 2):
-        assert not any(overlap(a, b) for a in one.pieces for b in other.pieces)
-
-
-@settings(max_examples=60, deadline=None)
-@given(diagrams())
-def test_every_wire_leads_from_its_source_to_its_targets(
-    made: tuple[dict[str, tuple[float, float]], list[Wire]],
-) -> None:
-    sizes, wires = made
-    layout = arrange(sizes, wires, PAGE)
-    for wire, route in zip(wires, layout.routes, strict=True):
-        assert route.pieces[0][1] == layout.boxes[wire.source].bottom
-        assert len(route.heads) == len(wire.targets)
-        for target in wire.targets:
-            box = layout.boxes[target]
-            assert any(box.x < x < box.x + box.width and y == box.y for x, y in route.heads)
-            assert box.y > layout.boxes[wire.source].bottom
-        assert len(reached(route.pieces)) == len(route.pieces)
-
-
-def reached(pieces: list[tuple[float, float, float, float]]) -> set[int]:
-    """Pieces that hang together with the first one."""
-    found, waiting = {0}, [0]
-    while waiting:
-        x1, y1, x2, y2 = pieces[waiting.pop()]
-        for number, (a1, b1, a2, b2) in enumerate(pieces):
-            touch = (
-                max(min(x1, x2), min(a1, a2)) <= min(max(x1, x2), max(a1, a2)) + 1e-9
-                and max(min(y1, y2), min(b1, b2)) <= min(max(y1, y2), max(b1, b2)) + 1e-9
-            )
-            if touch and number not in found:
-                found.add(number)
-                waiting.append(number)
-    return found
-
-
-@pytest.mark.parametrize("boxes", [1, 3, 9])
-def test_a_row_that_is_too_wide_is_broken(boxes: int) -> None:
-    sizes = {"first": (1.0, 0.4)} | {f"b{i}": (2.0, 0.4) for i in range(boxes)}
-    layout = arrange(sizes, [Wire("first", tuple(list(sizes)[1:]), (0.5, 0.2))], PAGE)
-    assert all(box.x >= 0 and box.x + box.width <= PAGE for box in layout.boxes.values())
-    assert layout.rows == 1 + -(-boxes // 3)
-
-
-def test_a_circle_is_refused() -> None:
-    wires = [Wire("a", ("b",), (0.1, 0.1)), Wire("b", ("a",), (0.1, 0.1))]
-    with pytest.raises(ValueError, match="circle"):
-        arrange({"a": (1, 1), "b": (1, 1)}, wires, PAGE)
-
-
-def test_branches_have_a_dot_and_bends_have_none() -> None:
-    sizes = dict.fromkeys("abc", (1.0, 0.4))
-    straight = arrange(sizes, [Wire("a", ("b",), (0.5, 0.2))], PAGE)
-    assert straight.routes[0].junctions == []
-    branched: Layout = arrange(sizes, [Wire("a", ("b", "c"), (0.5, 0.2))], PAGE)
-    assert len(branched.routes[0].junctions) == 1
+STAGES = [f"s{i}" for i in range(10)]  # as many as a study has
 
 
 def test_words_are_broken_where_they_allow() -> None:
     lines = wrap("Draw or read the images of the study's data set.", 1.2)
     assert " ".join(lines) == "Draw or read the images of the study's data set."
     assert len(lines) > 1 and max(map(text_width, lines)) <= 1.2
-    assert wrap("Unbreakableandverylongindeed", 0.2) == ["Unbreakableandverylongindeed"]
+
+
+def test_a_word_that_is_longer_than_a_line_is_broken_anywhere() -> None:
+    lines = wrap("an Unbreakableandverylongindeed word", 0.5)
+    assert "".join(lines).replace(" ", "") == "anUnbreakableandverylongindeedword"
+    assert max(map(text_width, lines)) <= 0.5
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text("abcdefgh_ ", max_size=200), st.floats(0.5, 3), st.floats(0, 0.3))
+def test_lines_after_the_first_leave_room_for_their_indent(
+    text: str, width: float, indent: float
+) -> None:
+    lines = wrap(text, width, indent)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(text_width(line) <= width for line in lines[:1])
+    assert all(text_width(line) <= width - indent for line in lines[1:])
+
+
+def crowded(notes: int, length: int) -> tuple[dict[str, Step], list[Arrow]]:
+    """A box with long notes, and wires that pass it in lanes."""
+    long = tuple(f"variant_{i}: " + ", ".join(["a setting 0.25"] * length) for i in range(notes))
+    steps = {
+        "first": Step(("first",), "", "s0"),
+        "noted": Step(("noted",), "What it does.", "s1", long),
+        "last": Step(("last",), "", "s2"),
+    }
+    arrows = [
+        *(Arrow("first", ("noted", "last"), (f"{i}.json",), f"{i}.json") for i in range(5)),
+        Arrow("noted", ("last",), ("noted.csv",), "noted.csv"),
+    ]
+    return steps, arrows
+
+
+@pytest.mark.parametrize("length", [1, 4, 12])
+def test_notes_of_any_length_stay_in_their_box_and_boxes_on_the_page(length: int) -> None:
+    steps, arrows = crowded(20, length)
+    lines, layout = fit(steps, arrows, PAGE)
+    box = layout.boxes["noted"]
+    assert box.x > 0 and box.x + box.width < PAGE
+    notes = [line for line in lines["noted"] if line.indent is not None]
+    assert max(line.indent + text_width(line.text) for line in notes) < box.width
+    assert " ".join(line.text for line in notes) == " ".join(steps["noted"].notes)
+    assert sum(line.indent == 0 for line in notes) == 20
+    assert {line.indent for line in notes} == ({0, INDENT} if length > 4 else {0})
+    for route in layout.routes:
+        assert all(0 < x < PAGE for piece in route.pieces for x in piece[::2])
+        assert not any(crosses(box, piece) for piece in route.pieces)
+
+
+def test_a_wire_that_comes_from_a_lane_says_its_name_again() -> None:
+    steps, arrows = crowded(3, 1)
+    _, layout = fit(steps, arrows, PAGE)
+    names = repeat(layout, [[arrow.name] for arrow in arrows])
+    assert {name for _, name, _ in names} == {f"{i}.json" for i in range(5)}
+    assert all(arrows[number].name == name for number, name, _ in names)
+
+
+def test_a_name_without_room_gives_way_to_a_shorter_one_or_to_none() -> None:
+    steps, arrows = crowded(3, 1)
+    _, layout = fit(steps, arrows, PAGE)
+    long = "x" * 200
+    assert {name for _, name, _ in repeat(layout, [[long, "x"]] * 6)} == {"x"}
+    assert repeat(layout, [[long]] * 6) == repeat(layout, [[]] * 6) == []
+
+
+def test_wires_of_two_stages_differ_to_every_eye() -> None:
+    paints = [paint_of(STAGES, stage) for stage in STAGES]
+    for one, other in combinations(paints, 2):
+        far = [
+            np.linalg.norm(_perceived(one.wire, eye) - _perceived(other.wire, eye))
+            for eye in BLINDNESS
+        ]
+        # A just noticeable difference is about 2.3 in this space.
+        assert min(far) > 20 or one.dash != other.dash
+    # Those of the stages that come first differ by colour alone, so their wires are solid.
+    assert {str(paint.dash) for paint in paints[:7]} == {"solid"}
 
 
 def test_stages_have_colours_of_their_own_that_are_dark_enough() -> None:
-    stages = [f"s{i}" for i in range(10)]
-    colours = {edge_colour(stages, stage) for stage in stages}
-    assert len(colours) == 10
-    # The sum of gamma-expanded channels, weighed; 0.183 is 4.5 to 1 on white.
-    assert all(0.2126 * r**2.2 + 0.7152 * g**2.2 + 0.0722 * b**2.2 < 0.19 for r, g, b in colours)
+    paints = [paint_of(STAGES, stage) for stage in STAGES]
+    assert len({paint.wire for paint in paints}) == 10
+    assert len({paint.face for paint in paints[:9]}) == 9
+    for paint in paints:
+        assert contrast(paint.words) >= 4.45  # words, WCAG 2, level AA
+        assert contrast(paint.wire) >= 2.95  # lines
+
+
+def contrast(colour: tuple[float, float, float]) -> float:
+    """To white, from the lightness: Y = ((L + 16) / 116)³."""
+    return 1.05 / (((_perceived(colour, "none")[0] + 16) / 116) ** 3 + 0.05)
+
+
+def test_a_stage_has_the_same_paint_whatever_it_is_drawn_with() -> None:
+    assert paint_of(STAGES, "s3") == paint_of([*STAGES[:4], "other"], "s3")
+    assert paint_of(STAGES, "s3") != paint_of(STAGES, "s4")
+
+
+def drawn(figure: Figure, text: str) -> tuple[float, float, float, float]:
+    """Left, right, bottom, top of a text in inches."""
+    found = next(each for each in figure.axes[0].texts if each.get_text() == text)
+    box = found.get_window_extent()
+    return tuple(edge / figure.dpi for edge in (box.x0, box.x1, box.y0, box.y1))
+
+
+def test_a_long_title_has_the_room_that_its_lines_take() -> None:
+    steps, arrows = crowded(1, 1)
+    short = road(steps, arrows, STAGES, "A study")
+    long = road(steps, arrows, STAGES, " ".join(["A_study of $words$"] * 15))
+    assert long.get_figheight() > short.get_figheight() + 0.3
+    title = next(text.get_text() for text in long.axes[0].texts if "A_study" in text.get_text())
+    left, right, bottom, top = drawn(long, title)
+    assert left > 0 and right < WIDTH and top < long.get_figheight()
+    assert bottom > drawn(long, "first")[3]
+
+
+def test_dollars_and_underscores_are_drawn_as_they_stand() -> None:
+    steps = {
+        "a": Step(("a_$x$",), "Words $y$.", "$z$", ("note $n$ $",), ("f_$1$.pdf",)),
+        "b": Step(("b",), "", "$z$"),
+    }
+    figure = road(steps, [Arrow("a", ("b",), ("{v}$1$.csv",))], ["$z$"], "$t$")
+    texts = [text for text in figure.axes[0].texts if text.get_text()]
+    assert len([text for text in texts if "$" in text.get_text()]) == 7
+    for text in texts:
+        kept, formula = text._preprocess_math(text.get_text())
+        assert not formula and "\\" not in kept
+
+
+def test_the_legend_has_a_second_line_where_one_is_too_short() -> None:
+    stages = [f"a stage with a long name {i}" for i in range(9)]
+    steps = {stage: Step((stage,), "", stage) for stage in stages}
+    arrows = [Arrow(one, (two,), ("f",)) for one, two in pairwise(stages)]
+    figure = road(steps, arrows, stages, "A study")
+    legend = [t for t in figure.axes[0].texts if t.get_text() in stages and t.get_fontsize() == 7]
+    edges = [text.get_window_extent() for text in legend]
+    assert len(edges) == 9 and len({round(edge.y0) for edge in edges}) > 1
+    assert all(edge.x0 > 0 and edge.x1 < WIDTH * figure.dpi and edge.y0 > 0 for edge in edges)
 
 
 def test_a_road_is_drawn_as_pdf_and_png_the_same_twice(tmp_path) -> None:

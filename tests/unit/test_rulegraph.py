@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from laq.diagrams import rulegraph, steps
 from laq.diagrams.artifacts import count_text, size_text, words
-from laq.diagrams.recipes import recipes, sweep
+from laq.diagrams.recipes import points, recipes
 from laq.diagrams.rulegraph import Net, Rule, RuleGraph
 from laq.errors import DataError
 from laq.files import write_json
@@ -139,13 +139,14 @@ def test_the_two_figures_share_out_all_rules() -> None:
     edges = {("a", "b"), ("b", steps.LAST), ("a", "x"), ("b", "v"), ("v", "w"), ("v", "z")}
     whole = RuleGraph(rules, frozenset(edges))
     stages = dict.fromkeys(rules, "stage")
-    first, _ = steps.part(whole, "preprocessing", {}, stages, [], {"variants": {}})
-    second, arrows = steps.part(whole, "experiment", {}, stages, [], {"variants": {}})
+    first, _ = steps.part(whole, "preprocessing", {}, stages, [], {}, None)
+    second, arrows = steps.part(whole, "experiment", {}, stages, [], {}, None)
     own = [name for step in second.values() if not step.before for name in step.titles]
     assert sorted([*first, *own]) == sorted(rules)
     assert [name for name, step in second.items() if step.before] == ["b"]
     assert second["w"].titles == ("w", "z")  # ends of the road that take the same
     assert {(arrow.source, arrow.targets) for arrow in arrows} == {("b", ("v",)), ("v", ("w",))}
+    assert {(arrow.source, arrow.name) for arrow in arrows} == {("b", "b.csv"), ("v", "v.csv")}
 
 
 def test_artifacts_tell_their_shape(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_recipes_tell_what_is_shared_once_and_what_differs_each_time() -> None:
         "ft": {"finetune": {"epochs": 1, "learning_rate": 0.0003, "batch_size": 8}},
     }
     assert recipes(variants, "compress") == [
-        "all: GPFQ, 64 calibration images",
+        "every variant: GPFQ, 64 calibration images",
         "quant: 4 bits, subset's classes",
         "control: 4 bits, all classes, 3 seeds",
         "mixed: 5 + 3 bits, subset's classes, from ft",
@@ -236,7 +237,7 @@ def test_a_setting_that_differs_is_told_whatever_it_is() -> None:
 
 
 def test_a_sweep_tells_its_points() -> None:
-    assert sweep({"variant": "quant", "bits": [2, 4], "images": []}) == [
+    assert points({"variant": "quant", "bits": [2, 4], "images": []}) == [
         "from quant, subset's and all classes",
         "bits: 2, 4",
     ]

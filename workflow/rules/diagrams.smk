@@ -35,7 +35,9 @@ rule plot_preprocessing:
         mem_mb=2000,
         runtime=10,
     params:
-        settings=lambda wildcards: road_settings("preprocessing", "from images to class subsets"),
+        settings=lambda wildcards: road_settings(
+            "preprocessing", "from images to class subsets", {}, None
+        ),
         source=STUDY["features"]["source"],
         rules=RULES_DIGEST,
         code=code("plot_roads.py"),
@@ -69,12 +71,13 @@ rule plot_experiment:
         runtime=10,
     params:
         settings=lambda wildcards: road_settings(
-            "experiment", "from networks and subsets to verdicts"
+            "experiment",
+            "from networks and subsets to verdicts",
+            study_config.effective_variants(STUDY),
+            STUDY.get("sweep"),
         ),
         study=settings_text(
             source=STUDY["features"]["source"],
-            variants=study_config.effective_variants(STUDY),
-            sweep=STUDY.get("sweep"),
             figures=figures(),
         ),
         rules=RULES_DIGEST,

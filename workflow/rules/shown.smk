@@ -54,7 +54,8 @@ def claim_arms():
 def claim_bits():
     """Bits a weight of the arms in the claims, where they are one number."""
     settings = {
-        role: STUDY["variants"][name].get("compress", {}) for role, (_, name) in claim_arms().items()
+        role: STUDY["variants"][name].get("compress", {})
+        for role, (_, name) in claim_arms().items()
     }
     return {role: s["bits"] for role, s in settings.items() if isinstance(s.get("bits"), int)}
 
@@ -97,8 +98,8 @@ def example_dataset(path):
     return path if folded else []
 
 
-def road_settings(part, title):
-    """Settings of a diagram: its part, and the words and the stage of every rule."""
+def road_settings(part, title, variants, sweep):
+    """Settings of a diagram: its part, the words and the stage of every rule, the recipes."""
     steps = [rule for rule in workflow.rules if rule.name not in NO_STEPS]
     return settings_text(
         part=part,
@@ -106,6 +107,8 @@ def road_settings(part, title):
         words={rule.name: " ".join((rule.docstring or "").split()) for rule in steps},
         stages=[[rule.name, Path(str(rule.snakefile)).stem] for rule in steps],
         left_out=NO_STEPS,
+        variants=variants,
+        sweep=sweep,
     )
 
 

@@ -37,12 +37,16 @@ class Rectangle:
 
 @dataclass
 class Route:
-    """How a wire runs: its label's place, straight pieces (x1, y1, x2, y2), heads, junctions."""
+    """How a wire runs: its label's place, straight pieces (x1, y1, x2, y2), heads, junctions.
+
+    returns: (lane, height, other end) of its tracks that come from a lane.
+    """
 
     label: Rectangle
     pieces: list[tuple[float, float, float, float]] = field(default_factory=list)
     heads: list[tuple[float, float]] = field(default_factory=list)
     junctions: list[tuple[float, float]] = field(default_factory=list)
+    returns: list[tuple[float, float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,16 @@ def arrange(
 ) -> Layout:
     """Place boxes of the given sizes (width, height) and route the wires in a page's width.
 
-    A box is widened to hold the labels of its wires side by side. Rows that are wider than the
-    page are broken into several.
+    A box is widened to hold the labels of its wires side by side, and the wires that enter it.
+    Rows that are wider than the page are broken into several.
 
     Raises:
         ValueError: the wires lead round in a circle.
     """
-    sizes = {name: (max(w, labels_width(name, wires)), h) for name, (w, h) in sizes.items()}
+    sizes = {
+        name: (max(w, labels_width(name, wires), _ports_width(name, wires)), h)
+        for name, (w, h) in sizes.items()
+    }
     room = width
     rows = assign(sizes, wires, room)
     # Lanes take room from the boxes, and so may break rows, which makes more lanes.
@@ -90,6 +97,11 @@ def arrange(
     x = columns(rows, sizes, left, room)
     lane = {i: edges[side] + side * LANE * n for i, (side, n) in lanes.items()}
     return _route(rows, x, sizes, wires, lane)
+
+
+def _ports_width(name: str, wires: Sequence[Wire]) -> float:
+    """Room for all that enters a box, and for lines above it that the ports keep away from."""
+    return 0.15 + 4 * NEAR * sum(name in wire.targets for wire in wires)
 
 
 def _place(rows: Sequence[Sequence[str]]) -> dict[str, int]:
@@ -183,6 +195,9 @@ def _route(
             ]
             if index in came:
                 came[index] = level
+                if not starts:
+                    far = max(ends, key=lambda at: abs(at - lane[index]))
+                    route.returns.append((lane[index], level, far))
     return Layout(boxes, routes, max(box.bottom for box in boxes.values()) + 0.02, len(rows))
 
 
@@ -224,10 +239,19 @@ def _ports(
             if len(coming) == 1 and abs(enters[index] - x[target]) < reach:
                 port = enters[index]
             taken = [enters[i] for i in here if i != index]
-            while any(abs(port - other) < NEAR for other in taken):
-                port += NEAR / 2
-            ports[index, target] = port
+            taken += [other for (i, _), other in ports.items() if i != index]
+            ports[index, target] = _clear(port, taken, x[target], sizes[target][0] / 2 - 0.04)
     return ports
+
+
+def _clear(wish: float, taken: Sequence[float], centre: float, reach: float) -> float:
+    """The place nearest to the wish that is near no other, within reach of a centre."""
+    near = [wish + NEAR / 2 * k for k in range(int(4 * reach / NEAR) + 2)]
+    near += [2 * wish - port for port in near]
+    near += [other + side * NEAR for other in taken for side in (-1, 1)]
+    near = [port for port in near if abs(port - centre) <= reach]
+    free = [port for port in near if all(abs(port - other) > NEAR - 1e-9 for other in taken)]
+    return min(free, key=lambda port: (round(abs(port - wish), 9), -port), default=wish)
 
 
 def _tracks(

@@ -28,7 +28,9 @@ def recipes(variants: Mapping[str, Recipe], step: str) -> list[str]:
     own = differ if len(made) > 1 else _TOLD[step]
     lines = []
     if shared:
-        lines.append("all: " + ", ".join(_phrase(key, settings[0][key]) for key in shared))
+        lines.append(
+            "every variant: " + ", ".join(_phrase(key, settings[0][key]) for key in shared)
+        )
     for name, recipe in made.items():
         words = [_phrase(key, recipe[step][key]) for key in own if key in recipe[step]]
         if recipe.get("parent", "original") != "original":
@@ -39,7 +41,7 @@ def recipes(variants: Mapping[str, Recipe], step: str) -> list[str]:
     return lines
 
 
-def sweep(settings: Mapping[str, Any]) -> list[str]:
+def points(settings: Mapping[str, Any]) -> list[str]:
     """The points of a sweep: what is varied, and from which variant."""
     lines = [f"from {settings['variant']}, subset's and all classes"]
     if settings["bits"]:

@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from laq.config import effective_variants
 from laq.diagrams.artifacts import words as content
-from laq.diagrams.recipes import recipes, sweep
+from laq.diagrams.boxes import Arrow, Step
+from laq.diagrams.recipes import points, recipes
 from laq.diagrams.rulegraph import Net, RuleGraph, expression, plain
-from laq.plots.roads import Arrow, Step
 
 # The preprocessing road ends where the subsets are listed. All else is the experiment.
 LAST = "list_subsets"
@@ -22,7 +21,8 @@ def part(
     words: Mapping[str, str],
     stages: Mapping[str, str],
     files: Sequence[str],
-    config: Mapping[str, Any],
+    variants: Mapping[str, Mapping[str, Any]],
+    sweep: Mapping[str, Any] | None,
 ) -> tuple[dict[str, Step], list[Arrow]]:
     """Steps by name and arrows of one part of the road.
 
@@ -32,7 +32,7 @@ def part(
             ``experiment``, the rest, entered from steps of the preprocessing.
         words: what each rule does. stages: of each rule.
         files: artifacts whose contents the arrows' labels tell.
-        config: the study's, for the variants' recipes.
+        variants: their recipes. sweep: the config's entry, if there is one.
     """
     road = graph.before(LAST)
     road |= graph.only_from(road)
@@ -46,11 +46,10 @@ def part(
     shown = RuleGraph(shown.rules, frozenset(e for e in shown.edges if e[1] not in entries))
     nets = shown.nets()
     boxes = _boxes(shown, nets, stages)
-    variants = effective_variants(config)
     told = {
         "finetune_network": recipes(variants, "finetune"),
         "compress_network": recipes(variants, "compress"),
-        "sweep_calibration": sweep(config["sweep"]) if "sweep" in config else [],
+        "sweep_calibration": points(sweep) if sweep else [],
     }
     ends = set(shown.rules) - {net.source for net in nets}
     steps = {
@@ -67,7 +66,12 @@ def part(
         for names in boxes
     }
     arrows = [
-        Arrow(net.source, tuple(t for t in net.targets if t in steps), _label(net.files, files))
+        Arrow(
+            net.source,
+            tuple(t for t in net.targets if t in steps),
+            _label(net.files, files),
+            ", ".join(Path(plain(file)).name for file in net.files),
+        )
         for net in nets
     ]
     return steps, arrows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
@@ -11,6 +13,7 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+@cache
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Width of a line of text in inches, ``size`` in points."""
     if not text.strip():
@@ -19,16 +22,24 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 
-def wrap(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
-    """Break a text into lines of at most ``width`` inches: between words, else within them."""
+def wrap(text: str, width: float, size: float, indent: float = 0.0) -> list[str]:
+    """Break a text into lines of at most ``width`` inches: between words, else within them.
+
+    ``indent``: what the lines after the first have less, in inches.
+    """
     lines: list[str] = []
     for word in text.split():
-        if lines and text_width(f"{lines[-1]} {word}", size, weight) <= width:
-            lines[-1] += f" {word}"
-            continue
-        lines.append("")
-        for letter in word:
-            if lines[-1] and text_width(lines[-1] + letter, size, weight) > width:
-                lines.append("")
-            lines[-1] += letter
+        if lines:
+            room = width - indent * (len(lines) > 1)
+            if text_width(f"{lines[-1]} {word}", size) <= room:
+                lines[-1] += f" {word}"
+                continue
+        rest = word
+        while rest:
+            room = width - indent * bool(lines)
+            letters = len(rest)
+            while letters > 1 and text_width(rest[:letters], size) > room:
+                letters -= 1
+            lines.append(rest[:letters])
+            rest = rest[letters:]
     return lines
