@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,6 +59,12 @@ def test_the_effect_of_a_curve_is_its_value_at_the_quartile():
         if isinstance(claim.effects[0], CurveAt):
             at = np.quantile(icd, claim.effects[0].quantile)
             assert table.loc[claim.id, "effect"] == pytest.approx(a * np.log(at) + c)
+
+
+def test_the_distance_of_a_curve_is_told_without_a_power_of_ten():
+    found = evidence(study(), N, icd=np.geomspace(40, 1e5, N))
+    remark = verdicts(found).loc["quant_wins_high", "remark"]
+    assert re.fullmatch(r"at an ICD of \d\d,\d00 nats", remark)
 
 
 def memory(*savings: float, network: str = "net") -> pd.DataFrame:

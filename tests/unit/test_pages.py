@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,22 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laq import pages, software
+from laq.claims import sensitivity
 from laq.errors import DataError
-
-CLAIM = {
-    "setting": "net",
-    "claim": "ft_best",
-    "statement": "A < B & C",
-    "region": "within 0.01",
-    "effect": "-0.0123",
-    "low": "-0.02",
-    "high": "0.004",
-    "n": "12",
-    "p_holm": "0.00004",
-    "p_against_holm": "",
-    "verdict": "not reproduced",
-    "remark": "",
-}
 
 
 class Cells(HTMLParser):
@@ -73,7 +60,12 @@ def test_numbers_are_short_and_to_the_right() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("-1.5e-7", "−1.5e−07"), ("12", "12"), ("-12", "-12"), ("", ""), ("nan", "nan"), ("q3", "q3")],
+    [
+        *(("-1.5e-7", "−1.5e−07"), ("-2.6e-5", "−0.00003"), ("0.0", "0.0"), ("1e-300", "1e−300")),
+        *(("0.8738333", "0.8738"), ("44.97762", "44.98"), ("15234.56", "15,235"), ("inf", "inf")),
+        *(("1.0", "1.000"), ("0.010083", "0.01008"), ("-0.1037", "−0.1037"), ("1e7", "10,000,000")),
+        *(("12", "12"), ("-12", "-12"), ("", ""), ("nan", "nan"), ("q3", "q3")),
+    ],
 )
 def test_values_are_shortened_only_where_they_are_decimals(value: str, text: str) -> None:
     assert pages.short(value) == text
@@ -91,47 +83,45 @@ def test_a_long_table_says_how_much_is_left_out() -> None:
     assert "No rows" in pages.table([])
 
 
-def test_verdicts_are_told_in_points_with_interval_and_p() -> None:
-    other = {**CLAIM, "verdict": "inconclusive", "effect": "", "low": "", "high": "", "n": "0"}
-    page = pages.verdicts([CLAIM, {**other, "remark": "nothing plays the part of FT"}])
-    _, first, second, remark = Cells(page).rows
-    assert first == [
-        "1",
-        "A < B & C",
-        "within 1",
-        "−1.2 [−2.0, +0.4]",
-        "< 0.001",
-        "–",
-        "12",
-        "not reproduced",
+CURVE = {"setting": "net", "empty": "", "scope": "all", "mean": "0.5", "p": "0.00004"}
+
+
+def test_a_sheet_begins_with_what_matters_and_says_once_what_is_the_same() -> None:
+    rows = [
+        {**CURVE, "scope": scope, "p": p} for scope, p in (("a", "0.5"), ("b", "0.04"), ("c", ""))
     ]
-    assert second[3] == "–" and second[-1] == "inconclusive"
-    assert remark == ["", "nothing plays the part of FT"]
-    assert "of 2 conclusions 0 reproduced, 1 not reproduced, 1 inconclusive" in page
+    page = pages.sheet(rows, ("p", "setting", "scope", "nowhere"))
+    assert Cells(page).rows == [["p", "scope"], ["0.50", "a"], ["0.0400", "b"], ["", "c"]]
+    above = page.split("<table", 1)[0]
+    assert "<code>setting</code> net; <code>mean</code> 0.5000" in above
+    assert "Empty in every row: <code>empty</code>" in above
 
 
-def test_zero_has_no_minus() -> None:
-    row = {"effect": "-0.00001", "low": "-0.0004", "high": "0.001"}
-    assert pages.effect(row) == "+0.0 [+0.0, +0.1]"
+def test_a_sheet_of_two_rows_or_of_equal_rows_keeps_its_columns() -> None:
+    assert Cells(pages.sheet([CURVE] * 2)).rows[0] == list(CURVE)
+    assert Cells(pages.sheet([CURVE] * 3)).rows[0] == list(CURVE)
+    assert "No rows" in pages.sheet([], ("a",))
 
 
-def test_every_setting_has_verdicts_of_its_own() -> None:
-    page = pages.verdicts([CLAIM, {**CLAIM, "setting": "other", "verdict": "reproduced"}])
-    assert page.count("<table>") == 2
-    assert "<b>other</b>: of 1 conclusions 1 reproduced" in page
+@given(st.lists(st.fixed_dictionaries({"a": words, "b": words, "c": words}), max_size=5))
+def test_a_sheet_loses_no_value(rows: list[dict[str, str]]) -> None:
+    page = pages.sheet(rows, ("c",))
+    above, *below = page.split("<table", 1)
+    cells = Cells("<table" + below[0]).rows if below else []
+    for row, shown in zip(rows, cells[1:], strict=True):
+        for name, value in row.items():
+            assert value in shown or not value or escape(value) in above, name
 
 
-def test_a_verdict_that_is_none_is_refused() -> None:
-    with pytest.raises(DataError, match="'maybe' is no verdict"):
-        pages.verdicts([{**CLAIM, "verdict": "maybe"}])
+def test_columns_of_long_texts_are_wide_and_verdicts_have_their_colour() -> None:
+    page = pages.table([{"statement": "word " * 20, "verdict": "not reproduced"}])
+    assert page.count('class="long"') == 2
+    assert '<td class="no">not reproduced</td>' in page
 
 
-@pytest.mark.parametrize(
-    ("region", "text"),
-    [("> 0", "> 0"), ("within 0.01", "within 1"), ("0 to 0.05", "0 to 5"), ("< -0.005", "< -0.5")],
-)
-def test_regions_are_told_in_points(region: str, text: str) -> None:
-    assert pages.points(region) == text
+def test_the_columns_that_come_first_are_columns_of_the_tables() -> None:
+    assert set(pages.FIRST["sensitivity"].split()) <= {*sensitivity.COLUMNS, "verdict", "changed"}
+    assert pages.FIRST["claims"].split()[:4] == ["setting", "claim", "verdict", "effect"]
 
 
 def test_a_torn_table_is_refused(tmp_path: Path) -> None:
@@ -152,7 +142,7 @@ def test_rows_are_read_as_they_were_written(rows: list[dict[str, str]]) -> None:
 def test_a_study_is_described_with_config_versions_and_seeds() -> None:
     config = {"study": "<x>", "seed": 3, "variants": {"quant": {"repeats": 2}, "ft": {}}}
     seeds = software.seeds(config)
-    assert seeds == {"seed of the study": 3, "quant, repeats": 2}
+    assert seeds == {"seed of the study": 3, "times that quant is made for each subset": 2}
     page = pages.description({"config": config, "versions": software.versions(), "seeds": seeds})
     assert "study: &lt;x&gt;" in page
     cells = Cells(page).rows

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from matplotlib.image import imread
 
+from laq import pages
 from laq.diagrams import rulegraph
 from tests.workflow.browser import CHROMIUM, browser
 from tests.workflow.conftest import CONFIG, Checkout
@@ -28,7 +29,9 @@ const place = (node) => {
 };
 await pause(500);
 const verdicts = document.querySelector(".laq table");
+const answers = document.querySelector(".laq ul");
 const seen = { width: innerWidth, height: innerHeight, verdicts: place(verdicts), opened: {} };
+seen.answers = place(answers);
 seen.rows = [...verdicts.rows].map((row) => row.innerText);
 for (const way of [...document.querySelectorAll(".laq-way a")]) {
   way.click();
@@ -45,6 +48,13 @@ for (const way of [...document.querySelectorAll(".laq-way a")]) {
   };
 }
 return seen;
+"""
+
+FRAME = 685  # CSS pixels that the caption leaves of a window of 1400, less a scroll bar
+# Where the columns of a table end.
+ENDS = """
+return Object.fromEntries([...document.querySelectorAll("th")].map(
+  (head) => [head.textContent, head.getBoundingClientRect().right]));
 """
 
 
@@ -82,8 +92,8 @@ def test_everything_is_in_the_report_with_caption_and_labels(report: str) -> Non
     tables = {Path(path).stem for path in results if path.endswith(".csv")}
     wanted = {"accuracy", "sweep", "subsets", "curves", "differences", "memory"}
     assert tables == wanted | {"claims", "sensitivity"}
-    pages = {Path(path).stem for path in results if path.endswith(".html")}
-    assert pages == tables | {"summary", "study"}
+    shown = {Path(path).stem for path in results if path.endswith(".html")}
+    assert shown == tables | {"summary", "study"}
     for path, result in results.items():
         assert len(Text(result["caption"]).words) and len(result["caption"]) > 100, path
         assert result["labels"]["shows"], path
@@ -127,7 +137,8 @@ def test_a_browser_shows_verdicts_and_figures_without_an_error(report: str, tmp_
         page.call("Runtime.evaluate", expression="0")  # what is still on its way comes before
         assert page.wrong == []
     left, top, width = seen["verdicts"]
-    assert left > 0 and 0 < top < 400 and left + width <= seen["width"], "verdicts are not in view"
+    assert 0 < seen["answers"][1] < top < seen["height"] - 200, "answers are not in view"
+    assert left > 0 and left + width <= seen["width"], "verdicts are not in view"
     assert len(seen["rows"]) > 12
     opened = seen["opened"]
     assert {Path(path).stem for path in opened if path.endswith(".png")} == set(FIGURES)
@@ -143,6 +154,36 @@ def test_a_browser_shows_verdicts_and_figures_without_an_error(report: str, tmp_
     pixels = imread(tmp_path / "first.png")
     middle = pixels[100:800, 300:1200, :3].mean(axis=2)
     assert 0.005 < (middle < 0.5).mean() < 0.5, "the first page is no words on white"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize(
+    ("table", "shown"),
+    [
+        ("claims", ["claim", "verdict", "effect", "low", "high", "p_holm", "p_against_holm", "n"]),
+        ("curves", ["variant", "scope", "mean", "a", "c", "spearman", "above", "crossing"]),
+        ("sensitivity", ["claim", "icd", "verdict", "changed", "effect"]),
+        ("differences", ["variant", "reference", "scope", "difference", "p_holm"]),
+    ],
+)
+def test_beside_its_caption_a_table_shows_what_matters(
+    finished: Checkout, tmp_path: Path, table: str, shown: list[str]
+) -> None:
+    with browser(tmp_path / "profile") as page:
+        page.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=FRAME,
+            height=850,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        page.open(finished.path / ROOT / f"report/{table}.html")
+        ends = page.run(ENDS)
+        note = page.run("return document.querySelector('.note').innerText")
+    for name in shown:
+        assert ends.get(name, FRAME + 1) <= FRAME or f" {name} " in note, f"{name} is out of sight"
+    rows = pd.read_csv(finished.path / ROOT / f"tables/{table}.csv", nrows=1)
+    assert set(pages.FIRST[table].split()) <= set(rows.columns)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

@@ -11,15 +11,19 @@ def write_pages(
 
     from laq import pages as html
     from laq.files import read_json, write_text
+    from laq.summary import fragment
 
     described = read_json(study)
     title = described["config"]["study"]
-    write_text(summary, html.verdicts(html.read_rows(claims)))
+    rows = {Path(table).stem: html.read_rows(table) for table in tables}
+    write_text(summary, fragment(described["config"], html.read_rows(claims), rows))
     write_text(
         about, html.page(f"{title}: config, versions and seeds", html.description(described))
     )
     for table, page in zip(tables, pages, strict=True):
-        write_text(page, html.page(Path(table).name, html.table(html.read_rows(table))))
+        name = Path(table).stem
+        body = html.sheet(rows[name], html.FIRST.get(name, "").split())
+        write_text(page, html.page(Path(table).name, body))
 
 
 if "snakemake" in globals():

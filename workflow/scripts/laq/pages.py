@@ -5,18 +5,34 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from laq.claims import words
 from laq.errors import DataError
 
 MOST_ROWS = 2000  # of a page; the CSV file has them all
+FEWEST_ROWS = 3  # that can be said to have something in common
+LONG = 40  # letters; columns of such texts are kept wide enough to read
 VERDICTS = {"reproduced": "yes", "not reproduced": "no", "inconclusive": "open"}
+TINY = 5e-6  # numbers below are 0 in five decimals
+P_VALUES = {"p", "p_holm", "p_against", "p_against_holm", "spearman_p"}
 
-_STYLE = """\
+# Columns that matter first, by table: beside its caption a page shows about eight.
+FIRST = {
+    "claims": "setting claim verdict effect low high n p_holm p_against_holm statement",
+    "sensitivity": "setting claim icd repeat verdict changed effect low high p_holm",
+    "curves": "setting variant scope mean a c spearman above crossing",
+    "differences": "setting variant reference scope difference low high p_holm wins",
+    "accuracy": "setting network subset variant repeat scope top1 n",
+    "sweep": "network subset bits images classes repeat scope top1 n",
+    "subsets": "subset median_icd mean_icd kind target duplicate_of",
+    "memory": "network subset variant repeat ratio packed_bytes float_bytes",
+}
+
+STYLE = """\
 <style>
 .laq { font: 14px/1.45 system-ui, sans-serif; color: #1e293b; }
 .laq table { border-collapse: collapse; margin: 0.6em 0 1.2em; width: auto; font-size: 13px; }
@@ -29,6 +45,14 @@ _STYLE = """\
 .laq .remark td { border-bottom: 1px solid #e2e8f0; padding-top: 0; font-size: 12px; }
 .laq tr:has(+ .remark) td { border-bottom: none; }
 .laq .changed td { background: #fff4e5; }
+.laq .whole { white-space: nowrap; }
+.laq .long { min-width: 22em; }
+.laq .sheet { border-collapse: separate; border-spacing: 0; }
+.laq .sheet th { position: sticky; top: 0; background: #fff; z-index: 1; white-space: normal; }
+.laq .sheet th, .laq .sheet td { padding: 0.25em 0.4em; }
+.laq .sheet th:first-child, .laq .sheet td:first-child { position: sticky; left: 0; }
+.laq .sheet th:first-child { z-index: 2; }
+.laq .sheet tr:not(.changed) td:first-child { background: #fff; }
 .laq .note { color: #475569; } .laq pre { background: #f1f5f9; color: #1e293b; padding: 0.8em; }
 </style>
 """
@@ -39,9 +63,26 @@ def page(title: str, body: str) -> str:
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{escape(title)}</title>\n</head>\n"
-        f'<body style="margin: 1.5em">\n{_STYLE}<div class="laq">\n<h2>{escape(title)}</h2>\n'
+        f'<body style="margin: 1em">\n{STYLE}<div class="laq">\n<h2>{escape(title)}</h2>\n'
         f"{body}</div>\n</body>\n</html>\n"
     )
+
+
+def sheet(rows: Sequence[Mapping[str, str]], first: Sequence[str] = ()) -> str:
+    """A table of CSV rows whose columns are ordered: those of ``first`` that it has, then the rest.
+
+    What is the same in every row is said once, above the table.
+    """
+    same = _same(rows)
+    order = [*(name for name in first if rows and name in rows[0]), *(rows[0] if rows else ())]
+    columns = [name for name in dict.fromkeys(order) if name not in same]
+    heads = {name: f"<code>{escape(name)}</code>" for name in same}
+    said = [f"{heads[name]} {escape(_shown(name, value))}" for name, value in same.items() if value]
+    empty = [heads[name] for name, value in same.items() if not value]
+    note = f"In every row: {'; '.join(said)}. " if said else ""
+    note += f"Empty in every row: {', '.join(empty)}." if empty else ""
+    above = f'<p class="note">{note.strip()}</p>\n' if note else ""
+    return above + table([{name: row[name] for name in columns} for row in rows])
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
@@ -51,55 +92,22 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     """
     if not rows:
         return '<p class="note">No rows.</p>\n'
-    numeric = {name for name in rows[0] if all(_is_number(row[name]) for row in rows)}
-    head = "".join(_cell("th", name, name in numeric) for name in rows[0])
-    lines = [f"<table>\n<tr>{head}</tr>\n"]
+    kinds = {name: _kind([row[name] for row in rows]) for name in rows[0]}
+    # A head may break after an underscore, so that it makes no column wider than its numbers.
+    heads = (cell("th", name, kinds[name]).replace("_", "_<wbr>") for name in rows[0])
+    head = "".join(heads)
+    lines = [f'<table class="sheet">\n<tr>{head}</tr>\n']
     for row in rows[:MOST_ROWS]:
         mark = ' class="changed"' if row.get("changed") == "True" else ""
-        cells = "".join(_cell("td", short(value), name in numeric) for name, value in row.items())
+        cells = "".join(
+            cell("td", _shown(name, value), _coloured(name, value) or kinds[name])
+            for name, value in row.items()
+        )
         lines.append(f"<tr{mark}>{cells}</tr>\n")
     lines.append("</table>\n")
     if len(rows) > MOST_ROWS:
         lines.append(f'<p class="note">The first {MOST_ROWS:,} of {len(rows):,} rows.</p>\n')
     return "".join(lines)
-
-
-def verdicts(rows: Sequence[Mapping[str, str]]) -> str:
-    """The verdicts of ``claims.csv`` as a fragment: a table a setting, and their number in words.
-
-    Raises:
-        DataError: a row has a verdict that is none.
-    """
-    parts = ['<meta charset="utf-8">\n', _STYLE, '<div class="laq">\n']
-    for setting in dict.fromkeys(row["setting"] for row in rows):
-        own = [row for row in rows if row["setting"] == setting]
-        counts = ", ".join(
-            f"{sum(row['verdict'] == verdict for row in own)} {verdict}" for verdict in VERDICTS
-        )
-        parts.append(f"<p><b>{escape(setting)}</b>: of {len(own)} conclusions {counts}.</p>\n")
-        heads = (
-            "#",
-            "Conclusion",
-            "Region",
-            "Effect, points",
-            "p for",
-            "p against",
-            "n",
-            "Verdict",
-        )
-        right = {0, 3, 4, 5, 6}
-        head = "".join(_cell("th", name, i in right) for i, name in enumerate(heads))
-        parts.append(f"<table>\n<tr>{head}</tr>\n")
-        for number, row in enumerate(own, 1):
-            cells = (str(number), row["statement"], points(row["region"]), effect(row))
-            cells += (p_text(row["p_holm"]), p_text(row["p_against_holm"]), row["n"])
-            line = "".join(_cell("td", value, i in right) for i, value in enumerate(cells))
-            parts.append(f"<tr>{line}{_verdict(row['verdict'])}</tr>\n")
-            if row["remark"]:
-                remark = f'<td></td><td colspan="7" class="note">{escape(row["remark"])}</td>'
-                parts.append(f'<tr class="remark">{remark}</tr>\n')
-        parts.append("</table>\n")
-    return "".join([*parts, "</div>\n"])
 
 
 def description(study: Mapping[str, Any]) -> str:
@@ -110,7 +118,7 @@ def description(study: Mapping[str, Any]) -> str:
     config = yaml.safe_dump(study["config"], sort_keys=False, allow_unicode=True, width=90)
     seeds = table([{"what": k, "value": str(v)} for k, v in study["seeds"].items()])
     return (
-        f"<h3>Seeds</h3>\n{seeds}<h3>Versions</h3>\n{table(versions)}"
+        f"<h3>Seed and repeats</h3>\n{seeds}<h3>Versions</h3>\n{table(versions)}"
         f"<h3>Config, with all defaults</h3>\n<pre>{escape(config)}</pre>\n"
     )
 
@@ -133,42 +141,46 @@ def parse_rows(text: str, path: str | Path) -> list[dict[str, str]]:
 
 
 def short(value: str) -> str:
-    """A number in four digits, anything else as it is."""
+    """A number in four digits and, but for tiny ones, no power of ten; anything else as it is."""
     if not value or not _is_number(value) or value.lstrip("-").isdigit():
         return value
-    return f"{float(value):.4g}".replace("-", "−")
+    size = abs(float(value))
+    if not math.isfinite(size) or 0 < size < TINY:
+        return f"{float(value):.2g}".replace("-", "−")
+    decimals = 3 - math.floor(math.log10(size)) if size else 1
+    return f"{float(value):,.{min(max(decimals, 0), 5)}f}".replace("-", "−")
 
 
-def effect(row: Mapping[str, str]) -> str:
-    """An effect and its interval in percent points."""
-    value, low, high = (
-        f"{round(100 * float(row[name]), 1) + 0.0:+.1f}".replace("-", "−") if row[name] else ""
-        for name in ("effect", "low", "high")
-    )
-    return f"{value or '–'} [{low}, {high}]" if low and high else value or "–"
+def cell(tag: str, value: str, kind: str = "") -> str:
+    """A cell of a table; ``kind`` is its class."""
+    marked = f' class="{kind}"' if kind else ""
+    return f"<{tag}{marked}>{escape(value)}</{tag}>"
 
 
-def points(region: str) -> str:
-    """A region in percent points: ``within 0.01`` → ``within 1``."""
-    return re.sub(r"-?\d[\d.]*", lambda found: f"{100 * float(found[0]):g}", region)
+def _shown(name: str, value: str) -> str:
+    """A value as its column is written; ``name`` is the column's."""
+    if name in P_VALUES and _is_number(value):
+        return words.p_value(float(value)) if value else ""
+    return short(value)
 
 
-def p_text(p: str) -> str:
-    """A p value as people write it."""
-    if not p:
-        return "–"
-    return "< 0.001" if float(p) < 0.001 else f"{float(p):.2g}"
+def _coloured(name: str, value: str) -> str:
+    return VERDICTS.get(value, "") if name == "verdict" else ""
 
 
-def _verdict(verdict: str) -> str:
-    if verdict not in VERDICTS:
-        raise DataError(f"{verdict!r} is no verdict; there are: {', '.join(VERDICTS)}")
-    return f'<td class="{VERDICTS[verdict]}">{verdict}</td>'
+def _kind(values: Sequence[str]) -> str:
+    """The class of a column."""
+    if all(_is_number(value) for value in values):
+        return "number"
+    return "long" if max(map(len, values)) > LONG else ""
 
 
-def _cell(tag: str, value: str, number: bool) -> str:
-    kind = ' class="number"' if number else ""
-    return f"<{tag}{kind}>{escape(value)}</{tag}>"
+def _same(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Columns that hold one value in all rows, where there are enough to tell."""
+    if len(rows) < FEWEST_ROWS:
+        return {}
+    same = {name: value for name, value in rows[0].items() if len({row[name] for row in rows}) == 1}
+    return same if len(same) < len(rows[0]) else {}
 
 
 def _is_number(value: str) -> bool:

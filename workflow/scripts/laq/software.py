@@ -40,5 +40,9 @@ def seeds(config: Mapping[str, Any]) -> dict[str, Any]:
     repeats = {
         name: recipe.get("repeats", 1) for name, recipe in config.get("variants", {}).items()
     }
-    several = {f"{name}, repeats": count for name, count in repeats.items() if count > 1}
+    several = {
+        f"times that {name} is made for each subset": count
+        for name, count in repeats.items()
+        if count > 1
+    }
     return {"seed of the study": config["seed"], **several}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laq.claims.rules import Region
+from laq.claims.words import distance
 from laq.errors import DataError
 from laq.statistics import FEWEST, Estimate, fit_log_curve, mean_interval, sign_flip_p
 
@@ -90,7 +91,7 @@ def curve(
     if len(d) < FEWEST:
         return Measured(estimate, remark=f"a curve through fewer than {FEWEST} subsets has no p")
     p = _against(region, lambda bound, side: fit.p_value(at, bound, side))
-    return Measured(estimate, *p, remark=f"at an ICD of {at:.3g}")
+    return Measured(estimate, *p, remark=f"at an ICD of {distance(at)}")
 
 
 def _against(region: Region, test: Test) -> tuple[float, float]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 
 import pandas as pd
 
-from laq.claims.rules import CLAIMS, Saving
-
-POINTS = 100  # of a share
+from laq.claims import words
 
 READING = """\
 Each line is one conclusion. Its effect is a difference of top-1 in percent points, the mean over
@@ -57,11 +54,11 @@ def _verdicts(rows: pd.DataFrame) -> str:
     head = ["#", "Conclusion", "Effect, points", "p for", "p against", "n", "Verdict"]
     body = [
         [
-            str(_number(row.claim)),
+            str(words.number(row.claim)),
             _cell(row.statement),
             _effect(row),
-            _p(row.p_holm),
-            _p(row.p_against_holm),
+            words.p_value(row.p_holm),
+            words.p_value(row.p_against_holm),
             str(row.n),
             _verdict(row.verdict),
         ]
@@ -73,7 +70,8 @@ def _verdicts(rows: pd.DataFrame) -> str:
 def _rules(rows: pd.DataFrame) -> str:
     lines = []
     for row in rows.itertuples():
-        line = f"{_number(row.claim)}. `{row.claim}`: {row.comparison}; {_region(row.claim)}."
+        asked = f"{row.comparison}; region: {words.region(row.claim)}"
+        line = f"{words.number(row.claim)}. `{row.claim}`: {asked}."
         lines.append(line + (f" *{_sentence(row.remark)}*" if row.remark else ""))
     return "\n".join(lines)
 
@@ -87,7 +85,7 @@ def _readings(main: pd.DataFrame, sensitivity: pd.DataFrame) -> str:
             continue
         name = "mean ICD in place of median ICD" if icd == "mean" else f"repeat {repeat} alone"
         changes = [
-            f"{_number(row.claim)} ({before[row.claim]} → {row.verdict}: {_effect(row)})"
+            f"{words.number(row.claim)} ({before[row.claim]} → {row.verdict}: {_effect(row)})"
             for row in rows[rows["changed"]].itertuples()
         ]
         body.append([name, ", ".join(changes) or "none"])
@@ -97,41 +95,8 @@ def _readings(main: pd.DataFrame, sensitivity: pd.DataFrame) -> str:
     return _table(["Reading", "Verdicts that change"], body) + f"\n\n{said}"
 
 
-def _number(claim: str) -> int:
-    return 1 + [known.id for known in CLAIMS].index(claim)
-
-
-def _region(claim: str) -> str:
-    region = CLAIMS[_number(claim) - 1].region
-    unit = "%" if _saves(claim) else "point" if region.high == 0.01 else "points"
-    return f"region: {region.text(POINTS)} {unit}"
-
-
-def _saves(claim: str) -> bool:
-    return isinstance(CLAIMS[_number(claim) - 1].effects[0], Saving)
-
-
 def _effect(row: object) -> str:
-    value, low, high = (POINTS * getattr(row, name) for name in ("effect", "low", "high"))
-    if math.isnan(value):
-        return "–"
-    if _saves(row.claim):
-        return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
-    if math.isnan(low):
-        return _signed(value)
-    return f"{_signed(value)} [{_signed(low)}, {_signed(high)}]"
-
-
-def _signed(points: float) -> str:
-    # + 0.0 turns -0.0 into 0.0.
-    text = f"{round(points, 1) + 0.0:+.1f}"
-    return text.replace("-", "−").replace("+0.0", "0.0")
-
-
-def _p(p: float) -> str:
-    if math.isnan(p):
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
+    return words.effect(row.claim, row.effect, row.low, row.high)
 
 
 def _verdict(verdict: str) -> str:
