@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 from fit_curves import fit_curves as fit_curves_script
 from laq.curves import Curves, fit_curves
 from laq.errors import DataError
-from laq.plots.accuracy import Arm, accuracy_against_icd, intervals, points
+from laq.plots.accuracy import SCOPES, Arm, accuracy_against_icd, intervals, points
 from laq.plots.style import NAMES, looks
 from plot_accuracy import plot_accuracy
 
@@ -77,6 +77,12 @@ def of_variant(panel: Axes, variant: str, marker: bool) -> list:
         for line in panel.get_lines()
         if np.allclose(to_rgb(line.get_color()), colour) and (line.get_marker() != "None") == marker
     ]
+
+
+def print_places(panel: Axes, variant: str) -> np.ndarray:
+    """Where on the page (n, 2), in pixels, a panel shows a variant's points."""
+    (line,) = of_variant(panel, variant, marker=True)
+    return line.get_transform().transform(line.get_xydata())
 
 
 # Points and intervals
@@ -143,11 +149,22 @@ def test_too_few_subsets_are_drawn_without_a_curve() -> None:
     assert len(of_variant(panel, "quant", marker=True)) == 1
 
 
-@pytest.mark.parametrize("count", [1, 12, 35])
+@pytest.mark.parametrize("count", [1, 2, 12, 35])
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_every_point_and_interval_is_inside_the_panels(count: int, scale: str) -> None:
     of = curves(count=count)
-    for panel, scope in zip(draw(of, scale=scale).axes, ("all", "subset"), strict=True):
+    figure = draw(of, scale=scale)
+    figure.draw_without_rendering()
+    for panel, scope in zip(figure.axes, ("all", "subset"), strict=True):
+        frame = panel.get_window_extent()
+        for arm in FOUR:
+            places = print_places(panel, arm.variant)
+            assert len(places) == count
+            # With the whole marker, at most 4 points wide.
+            room = 2 * figure.dpi / 72
+            assert (places[:, 0] - room >= frame.x0).all()
+            assert (places[:, 0] + room <= frame.x1).all()
+            assert (frame.y0 < places[:, 1]).all() and (places[:, 1] < frame.y1).all()
         low, high = panel.get_ylim()
         for arm in FOUR:
             for edge in intervals(points(of, "net", arm.variant, scope)):
@@ -158,10 +175,7 @@ def test_every_point_and_interval_is_inside_the_panels(count: int, scale: str) -
 def test_variants_of_a_subset_stand_side_by_side() -> None:
     figure = draw(curves())
     figure.draw_without_rendering()
-    places = []
-    for arm in FOUR:
-        (line,) = of_variant(figure.axes[0], arm.variant, marker=True)
-        places.append(line.get_transform().transform(line.get_xydata())[5, 0])
+    places = [print_places(figure.axes[0], arm.variant)[5, 0] for arm in FOUR]
     apart = np.diff(places) * 72 / figure.dpi
     np.testing.assert_allclose(apart, 9 / 4, rtol=1e-6)
 
@@ -171,12 +185,13 @@ def test_variants_of_a_subset_stand_side_by_side() -> None:
 
 def test_each_setting_has_a_row_unless_some_are_asked_for() -> None:
     of = curves(settings=("net", "log"))
-    titles = [panel.get_title() for panel in draw(of).axes]
-    assert titles == [
-        "net: All classes",
-        "net: Subset's classes only",
-        "log: All classes",
-        "log: Subset's classes only",
+    figure = draw(of)
+    assert [panel.get_title().strip() for panel in figure.axes] == [*SCOPES.values()] * 2
+    assert [[text.get_text() for text in panel.texts] for panel in figure.axes] == [
+        ["net"],
+        [],
+        ["log"],
+        [],
     ]
     one = draw(of, settings=["log"])
     assert [panel.get_title() for panel in one.axes] == ["All classes", "Subset's classes only"]
@@ -227,7 +242,69 @@ def test_words_do_not_lie_over_panels_or_each_other(further: list[str]) -> None:
     assert not any(title.overlaps(panel) for panel in panels)
 
 
+def test_long_names_of_networks_have_lines_of_their_own() -> None:
+    long = "wide_resnet_50_2_of_a_long_name_trained_twice_on_everything_there_was_and_once_more"
+    figures = [draw(curves(settings=names)) for names in (("a", "b"), ("a", f"{long} for $5$"))]
+    for figure in figures:
+        figure.draw_without_rendering()
+    short, figure = figures
+    for panel, other in zip(figure.axes, short.axes, strict=True):  # none is squeezed
+        assert panel.get_window_extent().width == pytest.approx(other.get_window_extent().width)
+    (name,) = figure.axes[2].texts
+    assert name.get_text().count("\n") == 1 and r"\$5\$" in name.get_text()
+    box = name.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+    assert box.y1 < figure.axes[0].get_tightbbox().y0
+    letters = figure.dpi * 9 / 72
+    for panel in figure.axes[2:]:
+        assert panel.title.get_window_extent().y0 + letters < box.y0
+
+
+@pytest.mark.parametrize("scopes", [["all"], ["all", "subset"]])
+def test_a_row_of_panels_is_as_high_whatever_is_said_of_it(scopes: list[str]) -> None:
+    heights = []
+    for count in (1, 20):
+        lines = {f"a_variant_with_a_rather_long_name_{i:02d}": (0.03, 0.6) for i in range(count)}
+        of = curves(lines=LINES | lines)
+        figure = draw(of, [Arm(None, variant) for variant in lines], scopes=scopes)
+        figure.draw_without_rendering()
+        heights.append(figure.axes[0].get_window_extent().height)
+        legend = figure.legends[0].get_window_extent()
+        assert figure.bbox.y0 <= legend.y0 and figure.bbox.x0 <= legend.x0
+        assert legend.y1 <= figure.axes[0].get_tightbbox().y0
+    assert heights[1] == pytest.approx(heights[0], rel=0.05)
+
+
+def test_curves_of_twelve_further_variants_can_be_told_apart() -> None:
+    lines = {f"further_{i}": (0.03, 0.6) for i in range(12)}
+    of = curves(lines=LINES | lines)
+    figure = draw(of, [Arm(None, variant) for variant in lines])
+    fitted = [line for line in figure.axes[0].get_lines() if line.get_marker() == "None"]
+    styles = {(to_rgb(line.get_color()), str(line._unscaled_dash_pattern)) for line in fitted}
+    assert len(fitted) == len(styles) == 12
+    handles = figure.legends[0].get_lines()
+    assert {(to_rgb(h.get_color()), str(h._unscaled_dash_pattern)) for h in handles} == styles
+
+
+def test_words_of_the_user_are_no_formulas() -> None:
+    arms = [Arm(None, "original"), Arm(None, "quant", "$a$ net of $b$")]
+    figure = accuracy_against_icd(
+        curves(noise=0.001), arms, "log", "$5 and $6", scopes=["all"], crossed="quant"
+    )
+    assert figure._suptitle.get_text() == r"\$5 and \$6"
+    label = r"\$a\$ net of \$b\$"
+    assert figure.legends[0].get_texts()[1].get_text() == label
+    assert figure.axes[0].texts[0].get_text().startswith(f"{label} crosses Original at")
+
+
 # The crossing
+
+
+def crossed_at(panel: Axes) -> list[tuple[float, float]]:
+    """The ends in x of the marks at the panel's foot: a tick and perhaps an interval."""
+    foot = panel.get_xaxis_transform()
+    bars = [bar for bar in panel.collections if bar.get_transform() == foot]
+    return [tuple(segment[:, 0]) for bar in bars for segment in bar.get_segments()]
 
 
 def test_a_crossing_is_marked_on_all_at_its_place() -> None:
@@ -236,9 +313,9 @@ def test_a_crossing_is_marked_on_all_at_its_place() -> None:
     crossing = of.crossings["net", "quant", "all"]
     assert crossing.x == pytest.approx(np.exp(3.75), rel=0.3)
     (text,) = on_all.texts
-    assert text.get_position()[0] == crossing.x
+    assert crossed_at(on_all) == [(crossing.x, crossing.x), (crossing.low, crossing.high)]
     assert text.get_text().startswith(f"Quant crosses Original at {crossing.x:.2g} (")
-    assert not on_subset.texts
+    assert not on_subset.texts and not crossed_at(on_subset)
 
 
 @pytest.mark.parametrize("at", [3, 25, 280])
@@ -265,7 +342,19 @@ def test_a_crossing_that_may_be_none_is_said_to_be_uncertain() -> None:
     crossing = of.crossings["net", "quant", "all"]
     assert np.isfinite(crossing.x) and not crossing.certain  # of this seed
     panel = draw(of, [Arm(None, "original"), Arm(None, "quant")], crossed="quant").axes[0]
-    assert [text.get_text() for text in panel.texts] == ["no certain crossing"]
+    assert [text.get_text() for text in panel.texts] == [
+        "No certain crossing of Quant and Original"
+    ]
+    assert not crossed_at(panel)
+
+
+def test_a_crossing_of_too_few_subsets_is_said_to_have_no_interval() -> None:
+    of = curves(count=4, noise=0.001)
+    crossing = of.crossings["net", "quant", "all"]
+    assert np.isnan(crossing.low)
+    panel = draw(of, crossed="quant").axes[0]
+    assert panel.texts[0].get_text().endswith(", no interval")
+    assert crossed_at(panel) == [(crossing.x, crossing.x)]
 
 
 def test_curves_that_do_not_cross_have_no_mark() -> None:
@@ -302,6 +391,12 @@ def test_published_curves_are_within_the_panel_and_of_shown_variants_alone() -> 
     for line in figure.axes[2].get_lines():
         assert low < line.get_ydata().min() and line.get_ydata().max() <= high
     assert len(figure.axes[2].get_lines()) == 2
+
+
+def test_published_curves_that_there_are_not_take_no_axis() -> None:
+    figure = draw(curves(), published=curves(count=2))
+    assert len(figure.axes) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "FT + Quant"
 
 
 # Scripts
@@ -364,7 +459,7 @@ def test_the_published_curves_cross_where_their_equations_say(files: dict, tmp_p
     panel = draw(of, scale="linear", crossed="quant").axes[0]
     fits = of.fits["4bit", "quant", "all"], of.fits["4bit", "original", "all"]
     at = np.exp((fits[1].c - fits[0].c) / (fits[0].a - fits[1].a))
-    assert panel.texts[0].get_position()[0] == pytest.approx(at)
+    assert crossed_at(panel)[0] == pytest.approx((at, at))
     assert panel.texts[0].get_text() == "Quant crosses Original at 13 (11 to 15)"
     outputs = {key: str(tmp_path / f"fig5.{key}") for key in ("pdf", "png")}
     plot_accuracy(**files, **outputs, **settings(published=str(LOG)))

@@ -132,8 +132,9 @@ def _data(dataset: Mapping[str, Any]) -> str:
         return f"{dataset['classes']} classes of drawn characters (glyphs), {images} each"
     if dataset["kind"] == "digits":
         return "scans of the 10 digits"
-    where = f" in {dataset['path']}" if "path" in dataset else ""
-    return f"the data set {dataset['kind']}{where}"
+    if "path" in dataset:
+        return f"the classes of images in {dataset['path']}"
+    return f"the data set {dataset['kind']}"
 
 
 def _subsets(rows: Sequence[Row]) -> str:

@@ -8,13 +8,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from laq.errors import DataError
-from laq.plots.crossing import STRIP, mark
-from laq.plots.style import BASELINE, NAMES, STYLE, WIDTH, Look, legend_columns, looks, name
+from laq.plots import legend
+from laq.plots.axis import Limits, asides, limits, print_width, span
+from laq.plots.crossing import mark
+from laq.plots.overlay import Laid, laid, lay
+from laq.plots.style import (
+    LINE,
+    NAMES,
+    STYLE,
+    WIDTH,
+    Look,
+    heading,
+    looks,
+    name,
+    name_row,
+    row_lines,
+)
 from laq.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -26,11 +39,7 @@ if TYPE_CHECKING:
 
 SCOPES = {"all": "All classes", "subset": "Subset's classes only"}
 DISTANCE = "Median inter-class distance (nats)"
-# Arms of one subset stand side by side within this width, in points of print, which is a
-# multiple of the marker's size whatever the axis's scale. Many subsets leave less for each.
-DODGE = 9.0
-ROOMY = 12
-NARROWEST = 0.6
+ROOMY = 12  # subsets, beyond which marks are smaller and bars fainter
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def accuracy_against_icd(
         scale: of the x axis, ``linear`` or ``log``.
         settings: the rows; all of ``curves`` where empty. One row where every arm says its own.
         crossed: a variant; on All, at the foot of the panel, a tick marks where its curve
-            crosses the original's, with the interval of that distance.
+            crosses the original's, with that distance's interval; words where that is uncertain.
         published: curves of another study, drawn dashed for the same variants. Distances of
             two feature spaces are no common unit, so these have an x axis of their own on top.
         confidence: of the points' intervals; curves have that which they were fitted with.
@@ -80,38 +89,48 @@ def accuracy_against_icd(
     """
     rows = _rows(curves, arms, settings)
     drawn = _looks(curves, arms)
-    height = 3.0 if len(scopes) > 1 else 3.4
-    extra = 0.6 + 0.35 * (published is not None)
+    by_variant = {arm.variant: drawn[arm] for arm in arms}
+    over = {scope: laid(published, by_variant, scope) for scope in scopes}
+    title = heading(title)
+    heads = [row_lines(setting) for setting in rows if len(rows) > 1]
+    entries, dashed = [(arm.title, drawn[arm]) for arm in arms], any(over.values())
+    height = len(rows) * (3.0 + 0.4 * (len(scopes) == 1) + 0.35 * dashed)
+    height += 0.6 + LINE * sum(map(len, heads)) + legend.growth(entries, dashed, title)
+    between = limits(np.concatenate([_distances(curves, arms, row) for row in rows]), scale)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             len(rows),
             len(scopes),
-            figsize=(WIDTH, extra + height * len(rows)),
+            figsize=(WIDTH, height),
             sharex=True,
             sharey="row",
             squeeze=False,
             layout="constrained",
         )
+        span(axes[0][0], between, scale)
         for row, setting in zip(axes, rows, strict=True):
+            x = _distances(curves, arms, setting)
+            shifts = asides(x, between, scale, len(arms), len(scopes))
             for panel, scope in zip(row, scopes, strict=True):
-                _draw_arms(panel, curves, arms, drawn, setting, scope, confidence)
-                heads = [setting] * (len(rows) > 1) + [SCOPES[scope]] * (len(scopes) > 1)
-                panel.set_title(": ".join(heads))
-                panel.set_xscale(scale)
-            limits = _accuracy_range(curves, arms, setting, scopes, confidence)
-            if published is not None:
-                limits = _draw_published(row, published, arms, drawn, scopes, scale, limits)
+                _draw_arms(panel, curves, arms, drawn, setting, scope, confidence, shifts)
+                panel.set_title(SCOPES[scope] if len(scopes) > 1 else "")
+                if over[scope]:
+                    lay(panel, over[scope], scale)
+            y = _accuracy_range(curves, arms, setting, over, confidence)
             crossing = curves.crossings.get((setting, crossed, "all"))
             arm = next((arm for arm in arms if arm.variant == crossed), None)
             if crossing is not None and arm and "all" in scopes and np.isfinite(crossing.x):
-                mark(row[scopes.index("all")], crossing, arm.title, drawn[arm])
-                limits = limits[1] - (limits[1] - limits[0]) / (1 - STRIP), limits[1]
-            row[0].set_ylim(limits)
+                panel = row[scopes.index("all")]
+                free = mark(panel, crossing, arm.title, drawn[arm], print_width(len(scopes)))
+                y = y[1] - (y[1] - y[0]) / (1 - free), y[1]
+            row[0].set_ylim(y)
             row[0].yaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
             row[0].set_ylabel("Top-1 accuracy (%)")
+        for row, head in zip(axes, heads, strict=False):
+            name_row(row, head)
         for panel in axes[-1]:
             panel.set_xlabel(DISTANCE)
-        _legend(figure, arms, drawn, published is not None)
+        legend.below(figure, entries, dashed)
         figure.suptitle(title)
     return figure
 
@@ -146,6 +165,13 @@ def _rows(curves: Curves, arms: Sequence[Arm], settings: Sequence[str]) -> list[
     return list(settings) or list(dict.fromkeys(setting for setting, _, _ in curves.points))
 
 
+def _distances(curves: Curves, arms: Sequence[Arm], setting: str) -> np.ndarray:
+    """The x of a row's subsets, as often as they are drawn."""
+    keys = {(arm.setting or setting, arm.variant, scope) for arm in arms for scope in SCOPES}
+    rows = [of["median_icd"] for key, of in curves.points.items() if key in keys]
+    return np.concatenate([np.empty(0), *rows])
+
+
 def _looks(curves: Curves, arms: Sequence[Arm]) -> dict[Arm, Look]:
     """A look for each arm: its variant's, or its setting's where that is a variant's name.
 
@@ -168,14 +194,15 @@ def _draw_arms(
     setting: str,
     scope: str,
     confidence: float,
+    shifts: np.ndarray,
 ) -> None:
     """Points with their intervals, and the fitted curve with its band if there is one."""
-    for place, arm in enumerate(arms):
+    faint = min(1.0, 4 / len(arms))
+    for arm, shift in zip(arms, shifts, strict=True):
         key = (arm.setting or setting, arm.variant, scope)
         table, look = points(curves, *key), drawn[arm]
         x = table["median_icd"].to_numpy(float)
         crowd = min(1.0, ROOMY / len(x))
-        shift = DODGE * max(crowd, NARROWEST) * ((place + 0.5) / len(arms) - 0.5)
         beside = panel.transData + ScaledTranslation(shift / 72, 0, panel.figure.dpi_scale_trans)
         low, high = intervals(table, confidence)
         panel.vlines(
@@ -183,7 +210,7 @@ def _draw_arms(
             100 * low,
             100 * high,
             color=look.colour,
-            alpha=0.15 + 0.25 * crowd,
+            alpha=(0.15 + 0.25 * crowd) * max(faint, 0.5),
             linewidth=0.5 + 0.3 * crowd,
             transform=beside,
         )
@@ -200,77 +227,35 @@ def _draw_arms(
         )
         if fit := curves.fits.get(key):
             grid = np.geomspace(x.min(), x.max(), 200)
-            panel.plot(grid, 100 * fit.at(grid), color=look.colour, linewidth=1.3, zorder=4)
+            y = 100 * fit.at(grid)
+            panel.plot(grid, y, color=look.colour, linestyle=look.line, linewidth=1.3, zorder=4)
             low, high = (100 * np.clip(edge, 0, 1) for edge in fit.band(grid))
-            panel.fill_between(grid, low, high, color=look.colour, alpha=0.1, linewidth=0)
+            panel.fill_between(grid, low, high, color=look.colour, alpha=0.1 * faint, linewidth=0)
 
 
 def _accuracy_range(
-    curves: Curves, arms: Sequence[Arm], setting: str, scopes: Sequence[str], confidence: float
-) -> tuple[float, float]:
-    """Limits of the y axis, in percent: the points with their intervals, not the bands."""
+    curves: Curves,
+    arms: Sequence[Arm],
+    setting: str,
+    over: Mapping[str, Sequence[Laid]],
+    confidence: float,
+) -> Limits:
+    """Limits of the y axis, in percent: points with their intervals and curves laid over.
+
+    Bands may reach beyond.
+    """
     ends = []
-    for arm in arms:
-        for scope in scopes:
+    for scope, curves_over in over.items():
+        ends += [y for _, y, _ in curves_over]
+        for arm in arms:
             table = points(curves, arm.setting or setting, arm.variant, scope)
-            ends += [table["top1"].to_numpy(float), *intervals(table, confidence)]
-    values = 100 * np.concatenate(ends)
+            ends += [100 * table["top1"].to_numpy(float)]
+            ends += [100 * end for end in intervals(table, confidence)]
+    values = np.concatenate(ends)
     return _margins(float(np.nanmin(values)), float(np.nanmax(values)))
 
 
-def _margins(low: float, high: float) -> tuple[float, float]:
+def _margins(low: float, high: float) -> Limits:
     """The range with a margin, which beyond 100 % only keeps markers whole."""
     margin = 0.03 * (high - low) or 1.0
     return low - margin, min(high + margin, max(high, 100) + margin / 2)
-
-
-def _draw_published(
-    row: Sequence[Axes],
-    published: Curves,
-    arms: Sequence[Arm],
-    drawn: Mapping[Arm, Look],
-    scopes: Sequence[str],
-    scale: str,
-    limits: tuple[float, float],
-) -> tuple[float, float]:
-    """Dashed curves of another study on an x axis on top; the y limits that hold them too."""
-    low, high = limits
-    for panel, scope in zip(row, scopes, strict=True):
-        top = panel.twiny()
-        top.grid(False)
-        top.set_xscale(scale)
-        top.spines["top"].set_visible(True)
-        top.set_xlabel("Published: median distance in its own features (nats)", fontsize=8)
-        for key, fit in published.fits.items():
-            for arm in arms:
-                if (arm.variant, scope) == key[1:]:
-                    x = published.points[key]["median_icd"]
-                    grid = np.geomspace(x.min(), x.max(), 200)
-                    y = 100 * fit.at(grid)
-                    top.plot(grid, y, "--", color=drawn[arm].colour, linewidth=1.1)
-                    low, high = min(low, *_margins(y.min(), high)), max(high, y.max())
-    return low, high
-
-
-def _legend(
-    figure: Figure, arms: Sequence[Arm], drawn: Mapping[Arm, Look], published: bool
-) -> None:
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=drawn[arm].colour,
-            marker=drawn[arm].marker,
-            markersize=4.5,
-            markeredgecolor="white",
-            markeredgewidth=0.3,
-            linewidth=1.3,
-            label=arm.title,
-        )
-        for arm in arms
-    ]
-    if published:
-        handles.append(Line2D([], [], color=BASELINE, linestyle="--", label="published"))
-    labels = [str(handle.get_label()) for handle in handles]
-    columns = legend_columns(labels)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)

@@ -19,11 +19,13 @@ mpl.use("Agg")
 import numpy as np
 import seaborn as sns
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 
 from laq.files import atomic
 from laq.plots.words import plain, wrap
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Of a figure over the whole page, in inches.
@@ -59,7 +61,12 @@ NAMES = {
 PALETTE = sns.color_palette("colorblind")
 BASELINE = (0.2, 0.2, 0.2)  # what others are compared with is no colour of its own
 
+LINE = 0.17  # inches that a further line of text adds to a figure's height
+
+HANDLE, LONG_HANDLE = 2.0, 3.6  # of legends, in sizes of the text; long where lines differ
+
 Colour = tuple[float, float, float]
+Line = str | tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Look:
 
     colour: Colour
     marker: str
+    line: Line = "-"
 
 
 _KNOWN = {
@@ -78,11 +86,15 @@ _KNOWN = {
     "mp53": Look(PALETTE[1], "v"),
     "mp35": Look(PALETTE[7], "P"),
     "agnostic": Look(PALETTE[5], "X"),
-    "bits32": Look(PALETTE[4], "*"),
+    # The palette's own purple is quant's blue to some eyes.
+    "bits32": Look(to_rgb("#b3006b"), "*"),
 }
-# Three colours against seven markers: pairs repeat after 21 further variants.
-_FURTHER_COLOURS = (PALETTE[9], PALETTE[6], PALETTE[8])
+# Three colours, of which the last stands for the palette's yellow, too pale on white, seven
+# markers and four lines: points repeat after 21 further variants, curves after 12. No line is
+# plainly dashed, as published curves are.
+_FURTHER_COLOURS = (PALETTE[9], PALETTE[6], to_rgb("#332288"))
 _FURTHER_MARKERS = "<>phdH8"
+_FURTHER_LINES: tuple[Line, ...] = ("-", "-.", ":", (0, (8, 2, 1, 2, 1, 2)))
 
 
 def name(variant: str) -> str:
@@ -105,24 +117,54 @@ def looks(variants: Iterable[str]) -> dict[str, Look]:
     Give all variants of the study, in the config's order, so that one which a figure leaves
     out does not change the look of the rest.
     """
-    further = zip(cycle(_FURTHER_COLOURS), cycle(_FURTHER_MARKERS), strict=False)
+    parts = (_FURTHER_COLOURS, _FURTHER_MARKERS, _FURTHER_LINES)
+    further = zip(*map(cycle, parts), strict=False)
     return {
         variant: _KNOWN[variant] if variant in _KNOWN else Look(*next(further))
         for variant in dict.fromkeys(variants)
     }
 
 
-def legend_columns(labels: Sequence[str]) -> int:
+def legend_columns(labels: Sequence[str], handle: float = HANDLE) -> int:
     """The most columns of a legend below a figure that leave it within the page.
 
-    In points of print, for text of 8: handle and gaps take about 40, a letter 4.8.
+    In points of print, for text of 8: gaps take about 24, a letter 4.8. ``handle``: the
+    handles' length, in sizes of the text.
     """
-    widths = [40 + 4.8 * len(label) for label in labels]
+    widths = [24 + 8 * handle + 4.8 * len(label) for label in labels]
     for columns in range(len(labels), 1, -1):
         filled = np.array_split(widths, columns)  # as Matplotlib fills them
         if sum(max(column) for column in filled) <= 72 * WIDTH:
             return columns
     return 1
+
+
+def taller(labels: Sequence[str], *headings: str, handle: float = HANDLE) -> float:
+    """Inches by which a figure outgrows one with a legend and headings of one line each."""
+    rows = -(-len(labels) // legend_columns(labels, handle)) if labels else 1
+    return LINE * (rows - 1 + sum(text.count("\n") for text in headings))
+
+
+def row_lines(text: str) -> list[str]:
+    """A name of the user's for ``name_row``, in lines that the page holds, bold as they are."""
+    return wrap(text, 0.86 * (WIDTH - 0.8), STYLE["axes.titlesize"])
+
+
+def name_row(panels: Sequence[Axes], lines: Sequence[str]) -> None:
+    """The name of a row of panels, of ``row_lines``, at the left above the panels' titles."""
+    for panel in panels:
+        panel.set_title("\n" * len(lines) + (panel.get_title() or " "))
+    title = panels[0].title
+    # Not as a title on the left: its width would push the panels apart.
+    panels[0].annotate(
+        plain("\n".join(lines)),
+        xy=(0, 1),
+        xycoords=(panels[0].transAxes, title),
+        fontsize=plt.rcParams["axes.titlesize"],
+        fontweight="bold",
+        va="top",
+        annotation_clip=False,
+    ).set_in_layout(False)
 
 
 def save(figure: Figure, *paths: str | os.PathLike[str]) -> None:
