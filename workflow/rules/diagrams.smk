@@ -36,7 +36,7 @@ rule plot_preprocessing:
         runtime=10,
     params:
         settings=lambda wildcards: road_settings(
-            "preprocessing", "from images to class subsets", {}, None
+            "preprocessing", "from images to class subsets", [], None
         ),
         source=STUDY["features"]["source"],
         rules=RULES_DIGEST,
@@ -73,7 +73,7 @@ rule plot_experiment:
         settings=lambda wildcards: road_settings(
             "experiment",
             "from networks and subsets to verdicts",
-            study_config.effective_variants(STUDY),
+            list(study_config.effective_variants(STUDY).items()),
             STUDY.get("sweep"),
         ),
         study=settings_text(

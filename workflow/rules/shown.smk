@@ -99,7 +99,7 @@ def example_dataset(path):
 
 
 def road_settings(part, title, variants, sweep):
-    """Settings of a diagram: its part, the words and the stage of every rule, the recipes."""
+    """Settings of a diagram: its part, the words and the stage of every rule, the recipes in order."""
     steps = [rule for rule in workflow.rules if rule.name not in NO_STEPS]
     return settings_text(
         part=part,

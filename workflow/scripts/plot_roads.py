@@ -14,7 +14,7 @@ def plot_roads(
     words: Mapping[str, str],
     stages: Sequence[tuple[str, str]],
     left_out: Sequence[str],
-    variants: Mapping[str, Mapping[str, Any]],
+    variants: Sequence[tuple[str, Mapping[str, Any]]],
     sweep: Mapping[str, Any] | None,
     config: Mapping[str, Any],
 ) -> None:
@@ -26,7 +26,7 @@ def plot_roads(
     files = [artifacts] if isinstance(artifacts, str) else list(artifacts)
     snakefile = Path(__file__).resolve().parents[2] / "Snakefile"
     graph = rulegraph.ask(snakefile, config).without(left_out)
-    boxes, arrows = steps.part(graph, part, words, dict(stages), files, variants, sweep)
+    boxes, arrows = steps.part(graph, part, words, dict(stages), files, dict(variants), sweep)
     in_order = list(dict.fromkeys(stage for _, stage in stages))
     save(road(boxes, arrows, in_order, title), pdf, png)
 
