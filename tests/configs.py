@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,13 @@ def checked(config: Any) -> dict[str, Any]:
     completed = complete(config, SCHEMA)
     config_checks.check(completed, datasets.class_names(completed["dataset"]))
     return completed
+
+
+def mappings(node: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping of the schema, at any depth."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from mappings(child)

@@ -37,7 +37,7 @@ def sweep(points: dict[tuple[int, int], float], repeat: int = 1) -> pd.DataFrame
 
 
 def survives(table: pd.DataFrame, found: Evidence | None = None) -> pd.Series:
-    found = with_sweep(found or evidence(study(), N), table, 64)
+    found = with_sweep(found or evidence(study(), N), table, bits=4, images=64)
     return judge(found, QUICK).set_index("claim").loc["survives_images"]
 
 
@@ -71,7 +71,7 @@ def test_subsets_that_the_study_leaves_out_are_left_out_of_the_sweep():
 def test_a_sweep_calibrated_on_something_else_is_refused_by_name():
     table = sweep({(4, 64): 0.05, (4, 256): 0.02}).replace({"classes": {"all": "everything"}})
     with pytest.raises(DataError, match=r"everything.*classes knows subset and all"):
-        with_sweep(evidence(study(), N), table, 64)
+        with_sweep(evidence(study(), N), table, bits=4, images=64)
 
 
 def repeated() -> Evidence:
@@ -192,7 +192,7 @@ def files(folder: Path) -> dict[str, object]:
         "study": "Tried",
         "arms": {role: [None, role] for role in ROLES},
         "bits": {"quant": 4},
-        "images": 64,
+        "base": {"bits": 4, "images": 64},
         "confidence": 0.95,
         "resamples": 200,
         "seed": 0,
@@ -250,7 +250,7 @@ def test_logs_of_different_networks_are_not_compared(tmp_path, network, verdict)
     table = observations(study(), N).drop(columns="setting").assign(n=500, correct=400)
     mixed = table[table["variant"] == "mp53"].assign(setting="mp53", variant="quant")
     both = pd.concat([table.assign(setting="4bit"), mixed])
-    inputs = files(tmp_path) | {"sweep": [], "memory": [], "images": None, "bits": {}}
+    inputs = files(tmp_path) | {"sweep": [], "memory": [], "base": None, "bits": {}}
     both.to_csv(inputs["accuracy"], index=False)
     four = ("original", "quant", "ft", "ft_quant")
     inputs["arms"] = {role: ["4bit", role] for role in four} | {"mp53": ["mp53", "quant"]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from jsonschema import Draft202012Validator
 from laq import replay
 from laq.errors import ConfigError
 from laq.schema import complete
-from tests.configs import ROOT
+from tests.configs import ROOT, mappings
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/replay.schema.yaml").read_text())
 PUBLISHED = yaml.safe_load((ROOT / "config/published.yaml").read_text())
@@ -178,15 +177,6 @@ def test_a_fault_is_named_with_its_key_and_what_is_allowed(
 
 
 # The schema and the page
-
-
-def mappings(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            yield from mappings(child)
 
 
 def properties() -> dict[str, dict[str, Any]]:

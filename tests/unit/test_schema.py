@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
@@ -18,19 +17,9 @@ from laq import config_checks, datasets, methods
 from laq.datasets import glyphs
 from laq.errors import ConfigError
 from laq.schema import complete
-from tests.configs import BASE, ROOT, SCHEMA, checked, edited
+from tests.configs import BASE, ROOT, SCHEMA, checked, edited, mappings
 
 DEFS = SCHEMA["$defs"]
-
-
-def mappings(node: Any) -> Iterator[dict[str, Any]]:
-    """Every mapping of the schema, at any depth."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            yield from mappings(child)
 
 
 def properties() -> list[tuple[str, dict[str, Any]]]:

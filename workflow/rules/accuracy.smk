@@ -41,16 +41,7 @@ rule collect_accuracy:
     input:
         tables=expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
     output:
-        table=report(
-            "<results>/accuracy.csv",
-            caption="../report/accuracy.rst",
-            category="Tables",
-            labels={
-                "table": "accuracy",
-                "shows": "top-1 of every variant on every subset",
-                "file": "CSV",
-            },
-        ),
+        table=reported("<results>/accuracy.csv"),
     log:
         "<logs>/collect_accuracy.log",
     benchmark:

@@ -14,36 +14,9 @@ rule judge_claims:
         memory=memory_table(),
         logs=logs_table(),
     output:
-        claims=report(
-            "<results>/tables/claims.csv",
-            caption="../report/claims.rst",
-            category="Verdicts",
-            labels={
-                "table": "claims",
-                "shows": "every conclusion and its verdict",
-                "file": "CSV",
-            },
-        ),
-        page=report(
-            "<results>/tables/claims.md",
-            caption="../report/claims.rst",
-            category="Verdicts",
-            labels={
-                "table": "claims",
-                "shows": "every conclusion and its verdict",
-                "file": "Markdown",
-            },
-        ),
-        sensitivity=report(
-            "<results>/tables/sensitivity.csv",
-            caption="../report/sensitivity.rst",
-            category="Verdicts",
-            labels={
-                "table": "sensitivity",
-                "shows": "verdicts by seed and by ICD",
-                "file": "CSV",
-            },
-        ),
+        claims=reported("<results>/tables/claims.csv"),
+        page=reported("<results>/tables/claims.md"),
+        sensitivity=reported("<results>/tables/sensitivity.csv"),
     log:
         "<logs>/judge_claims.log",
     benchmark:
@@ -59,7 +32,7 @@ rule judge_claims:
             study=STUDY["study"],
             arms=claim_arms(),
             bits=claim_bits(),
-            images=sweep_images(),
+            base=sweep_base(),
             confidence=FIGURES["confidence"],
             resamples=FIGURES["resamples"],
             seed=SEED,

@@ -63,3 +63,26 @@ def code(script, *modules):
 def one_of(names):
     """A wildcard constraint: exactly these names, or nothing at all."""
     return "|".join(names) or "(?!)"
+
+
+# Tables of the report by name, in its order: their category, and what each shows.
+TABLES = {
+    "claims": ("Verdicts", "every conclusion and its verdict"),
+    "sensitivity": ("Verdicts", "verdicts by seed and by ICD"),
+    "subsets": ("Tables", "the subsets by median ICD"),
+    "accuracy": ("Tables", "top-1 of every variant on every subset"),
+    "curves": ("Tables", "the fitted curves"),
+    "differences": ("Tables", "variants compared over the subsets"),
+    "memory": ("Tables", "bytes on disk"),
+    "sweep": ("Tables", "accuracy by bits and calibration images"),
+    "logs": ("Tables", "the published logs"),
+}
+
+
+def reported(file):
+    """A table, or its page, as an output that the report shows under the table's name."""
+    name, suffix = Path(file).stem, Path(file).suffix
+    category, shows = TABLES[name]
+    kind = {".csv": "CSV", ".md": "Markdown", ".html": "page"}[suffix]
+    labels = {"table": name, "shows": shows, "file": kind}
+    return report(file, caption=f"../report/{name}.rst", category=category, labels=labels)

@@ -12,22 +12,8 @@ rule fit_curves:
         accuracy="<results>/accuracy.csv",
         subsets="<results>/tables/subsets.csv",
     output:
-        curves=report(
-            "<results>/tables/curves.csv",
-            caption="../report/curves.rst",
-            category="Tables",
-            labels={"table": "curves", "shows": "the fitted curves", "file": "CSV"},
-        ),
-        differences=report(
-            "<results>/tables/differences.csv",
-            caption="../report/differences.rst",
-            category="Tables",
-            labels={
-                "table": "differences",
-                "shows": "variants compared over the subsets",
-                "file": "CSV",
-            },
-        ),
+        curves=reported("<results>/tables/curves.csv"),
+        differences=reported("<results>/tables/differences.csv"),
     log:
         "<logs>/fit_curves.log",
     benchmark:
@@ -166,10 +152,7 @@ if sweep_table():
         params:
             settings=settings_text(
                 title=f"{STUDY['study']}: what label-aware quantization does",
-                base={
-                    key: STUDY["variants"][STUDY["sweep"]["variant"]]["compress"][key]
-                    for key in ("bits", "images")
-                },
+                base=sweep_base(),
                 confidence=FIGURES["confidence"],
                 resamples=FIGURES["resamples"],
                 seed=SEED,

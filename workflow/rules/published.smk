@@ -11,28 +11,9 @@ rule read_logs:
     input:
         logs=list(LOGS.values()),
     output:
-        accuracy=report(
-            "<results>/accuracy.csv",
-            caption="../report/accuracy.rst",
-            category="Tables",
-            labels={
-                "table": "accuracy",
-                "shows": "top-1 of every variant on every subset",
-                "file": "CSV",
-            },
-        ),
-        subsets=report(
-            "<results>/tables/subsets.csv",
-            caption="../report/subsets.rst",
-            category="Tables",
-            labels={"table": "subsets", "shows": "the subsets by median ICD", "file": "CSV"},
-        ),
-        record=report(
-            "<results>/tables/logs.csv",
-            caption="../report/logs.rst",
-            category="Tables",
-            labels={"table": "logs", "shows": "the published logs", "file": "CSV"},
-        ),
+        accuracy=reported("<results>/accuracy.csv"),
+        subsets=reported("<results>/tables/subsets.csv"),
+        record=reported("<results>/tables/logs.csv"),
     log:
         "<logs>/read_logs.log",
     benchmark:

@@ -46,7 +46,7 @@ def claim_bits():
     return {}
 
 
-def sweep_images():
+def sweep_base():
     return None
 
 

@@ -6,21 +6,17 @@ Makes: <results>/tables/study.json, <results>/report/*.html, for `snakemake --re
 
 import json
 
-# Pages of tables by name: the file, its category, and what it shows.
+# Tables of this study by name, in the report's order.
 PAGED = {
-    Path(file).stem: (file, category, shows)
-    for files, category, shows in [
-        (["<results>/tables/claims.csv"], "Verdicts", "every conclusion and its verdict"),
-        (["<results>/tables/sensitivity.csv"], "Verdicts", "verdicts by seed and by ICD"),
-        (["<results>/tables/subsets.csv"], "Tables", "the subsets by median ICD"),
-        (["<results>/accuracy.csv"], "Tables", "top-1 of every variant on every subset"),
-        (["<results>/tables/curves.csv"], "Tables", "the fitted curves"),
-        (["<results>/tables/differences.csv"], "Tables", "variants compared over the subsets"),
-        (memory_table(), "Tables", "bytes on disk"),
-        (sweep_table(), "Tables", "accuracy by bits and calibration images"),
-        (logs_table(), "Tables", "the published logs"),
+    Path(file).stem: file
+    for file in [
+        *expand("<results>/tables/{table}.csv", table=["claims", "sensitivity", "subsets"]),
+        "<results>/accuracy.csv",
+        *expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
+        *memory_table(),
+        *sweep_table(),
+        *logs_table(),
     ]
-    for file in files
 }
 PAGES = [f"<results>/report/{name}.html" for name in ["summary", "study", *PAGED]]
 
@@ -58,9 +54,8 @@ rule describe_study:
 rule write_pages:
     """Write the tables as pages that the report can show."""
     input:
-        claims="<results>/tables/claims.csv",
         study="<results>/tables/study.json",
-        tables=[file for file, _, _ in PAGED.values()],
+        tables=list(PAGED.values()),
     output:
         summary=report(
             "<results>/report/summary.html",
@@ -74,15 +69,7 @@ rule write_pages:
             category="Study",
             labels={"table": "study", "shows": "config, versions and seeds", "file": "page"},
         ),
-        pages=[
-            report(
-                f"<results>/report/{name}.html",
-                caption=f"../report/{name}.rst",
-                category=category,
-                labels={"table": name, "shows": shows, "file": "page"},
-            )
-            for name, (_, category, shows) in PAGED.items()
-        ],
+        pages=[reported(f"<results>/report/{name}.html") for name in PAGED],
     log:
         "<logs>/write_pages.log",
     benchmark:

@@ -60,11 +60,12 @@ def claim_bits():
     return {role: s["bits"] for role, s in settings.items() if isinstance(s.get("bits"), int)}
 
 
-def sweep_images():
-    """Calibration images of the variant that the sweep departs from."""
+def sweep_base():
+    """Bits and calibration images of the variant that the sweep departs from."""
     if "sweep" not in STUDY:
         return None
-    return STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]["images"]
+    settings = STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]
+    return {key: settings[key] for key in ("bits", "images")}
 
 
 def weights_example():

@@ -35,12 +35,7 @@ rule list_subsets:
     input:
         subsets=expand("<results>/subsets/{subset}.json", subset=SUBSETS),
     output:
-        table=report(
-            "<results>/tables/subsets.csv",
-            caption="../report/subsets.rst",
-            category="Tables",
-            labels={"table": "subsets", "shows": "the subsets by median ICD", "file": "CSV"},
-        ),
+        table=reported("<results>/tables/subsets.csv"),
     log:
         "<logs>/list_subsets.log",
     benchmark:

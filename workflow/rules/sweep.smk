@@ -41,16 +41,7 @@ rule collect_sweep:
     input:
         tables=expand("<results>/sweep/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
     output:
-        table=report(
-            "<results>/sweep.csv",
-            caption="../report/sweep.rst",
-            category="Tables",
-            labels={
-                "table": "sweep",
-                "shows": "accuracy by bits and calibration images",
-                "file": "CSV",
-            },
-        ),
+        table=reported("<results>/sweep.csv"),
     log:
         "<logs>/collect_sweep.log",
     benchmark:

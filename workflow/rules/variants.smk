@@ -83,12 +83,7 @@ rule measure_memory:
         ),
         layers=variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
     output:
-        memory=report(
-            "<results>/tables/memory.csv",
-            caption="../report/memory.rst",
-            category="Tables",
-            labels={"table": "memory", "shows": "bytes on disk", "file": "CSV"},
-        ),
+        memory=reported("<results>/tables/memory.csv"),
     log:
         "<logs>/measure_memory.log",
     benchmark:

@@ -13,7 +13,7 @@ def judge_claims(
     study: str,
     arms: dict[str, list[str | None]],
     bits: dict[str, int],
-    images: int | None,
+    base: dict[str, int] | None,
     confidence: float,
     resamples: int,
     seed: int,
@@ -22,7 +22,7 @@ def judge_claims(
 
     ``sweep``, ``memory`` and ``logs``, the record of published ones, hold a path or none; ``arms``
     says which setting (null: each) and variant plays a role, ``bits`` how many a role's variant
-    has, ``images`` on how many the sweep's variant is calibrated.
+    has, ``base`` the bits and calibration images of the sweep's variant.
     """
     from laq.claims import Evidence, Rigour, judge, read_otherwise, render, with_logs, with_sweep
     from laq.claims.evidence import LOG_COLUMNS, MEMORY_COLUMNS, SWEEP_COLUMNS
@@ -36,7 +36,7 @@ def judge_claims(
         bits=bits,
     )
     if sweep:
-        evidence = with_sweep(evidence, read_table(sweep[0], SWEEP_COLUMNS), images)
+        evidence = with_sweep(evidence, read_table(sweep[0], SWEEP_COLUMNS), **base)
     if logs:
         evidence = with_logs(evidence, read_table(logs[0], LOG_COLUMNS))
     rigour = Rigour(confidence, resamples, seed)

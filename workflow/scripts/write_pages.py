@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def write_pages(
-    claims: str, study: str, tables: Sequence[str], summary: str, about: str, pages: Sequence[str]
+    study: str, tables: Sequence[str], summary: str, about: str, pages: Sequence[str]
 ) -> None:
     """Write ``summary`` (the verdicts), ``about`` (the study) and a page for each table."""
     from pathlib import Path
@@ -16,7 +16,7 @@ def write_pages(
     described = read_json(study)
     title = described["config"]["study"]
     rows = {Path(table).stem: html.read_rows(table) for table in tables}
-    write_text(summary, fragment(described["config"], html.read_rows(claims), rows))
+    write_text(summary, fragment(described["config"], rows["claims"], rows))
     write_text(
         about, html.page(f"{title}: config, versions and seeds", html.description(described))
     )

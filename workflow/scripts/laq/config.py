@@ -1,4 +1,4 @@
-"""The completed config: checked by meaning, and taken apart into subsets, variants and a sweep.
+"""The completed config taken apart: subsets, variants, and what of a recipe makes a difference.
 
 Everything here is pure and light, since it runs each time the workflow is parsed.
 """

@@ -147,11 +147,7 @@ def _check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
 
 def _check_calibration(config: Config) -> Iterator[str]:
     """Whose images calibrate, and whether bits and widths agree."""
-    known = [
-        member
-        for name, d in config["subsets"]["definitions"].items()
-        for member in members(name, d)
-    ]
+    known = _subset_ids(config)
     for name in (name for name, recipe in config["variants"].items() if "compress" in recipe):
         settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
         classes, bits = settings["classes"], settings["bits"]
@@ -189,14 +185,9 @@ def _check_figures(config: Config) -> Iterator[str]:
             yield from _known(f"figures.{key}", name, variants, "variant")
     weights = figures["weights"]
     compressed = [name for name, recipe in variants.items() if "compress" in recipe]
-    subsets = [
-        member
-        for name, definition in config["subsets"]["definitions"].items()
-        for member in members(name, definition)
-    ]
     for key, known, what in (
         ("network", config["networks"], "network"),
-        ("subset", subsets, "subset"),
+        ("subset", _subset_ids(config), "subset"),
         ("variant", compressed, "compressed variant"),
     ):
         if key in weights:
@@ -227,6 +218,11 @@ def _check_sweep(config: Config) -> Iterator[str]:
 def _check_claims(config: Config) -> Iterator[str]:
     for role, name in config["claims"].items():
         yield from _known(f"claims.{role}", name, config["variants"], "variant")
+
+
+def _subset_ids(config: Config) -> list[str]:
+    definitions = config["subsets"]["definitions"]
+    return [id for name, definition in definitions.items() for id in members(name, definition)]
 
 
 def _known(where: str, name: str, known: Iterable[str], what: str) -> Iterator[str]:

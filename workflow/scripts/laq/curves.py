@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laq.errors import DataError
+from laq.observations import DECIMALS, ORIGINAL
 from laq.statistics import (
     FEWEST_FOR_CURVE,
     FEWEST_FOR_RANKS,
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Key = tuple[str, str, str]
-
-ORIGINAL = "original"
-
-# Rates are at most 1: beyond these decimals differ only what floating point rounded, and equal
-# gains shall have equal ranks.
-DECIMALS = 12
 
 NONE = float("nan")
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from laq.observations import arm
+from laq.observations import ORIGINAL, arm
 from laq.statistics import holm, mean_interval, sign_flip_p
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ORIGINAL = "original"
 
 # Beside each variant against the original: the study's own questions, variant and reference.
 PAIRS = (("ft", "quant"), ("ft_quant", "quant"), ("ft_quant", "ft"))

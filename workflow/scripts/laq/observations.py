@@ -20,6 +20,13 @@ Source = str | os.PathLike[str]
 COLUMNS = ("network", "subset", "variant", "repeat", "scope", "median_icd", "n", "correct", "top1")
 
 
+# What all variants are compared with.
+ORIGINAL = "original"
+
+# Rates are ratios of counts: beyond these decimals differ only what floating point rounded, which
+# must not rank equal gains nor decide on which side of a bound a difference lies.
+DECIMALS = 12
+
 # What a row is of.
 ROW = ["setting", "subset", "variant", "repeat", "scope"]
 
@@ -67,5 +74,4 @@ def arm(
         raise DataError(
             f"no rows of {setting}/{variant} on {scope}: the table has {', '.join(arms)}"
         )
-    # Means of equal repeats are equal but for rounding, and arms are compared.
-    return rows.groupby("subset", sort=False)[column].mean().round(12)
+    return rows.groupby("subset", sort=False)[column].mean().round(DECIMALS)

@@ -14,11 +14,8 @@ from numpy.typing import NDArray
 from laq.claims.rules import Region
 from laq.claims.words import distance
 from laq.errors import DataError
+from laq.observations import DECIMALS
 from laq.statistics import FEWEST, Estimate, fit_log_curve, mean_interval, sign_flip_p
-
-# Rates are ratios of counts: what lies below is rounding, and must not decide on which side of
-# a bound a difference lies.
-DECIMALS = 12
 
 NONE = float("nan")
 

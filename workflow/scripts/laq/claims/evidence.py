@@ -154,20 +154,18 @@ def with_logs(evidence: Evidence, logs: pd.DataFrame) -> Evidence:
     return replace(evidence, bits={**evidence.bits, **rounded}, networks=networks)
 
 
-def with_sweep(evidence: Evidence, sweep: pd.DataFrame, own: int) -> Evidence:
+def with_sweep(evidence: Evidence, sweep: pd.DataFrame, bits: int, images: int) -> Evidence:
     """The evidence with the sweep's arms at its largest calibration size.
 
-    ``own``: calibration images of the variant that the sweep departs from. The sweep changes bits
-    at that size, and the size at the variant's bits. One without many more images says nothing
-    of them and adds no arm.
+    ``bits`` and ``images``: of the variant that the sweep departs from. It changes bits at that
+    size, and the size at those bits. One without many more images says nothing of them and adds
+    no arm.
     """
-    sweep = sweep[sweep["subset"].isin(evidence.table["subset"])]
-    if sweep.empty or sweep["images"].max() < MANY * own:
+    sweep = sweep[sweep["subset"].isin(evidence.table["subset"]) & (sweep["bits"] == bits)]
+    if sweep.empty or sweep["images"].max() < MANY * images:
         return evidence
-    sizes = sweep.groupby("bits")["images"].agg(["nunique", "max"])
-    bits = sizes.sort_values(["nunique", "max"], kind="stable").index[-1]
-    images = sizes.loc[bits, "max"]
-    points = sweep[(sweep["bits"] == bits) & (sweep["images"] == images)]
+    most = sweep["images"].max()
+    points = sweep[sweep["images"] == most]
     if unknown := set(points["classes"]) - set(SWEEP_ARMS):
         raise DataError(
             f"the sweep was calibrated on {', '.join(sorted(map(str, unknown)))}: "
@@ -182,5 +180,5 @@ def with_sweep(evidence: Evidence, sweep: pd.DataFrame, own: int) -> Evidence:
             "aware_most": (None, SWEEP_ARMS["subset"]),
             "agnostic_most": (None, SWEEP_ARMS["all"]),
         },
-        notes={**evidence.notes, "aware_most": f"{bits:g} bits, {images} calibration images"},
+        notes={**evidence.notes, "aware_most": f"{bits} bits, {most} calibration images"},
     )

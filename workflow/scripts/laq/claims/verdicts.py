@@ -112,11 +112,12 @@ def _hopeless(n: int, family: int, alpha: float) -> bool:
 
 def _find(evidence: Evidence, setting: str, claim: Claim, icd: str, rigour: Rigour) -> Finding:
     said = (claim.remark,) if claim.remark else ()
-    if not evidence.lacking(setting, claim.roles) and (why := evidence.unfit(setting, claim)):
+    lacking = evidence.lacking(setting, claim.roles)
+    if not lacking and (why := evidence.unfit(setting, claim)):
         finding = Finding(claim, remarks=(why,))
     elif isinstance(claim.effects[0], Saving):
         finding = _saving(evidence.savings(setting, claim.effects[0].role), claim)
-    elif lacking := evidence.lacking(setting, claim.roles):
+    elif lacking:
         parts = " and ".join(ROLES[role] for role in lacking)
         finding = Finding(claim, remarks=(f"nothing here plays the part of {parts}",))
     else:

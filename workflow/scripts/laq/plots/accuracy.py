@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from laq.errors import DataError
 from laq.plots import legend
-from laq.plots.axis import Limits, asides, limits, print_width, span
+from laq.plots.axis import ROOMY, Limits, asides, limits, print_width, span
 from laq.plots.crossing import mark
 from laq.plots.overlay import Laid, laid, lay
 from laq.plots.style import (
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 SCOPES = {"all": "All classes", "subset": "Subset's classes only"}
 DISTANCE = "Median inter-class distance (nats)"
-ROOMY = 12  # subsets, beyond which marks are smaller and bars fainter
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ ALONE = 1.5  # the factor on either side of a single x
 # Arms of one subset stand side by side within this width, in points of print, which is a
 # multiple of the marker's size whatever the axis's scale. Many subsets leave less for each.
 DODGE = 9.0
-ROOMY = 12
+ROOMY = 12  # subsets, beyond which marks are closer, smaller and their bars fainter
 NARROWEST = 0.6
 
 

@@ -17,6 +17,7 @@ from laq.statistics.bootstrap import (
     expanded_tail,
     p_of_draws,
 )
+from laq.statistics.pairs import pairs
 
 # A line goes through any two points.
 FEWEST_FOR_CURVE = 3
@@ -177,12 +178,7 @@ def _members(groups: Sequence[object] | ArrayLike | None, n: int) -> NDArray[np.
 
 def _points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """``ln(x)`` and ``y``, if a curve can be fitted to them."""
-    x = np.asarray(x, dtype=np.float64)
-    y = np.asarray(y, dtype=np.float64)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise DataError(
-            f"x of shape {x.shape} and y of shape {y.shape}: give two lists of equal length"
-        )
+    x, y = pairs(x, y)
     if len(x) < FEWEST_FOR_CURVE:
         raise DataError(f"a curve needs {FEWEST_FOR_CURVE} points, here are {len(x)}: add subsets")
     if not np.isfinite(y).all():

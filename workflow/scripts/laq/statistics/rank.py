@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from laq.errors import DataError
 from laq.statistics.bootstrap import FEWEST, UNKNOWN, Interval, check_confidence
+from laq.statistics.pairs import pairs
 
 # Two pairs are in order or not: that is no correlation.
 FEWEST_FOR_RANKS = 3
@@ -96,11 +97,7 @@ def _interval(rho: float, n: int, confidence: float) -> Interval:
 
 def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both as float64 (n,), if they are finite and of one length."""
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise DataError(
-            f"x of shape {x.shape} and y of shape {y.shape}: give two lists of equal length"
-        )
+    x, y = pairs(x, y)
     unknown = ~(np.isfinite(x) & np.isfinite(y))
     if unknown.any():
         at = int(np.flatnonzero(unknown)[0])
