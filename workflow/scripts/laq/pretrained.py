@@ -31,8 +31,8 @@ _PREFIXES = ("module.", "_orig_mod.")
 def read(settings: Mapping[str, Any], architecture: str) -> State:
     """The weights that ``settings`` (a network's ``weights`` entry) name, by parameter name.
 
-    source: ``torchvision`` (name; file: a copy of it), ``hub`` (repository, revision, sha256) or
-    ``file`` (file, sha256). Only with ``download`` is the network touched.
+    source: ``torchvision`` (name; file, a copy of it), ``hub`` (repository, revision) or ``file``
+    (file), each with a sha256 where given. Only with ``download`` is the network touched.
 
     Raises ``ConfigError`` for weights that do not exist, ``DataError`` for a file that is missing,
     damaged or no such weights, or that cannot be downloaded.
@@ -79,11 +79,13 @@ def torchvision_weights(architecture: str, name: str) -> Any:
 def torchvision_file(settings: Mapping[str, Any], architecture: str) -> Path:
     """Where torchvision's weights lie: ``file``, torch's cache, or there after a download.
 
-    Its file names end in the first digits of the content's sha256, against which it is checked.
+    Its file names end in the first digits of the content's sha256, against which it is checked,
+    unless ``sha256`` names another sum.
     """
     url = torchvision_weights(architecture, settings["name"]).url
     name = url.rsplit("/", 1)[-1]
-    digits = re.search(r"-([0-9a-f]{8,})\.", name)
+    found = re.search(r"-([0-9a-f]{8,})\.", name)
+    digits = settings.get("sha256", found[1] if found else "")
     if "file" in settings:
         path = Path(settings["file"]).expanduser()
     else:
@@ -96,16 +98,16 @@ def torchvision_file(settings: Mapping[str, Any], architecture: str) -> Path:
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), digits[1] if digits else None)
+            torch.hub.download_url_to_file(url, str(path), digits or None)
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong sum the other
             raise DataError(
                 f"{url} could not be downloaded ({error}): try again, or fetch it elsewhere and "
                 "set weights.file to it"
             ) from error
-    if digits and not _sha256(path).startswith(digits[1]):
+    if not _sha256(path).startswith(digits):
         raise DataError(
-            f"{path} is not {name}: its sha256 does not begin with {digits[1]}; remove it and "
-            f"download {url} again, or use source: file for weights of your own"
+            f"{path} is not {name}: its sha256 does not begin with {digits}; remove it and "
+            f"download {url} again, or name the sum of yours (weights.sha256)"
         )
     return path
 
