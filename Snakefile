@@ -45,6 +45,10 @@ else:
     include: "workflow/rules/figures.smk"  #   classes, weights, memory
     include: "workflow/rules/diagrams.smk"  #  the road itself
 
+    if "similarity" in STUDY:
+
+        include: "workflow/rules/similarity.smk"  # Gram matrices of calibration sets
+
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences
 include: "workflow/rules/claims.smk"  # verdicts

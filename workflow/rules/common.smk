@@ -75,6 +75,8 @@ TABLES = {
     "differences": ("Tables", "variants compared over the subsets"),
     "memory": ("Tables", "bytes on disk"),
     "sweep": ("Tables", "accuracy by bits and calibration images"),
+    "similarity": ("Tables", "how alike calibration sets are"),
+    "predictors": ("Tables", "what foretells the price of quantization"),
     "logs": ("Tables", "the published logs"),
 }
 

@@ -17,6 +17,10 @@ def memory_table():
     return []
 
 
+def similarity_tables():
+    return []
+
+
 def logs_table():
     return ["<results>/tables/logs.csv"]
 

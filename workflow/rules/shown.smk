@@ -21,6 +21,12 @@ def sweeps():
     return expand("<results>/sweep/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS)
 
 
+def similarity_tables():
+    if "similarity" not in STUDY:
+        return []
+    return expand("<results>/tables/{table}.csv", table=["similarity", "predictors"])
+
+
 def memory_table():
     return ["<results>/tables/memory.csv"]
 
@@ -135,6 +141,10 @@ def artifacts():
         "<results>/accuracy.csv",
         sweeps(),
         sweep_table(),
+        expand(
+            "<results>/similarity/{network}.csv", network=NETWORKS if similarity_tables() else []
+        ),
+        similarity_tables(),
         expand("<results>/tables/{table}.csv", table=["subsets", "memory"]),
     ]
 
@@ -151,4 +161,5 @@ def figures():
         *(["fig6"] if FIGURES["mixed"] else []),
         "fig7",
         *(["fig8"] if "sweep" in STUDY else []),
+        *(["fig9"] if similarity_tables() else []),
     ]

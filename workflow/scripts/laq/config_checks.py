@@ -38,6 +38,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *_check_figures(config),
             *_check_sweep(config),
             *_check_claims(config),
+            *_check_similarity(config),
         ]
     )
 
@@ -243,6 +244,16 @@ def _check_sweep(config: Config) -> Iterator[str]:
 def _check_claims(config: Config) -> Iterator[str]:
     for role, name in config["claims"].items():
         yield from _known(f"claims.{role}", name, config["variants"], "variant")
+
+
+def _check_similarity(config: Config) -> Iterator[str]:
+    """What it ranks subsets by is the price of one variant."""
+    role = "quant"
+    if "similarity" in config and role not in {**config["variants"], **config["claims"]}:
+        yield (
+            f"similarity: ranks subsets by what the variant {role} costs, and there is none; "
+            f"say in claims.{role} which variant stands for it, or leave similarity out"
+        )
 
 
 def _subset_ids(config: Config) -> list[str]:

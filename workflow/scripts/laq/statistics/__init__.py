@@ -10,7 +10,7 @@ from laq.statistics.logcurve import FEWEST_FOR_CURVE, LogCurve, fit_log_curve
 from laq.statistics.multiplicity import holm
 from laq.statistics.paired import Estimate, mean_interval, sign_flip_p
 from laq.statistics.rank import FEWEST_FOR_RANKS, Association, spearman
-from laq.statistics.rates import wilson_interval
+from laq.statistics.rates import difference_interval, wilson_interval
 
 __all__ = [
     "FEWEST",
@@ -22,6 +22,7 @@ __all__ = [
     "Interval",
     "LogCurve",
     "crossing",
+    "difference_interval",
     "fit_log_curve",
     "holm",
     "mean_interval",

@@ -1,0 +1,166 @@
+"""Figure 9: what quantization costs, against Gram similarity and against median ICD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from laq.plots.axis import ROOMY, limits, span
+from laq.plots.style import (
+    BASELINE,
+    LINE,
+    STYLE,
+    WIDTH,
+    heading,
+    looks,
+    name,
+    name_row,
+    row_lines,
+    taller,
+)
+from laq.predictors import SCOPE, difference, of_setting
+from laq.statistics import difference_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LABELS = {
+    "gram_similarity": "Gram similarity of calibration on Sub and on All",
+    "median_icd": "Median inter-class distance (nats)",
+}
+FLOOR = "0.86"  # grey of the floor's band
+NOTE = 0.17  # share of a panel, at its top, kept free for the correlation
+
+
+def price(
+    table: pd.DataFrame,
+    similarity: pd.DataFrame,
+    predictors: pd.DataFrame,
+    title: str,
+    scale: str,
+    confidence: float,
+) -> Figure:
+    """Two panels a setting: the drop of Quant on the subset's classes against each predictor.
+
+    Points are subsets, the mean over repeats, bars the intervals of the difference of two rates
+    (rather too long, ``difference_interval``). At the top of each panel Spearman's correlation,
+    as the table has it. On the left a band spans the similarities of two disjoint draws from all
+    classes: subsets within it cannot be told from no difference at all.
+
+    Args:
+        table: as ``observations.read`` gives it.
+        similarity, predictors: the tables of these names.
+        scale: of the axis of median ICD, ``linear`` or ``log``.
+    """
+    drops = predictors[predictors["outcome"] == "drop"]
+    settings = list(dict.fromkeys(drops["setting"]))
+    title = heading(title)
+    names = [row_lines(setting) for setting in settings if len(settings) > 1]
+    floors = similarity["gram_floor"].notna().any()
+    variant = drops["second"].iloc[0]
+    handles = _handles(variant, bool(floors))
+    labels = [str(handle.get_label()) for handle in handles]
+    height = 0.6 + 2.5 * len(settings) + taller(labels, title) + LINE * sum(map(len, names))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            len(settings),
+            len(LABELS),
+            figsize=(WIDTH, height),
+            sharey="row",
+            squeeze=False,
+            layout="constrained",
+        )
+        for row, setting in zip(axes, settings, strict=True):
+            known = of_setting(similarity, setting)
+            drop = points(table, setting, variant, confidence)
+            ranked = drops[drops["setting"] == setting].set_index("predictor")
+            y = drop[["value", "low", "high"]].to_numpy().ravel()
+            _limit(row[0], np.append(y[np.isfinite(y)], 0.0))
+            for panel, predictor in zip(row, LABELS, strict=True):
+                x = known[predictor].reindex(drop.index).to_numpy(float)
+                floor = known["gram_floor"].dropna() if predictor == "gram_similarity" else []
+                over = "linear" if predictor == "gram_similarity" else scale
+                span(panel, limits(np.concatenate([x, floor]), over), over)
+                if len(floor):
+                    panel.axvspan(min(floor), max(floor), color=FLOOR, linewidth=0, zorder=0)
+                panel.axhline(0, color=BASELINE, linewidth=0.9, zorder=2)
+                _draw(panel, x, drop, variant)
+                _correlation(panel, ranked.loc[predictor])
+            row[0].set_ylabel(f"Top-1 lost by {name(variant)} on Sub (points)")
+        for row, lines in zip(axes, names, strict=False):
+            name_row(row, lines)
+        for panel, label in zip(axes[-1], LABELS.values(), strict=True):
+            panel.set_xlabel(label)
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
+        )
+        figure.suptitle(title)
+    return figure
+
+
+def points(table: pd.DataFrame, setting: str, variant: str, confidence: float) -> pd.DataFrame:
+    """Top-1 that a variant loses to the original, by subset: value, low, high, percent points."""
+    import pandas as pd
+
+    value = 100 * difference(table, setting, "original", variant)
+    rows = table[(table["setting"] == setting) & (table["scope"] == SCOPE)]
+    means = rows.groupby(["variant", "subset"], sort=False)[["correct", "n"]].mean()
+    first, second = (means.loc[of].loc[value.index] for of in ("original", variant))
+    low, high = difference_interval(first["correct"], second["correct"], first["n"], confidence)
+    return pd.DataFrame({"value": value, "low": 100 * low, "high": 100 * high})
+
+
+def _draw(panel: Axes, x: np.ndarray, drop: pd.DataFrame, variant: str) -> None:
+    look, crowd = looks([variant])[variant], min(1.0, ROOMY / max(len(x), 1))
+    width = 0.5 + 0.3 * crowd
+    panel.vlines(x, drop["low"], drop["high"], color=look.colour, alpha=0.4, linewidth=width)
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.3}
+    size = 3.5 + crowd
+    panel.plot(x, drop["value"], look.marker, color=look.colour, markersize=size, zorder=3, **edge)
+
+
+def _limit(panel: Axes, values: np.ndarray) -> None:
+    """Limits of the y axis that hold all values, and at the top a line of words."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 1.0
+    low, high = low - margin, high + margin
+    panel.set_ylim(low, high + (high - low) * NOTE / (1 - NOTE))
+    panel.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+
+
+def _correlation(panel: Axes, row: pd.Series) -> None:
+    """Spearman's correlation in the panel's upper left corner."""
+    if not np.isfinite(row["spearman"]):
+        said = f"No rank correlation (n = {row['n']})"
+    else:
+        ends = [row["low"], row["high"]]
+        known = np.isfinite(ends).all()
+        between = f" ({_signed(ends[0])} to {_signed(ends[1])})" if known else ""
+        said = f"Spearman {_signed(row['spearman'])}{between}\n"
+        said += f"p {_p(row['p'])}, after Holm {_p(row['p_holm'])}; n = {row['n']}"
+    panel.text(0.02, 0.98, said, transform=panel.transAxes, va="top", fontsize=7, linespacing=1.3)
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}" if value < 0.1 else f"= {value:.2f}"
+
+
+def _handles(variant: str, floors: bool) -> list[Line2D | Patch]:
+    look = looks([variant])[variant]
+    style = {"color": look.colour, "marker": look.marker, "linestyle": "none"}
+    handles: list[Line2D | Patch] = [Line2D([], [], **style, label="One subset")]
+    handles.append(Line2D([], [], color=BASELINE, linewidth=0.9, label="Original"))
+    if floors:
+        handles.append(Patch(color=FLOOR, linewidth=0, label="Two draws from all classes"))
+    return handles

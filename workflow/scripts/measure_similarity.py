@@ -1,0 +1,36 @@
+"""How alike the label-aware and the label-agnostic calibration sets of every subset are."""
+
+
+def measure_similarity(
+    train: str,
+    classes: str,
+    subsets: list[str],
+    parent: str,
+    similarity: str,
+    network: str,
+    images: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Write a row a subset: similarity and distance of its Gram matrices, and their floors."""
+    from tqdm import tqdm
+
+    from laq import datasets, devices, packing
+    from laq.files import read_json, write_rows
+    from laq.similarity import of_subset
+
+    split = datasets.load(train, classes)
+    original = packing.load(parent).to(devices.pick(device))
+    rows = []
+    for path in tqdm(subsets, desc="subsets"):
+        chosen = read_json(path)
+        place = {key: chosen[key] for key in ("subset", "median_icd", "mean_icd")}
+        found = of_subset(original, split.images, split.labels, chosen["indices"], images, seed)
+        rows.append({"network": network, **place, **found})
+    write_rows(similarity, rows)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, measure_similarity)

@@ -1,0 +1,33 @@
+"""How well ICD and Gram similarity foretell what quantization costs and what labels gain."""
+
+
+def rank_predictors(
+    accuracy: str,
+    subsets: str,
+    similarity: str,
+    sweep: list[str],
+    predictors: str,
+    arms: dict[str, str],
+    base: dict[str, int] | None,
+    confidence: float,
+    seed: int,
+) -> None:
+    """Write a row for each setting, outcome and predictor.
+
+    ``sweep`` holds a path where its label-agnostic point stands for a variant that is lacking,
+    ``base`` then the bits and images of that point.
+    """
+    from laq import observations
+    from laq.files import read_table, write_csv
+    from laq.predictors import SIMILARITY, SWEEP, rank, with_control
+
+    table = observations.read(accuracy, subsets)
+    if sweep:
+        table = with_control(table, read_table(sweep[0], SWEEP), arms["agnostic"], **base)
+    write_csv(predictors, rank(table, read_table(similarity, SIMILARITY), arms, confidence, seed))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, rank_predictors)
