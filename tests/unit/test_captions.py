@@ -50,6 +50,7 @@ def drawn() -> list[tuple[str, str]]:
         of = config(name)
         lacks = {"fig6"} if not of["figures"]["mixed"] else set()
         lacks |= {"fig8", "sweep"} if "sweep" not in of else {"logs"}
+        lacks |= {"fig9", "similarity", "predictors"} if "similarity" not in of else set()
         if of["kind"] == "replay":
             lacks |= {"fig1", "fig2", "fig3", "fig4", "fig7", "memory"}
         pairs += [(path.stem, name) for path in CAPTIONS if path.stem not in lacks]
@@ -161,3 +162,14 @@ def test_figure_8_speaks_of_32_bits_where_they_are_swept() -> None:
     given["sweep"]["bits"] = [2, 4]
     text = words("fig8", given)
     assert "32 bits" not in text and "logarithmic beyond" in text
+
+
+def test_figure_9_speaks_of_the_variant_and_the_images_it_shows() -> None:
+    given = config("digits.yaml", similarity={"images": 32})
+    text = words("fig9", given)
+    assert "top-1 that Quant loses" in text and "32 calibration images" in text
+    assert "row of panels" not in text
+    given["claims"]["quant"] = "mine"
+    given["networks"]["second"] = next(iter(given["networks"].values()))
+    text = words("fig9", given)
+    assert "top-1 that mine loses" in text and "row of panels" in text

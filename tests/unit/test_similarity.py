@@ -177,7 +177,7 @@ def test_a_network_is_left_as_it_was_but_for_its_mode(network: Net) -> None:
 
 def test_inputs_that_are_not_finite_name_their_layer(network: Net) -> None:
     network.first.bias.data[2] = torch.inf
-    with pytest.raises(DataError, match="layer depthwise: .* not finite"):
+    with pytest.raises(DataError, match=r"layer depthwise: .* not finite"):
         grams(network, images())
     assert not any(module._forward_pre_hooks for module in network.modules())
 

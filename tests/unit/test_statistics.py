@@ -12,7 +12,7 @@ from scipy.optimize import curve_fit
 from scipy.stats import binomtest, norm, t
 
 from laq.errors import ConfigError, DataError
-from laq.statistics import LogCurve, fit_log_curve, wilson_interval
+from laq.statistics import LogCurve, difference_interval, fit_log_curve, wilson_interval
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 X = np.geomspace(0.3, 70, 12)
@@ -291,3 +291,25 @@ def test_wilson_broadcasts_and_ends_exactly():
 def test_wilson_refuses_what_is_no_rate(correct, n):
     with pytest.raises(DataError, match="is not a rate"):
         wilson_interval([1, correct], [2, n])
+
+
+def test_differences_of_rates_have_newcombe_s_intervals():
+    # Newcombe (1998), table II, examples of equal n.
+    low, high = difference_interval([9, 10], [3, 0], 10)
+    np.testing.assert_allclose(low, [0.1705, 0.6075], atol=5e-5)
+    np.testing.assert_allclose(high, [0.8090, 1.0], atol=5e-5)
+    low, high = difference_interval([0, 7], [0, 7], 10)
+    np.testing.assert_allclose(low, -high, atol=1e-12)
+    assert (high > 0.2).all()
+    with pytest.raises(DataError, match="is not a rate"):
+        difference_interval(3, 11, 10)
+
+
+@given(st.integers(1, 5000), st.floats(0, 1), st.floats(0, 1))
+@settings(max_examples=100, deadline=None)
+def test_an_interval_of_a_difference_turns_with_its_sign(n, share, other):
+    first, second = round(share * n), round(other * n)
+    low, high = difference_interval(first, second, n)
+    value = (first - second) / n
+    assert -1 - 1e-9 <= low <= value + 1e-9 and value - 1e-9 <= high <= 1 + 1e-9
+    np.testing.assert_allclose(difference_interval(second, first, n), (-high, -low), atol=1e-12)

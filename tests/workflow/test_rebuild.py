@@ -37,12 +37,16 @@ PAGES = {
         "differences",
         "memory",
         "sweep",
+        "similarity",
+        "predictors",
     )
 }
+OF_SIMILARITY = {"report/similarity.html", "report/predictors.html"}
 # What the report says of the config: any edit of it.
 SAID = {"tables/study.json"} | PAGES
 # What follows from the accuracies or the distances of the subsets.
-RESULTS = FITTED | JUDGED | PAGES | drawn(3, 5, 8)
+RANKED = {"tables/predictors.csv"} | drawn(9)
+RESULTS = FITTED | JUDGED | PAGES | RANKED | drawn(3, 5, 8)
 END = {"accuracy.csv"} | RESULTS
 MEMORY = {"tables/memory.csv"} | drawn(7)
 # The layer that figure 4 shows is of the first subset's first compressed variant.
@@ -75,6 +79,9 @@ def swept(*subsets: str) -> set[str]:
     return {f"sweep/{NETWORK}/{subset}.csv" for subset in subsets or SUBSETS} | {"sweep.csv"}
 
 
+MEASURED = {f"similarity/{NETWORK}.csv", "tables/similarity.csv"}
+
+
 def evaluated(*subsets: str) -> set[str]:
     return {f"accuracy/{NETWORK}/{subset}.csv" for subset in subsets or SUBSETS} | END
 
@@ -82,7 +89,7 @@ def evaluated(*subsets: str) -> set[str]:
 QUANT = compressed("quant") | compressed("quant-2")
 QUANTIZED = QUANT | compressed("ft_quant")
 SELECTED = {f"subsets/{subset}.json" for subset in SUBSETS} | TABLES | drawn(2)
-AFTER_ICD = SELECTED | QUANTIZED | finetuned() | swept() | evaluated()
+AFTER_ICD = SELECTED | MEASURED | QUANTIZED | finetuned() | swept() | evaluated()
 AFTER_UMAP = {"umap/coordinates.parquet", "icd/kl_matrix.parquet"} | drawn(1) | AFTER_ICD
 AFTER_TRAINING = {"features/train.parquet"} | AFTER_UMAP
 TRAINED = {f"models/{NETWORK}/original.safetensors", f"models/{NETWORK}/training.csv"}
@@ -100,6 +107,7 @@ def all_of(subset: str) -> set[str]:
         | compressed("ft_quant", subset)
         | finetuned(subset)
         | swept(subset)
+        | MEASURED
         | evaluated(subset)
     )
 
@@ -121,19 +129,32 @@ EDITS = {
         CONFIG,
         "images: [16]",
         "images: [16, 32]",
-        swept() | JUDGED | SAID | drawn(3, 8),
+        swept() | RANKED | JUDGED | SAID | drawn(3, 8),
     ),
     "what stands for a conclusion": (
         CONFIG,
         "study: Digits",
         "study: Digits\nclaims: { quant: ft_quant }",
-        JUDGED | SAID | drawn(5),
+        RANKED | JUDGED | SAID | drawn(5),
     ),
     "the confidence of intervals": (
         CONFIG,
         "study: Digits",
         "study: Digits\nfigures: { confidence: 0.9 }",
-        FITTED | JUDGED | SAID | drawn(5, 8),
+        FITTED | RANKED | JUDGED | SAID | drawn(5, 8),
+    ),
+    "images of calibration sets": (
+        CONFIG,
+        "similarity: {}",
+        "similarity: { images: 32 }",
+        MEASURED | RANKED | SAID | drawn(3),
+    ),
+    "no similarity": (CONFIG, "similarity: {}", "", SAID - OF_SIMILARITY | drawn(3)),
+    "similarity.py": (
+        f"{LIBRARY}/similarity.py",
+        "_PIECE = ",
+        "_PIECE = 0 + ",
+        MEASURED | RANKED | PAGES | drawn(3),
     ),
     "fine-tuning": (
         CONFIG,
@@ -172,14 +193,14 @@ EDITS = {
         f"{LIBRARY}/plots/style.py",
         "WIDTH = ",
         "WIDTH = 0 + ",
-        drawn(1, 2, 3, 4, 5, 7, 8),
+        drawn(1, 2, 3, 4, 5, 7, 8, 9),
     ),
     "the verdicts' rules": (f"{LIBRARY}/claims/rules.py", "import", "import ", JUDGED | PAGES),
     "the table of statistics": (
         f"{LIBRARY}/statistics/rank.py",
         "import",
         "import ",
-        FITTED | JUDGED | PAGES | drawn(5, 8),
+        FITTED | RANKED | JUDGED | PAGES | drawn(5, 8),
     ),
     "gpfq.py": (
         f"{LIBRARY}/gpfq.py",
@@ -260,7 +281,7 @@ DELETED = {
     | compressed("ft_quant", "even")
     | evaluated("even"),
     "subsets/random.json": all_of("random"),
-    "sweep/small_resnet/similar.csv": swept("similar") | JUDGED | PAGES | drawn(3, 8),
+    "sweep/small_resnet/similar.csv": swept("similar") | RANKED | JUDGED | PAGES | drawn(3, 8),
     "tables/study.json": SAID,
     "figures/fig4.pdf": drawn(4),
     "umap/coordinates.parquet": AFTER_UMAP,

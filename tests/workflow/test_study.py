@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from scipy.stats import spearmanr
 
 from laq import compression, datasets, devices, packing
 from laq.divergence import class_gaussians, kl_matrix
@@ -175,7 +176,7 @@ def test_every_layer_is_reported(root: Path) -> None:
     assert report["reason"].isna().all()
 
 
-@pytest.mark.parametrize("figure", ["fig1", "fig2", "fig3", "fig4", "fig5", "fig7", "fig8"])
+@pytest.mark.parametrize("figure", ["fig1", "fig2", "fig3", "fig4", "fig5", "fig7", "fig8", "fig9"])
 def test_a_figure_is_drawn_twice(root: Path, figure: str) -> None:
     pdf = (root / f"figures/{figure}.pdf").read_bytes()
     assert pdf.startswith(b"%PDF") and b"CreationDate" not in pdf
@@ -190,6 +191,31 @@ def test_curves_are_of_all_points_and_count_subsets(root: Path) -> None:
     assert (curves["n"] == len(SUBSETS) * repeats).all()
     assert (curves["subsets"] == len(SUBSETS)).all()
     assert (curves["a_low"] <= curves["a"]).all() and (curves["a"] <= curves["a_high"]).all()
+
+
+def test_calibration_sets_are_compared_and_ranked(root: Path, accuracy: pd.DataFrame) -> None:
+    known = pd.read_csv(root / "tables/similarity.csv").set_index("subset")
+    assert set(known.index) == set(SUBSETS)
+    assert (known["images"] == 64).all() and (known["layers"] == 10).all()
+    # Four of ten digits are another population; two draws of one differ less.
+    assert (known["gram_similarity"] < known["subset_floor"]).all()
+    assert (known["gram_similarity"] < known["gram_floor"]).sum() >= len(SUBSETS) - 1
+    assert known["gram_floor"].between(0.9, 1, inclusive="neither").all()
+    found = pd.read_csv(root / "tables/predictors.csv")
+    sweep = pd.read_csv(root / "sweep.csv")
+    control = sweep[(sweep["bits"] == 4) & (sweep["images"] == 64) & (sweep["classes"] == "all")]
+    means = {
+        name: rows[rows["scope"] == "subset"].groupby("subset")["top1"].mean()
+        for name, rows in [*accuracy.groupby("variant"), ("sweep/agnostic", control)]
+    }
+    for row in found.itertuples():
+        happened = (means[row.first] - means[row.second]).round(12)
+        if happened.nunique() > 1:
+            expected = spearmanr(known[row.predictor].reindex(happened.index), happened)
+            assert row.spearman == pytest.approx(expected.statistic, abs=1e-9)
+        else:
+            assert np.isnan(row.spearman)
+    assert list(dict.fromkeys(found["outcome"])) == ["drop", "agnostic_drop", "gain"]
 
 
 def test_every_conclusion_has_a_verdict(root: Path) -> None:
@@ -220,7 +246,7 @@ def test_a_cold_run_on_one_core_gives_the_same_bytes(finished: Checkout, tmp_pat
             twin = other.path / path.relative_to(finished.path)
             assert twin.read_bytes() == path.read_bytes(), f"{path.name} differs"
             compared += 1
-    assert compared == 108
+    assert compared == 115
 
 
 def test_the_workflow_is_lint_free() -> None:
