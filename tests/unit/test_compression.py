@@ -12,7 +12,8 @@ from torch import Tensor
 
 from laq import allocation, gpfq
 from laq.alphabets import Alphabet
-from laq.compression import calibration_pool, compress
+from laq.calibration import calibration_pool
+from laq.compression import compress
 from laq.errors import ConfigError
 from laq.layer import QuantizedLayer, Samples
 from laq.methods import METHODS

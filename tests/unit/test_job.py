@@ -180,12 +180,14 @@ def test_compression_training_and_evaluation_import_lean():
 
 
 def test_evaluation_and_training_need_no_compiler():
-    lines = statements("evaluate_subset.py", "finetune_network.py", "train_network.py")
+    names = ("evaluate_subset.py", "finetune_network.py", "train_network.py")
+    lines = statements(*names, "measure_similarity.py")
     assert not loaded(lines) & {"numba", "llvmlite"}
 
 
 def test_making_and_evaluating_variants_needs_no_pandas():
-    lines = statements("compress_network.py", "evaluate_subset.py", "finetune_network.py")
+    names = ("compress_network.py", "evaluate_subset.py", "finetune_network.py")
+    lines = statements(*names, "measure_similarity.py")
     assert "pandas" not in loaded([*lines, "import laq.gpfq"])
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from laq import calibration, similarity
-from laq.compression import calibration_pool
+from laq.calibration import calibration_pool
 from laq.errors import DataError, LaqError
 from laq.networks import SmallResNet
 from laq.similarity import Gram, compare, draws, grams, of_subset

@@ -19,7 +19,7 @@ from tests.workflow.browser import CHROMIUM, browser
 from tests.workflow.conftest import CONFIG, Checkout
 
 ROOT = "results/digits"
-FIGURES = ["fig1", "fig2", "fig3", "fig4", "fig5", "fig7", "fig8"]
+FIGURES = ["fig1", "fig2", "fig3", "fig4", "fig5", "fig7", "fig8", "fig9"]
 # Follow every link of the first page, and tell what is seen then.
 WALK = """
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -91,7 +91,7 @@ def test_everything_is_in_the_report_with_caption_and_labels(report: str) -> Non
     ) == FIGURES
     tables = {Path(path).stem for path in results if path.endswith(".csv")}
     wanted = {"accuracy", "sweep", "subsets", "curves", "differences", "memory"}
-    assert tables == wanted | {"claims", "sensitivity"}
+    assert tables == wanted | {"claims", "sensitivity", "similarity", "predictors"}
     shown = {Path(path).stem for path in results if path.endswith(".html")}
     assert shown == tables | {"summary", "study"}
     for path, result in results.items():

@@ -15,7 +15,7 @@ import torch
 import yaml
 from scipy.stats import spearmanr
 
-from laq import compression, datasets, devices, packing
+from laq import calibration, compression, datasets, devices, packing
 from laq.divergence import class_gaussians, kl_matrix
 from laq.evaluation import score
 from laq.networks import predict
@@ -100,7 +100,7 @@ def test_fewer_bits_cost_accuracy(root: Path) -> None:
     network = packing.load(root / f"models/{NETWORK}/original.safetensors")
     study = yaml.safe_load((PROJECT / CONFIG).read_text())
     settings = complete(study, SCHEMA)["variants"]["quant"]["compress"] | {"classes": "all"}
-    chosen, _ = compression.calibration_pool(train.labels, None, members, settings, seed=0)
+    chosen, _ = calibration.calibration_pool(train.labels, None, members, settings, seed=0)
     top1 = {}
     for bits in (2, 8, 32):
         result = compression.compress(

@@ -1,13 +1,16 @@
-"""Calibration images, handed to networks a chunk at a time."""
+"""Calibration images: which they are, and how they are handed to networks, a chunk at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from laq import seeds
 from laq.errors import DataError
 from laq.networks import to_input
 
@@ -57,3 +60,30 @@ class CalibrationImages:
         if part.dtype == torch.uint8:
             return to_input(part, self.device).to(self.dtype)
         return part.to(self.device, self.dtype, copy=True)
+
+
+def calibration_pool(
+    labels: np.ndarray,
+    classes: list[int] | None,
+    subset: list[int],
+    settings: dict[str, Any],
+    seed: int,
+) -> tuple[np.ndarray, int]:
+    """Positions of the images to calibrate on, or to draw from, and how many a layer sees.
+
+    Of all training images with ``labels``, those of ``classes``, or of every class where None.
+    ``settings``: images (a number, or ``all``), of which there are never more than the ``subset``
+    itself has, so that variants calibrated elsewhere see as many; and batch (``fresh``: layers
+    draw their own, so that here all are taken). The draw depends on the ``subset`` it is for, so
+    that subsets do not share one batch. Sorted (k,) int64.
+    """
+    eligible = np.arange(len(labels))
+    if classes is not None:
+        eligible = eligible[np.isin(labels, classes)]
+    count = min(int(np.isin(labels, subset).sum()), len(eligible))
+    if settings["images"] != "all":
+        count = min(count, settings["images"])
+    if settings["batch"] == "fresh" or count == len(eligible):
+        return eligible, count
+    generator = seeds.stream(seed, "calibration", *sorted(subset))
+    return np.sort(generator.choice(eligible, count, replace=False)), count

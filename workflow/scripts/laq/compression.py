@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from laq import allocation, devices, methods, seeds
+from laq import allocation, devices, methods
 from laq.activations import MEMORY
 from laq.allocation import Allocation, LayerSize
 from laq.alphabets import Alphabet
+from laq.calibration import calibration_pool
 from laq.datasets import Dataset
 from laq.layer import Solver
 from laq.patches import Sampling
@@ -47,33 +47,6 @@ def for_subset(
         memory=memory,
     )
     return result, count
-
-
-def calibration_pool(
-    labels: np.ndarray,
-    classes: list[int] | None,
-    subset: list[int],
-    settings: dict[str, Any],
-    seed: int,
-) -> tuple[np.ndarray, int]:
-    """Positions of the images to calibrate on, or to draw from, and how many a layer sees.
-
-    Of all training images with ``labels``, those of ``classes``, or of every class where None.
-    ``settings``: images (a number, or ``all``), of which there are never more than the ``subset``
-    itself has, so that variants calibrated elsewhere see as many; and batch (``fresh``: layers
-    draw their own, so that here all are taken). The draw depends on the ``subset`` it is for, so
-    that subsets do not share one batch. Sorted (k,) int64.
-    """
-    eligible = np.arange(len(labels))
-    if classes is not None:
-        eligible = eligible[np.isin(labels, classes)]
-    count = min(int(np.isin(labels, subset).sum()), len(eligible))
-    if settings["images"] != "all":
-        count = min(count, settings["images"])
-    if settings["batch"] == "fresh" or count == len(eligible):
-        return eligible, count
-    generator = seeds.stream(seed, "calibration", *sorted(subset))
-    return np.sort(generator.choice(eligible, count, replace=False)), count
 
 
 def compress(

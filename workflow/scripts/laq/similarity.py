@@ -31,8 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from laq import hooks, seeds
-from laq.calibration import CalibrationImages
-from laq.compression import calibration_pool
+from laq.calibration import CalibrationImages, calibration_pool
 from laq.errors import LaqError
 from laq.layer import relative_error
 from laq.tracing import QUANTIZABLE, check_finite

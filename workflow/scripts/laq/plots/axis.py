@@ -1,4 +1,4 @@
-"""The x axis of figures 5, 6, 8 and 9: limits and ticks, and how far apart points at one x stand."""
+"""The x axis of figures of accuracy: limits and ticks, and how far apart points at one x stand."""
 
 from __future__ import annotations
 
