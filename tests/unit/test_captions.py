@@ -165,7 +165,7 @@ def test_figure_8_speaks_of_32_bits_where_they_are_swept() -> None:
 
 
 def test_figure_9_speaks_of_the_variant_and_the_images_it_shows() -> None:
-    given = config("digits.yaml", similarity={"images": 32})
+    given = config("digits.yaml", similarity={"images": 32, "repeats": 2})
     text = words("fig9", given)
     assert "top-1 that Quant loses" in text and "32 calibration images" in text
     assert "row of panels" not in text

@@ -37,7 +37,13 @@ def made(
                         ids |= {"variant": variant, "repeat": repeat, "scope": scope}
                         rows.append({**ids, "n": 500, "correct": correct, "top1": correct / 500})
             alike = {"gram_similarity": 0.9 + 0.1 * rng.random(), "gram_distance": rng.random()}
-            ids = {"network": setting, "subset": subset, **icd, "gram_floor": 0.99}
+            ids = {
+                "network": setting,
+                "subset": subset,
+                **icd,
+                "gram_floor": 0.99,
+                "gram_error": 0.002,
+            }
             known.append({**ids, **alike})
     return pd.DataFrame(rows), pd.DataFrame(known)
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from laq import calibration, similarity
+from laq import calibration, seeds, similarity
 from laq.calibration import calibration_pool
 from laq.errors import DataError, LaqError
 from laq.networks import SmallResNet
-from laq.similarity import Gram, compare, draws, grams, of_subset
+from laq.similarity import COLUMNS, Gram, compare, draws, grams, of_draws, of_subset
 
 torch.set_num_threads(1)
 
@@ -243,8 +243,8 @@ def test_a_subset_of_its_own_kind_lies_below_the_floor_and_a_like_one_does_not(
     small: SmallResNet,
 ) -> None:
     shown = coloured(LABELS)
-    red = of_subset(small, shown, LABELS, [0, 1, 2, 3], 40, seed=0)
-    mixed = of_subset(small, shown, LABELS, [3, 4, 5, 6], 40, seed=0)
+    red = of_subset(small, shown, LABELS, [0, 1, 2, 3], 40, repeats=1, seed=0)
+    mixed = of_subset(small, shown, LABELS, [3, 4, 5, 6], 40, repeats=1, seed=0)
     assert red["images"] == 40 and red["layers"] == 7
     assert red["gram_similarity"] < red["gram_floor"] - 0.01
     assert red["gram_similarity"] < mixed["gram_similarity"] - 0.01
@@ -257,20 +257,36 @@ def test_a_subset_of_its_own_kind_lies_below_the_floor_and_a_like_one_does_not(
 def test_more_images_raise_the_floor(small: SmallResNet) -> None:
     shown = coloured(LABELS)
     few, many = (
-        np.mean(
-            [of_subset(small, shown, LABELS, [1, 6], n, seed)["gram_floor"] for seed in range(8)]
-        )
-        for n in (4, 40)
+        of_subset(small, shown, LABELS, [1, 6], count, repeats=8, seed=0)["gram_floor"]
+        for count in (4, 40)
     )
     assert 1 - many < 0.5 * (1 - few)
 
 
+def test_repeats_are_averaged_each_drawn_as_a_variant_s_is(small: SmallResNet) -> None:
+    shown = coloured(LABELS)
+    apart = [
+        of_draws(small, shown, LABELS, [1, 6], 8, seeds.of_repeat(3, repeat))
+        for repeat in (1, 2, 3)
+    ]
+    found = of_subset(small, shown, LABELS, [1, 6], 8, repeats=3, seed=3)
+    assert list(found) == list(COLUMNS)
+    for name in ("gram_similarity", "gram_distance", "gram_floor", "subset_floor"):
+        values = [each[name] for each in apart]
+        assert len(set(values)) == 3
+        assert found[name] == pytest.approx(np.mean(values))
+    similarities = [each["gram_similarity"] for each in apart]
+    assert found["gram_error"] == pytest.approx(np.std(similarities, ddof=1) / 3**0.5)
+    assert (found["images"], found["repeats"], found["layers"]) == (8, 3, 7)
+    assert np.isnan(of_subset(small, shown, LABELS, [1, 6], 8, 1, 3)["gram_error"])
+
+
 def test_without_a_second_set_there_is_no_floor(small: SmallResNet) -> None:
-    found = of_subset(small, coloured(LABELS), LABELS, [0, 1], 40, seed=0)  # 60 images
+    found = of_subset(small, coloured(LABELS), LABELS, [0, 1], 40, repeats=2, seed=0)  # 60 images
     assert np.isnan(found["subset_floor"]) and np.isnan(found["subset_floor_distance"])
     assert found["gram_floor"] < 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        every = of_subset(small, coloured(LABELS), LABELS, range(10), 300, seed=0)
+        every = of_subset(small, coloured(LABELS), LABELS, range(10), 300, repeats=1, seed=0)
     assert every["gram_similarity"] == 1 and every["gram_distance"] == 0
     assert np.isnan(every["gram_floor"])

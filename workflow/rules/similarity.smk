@@ -43,7 +43,7 @@ rule measure_similarity:
         gpu=GPU,
     params:
         settings=lambda wildcards: settings_text(
-            network=wildcards.network, images=STUDY["similarity"]["images"], seed=SEED
+            network=wildcards.network, **STUDY["similarity"], seed=SEED
         ),
         code=code("measure_similarity.py"),
     message:

@@ -9,6 +9,7 @@ def measure_similarity(
     similarity: str,
     network: str,
     images: int,
+    repeats: int,
     seed: int,
     device: str,
 ) -> None:
@@ -25,7 +26,8 @@ def measure_similarity(
     for path in tqdm(subsets, desc="subsets"):
         chosen = read_json(path)
         place = {key: chosen[key] for key in ("subset", "median_icd", "mean_icd")}
-        found = of_subset(original, split.images, split.labels, chosen["indices"], images, seed)
+        shown = original, split.images, split.labels
+        found = of_subset(*shown, chosen["indices"], images, repeats, seed)
         rows.append({"network": network, **place, **found})
     write_rows(similarity, rows)
 

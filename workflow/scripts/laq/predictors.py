@@ -28,7 +28,7 @@ OUTCOMES = {
 }
 SCOPE = "subset"
 
-SIMILARITY = ("network", "subset", *PREDICTORS, "gram_floor")
+SIMILARITY = ("network", "subset", *PREDICTORS, "gram_error", "gram_floor")
 SWEEP = ("network", "subset", "bits", "images", "classes", "repeat", "scope", "top1")
 COLUMNS = [
     *("setting", "outcome", "first", "second", "predictor", "n"),

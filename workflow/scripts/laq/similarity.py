@@ -14,7 +14,8 @@ Ours, where more than one reading is possible:
   A linear layer has one position an image, or its tokens.
 - Two sets are compared layer by layer, by the cosine <G_a, G_b> / (|G_a| |G_b|), in which the
   scale of the features drops out, and by the distance |G_a - G_b| / |G_b|, in which it counts
-  (Frobenius). Both are averaged over the layers, each counting once.
+  (Frobenius). Both are averaged over the layers, each counting once; by the cosine an input of
+  one channel is always alike.
 
 Values are therefore not comparable with those of that paper; ranks of subsets may be.
 """
@@ -35,6 +36,12 @@ from laq.calibration import CalibrationImages, calibration_pool
 from laq.errors import LaqError
 from laq.layer import relative_error
 from laq.tracing import QUANTIZABLE, check_finite
+
+# What is told of a subset.
+COLUMNS = (
+    *("images", "repeats", "layers", "gram_similarity", "gram_error", "gram_distance"),
+    *("gram_floor", "gram_floor_distance", "subset_floor", "subset_floor_distance"),
+)
 
 # Bytes of a layer's inputs that are made float64 at a time.
 _PIECE = 2**24
@@ -185,9 +192,38 @@ def of_subset(
     labels: np.ndarray,
     members: Collection[int],
     count: int,
+    repeats: int,
     seed: int,
 ) -> dict[str, float | int]:
     """The label-aware calibration set of a subset against the label-agnostic one.
+
+    The mean over ``repeats``, each of draws of its own, as those of a variant are; gram_error is
+    the standard error of the mean similarity, NaN of one repeat. Other arguments: ``of_draws``.
+    """
+    drawn = [
+        of_draws(network, images, labels, members, count, seeds.of_repeat(seed, repeat))
+        for repeat in range(1, repeats + 1)
+    ]
+    found: dict[str, float | int] = {**drawn[0], "repeats": repeats}
+    for name, value in drawn[0].items():
+        if isinstance(value, float):
+            found[name] = float(np.mean([each[name] for each in drawn]))
+    values = [each["gram_similarity"] for each in drawn]
+    found["gram_error"] = float("nan")
+    if repeats > 1:
+        found["gram_error"] = float(np.std(values, ddof=1) / repeats**0.5)
+    return {name: found[name] for name in COLUMNS}
+
+
+def of_draws(
+    network: nn.Module,
+    images: np.ndarray,
+    labels: np.ndarray,
+    members: Collection[int],
+    count: int,
+    seed: int,
+) -> dict[str, float | int]:
+    """One label-aware calibration set of a subset against one label-agnostic.
 
     ``images`` uint8 (n, c, h, w) and ``labels`` (n,): all for training. ``count``: images a set.
     A set differs even from another draw of its own population: that, the floor of what can be

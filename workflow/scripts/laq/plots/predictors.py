@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LABELS = {
-    "gram_similarity": "Gram similarity of calibration on Sub and on All",
+    "gram_similarity": "Gram similarity, subset's to all classes' images",
     "median_icd": "Median inter-class distance (nats)",
 }
 FLOOR = "0.86"  # grey of the floor's band
@@ -49,10 +49,11 @@ def price(
 ) -> Figure:
     """Two panels a setting: the drop of Quant on the subset's classes against each predictor.
 
-    Points are subsets, the mean over repeats, bars the intervals of the difference of two rates
-    (rather too long, ``difference_interval``). At the top of each panel Spearman's correlation,
-    as the table has it. On the left a band spans the similarities of two disjoint draws from all
-    classes: subsets within it cannot be told from no difference at all.
+    Points are subsets, the mean over repeats, upright bars the intervals of the difference of two
+    rates (rather too long, ``difference_interval``), level ones a standard error of the similarity
+    either way. At the top of each panel Spearman's correlation, as the table has it. On the left a
+    band spans the similarities of two disjoint draws from all classes: subsets within it cannot be
+    told from no difference at all.
 
     Args:
         table: as ``observations.read`` gives it.
@@ -84,14 +85,7 @@ def price(
             y = drop[["value", "low", "high"]].to_numpy().ravel()
             _limit(row[0], np.append(y[np.isfinite(y)], 0.0))
             for panel, predictor in zip(row, LABELS, strict=True):
-                x = known[predictor].reindex(drop.index).to_numpy(float)
-                floor = known["gram_floor"].dropna() if predictor == "gram_similarity" else []
-                over = "linear" if predictor == "gram_similarity" else scale
-                span(panel, limits(np.concatenate([x, floor]), over), over)
-                if len(floor):
-                    panel.axvspan(min(floor), max(floor), color=FLOOR, linewidth=0, zorder=0)
-                panel.axhline(0, color=BASELINE, linewidth=0.9, zorder=2)
-                _draw(panel, x, drop, variant)
+                _across(panel, known.reindex(drop.index), drop, predictor, variant, scale)
                 _correlation(panel, ranked.loc[predictor])
             row[0].set_ylabel(f"Top-1 lost by {name(variant)} on Sub (points)")
         for row, lines in zip(axes, names, strict=False):
@@ -117,10 +111,28 @@ def points(table: pd.DataFrame, setting: str, variant: str, confidence: float) -
     return pd.DataFrame({"value": value, "low": 100 * low, "high": 100 * high})
 
 
-def _draw(panel: Axes, x: np.ndarray, drop: pd.DataFrame, variant: str) -> None:
+def _across(
+    panel: Axes,
+    known: pd.DataFrame,
+    drop: pd.DataFrame,
+    predictor: str,
+    variant: str,
+    scale: str,
+) -> None:
+    """The drop of each subset at its place; of a similarity with its error, beside the floors."""
+    x = known[predictor].to_numpy(float)
     look, crowd = looks([variant])[variant], min(1.0, ROOMY / max(len(x), 1))
-    width = 0.5 + 0.3 * crowd
-    panel.vlines(x, drop["low"], drop["high"], color=look.colour, alpha=0.4, linewidth=width)
+    bars = {"color": look.colour, "alpha": 0.4, "linewidth": 0.5 + 0.3 * crowd}
+    if predictor == "gram_similarity":
+        error, floor = known["gram_error"].fillna(0).to_numpy(float), known["gram_floor"].dropna()
+        span(panel, limits(np.concatenate([x - error, x + error, floor]), "linear"), "linear")
+        panel.hlines(drop["value"], x - error, x + error, **bars)
+        if len(floor):
+            panel.axvspan(floor.min(), floor.max(), color=FLOOR, linewidth=0, zorder=0)
+    else:
+        span(panel, limits(x, scale), scale)
+    panel.axhline(0, color=BASELINE, linewidth=0.9, zorder=2)
+    panel.vlines(x, drop["low"], drop["high"], **bars)
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.3}
     size = 3.5 + crowd
     panel.plot(x, drop["value"], look.marker, color=look.colour, markersize=size, zorder=3, **edge)
@@ -144,7 +156,9 @@ def _correlation(panel: Axes, row: pd.Series) -> None:
         known = np.isfinite(ends).all()
         between = f" ({_signed(ends[0])} to {_signed(ends[1])})" if known else ""
         said = f"Spearman {_signed(row['spearman'])}{between}\n"
-        said += f"p {_p(row['p'])}, after Holm {_p(row['p_holm'])}; n = {row['n']}"
+        said += (
+            f"p {_p(row['p'])} (after Holm {_p(row['p_holm']).removeprefix('= ')}); n = {row['n']}"
+        )
     panel.text(0.02, 0.98, said, transform=panel.transAxes, va="top", fontsize=7, linespacing=1.3)
 
 
