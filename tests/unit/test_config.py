@@ -337,3 +337,18 @@ def test_what_is_taken_can_be_made(size: int, definitions: dict, variants: dict)
             if "finetune" in recipe:
                 made.add(name)
     assert not waiting
+
+
+def test_the_sweep_s_control_is_agnostic_where_no_variant_is() -> None:
+    def arms(**edits: Any) -> dict[str, str]:
+        return study.ranked_arms(checked(edited(edits)))
+
+    plain = {"original": "original", "quant": "quant"}
+    control = {"variants/all4": {"compress": {"bits": 4, "classes": "all"}}}
+    assert arms() == plain
+    assert arms(sweep={"variant": "quant"}) == {**plain, "agnostic": study.SWEPT}
+    named = {**control, "claims/agnostic": "all4"}
+    assert arms(**named, sweep={"variant": "quant"}) == {**plain, "agnostic": "all4"}
+    # The sweep departs from another variant than plays the part.
+    other = {"claims/quant": "ft_quant", "sweep": {"variant": "quant"}}
+    assert arms(**other) == {"original": "original", "quant": "ft_quant"}

@@ -149,7 +149,7 @@ EDITS = {
         "similarity: { images: 32 }",
         MEASURED | RANKED | SAID | drawn(3),
     ),
-    "no similarity": (CONFIG, "similarity: {}", "", SAID - OF_SIMILARITY | drawn(3)),
+    "no similarity": (CONFIG, "similarity: {}", "", SAID - OF_SIMILARITY | drawn(2, 3)),
     "similarity.py": (
         f"{LIBRARY}/similarity.py",
         "_PIECE = ",
@@ -284,6 +284,8 @@ DELETED = {
     "sweep/small_resnet/similar.csv": swept("similar") | RANKED | JUDGED | PAGES | drawn(3, 8),
     "tables/study.json": SAID,
     "figures/fig4.pdf": drawn(4),
+    "tables/predictors.csv": RANKED | PAGES,
+    "similarity/small_resnet.csv": MEASURED | RANKED | PAGES | drawn(3),
     "umap/coordinates.parquet": AFTER_UMAP,
     "accuracy/small_resnet/similar.csv": evaluated("similar"),
 }

@@ -21,10 +21,17 @@ def sweeps():
     return expand("<results>/sweep/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS)
 
 
-def similarity_tables():
+def similarities():
+    """The similarities of single networks, and the table of all."""
     if "similarity" not in STUDY:
         return []
-    return expand("<results>/tables/{table}.csv", table=["similarity", "predictors"])
+    of_networks = expand("<results>/similarity/{network}.csv", network=NETWORKS)
+    return [*of_networks, "<results>/tables/similarity.csv"]
+
+
+def similarity_tables():
+    """The table of all similarities, and what they foretell."""
+    return [*similarities()[-1:], "<results>/tables/predictors.csv"] if similarities() else []
 
 
 def memory_table():
@@ -141,10 +148,7 @@ def artifacts():
         "<results>/accuracy.csv",
         sweeps(),
         sweep_table(),
-        expand(
-            "<results>/similarity/{network}.csv", network=NETWORKS if similarity_tables() else []
-        ),
-        similarity_tables(),
+        similarities(),
         expand("<results>/tables/{table}.csv", table=["subsets", "memory"]),
     ]
 
@@ -161,5 +165,5 @@ def figures():
         *(["fig6"] if FIGURES["mixed"] else []),
         "fig7",
         *(["fig8"] if "sweep" in STUDY else []),
-        *(["fig9"] if similarity_tables() else []),
+        *(["fig9"] if similarities() else []),
     ]

@@ -5,19 +5,9 @@ Reads: <results>/dataset/, subsets/{subset}.json, models/{network}/original.safe
 Makes: <results>/similarity/{network}.csv, tables/similarity.csv, tables/predictors.csv, figures/fig9
 """
 
-SWEPT = "sweep/agnostic"  # stands for the sweep's own control; no variant has a stroke in its name
-
-
-def ranked_arms():
-    """The variant of each role; for a label-agnostic one the sweep's control where there is none."""
-    arms = {role: variant for role, (_, variant) in claim_arms().items()}
-    if "sweep" in STUDY and STUDY["sweep"]["variant"] == arms["quant"]:
-        arms = {"agnostic": SWEPT, **arms}
-    return {role: arms[role] for role in ("original", "quant", "agnostic") if role in arms}
-
-
-def swept_control():
-    return sweep_table() if SWEPT in ranked_arms().values() else []
+# What predictors are ranked against, and whether that takes the sweep's control.
+RANKED = study_config.ranked_arms(STUDY)
+CONTROL = sweep_table() if study_config.SWEPT in RANKED.values() else []
 
 
 # One job for all subsets of a network: a subset takes a fraction of the time that a job's start does.
@@ -83,7 +73,7 @@ rule rank_predictors:
         accuracy="<results>/accuracy.csv",
         subsets="<results>/tables/subsets.csv",
         similarity="<results>/tables/similarity.csv",
-        sweep=swept_control(),
+        sweep=CONTROL,
     output:
         predictors=reported("<results>/tables/predictors.csv"),
     log:
@@ -98,8 +88,8 @@ rule rank_predictors:
         runtime=10,
     params:
         settings=settings_text(
-            arms=ranked_arms(),
-            base=sweep_base() if swept_control() else None,
+            arms=RANKED,
+            base=sweep_base() if CONTROL else None,
             confidence=FIGURES["confidence"],
             seed=SEED,
         ),

@@ -13,6 +13,9 @@ Config = dict[str, Any]
 
 _STEPS = ("finetune", "compress")
 
+# Stands for the sweep's label-agnostic control; no variant has a stroke in its name.
+SWEPT = "sweep/agnostic"
+
 
 def weights_file(entry: Mapping[str, Any]) -> list[str]:
     """The file of weights that a network, or the features, name: one path, or none."""
@@ -70,6 +73,18 @@ def _repeat_id(name: str, repeat: int) -> str:
 def variants_with(config: Config, step: str) -> list[str]:
     """Ids of all that is made by ``finetune`` or by ``compress``, repeats too."""
     return [name for name, recipe in made_variants(config).items() if step in recipe]
+
+
+def ranked_arms(config: Config) -> dict[str, str]:
+    """The variants whose top-1 predictors are ranked against, by role: original, quant, agnostic.
+
+    Without a label-agnostic variant ``SWEPT`` plays it where the sweep departs from quant's.
+    """
+    roles = {role: config["claims"].get(role, role) for role in ("original", "quant", "agnostic")}
+    arms = {role: name for role, name in roles.items() if name in config["variants"]}
+    if config.get("sweep", {}).get("variant") == roles["quant"]:
+        arms.setdefault("agnostic", SWEPT)
+    return arms
 
 
 def members(name: str, definition: Mapping[str, Any]) -> list[str]:

@@ -122,7 +122,7 @@ def _across(
     """The drop of each subset at its place; of a similarity with its error, beside the floors."""
     x = known[predictor].to_numpy(float)
     look, crowd = looks([variant])[variant], min(1.0, ROOMY / max(len(x), 1))
-    bars = {"color": look.colour, "alpha": 0.4, "linewidth": 0.5 + 0.3 * crowd}
+    bars = {"color": look.colour, "alpha": 0.4, "linewidth": 0.5 + 0.3 * crowd, "zorder": 2.5}
     if predictor == "gram_similarity":
         error, floor = known["gram_error"].fillna(0).to_numpy(float), known["gram_floor"].dropna()
         span(panel, limits(np.concatenate([x - error, x + error, floor]), "linear"), "linear")
