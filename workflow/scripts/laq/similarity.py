@@ -229,7 +229,7 @@ def of_draws(
     A set differs even from another draw of its own population: that, the floor of what can be
     seen, is measured on all classes and on the subset's, NaN where they have not twice the images.
 
-    At most three sets are in memory at a time (of a ResNet-50 some 0.2 GB each).
+    At most three sets are in memory at a time (of a ResNet-50 at most 0.2 GB each).
     """
     drawn = draws(labels, members, count, seed)
 
