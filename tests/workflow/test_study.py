@@ -270,4 +270,4 @@ def test_the_conda_environment_has_the_same_pins() -> None:
         sys.path.pop(0)
     requirements = (PROJECT / "envs/requirements.txt").read_text()
     assert mirrored(requirements) == (PROJECT / "envs/laq.yaml").read_text()
-    assert "http" not in requirements
+    assert "://" not in requirements
