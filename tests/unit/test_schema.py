@@ -59,6 +59,7 @@ def test_defaults_are_filled_in_at_every_level() -> None:
         "classes": 10,
         "train_per_class": 120,
         "test_per_class": 50,
+        "superclasses": {},
     }
     training = DEFS["training"]["properties"]
     assert config["networks"]["small"]["training"] == {
@@ -176,7 +177,8 @@ def test_defaults_validate() -> None:
 @pytest.mark.parametrize("kind", datasets.KINDS)
 def test_no_default_of_a_data_set_lies_outside_the_schema(kind: str) -> None:
     # Kinds index their settings: every key has to be there.
-    settings = {"kind": kind} | ({"path": "images"} if kind == "image_folder" else {})
+    needed = branch("dataset", kind).get("required", [])
+    settings = {"kind": kind} | dict.fromkeys(needed, "images")
     completed = complete(edited({"dataset": settings}), SCHEMA)["dataset"]
     assert completed.keys() == branch("dataset", kind)["properties"].keys()
 

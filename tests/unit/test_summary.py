@@ -141,6 +141,8 @@ def test_several_networks_and_other_data_are_told_as_they_are() -> None:
     assert "2 networks, a and b" in said and "the networks were" in said
     assert "images in birds" in said and "one subset of 10 classes" in said
     assert "10 digits" in summary.of_study(study(dataset={"kind": "digits"}), SUBSETS)
+    cifar = {"kind": "cifar100", "path": "data", "superclasses": {}}
+    assert "study: the 100 classes of CIFAR-100;" in summary.of_study(study(dataset=cifar), SUBSETS)
     uneven = [SUBSETS[0], {**SUBSETS[2], "classes": "a; b; c"}]
     assert "2 subsets of 3 to 10 classes" in summary.of_study(study(), uneven)
 

@@ -1,6 +1,7 @@
 """Images.
 
-Reads: nothing (glyphs, digits), or the user's folder (image_folder).
+Reads: nothing (glyphs, digits), the user's folder (image_folder), or the published archive,
+which it downloads where the config allows it (cifar10, cifar100).
 Makes: <results>/dataset/{train,test}.npz, classes.json
 """
 
@@ -22,7 +23,7 @@ rule make_dataset:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=settings_text(dataset=STUDY["dataset"], seed=SEED),
+        settings=settings_text(dataset=datasets.identity(STUDY["dataset"]), seed=SEED),
         files=datasets.fingerprint(STUDY["dataset"]),
         code=code("make_dataset.py", datasets.KINDS[STUDY["dataset"]["kind"]]),
     message:

@@ -3,14 +3,24 @@
 from typing import Any
 
 
-def make_dataset(train: str, test: str, classes: str, dataset: dict[str, Any], seed: int) -> None:
-    """Write the two splits as npz and the class names as JSON."""
+def make_dataset(
+    train: str,
+    test: str,
+    classes: str,
+    dataset: dict[str, Any],
+    seed: int,
+    config: dict[str, Any],
+) -> None:
+    """Write the two splits as npz and the class names as JSON.
+
+    dataset: the settings that images depend on; where the files are is in the whole config.
+    """
     import logging
 
     from laq import datasets
     from laq.files import write_json
 
-    train_split, test_split = datasets.make(dataset, seed)
+    train_split, test_split = datasets.make({**config["dataset"], **dataset}, seed)
     datasets.save(train_split, train)
     datasets.save(test_split, test)
     write_json(classes, list(train_split.classes))

@@ -18,6 +18,7 @@ def select_subset(
         {
             "subset": name,
             "kind": definition["kind"],
+            "superclass": definition.get("superclass"),
             "target": selection.target,
             "seed": seed,
             "indices": selection.indices,

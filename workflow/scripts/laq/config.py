@@ -5,9 +5,13 @@ Everything here is pure and light, since it runs each time the workflow is parse
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from laq import datasets
 
 Config = dict[str, Any]
 
@@ -27,16 +31,23 @@ def subsets(config: Config, class_names: Sequence[str]) -> dict[str, dict[str, A
     """Every subset's id and full definition, series expanded (``target`` → ``target_1``, …).
 
     A definition holds all that choosing the subset needs besides distances and seed: kind,
-    size, and rank (its place in the series), count, scale, median or class indices. Only
-    what concerns the subset is in it, so that editing one definition leaves the others be.
+    size, and rank (its place in the series), count, scale, median or class indices, and the
+    name of a superclass. Only what concerns the subset is in it, so that editing one
+    definition leaves the others be.
     """
     size, scale = config["subsets"]["size"], config["subsets"]["scale"]
+    groups = datasets.superclasses(config["dataset"])
     expanded: dict[str, dict[str, Any]] = {}
     for name, definition in config["subsets"]["definitions"].items():
         kind = definition["kind"]
         if kind == "classes":
             indices = sorted(class_names.index(c) for c in definition["classes"])
             expanded[name] = {"kind": kind, "indices": indices}
+        elif kind == "superclasses":
+            ids = members(name, definition, groups)
+            for member, (group, classes) in zip(ids, groups.items(), strict=True):
+                indices = sorted(class_names.index(c) for c in classes)
+                expanded[member] = {"kind": kind, "superclass": group, "indices": indices}
         elif "median" in definition:
             expanded[name] = {"kind": kind, "size": size, "median": definition["median"]}
         else:
@@ -87,11 +98,24 @@ def ranked_arms(config: Config) -> dict[str, str]:
     return arms
 
 
-def members(name: str, definition: Mapping[str, Any]) -> list[str]:
-    """Ids of the subsets that a definition makes."""
+def members(
+    name: str, definition: Mapping[str, Any], superclasses: Iterable[str] = ()
+) -> list[str]:
+    """Ids of the subsets that a definition makes; ``superclasses``: names of the data set's."""
+    if definition["kind"] == "superclasses":
+        return [f"{name}_{identifier(superclass)}" for superclass in superclasses]
     count = definition.get("count", 1)
     width = len(str(count))
     return [name] if count == 1 else [f"{name}_{i:0{width}d}" for i in range(1, count + 1)]
+
+
+def identifier(text: str) -> str:
+    """The part of an id that a name gives: ``Large man-made things`` → ``large_man_made_things``.
+
+    Empty where no Latin letter or digit is in it.
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
 
 
 def effective_variants(config: Config) -> dict[str, dict[str, Any]]:

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from laq import families
-from laq.config import Config, effect, members, weights_file
+from laq import datasets, families
+from laq.config import Config, effect, identifier, members, weights_file
 from laq.schema import refuse
 
 # Kinds of subsets whose series is a ranking: a longer one contains a shorter one.
 _RANKED = ("similar", "dissimilar", "random")
+
+# Kinds whose subsets have a size of their own.
+_LISTED = ("classes", "superclasses")
 
 # Folders that hold the workflow itself.
 _SOURCES = ("workflow", "config", "envs", "profiles", "tests", "docs")
@@ -32,7 +35,8 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *check_root(config["root"]),
             *_check_networks(config["networks"]),
             *_check_features(config),
-            *_check_subsets(config["subsets"], class_names),
+            *_check_superclasses(config["dataset"].get("superclasses", {}), class_names),
+            *_check_subsets(config, class_names),
             *_check_variants(config["variants"]),
             *_check_calibration(config),
             *_check_figures(config),
@@ -83,10 +87,26 @@ def _check_file(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}.weights.file: there is no file {file!r}; give the path of the weights"
 
 
-def _check_subsets(subsets: Mapping[str, Any], class_names: Sequence[str]) -> Iterator[str]:
+def _check_superclasses(
+    superclasses: Mapping[str, Sequence[str]], class_names: Sequence[str]
+) -> Iterator[str]:
+    """Groups are of the data set's classes, and their names give different ids."""
+    owners: dict[str, str] = {}
+    for name, classes in superclasses.items():
+        yield from _check_classes(f"dataset.superclasses.{name}", classes, class_names)
+        owner = owners.setdefault(identifier(name), name)
+        if owner != name:
+            yield (
+                f"dataset.superclasses.{name}: its subset would have the id of {owner}'s, "
+                f"…_{identifier(name)}; rename one of the two"
+            )
+
+
+def _check_subsets(config: Config, class_names: Sequence[str]) -> Iterator[str]:
+    subsets, groups = config["subsets"], datasets.superclasses(config["dataset"])
     size, definitions, classes = subsets["size"], subsets["definitions"], len(class_names)
     fits = size <= classes
-    if not fits and any(definition["kind"] != "classes" for definition in definitions.values()):
+    if not fits and any(definition["kind"] not in _LISTED for definition in definitions.values()):
         yield (
             f"subsets.size: {size} is more than the data set's {classes} classes; "
             f"it must be at least 2 and at most {classes}"
@@ -98,10 +118,16 @@ def _check_subsets(subsets: Mapping[str, Any], class_names: Sequence[str]) -> It
         if name in ("subset", "all"):
             yield f"{where}: {name} has another meaning in compress.classes; take another id"
         if definition["kind"] == "classes":
-            yield from _check_classes(where, definition["classes"], class_names)
+            yield from _check_classes(f"{where}.classes", definition["classes"], class_names)
+        elif definition["kind"] == "superclasses":
+            if not groups:
+                yield (
+                    f"{where}.kind: the data set {config['dataset']['kind']} has no superclasses; "
+                    "give them as dataset.superclasses: {name: [class, class], …}"
+                )
         elif fits and "count" in definition:
             yield from _check_count(where, definition, size, classes)
-        for member in members(name, definition):
+        for member in members(name, definition, groups):
             owner = owners.setdefault(member, name)
             if owner != name:
                 yield (
@@ -122,7 +148,7 @@ def _check_classes(where: str, names: Sequence[str], known: Sequence[str]) -> It
             else:
                 shown = ", ".join(known[:10]) + ", …" * (len(known) > 10)
                 hint = f"there are {len(known)}: {shown}"
-            yield f"{where}.classes: {name!r} is no class of the data set; {hint}"
+            yield f"{where}: {name!r} is no class of the data set; {hint}"
 
 
 def _check_count(
@@ -257,8 +283,9 @@ def _check_similarity(config: Config) -> Iterator[str]:
 
 
 def _subset_ids(config: Config) -> list[str]:
-    definitions = config["subsets"]["definitions"]
-    return [id for name, definition in definitions.items() for id in members(name, definition)]
+    groups = datasets.superclasses(config["dataset"])
+    definitions = config["subsets"]["definitions"].items()
+    return [id for name, definition in definitions for id in members(name, definition, groups)]
 
 
 def _known(where: str, name: str, known: Iterable[str], what: str) -> Iterator[str]:

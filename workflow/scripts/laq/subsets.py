@@ -185,7 +185,8 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
         spread over the attainable axis the one at ``rank``. The members of a series differ
         from each other and from the first similar and dissimilar subset; each is found
         without the others' files;
-        ``{kind: classes, indices}``: these classes.
+        ``{kind: classes, indices}``: these classes;
+        ``{kind: superclasses, superclass, indices}``: these classes of one superclass.
 
     Raises:
         ConfigError: if the definition is none of these.
@@ -207,7 +208,7 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
             return Selection(target_median(distances, size, target, seed), float(target))
         case {"kind": "target", "size": size, "scale": scale, "count": count, "rank": rank}:
             return _member(distances, size, scale, count, rank, seed)
-        case {"kind": "classes", "indices": indices}:
+        case {"kind": "classes" | "superclasses", "indices": indices}:
             _check_size(len(indices), len(distances))
             _check_indices(indices, len(distances))
             return Selection(sorted(indices))
@@ -215,7 +216,7 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
             raise ConfigError(
                 f"subset definition {dict(definition)}: give kind similar or dissimilar (size, "
                 "rank), random (size, rank), target (size and median, or size, scale, count "
-                "and rank), or classes (indices)"
+                "and rank), or classes or superclasses (indices)"
             )
 
 

@@ -24,6 +24,7 @@ ANSWERS = {"reproduced": "yes", "not reproduced": "no", "inconclusive": "not dec
 HEADS = ("#", "Conclusion", "Region", "Effect, points", "p for", "p against", "n", "Verdict")
 KINDS = ("number", "", "whole", "number", "number", "number", "number", "")
 FOUR = ("original", "quant", "ft", "ft_quant")
+CIFAR = {"cifar10": "10 classes of CIFAR-10", "cifar100": "100 classes of CIFAR-100"}
 STEPS = {"finetune": "fine-tuned", "compress": "quantized"}
 
 
@@ -132,6 +133,8 @@ def _data(dataset: Mapping[str, Any]) -> str:
         return f"{dataset['classes']} classes of drawn characters (glyphs), {images} each"
     if dataset["kind"] == "digits":
         return "scans of the 10 digits"
+    if dataset["kind"] in CIFAR:
+        return f"the {CIFAR[dataset['kind']]}"
     if "path" in dataset:
         return f"the classes of images in {dataset['path']}"
     return f"the data set {dataset['kind']}"

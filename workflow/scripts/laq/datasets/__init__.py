@@ -1,8 +1,10 @@
 """The kinds of data sets by name: one line a kind.
 
 A kind is one module with ``make(settings, seed)``, ``class_names(settings)`` and, where
-the images depend on more than settings and code, ``fingerprint(settings)``. Settings are the
-config's ``dataset`` as the schema has completed and checked it: every key of the kind is there.
+the images depend on more than settings and code, ``fingerprint(settings)``. A module may have
+``superclasses(settings)``, and ``PLACE``, the settings that say where verified files are and not
+what they hold. Settings are the config's ``dataset`` as the schema has completed and checked it:
+every key of the kind is there.
 
 The workflow asks for class names while it plans, before any job: beside the project's own
 modules, only NumPy is imported here and at the top of the kinds' modules.
@@ -23,15 +25,19 @@ __all__ = [
     "Dataset",
     "class_names",
     "fingerprint",
+    "identity",
     "load",
     "make",
     "of_classes",
     "save",
+    "superclasses",
 ]
 
 KINDS = {
     "glyphs": "laq.datasets.glyphs",
     "digits": "laq.datasets.digits",
+    "cifar10": "laq.datasets.cifar",
+    "cifar100": "laq.datasets.cifar",
     "image_folder": "laq.datasets.folder",
 }
 
@@ -53,6 +59,19 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     """What the images depend on besides settings and code: "" where that is nothing."""
     module = _module(settings)
     return module.fingerprint(settings) if hasattr(module, "fingerprint") else ""
+
+
+def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that images depend on: not where verified files are, nor how classes group."""
+    other = {"superclasses", *getattr(_module(settings), "PLACE", ())}
+    return {key: value for key, value in settings.items() if key not in other}
+
+
+def superclasses(settings: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Groups of classes by name: those of the config, else the data set's own, if it has any."""
+    module = _module(settings)
+    own = module.superclasses(settings) if hasattr(module, "superclasses") else {}
+    return settings.get("superclasses") or own
 
 
 def _module(settings: Mapping[str, Any]) -> ModuleType:
