@@ -1,0 +1,111 @@
+"""docs/tutorial.md, followed word for word."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import PROJECT, Checkout
+
+PAGE = (PROJECT / "docs/tutorial.md").read_text()
+# A block is a file where the words before it say as what to save it, and a command where it is sh.
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+
+
+def files() -> dict[str, str]:
+    found = {}
+    for match in BLOCK.finditer(PAGE):
+        before = PAGE[: match.start()].rstrip().rsplit("\n\n", 1)[-1]
+        if match[1] == "python":
+            name = re.search(r"[Ss]ave (?:this|it)?\s?as `([\w.]+)`", before)
+            assert name, f"the page does not say as what to save:\n{match[2]}"
+            found[name[1]] = match[2]
+    return found
+
+
+def commands() -> str:
+    return "\n".join(match[2] for match in BLOCK.finditer(PAGE) if match[1] == "sh")
+
+
+def environment(folder: Path) -> None:
+    """A virtual environment that has what the running one has, to install further into."""
+    venv.create(folder, with_pip=False)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    own = folder / "lib" / version / "site-packages"
+    (own / "running.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for module in ("pip", "snakemake"):
+        script = folder / "bin" / module
+        script.write_text(f'#!/bin/sh\nexec {folder}/bin/python -m {module} "$@"\n')
+        script.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A checkout in which the tutorial was followed, and what it printed."""
+    path = Checkout.create(tmp_path_factory.mktemp("tutorial") / "laq").path
+    for name in ("pyproject.toml", "README.md"):
+        (path / name).write_bytes((PROJECT / name).read_bytes())
+    environment(path / ".venv")
+    for name, text in files().items():
+        (path / name).write_text(text)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands()],
+        cwd=path,
+        # The build takes setuptools from the environment, so that no index is asked.
+        env=os.environ | {"PIP_NO_BUILD_ISOLATION": "0", "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        timeout=1500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    return path, done.stdout
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_page_names_its_files_and_they_are_used() -> None:
+    assert set(files()) == {"make_images.py", "train_own.py", "use.py"}
+    assert all(f"python {name}" in commands() for name in files())
+
+
+def test_the_network_comes_into_the_study_as_it_was_trained(followed: tuple[Path, str]) -> None:
+    (row,) = rows(followed[0] / "results/own/models/mine/training.csv")
+    assert row["epoch"] == "0"
+    assert float(row["test_top1"]) > 0.6  # chance is 0.05
+
+
+def test_the_table_recommends_a_variant_for_ten_named_classes(followed: tuple[Path, str]) -> None:
+    table = [
+        row
+        for row in rows(followed[0] / "results/own/tables/deploy.csv")
+        if row["subset"] == "deployed"
+    ]
+    assert len(table) == 6
+    (chosen,) = [row for row in table if row["recommended"] == "True"]
+    best = max(float(row["top1"]) for row in table)
+    assert float(chosen["top1"]) >= best - 0.01
+    near = [row for row in table if float(row["top1"]) >= best - 0.01]
+    assert int(chosen["bytes"]) == min(int(row["bytes"]) for row in near)
+    assert chosen["variant"] in followed[1]
+
+
+def test_the_chosen_checkpoint_is_loaded_and_names_classes(followed: tuple[Path, str]) -> None:
+    path, printed = followed
+    names = re.search(r"^\['latin_[A-K]'(?:, 'latin_[A-K]'){4}\]$", printed, flags=re.M)
+    assert names, printed[-2000:]
+    original = path / "results/own/models/mine/original.safetensors"
+    packed = path / "results/own/models/mine/deployed/quant4.safetensors"
+    assert packed.stat().st_size < original.stat().st_size / 7
+    assert (path / "results/own/onnx/mine/deployed/quant4.onnx").is_file()
