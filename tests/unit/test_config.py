@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laq import config as study
-from laq import config_checks
+from laq import config_checks, datasets
 from laq.errors import ConfigError
 from laq.schema import complete
 from tests.configs import BASE, ROOT, SCHEMA, checked, edited
@@ -352,3 +352,52 @@ def test_the_sweep_s_control_is_agnostic_where_no_variant_is() -> None:
     # The sweep departs from another variant than plays the part.
     other = {"claims/quant": "ft_quant", "sweep": {"variant": "quant"}}
     assert arms(**other) == {"original": "original", "quant": "ft_quant"}
+
+
+def test_superclasses_become_a_subset_each_under_an_id_of_their_name() -> None:
+    groups = {"Odd, large": ["digit_9", "digit_1"], "gerade Zähler": ["digit_0", "digit_2"]}
+    edits = {
+        "dataset/superclasses": groups,
+        "subsets/definitions": {"by": {"kind": "superclasses"}},
+    }
+    config = checked(edited(edits | {"subsets/size": 11}))  # each has a size of its own
+    assert study.subsets(config, GLYPHS) == {
+        "by_odd_large": {
+            "kind": "superclasses",
+            "superclass": "Odd, large",
+            "indices": [1, 9],
+        },
+        "by_gerade_zahler": {
+            "kind": "superclasses",
+            "superclass": "gerade Zähler",
+            "indices": [0, 2],
+        },
+    }
+
+
+def test_cifar_100_brings_its_own_superclasses_and_takes_others() -> None:
+    edits = {
+        "dataset": {"kind": "cifar100", "path": "nowhere yet"},
+        "subsets/definitions": {
+            "super": {"kind": "superclasses"},
+            "named": {"kind": "classes", "classes": ["apple", "whale"]},
+        },
+        "variants/quant/compress/classes": "super_people",
+    }
+    config = checked(edited(edits))
+    names = datasets.class_names(config["dataset"])
+    made = study.subsets(config, names)
+    assert len(made) == 21 and next(iter(made)) == "super_aquatic_mammals"
+    assert made["super_non_insect_invertebrates"]["superclass"] == "non-insect_invertebrates"
+    people = [names[index] for index in made["super_people"]["indices"]]
+    assert people == ["baby", "boy", "girl", "man", "woman"]
+    edits["dataset"] = {**edits["dataset"], "superclasses": {"people": ["man", "woman"]}}
+    assert list(study.subsets(checked(edited(edits)), names)) == ["super_people", "named"]
+
+
+def test_a_misspelt_class_of_cifar_is_met_with_the_names_it_may_have_meant() -> None:
+    definitions = {"named": {"kind": "classes", "classes": ["aquarium fish", "mapel_tree"]}}
+    edits = {"dataset": {"kind": "cifar100", "path": "x"}, "subsets/definitions": definitions}
+    fish, tree = faults(edited(edits))
+    assert "'aquarium fish' is no class of the data set; did you mean aquarium_fish" in fish
+    assert "did you mean maple_tree" in tree

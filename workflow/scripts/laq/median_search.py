@@ -1,6 +1,7 @@
 """Local search for the subset whose median distance is nearest a target.
 
-A greedy start, then the best swap of one class for another until none helps, from many starts.
+A greedy start, then the best swap of one class for another until none helps, from many starts;
+where that does not come near, simulated annealing (Kirkpatrick, Gelatt and Vecchi 1983).
 Distances are a (C, C) float64 matrix that ``laq.subsets`` has checked; a result is the pair of
 its error and its classes. The error is |ln(median / target)|, or the median for a target of 0.
 """
@@ -19,6 +20,11 @@ Distances = NDArray[np.float64]
 # No further restart for a median so near its target (in ln): far below the error of an ICD.
 NEAR_ENOUGH = 5e-3
 
+# Annealing: as many walks at once, their steps, and the first and the last temperature, in ln of
+# the median. Slower cooling finds hardly more, and a third of a second is what a job can spare.
+WALKS, STEPS = 50, 4000
+HOT, COLD = 0.1, 0.003
+
 
 def search(
     distances: Distances,
@@ -33,7 +39,7 @@ def search(
 
     Begun from up to ``restarts`` seeded classes; then, for targets near the axis's ends, from
     the subsets in ``ends``, and ``restarts`` times from the best so far with a third of its
-    classes replaced. Subsets in ``excluded`` are passed over.
+    classes replaced; at last from what annealing finds. Subsets in ``excluded`` are passed over.
     """
     rng = np.random.default_rng(seed)
     classes = len(distances)
@@ -43,6 +49,7 @@ def search(
         (_aim(distances, size, target, int(start)) for start in starts),
         ends,
         (_kicked(best[1], size, classes, rng) for _ in range(restarts)),  # lazy: the best by then
+        (_anneal(distances, size, target, rng, excluded) for _ in range(1)),
     )
     near_enough = NEAR_ENOUGH if target > 0 else 0.0
     for subset in begun:
@@ -67,6 +74,49 @@ def _kicked(subset: list[int], size: int, classes: int, rng: np.random.Generator
     kept = rng.permutation(subset)[: size - max(1, size // 3)]
     others = np.setdiff1d(np.arange(classes), kept)
     return [*kept.tolist(), *rng.choice(others, size - len(kept), replace=False).tolist()]
+
+
+def _anneal(
+    distances: Distances,
+    size: int,
+    target: float,
+    rng: np.random.Generator,
+    excluded: Collection[frozenset[int]],
+) -> list[int]:
+    """The best of many random walks that take worse subsets ever more rarely.
+
+    Swaps that each must help end early where distances have heavy tails and no geometry.
+    """
+    walk = np.arange(WALKS)
+    subsets = rng.permuted(np.tile(np.arange(len(distances)), (WALKS, 1)), axis=1)[:, :size]
+    errors = _log_errors(distances, subsets, target)
+    best, found = np.inf, subsets[0].tolist()
+    near_enough = NEAR_ENOUGH if target > 0 else -np.inf
+    for temperature in np.geomspace(HOT, COLD, STEPS):
+        swapped = subsets.copy()
+        newcomers = rng.integers(len(distances), size=WALKS)
+        swapped[walk, rng.integers(size, size=WALKS)] = newcomers
+        proposed = _log_errors(distances, swapped, target)
+        chance = np.exp(np.minimum(errors - proposed, 0) / temperature)
+        taken = (rng.random(WALKS) < chance) & ~(subsets == newcomers[:, None]).any(axis=1)
+        subsets[taken], errors[taken] = swapped[taken], proposed[taken]
+        nearest_walk = errors.argmin()
+        if errors[nearest_walk] < best:
+            subset = subsets[nearest_walk].tolist()
+            if frozenset(subset) not in excluded:
+                best, found = errors[nearest_walk], subset
+                if best <= near_enough:
+                    break
+    return found
+
+
+def _log_errors(
+    distances: Distances, subsets: NDArray[np.intp], target: float
+) -> NDArray[np.float64]:
+    """Errors in ln for a target of 0 as well, where only their order counts."""
+    floor = np.finfo(np.float64).tiny  # a median of 0 is very far, not infinitely
+    medians = np.log(np.maximum(_medians(distances, subsets), floor))
+    return np.abs(medians - np.log(target)) if target > 0 else medians
 
 
 def _improve(
@@ -97,19 +147,21 @@ def nearest(
 
     The error is infinite, and the classes are of no use, if all are excluded.
     """
-    within = np.sort(pairs(distances, subsets), axis=1)
-    p = within.shape[1]
-    medians = (within[:, (p - 1) // 2] + within[:, p // 2]) / 2
-    if target > 0:
-        floor = np.finfo(np.float64).tiny  # a median of 0 is very far, not infinitely
-        errors = np.abs(np.log(np.maximum(medians, floor)) - np.log(target))
-    else:
-        errors = medians
+    logs = target > 0
+    errors = _log_errors(distances, subsets, target) if logs else _medians(distances, subsets)
     for index in np.argsort(errors, kind="stable"):
         subset = subsets[index].tolist()
         if frozenset(subset) not in excluded:
             return float(errors[index]), subset
     return np.inf, []
+
+
+def _medians(distances: Distances, subsets: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Median distance within each subset: (m, size) classes -> (m,)."""
+    within = pairs(distances, subsets)
+    p = within.shape[1]
+    within.partition(sorted({(p - 1) // 2, p // 2}), axis=1)
+    return (within[:, (p - 1) // 2] + within[:, p // 2]) / 2
 
 
 def pairs(distances: Distances, subsets: NDArray[np.intp]) -> Distances:

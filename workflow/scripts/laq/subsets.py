@@ -11,9 +11,9 @@ not within 2..C.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any, Literal
 
 import numpy as np
@@ -99,7 +99,7 @@ def target_median(
     is begun from up to ``restarts`` classes, until a median is within 0.5 %. Where none is,
     as for targets near the axis's ends, swaps are also begun from the best similar and
     dissimilar subset, and ``restarts`` times from the best so far with a third of its
-    classes replaced. Where there are few subsets all are tried.
+    classes replaced, and subsets are annealed. Where there are few subsets all are tried.
 
     Nearness is the ratio of median and target: medians run over decades, and a difference
     would call every small median about equally good for a target and ask an accuracy that
@@ -207,7 +207,11 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
         case {"kind": "target", "size": size, "median": target}:
             return Selection(target_median(distances, size, target, seed), float(target))
         case {"kind": "target", "size": size, "scale": scale, "count": count, "rank": rank}:
-            return _member(distances, size, scale, count, rank, seed)
+            if not 0 <= rank < count:
+                raise DataError(
+                    f"target of rank {rank} in a series of {count}: give 0 to {count - 1}"
+                )
+            return next(islice(target_series(distances, size, scale, count, seed), rank, None))
         case {"kind": "classes" | "superclasses", "indices": indices}:
             _check_size(len(indices), len(distances))
             _check_indices(indices, len(distances))
@@ -231,22 +235,23 @@ def duplicates(subsets: Mapping[str, Collection[int]]) -> dict[str, str]:
     return repeated
 
 
-def _member(
-    distances: Distances, size: int, scale: Scale, count: int, rank: int, seed: int
-) -> Selection:
-    """The member at ``rank`` of a series of targets; the earlier ones are found on the way."""
-    if not 0 <= rank < count:
-        raise DataError(f"target of rank {rank} in a series of {count}: give 0 to {count - 1}")
+def target_series(
+    distances: ArrayLike, size: int, scale: Scale, count: int, seed: int
+) -> Iterator[Selection]:
+    """The members of a series of targets, one after the other: see ``select``.
+
+    A later member depends on the earlier ones, in that it is none of them.
+    """
+    distances = _checked(distances, size)
     targets = spread(*attainable(distances, size, seed), count, scale)
     # Neither of the greedy subsets, which a study often has beside the series.
     taken = [frozenset(ranked_greedy(distances, size, kind)[0]) for kind in KINDS]
-    for member in range(rank + 1):
+    for member, target in enumerate(targets):
         # A seed each: searches that share their starts would share classes.
-        indices = target_median(
-            distances, size, targets[member], seeds.key(seed, "target", member), exclude=taken
-        )
+        key = seeds.key(seed, "target", member)
+        indices = target_median(distances, size, target, key, exclude=taken)
         taken.append(frozenset(indices))
-    return Selection(indices, float(targets[rank]))
+        yield Selection(indices, float(target))
 
 
 def _grow(signed: Distances, size: int, start: int) -> list[int]:
