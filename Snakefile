@@ -45,6 +45,10 @@ else:
     include: "workflow/rules/figures.smk"  #   classes, weights, memory
     include: "workflow/rules/diagrams.smk"  #  the road itself
 
+    if "deploy" in STUDY:
+
+        include: "workflow/rules/deploy.smk"  # ONNX files, and which variant to deploy
+
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences
 include: "workflow/rules/claims.smk"  # verdicts
@@ -56,6 +60,7 @@ rule all:
     default_target: True
     input:
         artifacts(),
+        [exported("onnx"), exported("csv"), deploy_tables()],
         expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
         expand("<results>/tables/{file}", file=["claims.csv", "claims.md", "sensitivity.csv"]),
         "<results>/tables/study.json",

@@ -75,6 +75,8 @@ TABLES = {
     "differences": ("Tables", "variants compared over the subsets"),
     "memory": ("Tables", "bytes on disk"),
     "sweep": ("Tables", "accuracy by bits and calibration images"),
+    "deploy": ("Tables", "which variant to deploy"),
+    "onnx": ("Tables", "ONNX files in ONNX Runtime"),
     "logs": ("Tables", "the published logs"),
 }
 

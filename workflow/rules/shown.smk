@@ -6,8 +6,9 @@ Makes: the helpers that rules of tables and figures call; replay.smk has those o
 AXIS = STUDY["subsets"]["scale"]
 PUBLISHED = FIGURES.get("published", [])
 
-# Rules that tell of the study, and are no step of it.
+# Rules that tell of the study or take something out of it, and are no step of it.
 NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "describe_study", "write_pages"]
+NO_STEPS += ["export_onnx", "evaluate_onnx", "collect_onnx", "choose_variants"]
 
 
 def sweep_table():
@@ -23,6 +24,24 @@ def sweeps():
 
 def memory_table():
     return ["<results>/tables/memory.csv"]
+
+
+def exported(suffix):
+    """What is made in ONNX: the variants that ``deploy`` names for its subsets, or for all."""
+    deployed = STUDY.get("deploy", {"variants": [], "subsets": []})
+    return expand(
+        f"<results>/onnx/{{network}}/{{subset}}/{{variant}}.{suffix}",
+        network=NETWORKS,
+        subset=deployed["subsets"] or SUBSETS,
+        variant=deployed["variants"],
+    )
+
+
+def deploy_tables():
+    if "deploy" not in STUDY:
+        return []
+    tables = ["deploy", "onnx"] if STUDY["deploy"]["variants"] else ["deploy"]
+    return expand("<results>/tables/{table}.csv", table=tables)
 
 
 def logs_table():

@@ -36,6 +36,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *_check_figures(config),
             *_check_sweep(config),
             *_check_claims(config),
+            *_check_deploy(config),
         ]
     )
 
@@ -218,6 +219,16 @@ def _check_sweep(config: Config) -> Iterator[str]:
 def _check_claims(config: Config) -> Iterator[str]:
     for role, name in config["claims"].items():
         yield from _known(f"claims.{role}", name, config["variants"], "variant")
+
+
+def _check_deploy(config: Config) -> Iterator[str]:
+    deploy = config.get("deploy", {"variants": [], "subsets": []})
+    for name in deploy["variants"]:
+        yield from _known("deploy.variants", name, config["variants"], "variant")
+    for name in deploy["subsets"]:
+        yield from _known("deploy.subsets", name, _subset_ids(config), "subset")
+    if deploy["subsets"] and not deploy["variants"]:
+        yield "deploy.subsets: no variant is written in ONNX; name some in deploy.variants"
 
 
 def _subset_ids(config: Config) -> list[str]:

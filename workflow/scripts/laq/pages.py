@@ -29,6 +29,8 @@ FIRST = {
     "accuracy": "setting network subset variant repeat scope top1 n",
     "sweep": "network subset bits images classes repeat scope top1 n",
     "subsets": "subset median_icd mean_icd kind target duplicate_of",
+    "deploy": "network subset variant recommended top1 low high bytes reason",
+    "onnx": "network subset variant scope top1 top1_torch differing onnx_bytes packed_bytes",
     "memory": "network subset variant repeat ratio packed_bytes float_bytes",
 }
 
