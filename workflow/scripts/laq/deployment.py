@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 FROM_ACCURACY = ["network", "subset", "variant", "repeat", "scope", "n", "correct"]
 FROM_MEMORY = ["network", "subset", "variant", "repeat", "packed_bytes", "bits_per_weight"]
 
+# Files so many times as large as the smallest are as small: descriptions alone differ by as much.
+EQUAL = 1.02
+
 
 def choose(
     accuracy: pd.DataFrame, memory: pd.DataFrame, tolerance: float, confidence: float = 0.95
@@ -20,9 +23,9 @@ def choose(
     """A row for each network, subset and variant, and in each subset one that is recommended.
 
     Recommended is the smallest file whose top-1 over the subset's classes is at most ``tolerance``
-    (0.01 is a point) below the best variant's; of equal files the more accurate, then the first.
-    Of variants that were made several times, the first repeat counts: it is the file that bears
-    the variant's name.
+    (0.01 is a point) below the best variant's. Files up to 2 % larger than the smallest count as
+    equal to it, and of equal files the most accurate is taken. Of variants that were made several
+    times, the first repeat counts: it is the file that bears the variant's name.
 
     Args:
         accuracy: ``accuracy.csv``, at least ``FROM_ACCURACY``.
@@ -73,29 +76,33 @@ def choose(
 
 def _judged(group: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """The variants of one subset, with ``recommended`` and ``reason``."""
-    best = group.loc[group["correct"].idxmax()]
+    most = group["correct"].max()
+    best = group[group["correct"] == most]["variant"]
     # In images, so that a variant exactly at the tolerance is within it.
-    lost = best["correct"] - group["correct"]
-    within = lost <= tolerance * group["n"] + 1e-9
-    fit = group[within].sort_values(["bytes", "correct"], ascending=[True, False], kind="stable")
+    within = most - group["correct"] <= tolerance * group["n"] + 1e-9
+    small = group["bytes"] <= EQUAL * group.loc[within, "bytes"].min()
+    order = {"correct": False, "bytes": True}
+    fit = group[within & small].sort_values(
+        list(order), ascending=list(order.values()), kind="stable"
+    )
     chosen = fit.iloc[0]
     allowed = f"{100 * tolerance:g} {'point' if tolerance == 0.01 else 'points'}"
 
     def reason(row: pd.Series) -> str:
-        gap = 100 * (best["top1"] - row["top1"])
-        if row["variant"] == best["variant"]:
-            rank = "the best"
+        if row["correct"] < most:
+            gap = 100 * (most - row["correct"]) / row["n"]
+            rank = f"{gap:.2f} points below {best.iloc[0]}, the best"
         else:
-            rank = (
-                f"{gap:.2f} points below {best['variant']}, the best" if gap else "as good as any"
-            )
+            rank = "the best" if len(best) == 1 else "as good as any"
         if not within[row.name]:
             return f"{rank}: more than {allowed}"
         if row["variant"] == chosen["variant"]:
-            return f"{rank}; no smaller file is within {allowed} of the best"
-        times = row["bytes"] / chosen["bytes"]
-        smaller = f"{chosen['variant']}, whose file is {times:.1f} times smaller"
-        return f"{rank}; so is {smaller}, within {allowed}"
+            return f"{rank}; the smallest file within {allowed} of the best"
+        if small[row.name]:
+            more = "as" if row["correct"] == chosen["correct"] else "more"
+            return f"{rank}; {chosen['variant']} is as small and {more} accurate"
+        saved = 100 * (1 - chosen["bytes"] / row["bytes"])
+        return f"{rank}; {chosen['variant']}, {saved:.0f} % smaller, is within {allowed} too"
 
     reasons = [reason(row) for _, row in group.iterrows()]
     return group.assign(recommended=group["variant"] == chosen["variant"], reason=reasons)

@@ -123,7 +123,7 @@ def description(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def subset(described: Mapping[str, Any]) -> list[int]:
     """Positions of the classes that a checkpoint was made for; all, where it has no subset."""
-    return described.get("subset") or list(range(len(described["classes"])))
+    return sorted(described.get("subset") or range(len(described["classes"])))
 
 
 def runs(path: str | os.PathLike[str], found: Mapping[str, Any]) -> dict[str, tuple[Run, ...]]:
