@@ -50,6 +50,7 @@ def drawn() -> list[tuple[str, str]]:
         of = config(name)
         lacks = {"fig6"} if not of["figures"]["mixed"] else set()
         lacks |= {"fig8", "sweep"} if "sweep" not in of else {"logs"}
+        lacks |= {"deploy", "onnx"} if "deploy" not in of else set()
         if of["kind"] == "replay":
             lacks |= {"fig1", "fig2", "fig3", "fig4", "fig7", "memory"}
         pairs += [(path.stem, name) for path in CAPTIONS if path.stem not in lacks]
@@ -161,3 +162,12 @@ def test_figure_8_speaks_of_32_bits_where_they_are_swept() -> None:
     given["sweep"]["bits"] = [2, 4]
     text = words("fig8", given)
     assert "32 bits" not in text and "logarithmic beyond" in text
+
+
+@pytest.mark.parametrize(("tolerance", "said"), [(0.01, "1 point below"), (0.005, "0.5 points")])
+def test_tables_of_deploying_say_what_may_be_lost(tolerance: float, said: str) -> None:
+    given = config("digits.yaml", deploy={"variants": ["quant"], "tolerance": tolerance})
+    for caption in ("deploy", "onnx"):
+        assert "system-message" not in html(caption, given)
+    assert f"at most {said}" in words("deploy", given)
+    assert "slightly optimistic" in words("deploy", given)
