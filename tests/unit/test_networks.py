@@ -64,7 +64,7 @@ def test_a_block_is_two_convolutions_and_the_shortcut():
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are():
-    with pytest.raises(ConfigError, match=r"'resnet51'; there are: .*small_resnet"):
+    with pytest.raises(ConfigError, match=r"'resnet51': names are small_resnet, .*mean resnet50"):
         networks.create("resnet51", 10)
 
 

@@ -1,16 +1,17 @@
 """Trained networks.
 
-Reads: <results>/dataset/
+Reads: <results>/dataset/, a file of weights where the config names one
 Makes: <results>/models/{network}/original.safetensors, training.csv
 """
 
 
 rule train_network:
-    """Train a network on all classes; its accuracy per epoch goes to training.csv."""
+    """Train a network on all classes, or take weights that were; training.csv has its accuracy."""
     input:
         train="<results>/dataset/train.npz",
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
+        published=lambda wildcards: study_config.weights_file(NETWORKS[wildcards.network]),
     output:
         checkpoint="<results>/models/{network}/original.safetensors",
         history="<results>/models/{network}/training.csv",
@@ -29,6 +30,6 @@ rule train_network:
         settings=lambda wildcards: network_settings(wildcards.network),
         code=code("train_network.py"),
     message:
-        "Training {wildcards.network} on all classes"
+        "Making {wildcards.network}, for all classes"
     script:
         "../scripts/train_network.py"

@@ -43,26 +43,26 @@ def calibration_subset(wildcards):
 
 
 def features_checkpoint():
-    """The network that features come from; none where they are the pixels."""
+    """The study's network that features come from; none where they are the pixels, or another's."""
     source = STUDY["features"]["source"]
-    return [] if source == "pixels" else checkpoint(source, None, "original")
+    return checkpoint(source, None, "original") if source in NETWORKS else []
 
 
 def features_settings():
     """Threads matter where a network computes the features, not for pixels."""
-    return (
-        settings_text()
-        if STUDY["features"]["source"] == "pixels"
-        else settings_text(threads=THREADS)
-    )
+    extractor = STUDY["features"]
+    if extractor["source"] == "pixels":
+        return settings_text(extractor=extractor)
+    return settings_text(extractor=extractor, threads=THREADS)
 
 
 def network_settings(network):
-    """Settings of training: only what the network's own entry says."""
-    description = NETWORKS[network]
-    architecture = {"name": description["architecture"], "widths": description["widths"]}
+    """Settings of a network: only what its own entry says."""
+    description = dict(NETWORKS[network])
+    training, weights = (description.pop(key, None) for key in ("training", "weights"))
+    description["name"] = description.pop("architecture")
     return settings_text(
-        network=architecture, training=description["training"], seed=SEED, threads=THREADS
+        network=description, weights=weights, training=training, seed=SEED, threads=THREADS
     )
 
 

@@ -1,21 +1,38 @@
 """Extract one feature vector an image."""
 
+from typing import Any
+
 
 def extract_features(
-    train: str, classes: str, checkpoint: str | list[str], features: str, device: str
+    train: str,
+    classes: str,
+    checkpoint: str | list[str],
+    weights: str | list[str],
+    features: str,
+    extractor: dict[str, Any],
+    device: str,
 ) -> None:
-    """Stream the training images' features to Parquet; the pixels where ``checkpoint`` is empty."""
+    """Stream the training images' features to Parquet: the pixels where there is no network.
+
+    ``checkpoint``: of the study's own network, empty where ``extractor`` names another; its
+    weights' file is an input as well, where one is given.
+    """
     import torch
 
     from laq import datasets, devices, packing
     from laq import features as extraction
 
-    split = datasets.load(train, classes)
-    images = torch.from_numpy(split.images)
-    if not checkpoint:
-        batches = extraction.pixels(images)
+    split, target = datasets.load(train, classes), devices.pick(device)
+    images, size = torch.from_numpy(split.images), extractor["batch_size"]
+    if extractor["source"] == "pixels":
+        batches = extraction.pixels(images, size)
+    elif checkpoint:
+        batches = extraction.penultimate(packing.load(checkpoint), images, target, size)
     else:
-        batches = extraction.penultimate(packing.load(checkpoint), images, devices.pick(device))
+        from laq import extractor as published
+
+        network = published.create(extractor["architecture"], extractor["weights"])
+        batches = extraction.penultimate(network, images, target, size)
     extraction.write(features, batches, split.labels)
 
 

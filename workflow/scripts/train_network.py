@@ -1,4 +1,4 @@
-"""Train a network on all classes."""
+"""Make a network for all classes: train it, or take published weights."""
 
 from typing import Any
 
@@ -7,34 +7,44 @@ def train_network(
     train: str,
     test: str,
     classes: str,
+    published: list[str],
     checkpoint: str,
     history: str,
     network: dict[str, Any],
-    training: dict[str, Any],
+    weights: dict[str, Any] | None,
+    training: dict[str, Any] | None,
     seed: int,
     device: str,
 ) -> None:
-    """Write the trained network and its accuracy per epoch."""
+    """Write the network and its accuracy per epoch; epoch 0 alone where it is not trained here.
+
+    ``published``: the file that ``weights`` name, if they do, so that a change of it is seen.
+    """
     import pandas as pd
     import torch
 
     from laq import datasets, devices, networks, packing
+    from laq import training as fitting
     from laq.files import write_csv
-    from laq.training import train as fit
 
     train_split, test_split = (datasets.load(path, classes) for path in (train, test))
     generator = devices.seed_everything(seed, "train")
-    spec = {
-        **network,
-        "classes": len(train_split.classes),
-        "channels": train_split.images.shape[1],
-    }
-    model = networks.create(**spec)
     splits = [
         (torch.from_numpy(split.images), torch.from_numpy(split.labels))
         for split in (train_split, test_split)
     ]
-    rows = fit(model, *splits, training, generator, devices.pick(device))
+    spec = networks.specification(network, weights, len(train_split.classes), splits[0][0])
+    model = networks.create(**spec)
+    networks.check_images(model, spec["name"], splits[0][0])
+    if weights:
+        from laq import pretrained
+
+        state = pretrained.read(weights, spec["name"])
+        pretrained.load_into(model, state, f"the weights of {spec['name']}", training is not None)
+    if training:
+        rows = fitting.train(model, *splits, training, generator, devices.pick(device))
+    else:
+        rows = fitting.untrained(model, splits[1], devices.pick(device))
     write_csv(history, pd.DataFrame(rows))
     packing.save(
         checkpoint,

@@ -6,11 +6,18 @@ Everything here is pure and light, since it runs each time the workflow is parse
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Config = dict[str, Any]
 
 _STEPS = ("finetune", "compress")
+
+
+def weights_file(entry: Mapping[str, Any]) -> list[str]:
+    """The file of weights that a network, or the features, name: one path, or none."""
+    file = entry.get("weights", {}).get("file")
+    return [] if file is None else [str(Path(file).expanduser())]
 
 
 def subsets(config: Config, class_names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from laq.config import Config, effect, members
+from laq import families
+from laq.config import Config, effect, members, weights_file
 from laq.schema import refuse
 
 # Kinds of subsets whose series is a ranking: a longer one contains a shorter one.
@@ -29,6 +30,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
     refuse(
         [
             *check_root(config["root"]),
+            *_check_networks(config["networks"]),
             *_check_features(config),
             *_check_subsets(config["subsets"], class_names),
             *_check_variants(config["variants"]),
@@ -48,14 +50,37 @@ def check_root(root: str) -> Iterator[str]:
 
 def _check_features(config: Config) -> Iterator[str]:
     source, networks = config["features"]["source"], config["networks"]
-    if "pixels" in networks:
-        yield (
-            "networks.pixels: in features.source pixels means the images themselves; "
-            "give the network another id"
-        )
-    if source != "pixels" and source not in networks:
-        names = ", ".join(["pixels", *networks])
+    for name, means in (
+        ("pixels", "the images themselves"),
+        ("pretrained", "a network of torchvision"),
+    ):
+        if name in networks:
+            yield (
+                f"networks.{name}: in features.source {name} means {means}; "
+                "give the network another id"
+            )
+    if source not in ("pixels", "pretrained", *networks):
+        names = ", ".join(["pixels", "pretrained", *networks])
         yield f"features.source: {source!r} is no network; it must be one of: {names}"
+    yield from _check_file("features", config["features"])
+
+
+def _check_networks(networks: Mapping[str, Any]) -> Iterator[str]:
+    for name, network in networks.items():
+        where, architecture = f"networks.{name}", network["architecture"]
+        yield from _check_file(where, network)
+        if network.get("stem") == "small" and not families.for_small_images(architecture):
+            yield (
+                f"{where}.architecture: {architecture!r} has no stem for small images: set "
+                f"{where}.stem to standard, and resize to the size it was made for"
+                f"{families.hint(architecture)}"
+            )
+
+
+def _check_file(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    for file in weights_file(entry):
+        if not Path(file).is_file():
+            yield f"{where}.weights.file: there is no file {file!r}; give the path of the weights"
 
 
 def _check_subsets(subsets: Mapping[str, Any], class_names: Sequence[str]) -> Iterator[str]:

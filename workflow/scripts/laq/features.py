@@ -17,7 +17,7 @@ from laq.networks import head, to_input
 
 
 def penultimate(
-    network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 250
+    network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64
 ) -> Iterator[np.ndarray]:
     """Yield float32 features (b, d) batch by batch for uint8 images (n, c, h, w).
 
@@ -35,7 +35,7 @@ def penultimate(
         hook.remove()
 
 
-def pixels(images: Tensor, batch_size: int = 250) -> Iterator[np.ndarray]:
+def pixels(images: Tensor, batch_size: int = 64) -> Iterator[np.ndarray]:
     """Yield the pixels themselves as float32 in [0, 1], (b, c·h·w)."""
     for batch in images.split(batch_size):
         yield to_input(batch).flatten(1).numpy()

@@ -6,7 +6,7 @@ Every network takes float images in [0, 1], shape (n, channels, h, w), and retur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -88,21 +88,56 @@ class SmallResNet(nn.Module):
         return self.head(self.flatten(x))
 
 
+# Our own; other names are torchvision's, or with "timm/" in front timm's.
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"small_resnet": SmallResNet}
 
 
 def create(name: str, classes: int, **arguments: Any) -> nn.Module:
     """Build the network called ``name`` with ``classes`` outputs and fresh weights.
 
-    ``arguments`` go to the architecture (``small_resnet``: channels, widths). Weights are
-    drawn from torch's global generator: seed it first.
+    ``arguments`` go to the architecture: channels, and for ``small_resnet`` widths, for
+    torchvision's (``resnet50``) and timm's (``timm/resnet50``) those of
+    ``laq.architectures.Classifier``. Weights are drawn from torch's global generator.
 
     Raises:
-        ConfigError: the name is unknown.
+        ConfigError: the name is unknown, or the architecture cannot be had so.
     """
-    if name not in ARCHITECTURES:
-        raise ConfigError(f"no network is called {name!r}; there are: {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name](classes=classes, **arguments)
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name](classes=classes, **arguments)
+    from laq.architectures import Classifier
+
+    return Classifier(name, classes, **arguments)
+
+
+def specification(
+    settings: Mapping[str, Any], weights: Mapping[str, Any] | None, classes: int, images: Tensor
+) -> dict[str, Any]:
+    """The arguments of ``create`` for the config's entry of a network, as a checkpoint holds them.
+
+    ``settings``: name, and the architecture's own keys; ``weights``: the entry's weights, which may
+    say how images are normalised; ``images``: uint8 (n, c, h, w), squares.
+    """
+    own = {"classes": classes, "channels": images.shape[1]}
+    if settings["name"] in ARCHITECTURES:
+        return {**settings, **own}
+    from laq import architectures, pretrained
+
+    asked = pretrained.normalisation(weights, settings["name"]) if weights else {}
+    usual = {"mean": list(architectures.MEAN), "std": list(architectures.STD)}
+    return {**usual, **asked, **settings, **own, "side": images.shape[-1]}
+
+
+@torch.no_grad()
+def check_images(network: nn.Module, name: str, images: Tensor) -> None:
+    """Raise ``ConfigError`` if ``network`` cannot take such ``images``, uint8 (n, c, h, w)."""
+    try:
+        network.eval()(to_input(images[:1]))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        side = images.shape[-1]
+        raise ConfigError(
+            f"{name} cannot take images of {side} × {side} pixels ({error}): set "
+            "networks.<id>.resize to what it was made for, such as 224"
+        ) from error
 
 
 def head(network: nn.Module) -> nn.Linear:

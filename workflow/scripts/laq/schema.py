@@ -101,7 +101,8 @@ def _completed(value: Any, schema: Any, root: Schema) -> Any:
     properties = dict(schema.get("properties", {}))
     for branch in schema.get("allOf", ()):
         if _Validator(branch["if"]).is_valid(value):
-            properties = branch["then"]["properties"] | properties
+            for key, child in branch["then"]["properties"].items():
+                properties[key] = _overlaid(child, properties.get(key, True), root)
     copy = {}
     for key, child in properties.items():
         child = _resolved(child, root)
@@ -113,6 +114,11 @@ def _completed(value: Any, schema: Any, root: Schema) -> Any:
         if key not in properties:
             copy[key] = _completed(value[key], _family(key, schema), root)
     return copy
+
+
+def _overlaid(child: Any, base: Any, root: Schema) -> Schema:
+    """A key's schema in a branch with that outside of it, which wins."""
+    return {**_resolved(child, root), **_resolved(base, root)}
 
 
 def _family(key: Any, schema: Schema) -> Any:

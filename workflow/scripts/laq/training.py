@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -101,6 +102,20 @@ def finetune(
     )
     splits = (train_split, test_split)
     return _fit(network, *splits, optimizer, lambda: None, settings, generator, device)
+
+
+def untrained(network: nn.Module, test_split: Split, device: torch.device) -> list[dict[str, Any]]:
+    """The history of a network that is taken as it is: epoch 0 alone, with its accuracy.
+
+    Raises ``DataError`` if its outputs are not finite.
+    """
+    logits = predict(network, test_split[0], device)
+    if not torch.isfinite(logits).all():
+        raise DataError("the network's outputs are not finite: take other weights")
+    network.to("cpu")
+    top1 = (logits.argmax(1) == test_split[1]).double().mean().item()
+    logger.info("taken as it is: test top-1 %.3f", top1)
+    return [asdict(Epoch(0, math.nan, math.nan, math.nan, top1))]
 
 
 def _fit(

@@ -1,0 +1,70 @@
+"""Features of a published network: its own transforms, its own layer, little memory."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from laq import extractor, features
+from laq.errors import ConfigError, DataError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """Weights in torchvision's format, that nobody trained."""
+    from torchvision import models
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(models.resnet18().state_dict(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"name": "IMAGENET1K_V1", "file": str(path), "sha256": digest, "download": False}
+
+
+def test_features_are_those_of_torchvision_s_own_recipe(weights: dict[str, object]) -> None:
+    """Against PIL images through the weights' transforms and the network without its last layer."""
+    from torchvision import models
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 40, 40), dtype=np.uint8)
+    network = models.resnet18().eval()
+    network.load_state_dict(torch.load(str(weights["file"]), weights_only=True))
+    network.fc = nn.Identity()
+    prepare = models.ResNet18_Weights.IMAGENET1K_V1.transforms()
+    with torch.no_grad():
+        pictures = [Image.fromarray(image.transpose(1, 2, 0)) for image in images]
+        expected = network(torch.stack([prepare(picture) for picture in pictures]))
+    published = extractor.create("resnet18", weights)
+    (found,) = features.penultimate(published, torch.from_numpy(images), CPU)
+    assert found.shape == (3, 512)
+    # PIL resizes in whole numbers of 0 to 255, a tensor in floats: a step is 0.02 after std.
+    np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.03)
+    assert np.corrcoef(found.ravel(), expected.numpy().ravel())[0, 1] > 0.9999
+
+
+def test_grey_images_are_taken_as_rgb(weights: dict[str, object]) -> None:
+    published = extractor.create("resnet18", weights)
+    grey = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)
+    (one,) = features.penultimate(published, grey, CPU)
+    (three,) = features.penultimate(published, grey.expand(-1, 3, -1, -1), CPU)
+    np.testing.assert_array_equal(one, three)
+
+
+def test_weights_that_are_missing_or_of_another_network_are_refused(
+    weights: dict[str, object], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"none.pth does not exist: download https://"):
+        extractor.create("resnet18", {**weights, "file": str(tmp_path / "none.pth")})
+    with pytest.raises(DataError, match=r"other shapes|lack"):
+        extractor.create("resnet34", weights)
+    with pytest.raises(ConfigError, match="torchvision has no weights 'V3' of 'resnet18'"):
+        extractor.create("resnet18", {**weights, "name": "V3"})
+    with pytest.raises(DataError, match=r"its sha256 does not begin with f37072fd"):
+        extractor.create("resnet18", {k: v for k, v in weights.items() if k != "sha256"})

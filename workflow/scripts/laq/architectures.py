@@ -1,0 +1,125 @@
+"""Published architectures by their torchvision or timm names, as networks of images in [0, 1]."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from laq import families, stems
+from laq.errors import ConfigError
+
+TIMM = "timm/"
+# What our images are brought to, where nothing else is said: as in laq.networks.Normalize.
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+
+class Classifier(nn.Module):
+    """A published network with all that its images need in front: ``body(normalize(resize(x)))``.
+
+    Takes float images in [0, 1], (n, channels, h, w); grey ones enter as three equal channels.
+    Returns logits (n, classes).
+    """
+
+    def __init__(
+        self,
+        architecture: str,
+        classes: int,
+        channels: int = 3,
+        side: int = 32,
+        stem: Literal["small", "standard"] = "small",
+        resize: int | None = None,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
+    ) -> None:
+        """``side``: pixels of the images; ``resize``: of what the body sees, where that differs."""
+        super().__init__()
+        if channels not in (1, 3):
+            raise ConfigError(
+                f"{architecture} takes grey or RGB images, not images of {channels} channels"
+            )
+        self.prepare = Prepare(channels, resize, mean, std)
+        self.body = build(architecture, classes, resize or side, stem)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(self.prepare(x))
+
+
+class Prepare(nn.Module):
+    """Grey to RGB, resizing (bilinear, antialiased), and (x − mean) / std by channel."""
+
+    def __init__(
+        self, channels: int, resize: int | None, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.channels, self.resize = channels, resize
+        # Settings, not weights: they are in a checkpoint's description.
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, _by_channel(values), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.channels == 1:
+            x = x.expand(-1, 3, -1, -1)
+        if self.resize is not None:
+            size = (self.resize, self.resize)
+            x = nn.functional.interpolate(x, size, mode="bilinear", antialias=True)
+        return (x - self.mean) / self.std
+
+
+def build(architecture: str, classes: int, side: int, stem: str) -> nn.Module:
+    """The network as its library makes it, with fresh weights, for RGB images of ``side`` pixels.
+
+    ``stem``: small, see ``laq.stems``, or standard. Raises ``ConfigError`` for a name that its
+    library does not have.
+    """
+    if architecture.startswith(TIMM):
+        network = _timm(architecture.removeprefix(TIMM), classes, side, stem)
+    else:
+        network = _torchvision(architecture, classes, side)
+    if stem == "small" and not architecture.startswith(families.TRANSFORMERS):
+        network = stems.small(network, architecture, side)
+    return network
+
+
+def _torchvision(name: str, classes: int, side: int) -> nn.Module:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise ConfigError(
+            f"no network is called {name!r}: names are small_resnet, those of torchvision, and "
+            f"timm/ with those of timm{_hint(name, known)}"
+        )
+    options = {}
+    if name == "googlenet":  # auxiliary heads are for training it as in 2014; init_weights warns
+        options = {"aux_logits": False, "init_weights": True}
+    if name.startswith("vit_"):
+        options = {"image_size": side}
+    return models.get_model(name, weights=None, num_classes=classes, **options)
+
+
+def _timm(name: str, classes: int, side: int, stem: str) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        raise ConfigError(f"timm has no network {name!r}{_hint(name, timm.list_models())}")
+    options = {}
+    if f"{TIMM}{name}".startswith(families.TRANSFORMERS):
+        options["img_size"] = side
+        if stem == "small":
+            options["patch_size"] = families.patch(side)
+    return timm.create_model(name, pretrained=False, num_classes=classes, **options)
+
+
+def _by_channel(values: Sequence[float]) -> Tensor:
+    if len(values) != 3:
+        raise ConfigError(f"mean and std are three numbers, one a channel, not {list(values)}")
+    return torch.tensor(values, dtype=torch.float32).view(3, 1, 1)
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, 3)
+    return f"; did you mean {', '.join(close)}?" if close else ""

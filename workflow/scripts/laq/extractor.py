@@ -1,0 +1,42 @@
+"""A published network as it was trained, for the features of images it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from laq import pretrained
+from laq.architectures import build
+
+
+class Extractor(nn.Module):
+    """torchvision's network with its weights; takes float images in [0, 1], (n, 1 or 3, h, w).
+
+    Images are resized, cropped to the centre and normalised as the weights ask (antialiased
+    bilinear, 224 pixels and ImageNet's mean and std, most often); grey ones become RGB.
+    """
+
+    def __init__(self, architecture: str, weights: Mapping[str, Any]) -> None:
+        """``weights``: name, download, and file where it is not torch's cache.
+
+        Raises ``ConfigError`` for weights that torchvision does not have, ``DataError`` for a file
+        that is missing, damaged or of other weights.
+        """
+        super().__init__()
+        settings = {"source": "torchvision", **weights}
+        published = pretrained.torchvision_weights(architecture, settings["name"])
+        self.transforms = published.transforms()
+        state = pretrained.read(settings, architecture)
+        self.body = build(architecture, len(published.meta["categories"]), 224, "standard")
+        pretrained.load_into(self.body, state, f"the weights {published}", new_head=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(self.transforms(x.expand(-1, 3, -1, -1)))
+
+
+def create(architecture: str, weights: Mapping[str, Any]) -> nn.Module:
+    """The extractor in evaluation mode, in the channels-last layout, twice as fast on a CPU."""
+    return Extractor(architecture, weights).to(memory_format=torch.channels_last).eval()
