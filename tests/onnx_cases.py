@@ -61,7 +61,7 @@ def quantize(
     return packed
 
 
-def save(path: Path, name: str, network: nn.Module, packed: dict[str, Any], **facts: Any) -> Path:
+def save(path: Path, name: str, module: nn.Module, packed: dict[str, Any], **facts: Any) -> Path:
     """Write the checkpoint of a network that ``networks.create`` makes under this name."""
     description = {
         "network": {"name": name, "classes": len(CLASSES)},
@@ -71,5 +71,5 @@ def save(path: Path, name: str, network: nn.Module, packed: dict[str, Any], **fa
         "subset": [0, 2],
         **facts,
     }
-    packing.save(path, network.state_dict(), description, packed)
+    packing.save(path, module.state_dict(), description, packed)
     return path
