@@ -134,6 +134,10 @@ def test_a_file_that_is_less_accurate_stops_the_workflow(before: Checkout, deplo
     before.run(target)
 
 
+def test_rules_of_deploying_are_lint_free(before: Checkout) -> None:
+    assert "Congratulations" in before.run("--lint")
+
+
 def test_every_block_of_the_docs_is_of_a_kind_that_is_run_here() -> None:
     assert {language for language, _ in BLOCKS} == {"yaml", "sh", "python"}
     (added,) = blocks("yaml")

@@ -7,16 +7,12 @@ Makes: <results>/onnx/{network}/{subset}/{variant}.onnx and .csv, tables/onnx.cs
 DEPLOYED = STUDY["deploy"]
 
 
-def wanted_checkpoint(wildcards):
-    return checkpoint(wildcards.network, wildcards.subset, wildcards.variant)
-
-
 rule export_onnx:
     """Write a network in ONNX, its weights as integers."""
     input:
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
-        checkpoint=wanted_checkpoint,
+        checkpoint=exported_checkpoint,
     output:
         onnx="<results>/onnx/{network}/{subset}/{variant}.onnx",
     log:
@@ -44,7 +40,7 @@ rule evaluate_onnx:
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
         subset="<results>/subsets/{subset}.json",
-        checkpoint=wanted_checkpoint,
+        checkpoint=exported_checkpoint,
         original="<results>/models/{network}/original.safetensors",
         accuracy="<results>/accuracy/{network}/{subset}.csv",
         onnx="<results>/onnx/{network}/{subset}/{variant}.onnx",

@@ -26,24 +26,6 @@ def memory_table():
     return ["<results>/tables/memory.csv"]
 
 
-def exported(suffix):
-    """What is made in ONNX: the variants that ``deploy`` names for its subsets, or for all."""
-    deployed = STUDY.get("deploy", {"variants": [], "subsets": []})
-    return expand(
-        f"<results>/onnx/{{network}}/{{subset}}/{{variant}}.{suffix}",
-        network=NETWORKS,
-        subset=deployed["subsets"] or SUBSETS,
-        variant=deployed["variants"],
-    )
-
-
-def deploy_tables():
-    if "deploy" not in STUDY:
-        return []
-    tables = ["deploy", "onnx"] if STUDY["deploy"]["variants"] else ["deploy"]
-    return expand("<results>/tables/{table}.csv", table=tables)
-
-
 def logs_table():
     return []
 
