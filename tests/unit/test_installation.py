@@ -122,3 +122,16 @@ def test_a_network_is_loaded_to_a_device(tmp_path: Path) -> None:
     network = packing.load(path, device="meta")
     assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
     assert not network.training
+
+
+def test_a_network_of_a_library_that_is_not_installed_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "quant.safetensors"
+    spec = {"name": "resnet18", "classes": 3}
+    packing.save(path, networks.create(**spec).state_dict(), {"network": spec})
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(
+        CheckpointError, match=r"quant\.safetensors is .* torchvision, which is not"
+    ):
+        packing.load(path)

@@ -208,6 +208,10 @@ def build(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
     try:
         network = networks.create(**checkpoint.description["network"])
         network.load_state_dict(checkpoint.state)
+    except ModuleNotFoundError as error:
+        raise CheckpointError(
+            f"{path} is of a network of {error.name}, which is not installed: pip install it"
+        ) from error
     except (ConfigError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} does not fit the network it names ({error}): {REMEDY}"
