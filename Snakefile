@@ -35,6 +35,7 @@ else:
 
     include: "workflow/rules/study.smk"  #     the study's parts
     include: "workflow/rules/shown.smk"  #     what tables and figures ask of them
+    include: "workflow/rules/exports.smk"  #   what goes out of the study
     include: "workflow/rules/dataset.smk"  #   images
     include: "workflow/rules/networks.smk"  #  trained networks
     include: "workflow/rules/distances.smk"  # features, UMAP, class × class KL matrix
@@ -49,6 +50,10 @@ else:
 
         include: "workflow/rules/similarity.smk"  # Gram matrices of calibration sets
 
+    if "deploy" in STUDY:
+
+        include: "workflow/rules/deploy.smk"  # ONNX files, and which variant to deploy
+
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences
 include: "workflow/rules/claims.smk"  # verdicts
@@ -60,6 +65,7 @@ rule all:
     default_target: True
     input:
         artifacts(),
+        [exported("onnx"), exported("csv"), deploy_tables()],
         expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
         expand("<results>/tables/{file}", file=["claims.csv", "claims.md", "sensitivity.csv"]),
         similarity_tables(),

@@ -51,6 +51,7 @@ def drawn() -> list[tuple[str, str]]:
         lacks = {"fig6"} if not of["figures"]["mixed"] else set()
         lacks |= {"fig8", "sweep"} if "sweep" not in of else {"logs"}
         lacks |= {"fig9", "similarity", "predictors"} if "similarity" not in of else set()
+        lacks |= {"deploy", "onnx"} if "deploy" not in of else set()
         if of["kind"] == "replay":
             lacks |= {"fig1", "fig2", "fig3", "fig4", "fig7", "memory"}
         pairs += [(path.stem, name) for path in CAPTIONS if path.stem not in lacks]
@@ -173,3 +174,12 @@ def test_figure_9_speaks_of_the_variant_and_the_images_it_shows() -> None:
     given["networks"]["second"] = next(iter(given["networks"].values()))
     text = words("fig9", given)
     assert "top-1 that mine loses" in text and "row of panels" in text
+
+
+@pytest.mark.parametrize(("tolerance", "said"), [(0.01, "1 point below"), (0.005, "0.5 points")])
+def test_tables_of_deploying_say_what_may_be_lost(tolerance: float, said: str) -> None:
+    given = config("digits.yaml", deploy={"variants": ["quant"], "tolerance": tolerance})
+    for caption in ("deploy", "onnx"):
+        assert "system-message" not in html(caption, given)
+    assert f"at most {said}" in words("deploy", given)
+    assert "slightly optimistic" in words("deploy", given)

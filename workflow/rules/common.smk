@@ -77,6 +77,8 @@ TABLES = {
     "sweep": ("Tables", "accuracy by bits and calibration images"),
     "similarity": ("Tables", "how alike calibration sets are"),
     "predictors": ("Tables", "what foretells the price of quantization"),
+    "deploy": ("Tables", "which variant to deploy"),
+    "onnx": ("Tables", "ONNX files in ONNX Runtime"),
     "logs": ("Tables", "the published logs"),
 }
 

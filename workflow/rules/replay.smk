@@ -21,6 +21,14 @@ def similarity_tables():
     return []
 
 
+def exported(suffix):
+    return []
+
+
+def deploy_tables():
+    return []
+
+
 def logs_table():
     return ["<results>/tables/logs.csv"]
 

@@ -16,6 +16,7 @@ PAGED = {
         *memory_table(),
         *sweep_table(),
         *similarity_tables(),
+        *deploy_tables(),
         *logs_table(),
     ]
 }

@@ -6,8 +6,9 @@ Makes: the helpers that rules of tables and figures call; replay.smk has those o
 AXIS = STUDY["subsets"]["scale"]
 PUBLISHED = FIGURES.get("published", [])
 
-# Rules that tell of the study, and are no step of it.
+# Rules that tell of the study or take something out of it, and are no step of it.
 NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "describe_study", "write_pages"]
+NO_STEPS += ["export_onnx", "evaluate_onnx", "collect_onnx", "choose_variants"]
 
 
 def sweep_table():

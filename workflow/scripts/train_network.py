@@ -52,6 +52,7 @@ def train_network(
         {
             "network": spec,
             "classes": list(train_split.classes),
+            "images": list(train_split.images.shape[1:]),
             "variant": "original",
             "parent": None,
             "steps": [],

@@ -43,6 +43,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *_check_sweep(config),
             *_check_claims(config),
             *_check_similarity(config),
+            *_check_deploy(config),
         ]
     )
 
@@ -280,6 +281,16 @@ def _check_similarity(config: Config) -> Iterator[str]:
             f"similarity: ranks subsets by what the variant {role} costs, and there is none; "
             f"say in claims.{role} which variant stands for it, or leave similarity out"
         )
+
+
+def _check_deploy(config: Config) -> Iterator[str]:
+    deploy = config.get("deploy", {"variants": [], "subsets": []})
+    for name in deploy["variants"]:
+        yield from _known("deploy.variants", name, config["variants"], "variant")
+    for name in deploy["subsets"]:
+        yield from _known("deploy.subsets", name, _subset_ids(config), "subset")
+    if deploy["subsets"] and not deploy["variants"]:
+        yield "deploy.subsets: no variant is written in ONNX; name some in deploy.variants"
 
 
 def _subset_ids(config: Config) -> list[str]:

@@ -121,6 +121,11 @@ def description(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in OWN_KEYS}
 
 
+def subset(described: Mapping[str, Any]) -> list[int]:
+    """Positions of the classes that a checkpoint was made for; all, where it has no subset."""
+    return sorted(described.get("subset") or range(len(described["classes"])))
+
+
 def runs(path: str | os.PathLike[str], found: Mapping[str, Any]) -> dict[str, tuple[Run, ...]]:
     """The runs of rows of each quantized weight, in the order of their rows.
 

@@ -175,19 +175,43 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         return metadata.description(metadata.content(path, file))
 
 
-def load(path: str | os.PathLike[str]) -> nn.Module:
+def classes(path: str | os.PathLike[str]) -> dict[int, str]:
+    """The classes that the checkpoint was made for: output of the network to the class's name.
+
+    Those of its subset, in the order of the outputs; all of them for a network that has none.
+    Raises ``CheckpointError`` as ``describe`` does, and for a checkpoint that names no classes.
+    """
+    description = describe(path)
+    names = description.get("classes")
+    if names is None:
+        raise CheckpointError(f"{path} does not name its classes: {REMEDY}")
+    return {output: names[output] for output in metadata.subset(description)}
+
+
+def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> nn.Module:
     """Build the network that the checkpoint describes, with its weights, in evaluation mode.
+
+    It takes float images in [0, 1], (n, channels, height, width), and gives logits (n, classes),
+    whose order is that of ``classes`` in the description.
 
     Raises ``CheckpointError`` as ``read`` does, and if the tensors are not those of the network.
     """
+    return build(path, read(path)).to(device)
+
+
+def build(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
+    """The network of a checkpoint that was read from ``path``, as ``load`` gives it on the CPU."""
     from laq import networks
 
-    checkpoint = read(path)
     if "network" not in checkpoint.description:
         raise CheckpointError(f"{path} does not say which network it is of: {REMEDY}")
     try:
         network = networks.create(**checkpoint.description["network"])
         network.load_state_dict(checkpoint.state)
+    except ModuleNotFoundError as error:
+        raise CheckpointError(
+            f"{path} is of a network of {error.name}, which is not installed: pip install it"
+        ) from error
     except (ConfigError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} does not fit the network it names ({error}): {REMEDY}"

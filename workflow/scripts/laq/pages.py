@@ -31,6 +31,8 @@ FIRST = {
     "similarity": "network subset gram_similarity gram_floor subset_floor gram_distance",
     "predictors": "setting outcome predictor spearman low high p_holm n",
     "subsets": "subset median_icd mean_icd kind target duplicate_of",
+    "deploy": "network subset variant recommended top1 low high bytes reason",
+    "onnx": "network subset variant scope top1 top1_torch differing onnx_bytes packed_bytes",
     "memory": "network subset variant repeat ratio packed_bytes float_bytes",
 }
 

@@ -1,0 +1,378 @@
+"""ONNX files hold the checkpoint's codes as integers and compute what torch computes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from laq import compression, datasets, devices, networks, onnx_weights, packing
+from laq.errors import CheckpointError, ConfigError
+from laq.evaluation import score
+from laq.onnx_export import OPSET, Export, export
+from laq.onnx_inference import predict, stored
+from tests.configs import ROOT, checked, edited
+from tests.onnx_cases import CLASSES, SHAPE, Tiny, quantize, save
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (9, *SHAPE), dtype=np.uint8)
+
+
+BUILDERS: dict[str, Callable[[int], nn.Module]] = {}
+
+
+def buildable(build: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
+    """Let ``networks.create`` build it, by its name."""
+    BUILDERS[build.__name__] = build
+    return build
+
+
+buildable(Tiny)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def buildables() -> Iterator[None]:
+    """``networks.create`` builds ours too, and all from seed 0."""
+
+    real = networks.create
+
+    def create(name: str, classes: int, **arguments: Any) -> nn.Module:
+        torch.manual_seed(0)
+        if name in BUILDERS:
+            return BUILDERS[name](classes, **arguments)
+        return real(name, classes, **arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "create", create)
+        yield
+
+
+def quantized(folder: Path, build: Callable[[int], nn.Module], **how: Any) -> Path:
+    """The checkpoint of a network with quantized weights."""
+    network = networks.create(build.__name__, len(CLASSES)).eval()
+    return save(folder / "quant.safetensors", build.__name__, network, quantize(network, **how))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Export]:
+    """A checkpoint, the ONNX file made of it, and what is said of it; not to be changed."""
+    folder = tmp_path_factory.mktemp("exported")
+    checkpoint, target = quantized(folder, Tiny), folder / "quant.onnx"
+    return checkpoint, target, export(checkpoint, target, SHAPE)
+
+
+def logits(checkpoint: Path, images: np.ndarray = IMAGES) -> np.ndarray:
+    network = packing.load(checkpoint)
+    return networks.predict(network, torch.from_numpy(images), torch.device("cpu")).numpy()
+
+
+def same(found: np.ndarray, wanted: np.ndarray) -> None:
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+
+
+def nibbles(raw: bytes, count: int) -> np.ndarray:
+    """Codes of 4 bits in two's complement, the first of a byte in its lower half."""
+    pairs = np.frombuffer(raw, np.uint8)
+    codes = np.stack([pairs & 15, pairs >> 4], axis=1).reshape(-1)[:count].astype(np.int64)
+    return np.where(codes > 7, codes - 16, codes)
+
+
+def test_the_codes_in_the_file_are_the_checkpoint_s(exported: Any) -> None:
+    checkpoint, target, written = exported
+    assert written.counts() == {"int4": 6 * 27 + 6 * 9 + 4 * 6}
+    assert written.bytes == target.stat().st_size
+    held = {tensor.name: tensor for tensor in onnx.load(target).graph.initializer}
+    for name, (run,) in packing.read(checkpoint).packed.items():
+        assert name not in held, "the float weight is in the file as well"
+        tensor = held[f"{name}.codes.0"]
+        assert tensor.data_type == onnx.TensorProto.INT4
+        assert list(tensor.dims) == list(run.codes.shape)
+        assert len(tensor.raw_data) == -(-run.codes.numel() // 2)
+        codes = nibbles(tensor.raw_data, run.codes.numel())
+        np.testing.assert_array_equal(codes, run.codes.flatten().numpy())
+
+
+def test_the_graph_takes_any_number_of_images_and_says_what_it_is(exported: Any) -> None:
+    checkpoint, target, _ = exported
+    session = onnxruntime.InferenceSession(target)
+    (images,), (result,) = session.get_inputs(), session.get_outputs()
+    assert (images.name, images.type, images.shape) == (
+        "images",
+        "tensor(float)",
+        ["batch", *SHAPE],
+    )
+    assert (result.name, result.type, result.shape) == ("logits", "tensor(float)", ["batch", 4])
+    for count in (1, 2, 9):
+        same(predict(target, IMAGES[:count]), logits(checkpoint, IMAGES[:count]))
+    said = session.get_modelmeta().custom_metadata_map
+    assert {key: json.loads(value) for key, value in said.items()} == {
+        "network": {"name": "Tiny", "classes": 4},
+        "classes": CLASSES,
+        "variant": "quant",
+        "bits": 4,
+        "subset": [0, 2],
+    }
+    model = onnx.load(target)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+
+
+def test_a_network_in_float_is_exported_in_the_shape_that_it_names(tmp_path: Path) -> None:
+    network = networks.create("Tiny", 4).eval()
+    path, target = tmp_path / "ft.safetensors", tmp_path / "ft.onnx"
+    save(path, "Tiny", network, {}, subset=None, images=list(SHAPE))
+    assert export(path, target).counts() == {}
+    same(predict(target, IMAGES), logits(path))
+    said = {entry.key: entry.value for entry in onnx.load(target).metadata_props}
+    assert said["subset"] == "[0, 1, 2, 3]"
+
+
+def test_equal_checkpoints_give_equal_bytes_that_tell_nothing_of_the_machine(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "import sys, torch\n"
+        "from laq import networks, onnx_export\n"
+        "from tests import onnx_cases as cases\n"
+        "torch.manual_seed(0)\n"
+        "networks.create = lambda name, classes: cases.Tiny(classes)\n"
+        "network = cases.Tiny(4).eval()\n"
+        "packed = cases.quantize(network, [5, 3])\n"
+        "cases.save(sys.argv[1] + '.safetensors', '', network, packed)\n"
+        "onnx_export.export(sys.argv[1] + '.safetensors', sys.argv[1] + '.onnx', cases.SHAPE)\n"
+    )
+    for seed in ("1", "2"):
+        (tmp_path / seed).mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / seed / "quant")],
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": seed,
+                "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "workflow/scripts")]),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "", "the exporter talks"
+    one, two = ((tmp_path / seed / "quant.onnx").read_bytes() for seed in ("1", "2"))
+    assert one == two
+    for telling in (b"site-packages", b".py", str(ROOT).encode(), str(tmp_path).encode()):
+        assert telling not in one
+
+
+# Networks as they are in the libraries
+
+
+@buildable
+def densenet(classes: int) -> nn.Module:
+    """As torchvision has it, with fewer layers: exporting takes as long as the network is deep."""
+    from torchvision.models import DenseNet
+
+    return DenseNet(8, (2, 2, 2, 2), 16, num_classes=classes)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"name": "densenet"},
+        {"name": "resnet18", "channels": 1, "stem": "standard", "resize": 48},
+        {"name": "mobilenet_v2"},
+        {"name": "timm/vit_tiny_patch16_224"},
+    ],
+    ids=lambda spec: spec["name"],
+)
+def test_every_weight_of_a_published_network_is_an_integer(
+    tmp_path: Path, spec: dict[str, Any]
+) -> None:
+    spec = {**spec, "classes": len(CLASSES)}
+    network = networks.create(**spec).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2)
+    packed = quantize(network, 4, per_channel=True)
+    path, target = tmp_path / "quant.safetensors", tmp_path / "quant.onnx"
+    save(path, "", network, packed, network=spec)
+    shape = (spec.get("channels", 3), 32, 32)
+    written = export(path, target, shape)
+    total = sum(run.codes.numel() for (run,) in packed.values())
+    assert written.counts() == {"int4": total}
+    assert stored(target)["int4"] == total
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape), dtype=np.uint8)
+    same(predict(target, images), logits(path, images))
+
+
+@buildable
+class Odd(Tiny):
+    """A head that only training uses, and a weight that two layers share."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self.auxiliary = nn.Linear(6, classes)
+        self.first, self.second = nn.Linear(classes, classes), nn.Linear(classes, classes)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(super().forward(x)))
+
+
+def test_weights_that_the_graph_does_not_need_are_named_with_the_reason(tmp_path: Path) -> None:
+    network = networks.create("Odd", 4).eval()
+    packed = quantize(network)
+    network.second.weight = network.first.weight
+    packed["second.weight"] = packed["first.weight"]
+    path = save(tmp_path / "quant.safetensors", "Odd", network, packed)
+    written = export(path, tmp_path / "quant.onnx", SHAPE)
+    absent = {w.name: w.reason for w in written.weights if w.stored == "absent"}
+    shared = absent.keys() - {"auxiliary.weight"}
+    assert absent["auxiliary.weight"] == "the outputs do not depend on it"
+    assert len(shared) == 1 and shared < {"first.weight", "second.weight"}
+    assert absent[shared.pop()].startswith("the same tensor as ")
+    same(predict(tmp_path / "quant.onnx", IMAGES), logits(path))
+
+
+# What cannot be exported
+
+
+@pytest.mark.parametrize("shape", [None, (3, 8), (3, 8, 0), (3, 8.0, 8)], ids=str)
+def test_a_checkpoint_without_a_shape_asks_for_it(
+    exported: Any, tmp_path: Path, shape: Any
+) -> None:
+    checkpoint, *_ = exported
+    with pytest.raises(ConfigError, match=r"quant\.safetensors cannot .* give shape=\(channels"):
+        export(checkpoint, tmp_path / "quant.onnx", shape)
+
+
+@buildable
+class Branching(Tiny):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.sum() > 0 else super().forward(-x)
+
+
+@pytest.mark.parametrize(("build", "shape"), [(Tiny, (1, 8, 8)), (Branching, SHAPE)])
+def test_what_cannot_be_traced_is_refused_and_nothing_is_lost(
+    tmp_path: Path, build: Callable[[int], nn.Module], shape: tuple[int, ...]
+) -> None:
+    path = quantized(tmp_path, build)
+    (tmp_path / "quant.onnx").write_text("what was there")
+    with pytest.raises(ConfigError, match=r"quant\.safetensors cannot be exported .*laq\.packing"):
+        export(path, tmp_path / "quant.onnx", shape)
+    assert (tmp_path / "quant.onnx").read_text() == "what was there"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["quant.onnx", "quant.safetensors"]
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    checkpoint = quantized(tmp_path, Tiny)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="truncated"):
+        export(checkpoint, tmp_path / "quant.onnx", SHAPE)
+    assert not (tmp_path / "quant.onnx").exists()
+
+
+def test_missing_libraries_are_named(
+    exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, *_ = exported
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ConfigError, match="onnxscript is not installed: run pip install"):
+        export(checkpoint, tmp_path / "quant.onnx", SHAPE)
+
+
+# The check of the written file sees each way to be wrong
+
+
+def spoiled(model: onnx.ModelProto, how: str) -> None:
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    name = "conv.weight"
+    if how == "codes":
+        raw = bytearray(held[f"{name}.codes.0"].raw_data)
+        raw[0] ^= 1
+        held[f"{name}.codes.0"].raw_data = bytes(raw)
+    elif how == "step":
+        step = onnx.numpy_helper.to_array(held[f"{name}.step.0"])
+        held[f"{name}.step.0"].raw_data = np.nextafter(step, np.float32(1)).tobytes()
+    elif how == "float":
+        values = np.zeros((6, 3, 3, 3), np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    elif how == "type":
+        held[f"{name}.codes.0"].data_type = onnx.TensorProto.UINT4
+    else:
+        for node in model.graph.node:
+            for place, taken in enumerate(node.input):
+                if taken == name:
+                    node.input[place] = "another"
+
+
+@pytest.mark.parametrize("how", ["codes", "step", "float", "type", "unused"])
+def test_a_file_that_is_not_the_checkpoint_s_is_seen(exported: Any, how: str) -> None:
+    checkpoint, target, written = exported
+    state, model = packing.read(checkpoint).state, onnx.load(target)
+    onnx_weights.verify(model, state, written.weights)
+    spoiled(model, how)
+    with pytest.raises(ValueError, match=r"conv\.weight"):
+        onnx_weights.verify(model, state, written.weights)
+
+
+# A network that was trained
+
+
+@buildable
+def small_resnet(classes: int) -> nn.Module:
+    return networks.SmallResNet(classes, channels=1, widths=[8, 16, 32])
+
+
+def trained(classes: int, train: datasets.Dataset) -> nn.Module:
+    network = networks.create("small_resnet", classes)
+    images, labels = networks.to_input(train.images), torch.from_numpy(train.labels)
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
+    for _ in range(4):
+        for batch in torch.randperm(len(labels)).split(64):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(images[batch]), labels[batch]).backward()
+            optimizer.step()
+    return network.eval()
+
+
+def test_onnx_runtime_is_as_accurate_as_what_was_evaluated(tmp_path: Path) -> None:
+    train, test = datasets.make({"kind": "digits", "test_fraction": 0.4}, 0)
+    network = trained(10, train)
+    spec = {"name": "small_resnet", "classes": 10}
+    labels = torch.from_numpy(test.labels)
+    recipes = {
+        "quant": {"bits": 3},
+        "paper": {"bits": 4, "alphabet": "paper", "per_channel": True},
+        "mp53": {"bits": [5, 3], "fold_batchnorm": True},
+        "sparse": {"bits": 4, "method": "gpfq_l0", "keep": ["head"]},
+    }
+    for name, recipe in recipes.items():
+        settings = checked(edited({"variants/quant/compress": recipe}))["variants"]["quant"]
+        result = compression.compress(
+            network,
+            torch.from_numpy(train.images[:64]),
+            settings["compress"],
+            devices.generator(0, "patches"),
+            devices.generator(0, "rounding"),
+        )
+        path = tmp_path / f"{name}.safetensors"
+        state = result.network.state_dict()
+        packing.save(path, state, {"network": spec, "classes": list(test.classes)}, result.packed)
+        written = export(path, tmp_path / f"{name}.onnx", test.images.shape[1:])
+        assert {w.stored for w in written.weights} <= {"int4", "int8"}
+        found = torch.from_numpy(predict(tmp_path / f"{name}.onnx", test.images))
+        wanted = torch.from_numpy(logits(path, test.images))
+        for mine, torch_s in zip(
+            *(score(each, labels, range(10)) for each in (found, wanted)), strict=True
+        ):
+            assert torch_s.top1 > 0.8
+            assert abs(mine.top1 - torch_s.top1) <= 0.002
+        # A variant whose codes were lost would differ; this one is the same but for rounding.
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)

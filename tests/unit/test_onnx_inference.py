@@ -1,0 +1,101 @@
+"""ONNX Runtime's logits beside torch's: what counts as equal, and what stops a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from laq.errors import CheckpointError, DataError
+from laq.onnx_inference import compare, predict, stored
+
+FILE = "some/quant.onnx"
+
+
+def model(path: Path, shape: tuple[int, ...] = (1, 2, 2)) -> Path:
+    """Logits of two classes: the sum of an image, and what it lacks to 1; codes on the side."""
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", *shape])]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])]
+    sums = numpy_helper.from_array(np.array([[1, -1]] * 4, np.float32), "sums")
+    bias = numpy_helper.from_array(np.array([0, 1], np.float32), "bias")
+    codes = helper.make_tensor("codes", TensorProto.INT4, [3], [-8, 0, 7])
+    wide = helper.make_tensor("wide", TensorProto.INT16, [2], [-300, 300])
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "sums", "bias"], ["logits"]),
+    ]
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, [sums, bias, codes, wide])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path
+    )
+    return path
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 64])
+def test_images_are_shown_as_they_are_to_torch(tmp_path: Path, batch: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 1, 2, 2), dtype=np.uint8)
+    logits = predict(model(tmp_path / "a.onnx"), images, batch)
+    sums = (images / 255).sum((1, 2, 3))
+    np.testing.assert_allclose(logits, np.stack([sums, 1 - sums], axis=1), rtol=1e-5, atol=1e-6)
+    assert logits.dtype == np.float32
+
+
+def test_numbers_are_counted_by_type(tmp_path: Path) -> None:
+    assert stored(model(tmp_path / "a.onnx")) == {"int4": 3, "int8": 0, "int16": 2, "float": 10}
+
+
+def test_files_that_do_not_run_are_named(tmp_path: Path) -> None:
+    images = np.zeros((1, 1, 2, 2), np.uint8)
+    damaged = model(tmp_path / "damaged.onnx")
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    other = model(tmp_path / "other.onnx", (3, 2, 2))
+    for path in (tmp_path / "missing.onnx", damaged, other):
+        with pytest.raises(CheckpointError, match=rf"{path.name} does not run .* export"):
+            predict(path, images)
+
+
+def case(n: int, right: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits over 3 classes that find ``right`` of ``n`` images of class 1, and the labels."""
+    logits = torch.zeros(n, 3)
+    logits[:right, 1] = 1
+    logits[right:, 2] = 1
+    return logits, torch.ones(n, dtype=torch.int64)
+
+
+def test_both_scopes_are_compared() -> None:
+    logits, labels = case(500, 400)
+    reference = logits.clone()
+    reference[0, 0] = 2  # outside of the subset: differs over all classes alone
+    reference[1, 2] = 1.5  # inside: differs in both
+    evaluated = {"all": 399, "subset": 401}
+    everything, within = compare(FILE, logits, reference, labels, [1, 2], evaluated)
+    assert (everything.scope, everything.n, everything.top1) == ("all", 500, 0.8)
+    assert (everything.top1_torch, everything.differing) == (0.798, 2)
+    assert (within.scope, within.top1_torch, within.differing) == ("subset", 0.802, 1)
+    assert everything.largest_difference == within.largest_difference == 2
+
+
+@pytest.mark.parametrize(
+    ("correct", "refused"), [(399, False), (401, False), (398, True), (402, True)]
+)
+def test_more_than_a_fifth_of_a_point_is_an_error(correct: int, refused: bool) -> None:
+    logits, labels = case(500, 400)
+    evaluated = {"all": 400, "subset": correct}
+    if not refused:  # one image of 500 is exactly 0.2 points
+        compare(FILE, logits, logits, labels, [1, 2], evaluated)
+        return
+    said = (
+        rf"quant\.onnx has a top-1 of 80\.00% .*scope subset.* says {correct / 5:.2f}%.*0\.2 points"
+    )
+    with pytest.raises(CheckpointError, match=said):
+        compare(FILE, logits, logits, labels, [1, 2], evaluated)
+
+
+def test_a_variant_that_was_not_evaluated_is_an_error() -> None:
+    logits, labels = case(4, 2)
+    with pytest.raises(DataError, match=r"quant\.onnx was made of a network without an accuracy"):
+        compare(FILE, logits, logits, labels, [1, 2], {"all": 2})

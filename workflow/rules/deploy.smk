@@ -1,0 +1,122 @@
+"""What goes out of the study: ONNX files with integer weights, and which variant to take.
+
+Reads: <results>/dataset/, subsets/{subset}.json, the variants' checkpoints, accuracy, tables/memory.csv
+Makes: <results>/onnx/{network}/{subset}/{variant}.onnx and .csv, tables/onnx.csv, tables/deploy.csv
+"""
+
+DEPLOYED = STUDY["deploy"]
+
+
+rule export_onnx:
+    """Write a network in ONNX, its weights as integers."""
+    input:
+        test="<results>/dataset/test.npz",
+        classes="<results>/dataset/classes.json",
+        checkpoint=exported_checkpoint,
+    output:
+        onnx="<results>/onnx/{network}/{subset}/{variant}.onnx",
+    log:
+        "<logs>/export_onnx/{network}/{subset}/{variant}.log",
+    benchmark:
+        "<benchmarks>/export_onnx/{network}/{subset}/{variant}.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        settings=settings_text(),
+        code=code("export_onnx.py"),
+    message:
+        "Exporting {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
+    script:
+        "../scripts/export_onnx.py"
+
+
+rule evaluate_onnx:
+    """Run an ONNX file in ONNX Runtime, and compare it with the network that was evaluated."""
+    input:
+        test="<results>/dataset/test.npz",
+        classes="<results>/dataset/classes.json",
+        subset="<results>/subsets/{subset}.json",
+        checkpoint=exported_checkpoint,
+        original="<results>/models/{network}/original.safetensors",
+        accuracy="<results>/accuracy/{network}/{subset}.csv",
+        onnx="<results>/onnx/{network}/{subset}/{variant}.onnx",
+    output:
+        table="<results>/onnx/{network}/{subset}/{variant}.csv",
+    log:
+        "<logs>/evaluate_onnx/{network}/{subset}/{variant}.log",
+    benchmark:
+        "<benchmarks>/evaluate_onnx/{network}/{subset}/{variant}.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: settings_text(
+            network=wildcards.network,
+            variant=VARIANTS[wildcards.variant]["variant"],
+            repeat=VARIANTS[wildcards.variant]["repeat"],
+        ),
+        code=code("evaluate_onnx.py"),
+    message:
+        "Running {wildcards.network} for {wildcards.subset} in ONNX Runtime: {wildcards.variant}"
+    script:
+        "../scripts/evaluate_onnx.py"
+
+
+if DEPLOYED["variants"]:
+
+    rule collect_onnx:
+        """Put what was found of all ONNX files into one table."""
+        input:
+            tables=exported("csv"),
+        output:
+            table=reported("<results>/tables/onnx.csv"),
+        log:
+            "<logs>/collect_onnx.log",
+        benchmark:
+            "<benchmarks>/collect_onnx.tsv"
+        conda:
+            "../../envs/laq.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            settings=settings_text(),
+            code=code("collect_tables.py"),
+        message:
+            "Collecting what was found of ONNX files"
+        script:
+            "../scripts/collect_tables.py"
+
+
+rule choose_variants:
+    """Recommend a variant of every network for every subset."""
+    input:
+        accuracy="<results>/accuracy.csv",
+        memory="<results>/tables/memory.csv",
+    output:
+        deploy=reported("<results>/tables/deploy.csv"),
+    log:
+        "<logs>/choose_variants.log",
+    benchmark:
+        "<benchmarks>/choose_variants.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings_text(tolerance=DEPLOYED["tolerance"], confidence=FIGURES["confidence"]),
+        code=code("choose_variants.py"),
+    message:
+        "Choosing variants to deploy"
+    script:
+        "../scripts/choose_variants.py"

@@ -1,0 +1,50 @@
+"""Evaluate an ONNX file in ONNX Runtime, beside the checkpoint it was made of."""
+
+
+def evaluate_onnx(
+    test: str,
+    classes: str,
+    subset: str,
+    checkpoint: str,
+    original: str,
+    accuracy: str,
+    onnx: str,
+    table: str,
+    network: str,
+    variant: str,
+    repeat: int,
+) -> None:
+    """Write two rows, one for each scope.
+
+    Raises ``CheckpointError`` where top-1 is not what ``accuracy`` says of the checkpoint.
+    """
+    from pathlib import Path
+
+    import torch
+
+    from laq import datasets, networks, onnx_inference, packing
+    from laq.files import read_json, read_table, write_rows
+
+    chosen = read_json(subset)
+    images, labels = datasets.of_classes(datasets.load(test, classes), chosen["indices"])
+    table_of_torch = read_table(accuracy, ["variant", "repeat", "scope", "correct"])
+    mine = (table_of_torch["variant"] == variant) & (table_of_torch["repeat"] == repeat)
+    comparisons = onnx_inference.compare(
+        onnx,
+        torch.from_numpy(onnx_inference.predict(onnx, images)),
+        networks.predict(packing.load(checkpoint), torch.from_numpy(images), torch.device("cpu")),
+        torch.from_numpy(labels),
+        chosen["indices"],
+        dict(table_of_torch[mine].set_index("scope")["correct"]),
+    )
+    place = {"network": network, "subset": chosen["subset"], "variant": variant, "repeat": repeat}
+    files = {"onnx_bytes": onnx, "packed_bytes": checkpoint, "float_bytes": original}
+    sizes = {key: Path(path).stat().st_size for key, path in files.items()}
+    stored = onnx_inference.stored(onnx)
+    write_rows(table, [{**place, **vars(row), **sizes, **stored} for row in comparisons])
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, evaluate_onnx)

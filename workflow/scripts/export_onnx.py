@@ -1,0 +1,25 @@
+"""Write a checkpoint as an ONNX file with integer weights."""
+
+
+def export_onnx(test: str, classes: str, checkpoint: str, onnx: str) -> None:
+    """Write ``onnx`` for images of the test split's shape, and log what became of the weights."""
+    import logging
+    from pathlib import Path
+
+    from laq import datasets
+    from laq.onnx_export import export
+
+    shape = datasets.load(test, classes).images.shape[1:]
+    written = export(checkpoint, onnx, shape)
+    logger = logging.getLogger("laq.onnx_export")
+    counts = ", ".join(f"{count} in {kind}" for kind, count in written.counts().items())
+    logger.info("%s: %s bytes; weights: %s", Path(onnx).name, written.bytes, counts or "no codes")
+    for weight in written.weights:
+        if weight.reason:
+            logger.info("%s is %s: %s", weight.name, weight.stored, weight.reason)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, export_onnx)
