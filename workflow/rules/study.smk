@@ -61,9 +61,18 @@ def network_settings(network):
     """Settings of training: only what the network's own entry says."""
     description = NETWORKS[network]
     architecture = {"name": description["architecture"], "widths": description["widths"]}
-    return settings_text(
-        network=architecture, training=description["training"], seed=SEED, threads=THREADS
-    )
+    training = study_config.training_effect(description["training"])
+    return settings_text(network=architecture, training=training, seed=SEED, threads=THREADS)
+
+
+def training_processes(wildcards):
+    """How many processes share a network's training."""
+    return NETWORKS[wildcards.network]["training"]["processes"]
+
+
+def finetuning_processes(wildcards):
+    """How many processes share a variant's fine-tuning."""
+    return VARIANTS[wildcards.variant]["finetune"]["processes"]
 
 
 def subset_settings(subset):
@@ -74,11 +83,14 @@ def subset_settings(subset):
 def variant_settings(variant):
     """Settings of making a variant: its own recipe alone, and of it what makes a difference."""
     recipe = VARIANTS[variant]
+    # Of each process of a fine-tuning; Snakemake is told of the threads of all.
+    threads = {"threads": 1} if "finetune" in recipe else {}
     return settings_text(
         variant=recipe["variant"],
         recipe=study_config.effect(recipe),
         repeat=recipe["repeat"],
         seed=SEED,
+        **threads,
     )
 
 

@@ -20,6 +20,7 @@ def train_network(
 
     from laq import datasets, devices, networks, packing
     from laq.files import write_csv
+    from laq.training import resume
     from laq.training import train as fit
 
     train_split, test_split = (datasets.load(path, classes) for path in (train, test))
@@ -34,7 +35,8 @@ def train_network(
         (torch.from_numpy(split.images), torch.from_numpy(split.labels))
         for split in (train_split, test_split)
     ]
-    rows = fit(model, *splits, training, generator, devices.pick(device))
+    state = resume.beside(checkpoint)
+    rows = fit(model, *splits, training, generator, devices.pick(device), state, spec)
     write_csv(history, pd.DataFrame(rows))
     packing.save(
         checkpoint,
@@ -51,6 +53,7 @@ def train_network(
             "seed": seed,
         },
     )
+    state.unlink(missing_ok=True)
 
 
 if "snakemake" in globals():
