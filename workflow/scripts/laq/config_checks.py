@@ -137,7 +137,7 @@ def _check_training(config: Config) -> Iterator[str]:
     for where, settings in trainings.items():
         epochs, schedule = settings["epochs"], settings["schedule"]
         if schedule == "step" and not settings["milestones"]:
-            yield f"{where}.milestones: schedule step needs one or more, such as [{-(-epochs // 2)}]"
+            yield f"{where}.milestones: step needs one or more, such as [{-(-epochs // 2)}]"
         for milestone in settings["milestones"]:
             if schedule == "step" and milestone >= epochs:
                 yield f"{where}.milestones: {milestone} must be below the {epochs} epochs"

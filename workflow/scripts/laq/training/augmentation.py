@@ -15,6 +15,9 @@ from laq.training.recipe import Recipe
 # What a square cut out is filled with: the middle of the range, near 0 once normalised.
 GREY = 128
 
+# Policies by their names in torchvision.transforms.v2.
+POLICIES = {"none": None, "randaugment": "RandAugment", "trivial": "TrivialAugmentWide"}
+
 
 class Augmentation:
     """The recipe's changes, in the order shift, flip, policy, erase."""
@@ -96,7 +99,7 @@ def policy(images: Tensor, name: str, seeds: Tensor) -> Tensor:
         )
     from torchvision.transforms import v2
 
-    change = {"randaugment": v2.RandAugment, "trivial": v2.TrivialAugmentWide}[name]()
+    change = getattr(v2, POLICIES[name])()
     changed = torch.empty_like(images)
     # torchvision draws from torch's own generator, which layers such as dropout go on with.
     before = torch.get_rng_state()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -29,12 +29,12 @@ _NOISE_NAMES = ("StochasticDepth", "DropPath")
 class Team:
     """The processes of a training: this one's ``rank`` and their number. By default it is alone.
 
-    device: where this process computes, and so what it can send.
+    device: where this process computes.
     """
 
     rank: int = 0
     size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     _count: int = 0  # images in the batch under way
 
     def part(self, count: int) -> slice:

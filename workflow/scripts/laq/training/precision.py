@@ -1,4 +1,4 @@
-"""Mixed precision: products in 16 bits, parameters and sums in float32 (Micikevicius et al. 2018)."""
+"""Mixed precision: products in 16 bits, the rest in float32 (Micikevicius et al. 2018)."""
 
 from __future__ import annotations
 

@@ -142,13 +142,9 @@ def _update(digest: Any, tensors: Iterable[Tensor]) -> None:
 
 
 def _code() -> list[str]:
-    """Digests of the modules of this library that are loaded: they make the network and train it."""
-    loaded = [(name, module) for name, module in sys.modules.items() if name.split(".")[0] == "laq"]
-    files = [
-        Path(module.__file__)
-        for _, module in sorted(loaded, key=lambda pair: pair[0])
-        if module.__file__
-    ]
+    """Digests of this library's modules as loaded: they make the network and train it."""
+    loaded = {name: module for name, module in sys.modules.items() if name.startswith("laq.")}
+    files = [Path(loaded[name].__file__) for name in sorted(loaded)]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 

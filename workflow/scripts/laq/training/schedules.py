@@ -31,7 +31,7 @@ def create(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
 
 
 def share(recipe: Recipe, step: int, steps: int) -> float:
-    """Share of the learning rate that the step (from 0) of a schedule of ``steps`` an epoch takes."""
+    """Share of the learning rate that a step (from 0) takes, at ``steps`` an epoch."""
     warm, total = round(recipe.warmup * steps), recipe.epochs * steps
     if step < warm:
         return (step + 1) / (warm + 1)
