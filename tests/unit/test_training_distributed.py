@@ -7,16 +7,19 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from laq.training import distributed
+from laq.errors import ConfigError
+from laq.training import TRAINING, Recipe, distributed, launch
 from laq.training.distributed import Team
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
@@ -239,3 +242,75 @@ def test_two_processes_make_what_one_makes(alone, tmp_path):
     np.testing.assert_allclose(rows[1], rows[0], rtol=1e-4)
     # Told once, by the first process.
     assert said.count("epoch 3/3: loss") == 1
+
+
+def test_what_the_user_can_mend_is_told_by_the_job(tmp_path):
+    path = folder(tmp_path / "diverges")
+    said = finish(start(path, processes=2, learning_rate=1e30, clip_norm=0.0), 3)
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("DataError training diverged in epoch 1") and "learning_rate" in last
+    assert "Traceback" not in said
+    assert left(path) == set()
+
+
+def wait_for(what, job: subprocess.Popen, seconds: float = 120):
+    """What ``what`` gives once it gives anything, while the job runs."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert job.poll() is None and time.monotonic() < deadline, job.stderr.read()
+        time.sleep(0.005)
+    return found
+
+
+LONG = {"epochs": 60, "clip_norm": 0.0}
+
+
+def test_a_worker_that_is_killed_fails_the_job_and_ends_the_others(tmp_path):
+    path = folder(tmp_path / "job")
+    job = start(path, processes=2, **LONG)
+    wait_for((path / ".original.state").exists, job)
+    workers = psutil.Process(job.pid).children()
+    assert len(workers) == 2
+    workers[1].kill()
+    said = finish(job, 3)
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("ProcessError process ") and "was ended by SIGKILL" in last
+    assert "fewer processes" in last and "goes on from" in last
+    assert not any(worker.is_running() for worker in workers)
+    assert left(path) == {".original.state"}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_job_that_is_killed_goes_on_to_the_same_bytes(tmp_path, processes):
+    undisturbed, path = (folder(tmp_path / name) for name in ("whole", "killed"))
+    finish(start(undisturbed, processes=processes, **LONG))
+    job = start(path, processes=processes, **LONG)
+    wait_for((path / ".original.state").exists, job)
+    workers = psutil.Process(job.pid).children()
+    job.kill()
+    job.communicate()
+    assert left(path) <= {".original.state", ".original.processes"}
+    # Nobody is left to take their result, nor to write a state beside the next run's.
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    said = finish(start(path, processes=processes, **LONG))
+    assert "going on after epoch" in said and "epoch 1/60" not in said
+    assert left(path) == MADE
+    for name in MADE:
+        assert (path / name).read_bytes() == (undisturbed / name).read_bytes(), name
+
+
+def arguments(**settings) -> tuple:
+    recipe = Recipe.of(TRAINING, settings)
+    split = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64)
+    return nn.Linear(1, 1), split, split, recipe, torch.Generator()
+
+
+def test_more_processes_than_gpus_are_refused_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="4 need as many GPUs, and torch sees 2; set processes"):
+        launch.fit(*arguments(processes=4), torch.device("cuda"), None, SPEC)
+
+
+def test_processes_need_to_know_how_to_build_the_network():
+    with pytest.raises(ValueError, match="give its spec"):
+        launch.fit(*arguments(processes=2), torch.device("cpu"), None, None)
