@@ -262,7 +262,7 @@ def wait_for(what, job: subprocess.Popen, seconds: float = 120):
     return found
 
 
-LONG = {"epochs": 60, "clip_norm": 0.0}
+LONG = {"epochs": 24, "clip_norm": 0.0}
 
 
 def test_a_worker_that_is_killed_fails_the_job_and_ends_the_others(tmp_path):
@@ -280,11 +280,10 @@ def test_a_worker_that_is_killed_fails_the_job_and_ends_the_others(tmp_path):
     assert left(path) == {".original.state"}
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_job_that_is_killed_goes_on_to_the_same_bytes(tmp_path, processes):
+def test_a_job_that_is_killed_goes_on_to_the_same_bytes(tmp_path):
     undisturbed, path = (folder(tmp_path / name) for name in ("whole", "killed"))
-    finish(start(undisturbed, processes=processes, **LONG))
-    job = start(path, processes=processes, **LONG)
+    finish(start(undisturbed, processes=2, **LONG))
+    job = start(path, processes=2, **LONG)
     wait_for((path / ".original.state").exists, job)
     workers = psutil.Process(job.pid).children()
     job.kill()
@@ -292,8 +291,8 @@ def test_a_job_that_is_killed_goes_on_to_the_same_bytes(tmp_path, processes):
     assert left(path) <= {".original.state", ".original.processes"}
     # Nobody is left to take their result, nor to write a state beside the next run's.
     assert psutil.wait_procs(workers, timeout=60)[1] == []
-    said = finish(start(path, processes=processes, **LONG))
-    assert "going on after epoch" in said and "epoch 1/60" not in said
+    said = finish(start(path, processes=2, **LONG))
+    assert "going on after epoch" in said and "epoch 1/24" not in said
     assert left(path) == MADE
     for name in MADE:
         assert (path / name).read_bytes() == (undisturbed / name).read_bytes(), name

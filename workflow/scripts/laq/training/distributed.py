@@ -82,7 +82,7 @@ class Team:
         """Forward passes in here are of this process's part of ``count`` images."""
         self._count = count
         with ExitStack() as stack:
-            if self.size > 1:
+            if self.size > 1 and self.device.type == "cpu":
                 stack.enter_context(_GlobalBatchNorm())
             yield
 
@@ -158,7 +158,7 @@ class _GlobalBatchNorm(TorchFunctionMode):
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if function is functional.batch_norm and args[0].device.type == "cpu":
+        if function is functional.batch_norm:
             names = ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
             given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
             if given.get("training"):

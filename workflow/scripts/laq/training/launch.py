@@ -118,20 +118,21 @@ def _run(folder: Path, processes: int) -> None:
 
 def _error(folder: Path, failed: Any) -> Exception:
     """What ended the workers, as far as can be told from their notes and exit codes."""
-    codes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
-    for rank, code in sorted(codes.items()):
-        if code < 0:
-            return ProcessError(
-                f"process {rank} of the training was ended by {signal.Signals(-code).name}; if "
-                "nobody did, memory was short: set fewer processes or a smaller batch_size (config "
-                "key networks or variants), or give the job more. Run again: it goes on from the "
-                "last state written"
-            )
     for note in sorted(folder.glob(worker.NOTE.format(rank="*"))):
         kind, message = json.loads(note.read_text(encoding="utf-8"))
-        known = getattr(errors, kind, LaqError)
-        return known(message)
-    return RuntimeError(f"processes of the training failed, see above: exit codes {codes}")
+        return getattr(errors, kind, LaqError)(message)
+    codes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
+    # One that was killed takes the others with it: they lose the connection, or torchrun ends them.
+    killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
+    if not killed and any(code > 0 for code in codes.values()):
+        return RuntimeError(f"processes of the training failed, see above: exit codes {codes}")
+    rank = min(killed or codes)
+    return ProcessError(
+        f"process {rank} of the training was ended by {signal.Signals(-codes[rank]).name}; if "
+        "nobody did that, memory was short: set fewer processes or a smaller batch_size (config "
+        "key networks or variants), or give the job more. Run again: it goes on from the last "
+        "state written"
+    )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ class Recipe:
         rises in a line, not of ``one_cycle``. milestones, factor: of ``step``, epochs after which
         the rate is multiplied by the factor.
     clip_norm: largest norm of all gradients together; 0: any.
-    shift: pixels of random translation. flip: mirror every other image. policy: ``none``,
+    shift: pixels of random translation. flip: mirror an image or not. policy: ``none``,
         ``randaugment`` or ``trivial``. erase: side of a square cut out, pixels; 0: none.
     precision: ``float32``, or ``bfloat16`` or ``float16`` under autocast.
     processes: how many share every batch.

@@ -1,0 +1,71 @@
+"""Training as a job of the workflow: killed and gone on with, and in two processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.workflow.conftest import CONFIG, Checkout
+
+FOLDER = "results/digits/models/small_resnet"
+MADE = ("original.safetensors", "training.csv")
+
+
+def test_a_killed_training_is_gone_on_with(finished: Checkout, tmp_path: Path) -> None:
+    checkout = Checkout.create(tmp_path / "laq", finished.path)
+    shutil.copytree(
+        finished.path / "results/digits/dataset", checkout.path / "results/digits/dataset"
+    )
+    target = f"{FOLDER}/{MADE[0]}"
+    with checkout.edited(CONFIG, "epochs: 6", "epochs: 16"):
+        checkout.run(target)
+        undisturbed = {name: (checkout.path / FOLDER / name).read_bytes() for name in MADE}
+        shutil.rmtree(checkout.path / FOLDER)
+        kill_after_an_epoch(checkout, target)
+        assert not (checkout.path / target).exists()
+        checkout.run("--unlock")
+        said = checkout.run(target)
+    # Snakemake clears away the outputs of a job that it makes again, and no more.
+    assert "going on after epoch" in said
+    for name in MADE:
+        assert (checkout.path / FOLDER / name).read_bytes() == undisturbed[name], name
+    assert {path.name for path in (checkout.path / FOLDER).iterdir()} == set(MADE)
+
+
+def kill_after_an_epoch(checkout: Checkout, target: str) -> None:
+    """Start a run, and kill it with all its jobs once a training has written its state."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", target, "--configfile", CONFIG],
+        cwd=checkout.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while not (checkout.path / FOLDER / ".original.state").exists():
+        assert run.poll() is None and time.monotonic() < deadline, "the training wrote no state"
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+def test_two_processes_are_told_to_snakemake_and_train(finished: Checkout, tmp_path: Path) -> None:
+    checkout = Checkout.create(tmp_path / "laq", finished.path)
+    shutil.copytree(
+        finished.path / "results/digits/dataset", checkout.path / "results/digits/dataset"
+    )
+    with (
+        checkout.edited(CONFIG, "epochs: 6", "epochs: 1\n      processes: 2"),
+        checkout.edited(CONFIG, "study: Digits", "study: Digits\nthreads: 1"),
+    ):
+        planned = checkout.run("-n", "--quiet", "host", f"{FOLDER}/{MADE[0]}")
+        assert "threads: 2" in planned and "mem_mb=16000" in planned
+        checkout.run(f"{FOLDER}/{MADE[0]}")
+    assert {path.name for path in (checkout.path / FOLDER).iterdir()} == set(MADE)
+    log = (checkout.path / "results/digits/logs/train_network/small_resnet.log").read_text()
+    assert "epoch 1/1: loss" in log
