@@ -27,10 +27,13 @@ def network(kind: str = "resnet") -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Dropout(), nn.Linear(8, 2))
 
 
-def run(state: Path | None, function=train, kind="resnet", seed=0, n=40, **changes):
+def run(state: Path | None, function=train, kind="resnet", seed=0, other=None, **changes):
     generator = seed_everything(seed)
     model = network(kind)
-    splits = problem(n), problem(20, seed=1)
+    splits = problem(40), problem(20, seed=1)
+    if other is not None:  # one pixel, or one label
+        split, part = other
+        splits[split][part].view(-1)[7] ^= 1
     history = function(model, *splits, SETTINGS | changes, generator, CPU, state)
     return model.state_dict(), history
 
@@ -104,7 +107,10 @@ def test_the_state_hides_beside_the_checkpoint():
 
 OTHER = {
     "settings": {"learning_rate": 0.04},
-    "images": {"n": 42},
+    "a pixel": {"other": (0, 0)},
+    "a label": {"other": (0, 1)},
+    "a test image": {"other": (1, 0)},
+    "a test label": {"other": (1, 1)},
     "seed": {"seed": 1},
     "network": {"kind": "dropout"},
 }

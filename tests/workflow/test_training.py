@@ -16,11 +16,8 @@ FOLDER = "results/digits/models/small_resnet"
 MADE = ("original.safetensors", "training.csv")
 
 
-def test_a_killed_training_is_gone_on_with(finished: Checkout, tmp_path: Path) -> None:
-    checkout = Checkout.create(tmp_path / "laq", finished.path)
-    shutil.copytree(
-        finished.path / "results/digits/dataset", checkout.path / "results/digits/dataset"
-    )
+def test_a_killed_training_is_gone_on_with(tmp_path: Path) -> None:
+    checkout = Checkout.create(tmp_path / "laq")
     target = f"{FOLDER}/{MADE[0]}"
     with checkout.edited(CONFIG, "epochs: 6", "epochs: 16"):
         checkout.run(target)
@@ -54,16 +51,13 @@ def kill_after_an_epoch(checkout: Checkout, target: str) -> None:
     run.wait()
 
 
-def test_two_processes_are_told_to_snakemake_and_train(finished: Checkout, tmp_path: Path) -> None:
-    checkout = Checkout.create(tmp_path / "laq", finished.path)
-    shutil.copytree(
-        finished.path / "results/digits/dataset", checkout.path / "results/digits/dataset"
-    )
+def test_two_processes_are_told_to_snakemake_and_train(tmp_path: Path) -> None:
+    checkout = Checkout.create(tmp_path / "laq")
     with (
         checkout.edited(CONFIG, "epochs: 6", "epochs: 1\n      processes: 2"),
         checkout.edited(CONFIG, "study: Digits", "study: Digits\nthreads: 1"),
     ):
-        planned = checkout.run("-n", "--quiet", "host", f"{FOLDER}/{MADE[0]}")
+        planned = checkout.run(f"{FOLDER}/{MADE[0]}", "-n", "--quiet", "host")
         assert "threads: 2" in planned and "mem_mb=16000" in planned
         checkout.run(f"{FOLDER}/{MADE[0]}")
     assert {path.name for path in (checkout.path / FOLDER).iterdir()} == set(MADE)
