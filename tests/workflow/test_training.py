@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from tests.workflow.conftest import CONFIG, Checkout
+import pytest
+from benchmarks.overhead import jobs
+
+from tests.workflow.conftest import CONFIG, PROJECT, Checkout
 
 FOLDER = "results/digits/models/small_resnet"
 MADE = ("original.safetensors", "training.csv")
@@ -51,15 +55,26 @@ def kill_after_an_epoch(checkout: Checkout, target: str) -> None:
     run.wait()
 
 
-def test_two_processes_are_told_to_snakemake_and_train(tmp_path: Path) -> None:
+def test_two_processes_train_as_one_job(tmp_path: Path) -> None:
     checkout = Checkout.create(tmp_path / "laq")
-    with (
-        checkout.edited(CONFIG, "epochs: 6", "epochs: 1\n      processes: 2"),
-        checkout.edited(CONFIG, "study: Digits", "study: Digits\nthreads: 1"),
-    ):
-        planned = checkout.run(f"{FOLDER}/{MADE[0]}", "-n", "--quiet", "host")
-        assert "threads: 2" in planned and "mem_mb=16000" in planned
+    with checkout.edited(CONFIG, "epochs: 6", "epochs: 1\n      processes: 2"):
         checkout.run(f"{FOLDER}/{MADE[0]}")
     assert {path.name for path in (checkout.path / FOLDER).iterdir()} == set(MADE)
     log = (checkout.path / "results/digits/logs/train_network/small_resnet.log").read_text()
     assert "epoch 1/1: loss" in log
+
+
+def test_snakemake_is_told_what_all_processes_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (PROJECT / CONFIG).read_text().replace("epochs: 6", "epochs: 6\n      processes: 3")
+    text = text.replace("finetune: { epochs: 2", "finetune: { processes: 4, epochs: 2")
+    (tmp_path / "config.yaml").write_text(text + "\nthreads: 2\ndevice: cuda\n")
+    planned = {job.rule.name: job for job in jobs(tmp_path / "config.yaml", "results", cores=32)}
+    train, finetune = planned["train_network"], planned["finetune_network"]
+    assert (train.threads, finetune.threads) == (6, 4)
+    assert (train.resources.gpu, finetune.resources.gpu) == (3, 4)
+    assert (train.resources.mem_mb, finetune.resources.mem_mb) == (24000, 16000)
+    # Of these a process has its own share, whatever Snakemake gives.
+    assert [json.loads(job.params.settings)["threads"] for job in (train, finetune)] == [2, 1]
