@@ -243,3 +243,15 @@ def test_the_loss_is_scaled_and_gradients_are_not(monkeypatch):
     plain, _ = fit(epochs=2, clip_norm=0.5, seed=3)
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(scaled.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_gpu_learns_in_every_precision(precision, tmp_path):
+    network = SmallResNet(2, channels=1, widths=(4, 6))
+    splits = problem(48), problem(20, seed=1)
+    generator, changes = seed_everything(0), {"precision": precision, "epochs": 10}
+    device, state = torch.device("cuda"), tmp_path / ".original.state"
+    history = train(network, *splits, SETTINGS | changes, generator, device, state)
+    assert history[-1]["test_top1"] == 1 and state.exists()
+    assert all(tensor.device == CPU for tensor in network.state_dict().values())

@@ -121,6 +121,23 @@ def test_evaluation_asks_no_other_process():
     assert torch.equal(y, functional.batch_norm(x, mean, var, norm.weight, norm.bias))
 
 
+def test_batch_norms_are_made_synchronous_in_place_on_cuda():
+    from timm.layers import BatchNormAct2d
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), BatchNormAct2d(4))
+    network(torch.randn(5, 3, 6, 6))
+    network.eval()
+    x, parameters = torch.randn(2, 3, 6, 6), list(network.parameters())
+    expected, names = network(x), list(network.state_dict())
+    distributed._synchronize_on_cuda(network)
+    assert all(isinstance(network[place], nn.SyncBatchNorm) for place in (1, 2))
+    # The very parameters that the optimizer was given, under their names, doing the same.
+    pairs = zip(network.parameters(), parameters, strict=True)
+    assert all(one is other for one, other in pairs)
+    assert list(network.state_dict()) == names
+    assert torch.equal(network(x), expected) and (expected >= 0).all()
+
+
 class DropPath(nn.Module):
     """Of timm's name: an image's whole output is dropped or not."""
 
