@@ -200,3 +200,15 @@ def test_writing_states_takes_a_tenth_of_the_time_at_most(monkeypatch, state):
         now[0] += 100
         keeper.save(content)
     assert len(written) == 5
+
+
+def test_nothing_is_left_once_the_result_is_stored(state):
+    folder = resume.files_of_processes(state)
+    folder.mkdir()
+    killed = state.with_name(f".{state.stem}.abcd1234{state.suffix}")
+    other = state.with_name(".original-2.state")
+    for path in (state, killed, other, folder / "images.safetensors"):
+        path.write_bytes(b"x")
+    resume.clear(state)
+    assert list(state.parent.iterdir()) == [other]
+    resume.clear(state)

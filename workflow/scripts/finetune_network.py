@@ -40,7 +40,7 @@ def finetune_network(
     made = {"subset": members, "seed": seed, "repeat": repeat}
     description = packing.derived(description, variant, recipe, **made)
     packing.save(checkpoint, model.state_dict(), description)
-    state.unlink(missing_ok=True)
+    resume.clear(state)
 
 
 if "snakemake" in globals():

@@ -53,7 +53,7 @@ def train_network(
             "seed": seed,
         },
     )
-    state.unlink(missing_ok=True)
+    resume.clear(state)
 
 
 if "snakemake" in globals():

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from laq import errors
 from laq.errors import ConfigError, LaqError, ProcessError
-from laq.training import worker
+from laq.training import resume, worker
 from laq.training.loop import Split
 from laq.training.recipe import Recipe
 from laq.training.resume import Keeper
@@ -82,7 +82,7 @@ def _folder(keeper: Keeper | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as name:
             yield Path(name)
         return
-    folder = keeper.path.with_suffix(".processes")
+    folder = resume.files_of_processes(keeper.path)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

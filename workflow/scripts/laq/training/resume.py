@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from laq.files import atomic
+from laq.files import atomic, remove
 from laq.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -40,6 +41,17 @@ def beside(checkpoint: str | Path) -> Path:
     """Where the state of the training that makes ``checkpoint`` is kept."""
     path = Path(checkpoint)
     return path.with_name(f".{path.stem}.state")
+
+
+def files_of_processes(state: Path) -> Path:
+    """The folder of a training in several processes that keeps its state in ``state``."""
+    return state.with_suffix(".processes")
+
+
+def clear(state: Path) -> None:
+    """Remove all that a training keeps: its result is stored."""
+    remove(state)
+    shutil.rmtree(files_of_processes(state), ignore_errors=True)
 
 
 def identity(
