@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from laq import errors
 from laq.errors import ConfigError, LaqError, ProcessError
@@ -55,11 +55,14 @@ def fit(
             "job": os.getpid(),
         }
         (folder / worker.TASK).write_text(json.dumps(task), encoding="utf-8")
-        names = ("train_images", "train_labels", "test_images", "test_labels")
-        _save(dict(zip(names, (*train_split, *test_split), strict=True)), folder / worker.IMAGES)
-        start = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+        for name, (images, labels) in (("train", train_split), ("test", test_split)):
+            split = {"images": images.cpu().contiguous(), "labels": labels.cpu().contiguous()}
+            save_file(split, folder / worker.SPLIT.format(name=name))
+        # Copies: safetensors refuses tensors that share storage, as tied weights do.
+        state = network.state_dict().items()
+        start = {f"network.{key}": x.cpu().contiguous().clone() for key, x in state}
         start |= {"generator": generator.get_state(), "torch": torch.get_rng_state()}
-        _save(start, folder / worker.START)
+        save_file(start, folder / worker.START)
         _run(folder, recipe.processes)
         network.load_state_dict(load_file(folder / worker.NETWORK))
         history = json.loads((folder / worker.HISTORY).read_text(encoding="utf-8"))
@@ -89,10 +92,6 @@ def _folder(keeper: Keeper | None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
 
 
 def _run(folder: Path, processes: int) -> None:

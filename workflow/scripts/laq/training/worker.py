@@ -22,7 +22,7 @@ from laq.training.recipe import TRAINING, Recipe
 from laq.training.resume import Keeper
 
 # Files in the folder: what is to be done, and what came of it.
-TASK, IMAGES, START = "task.json", "images.safetensors", "start.safetensors"
+TASK, SPLIT, START = "task.json", "{name}.safetensors", "start.safetensors"
 NETWORK, HISTORY, NOTE = "network.safetensors", "history.json", "error.{rank}.json"
 
 
@@ -63,13 +63,14 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
     if task["state"] is not None:
         path, identity = task["state"]
         keeper = Keeper(Path(path), bytes.fromhex(identity))
-    images = load_file(folder / IMAGES)
-    splits = [(images[f"{name}_images"], images[f"{name}_labels"]) for name in ("train", "test")]
+    files = [load_file(folder / SPLIT.format(name=name)) for name in ("train", "test")]
+    splits = [(split["images"], split["labels"]) for split in files]
     recipe = Recipe.of(TRAINING, task["recipe"])
     history = fit(network, *splits, recipe, generator, team.device, keeper, team)
     if team.rank == 0:
         (folder / HISTORY).write_text(json.dumps(history), encoding="utf-8")
-        save_file(network.state_dict(), folder / NETWORK)
+        state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        save_file(state, folder / NETWORK)
 
 
 def _end_with(job: int) -> None:
