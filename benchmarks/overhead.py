@@ -23,14 +23,14 @@ PROJECT = Path(__file__).resolve().parents[1]
 ROOT = "benchmarks/results/overhead"
 
 
-def jobs(config: Path, root: str) -> Iterator[Any]:
+def jobs(config: Path, root: str, cores: int = 2) -> Iterator[Any]:
     """The jobs of a study with a script, in an order in which they can run."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings import types
 
     with SnakemakeApi(types.OutputSettings(dryrun=True, quiet={types.Quietness.ALL})) as api:
         workflow = api.workflow(
-            resource_settings=types.ResourceSettings(cores=2),
+            resource_settings=types.ResourceSettings(cores=cores),
             config_settings=types.ConfigSettings(configfiles=[config], config={"root": root}),
             snakefile=PROJECT / "Snakefile",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime
 import re
 from pathlib import Path
@@ -212,6 +213,51 @@ def test_variants_are_told_apart_by_their_step() -> None:
     config = checked(yaml.safe_load(BASE))
     assert study.variants_with(config, "finetune") == ["ft"]
     assert study.variants_with(config, "compress") == ["quant", "ft_quant"]
+
+
+@given(
+    key=st.sampled_from(["training", "finetune"]),
+    settings=st.fixed_dictionaries(
+        {},
+        optional={
+            "optimizer": st.sampled_from(["sgd", "adamw"]),
+            "momentum": st.sampled_from([0, 0.5]),
+            "schedule": st.sampled_from(["one_cycle", "cosine", "step", "constant"]),
+            "warmup": st.sampled_from([0, 1]),
+            "milestones": st.sampled_from([[2], [3, 2], [2, 3]]),
+            "factor": st.sampled_from([0.1, 0.5]),
+            "weight_decay": st.sampled_from([0, 0.1]),
+            "decay_norms": st.booleans(),
+            "shift": st.sampled_from([0, 2]),
+            "flip": st.booleans(),
+            "erase": st.sampled_from([0, 2]),
+            "policy": st.sampled_from(["none", "trivial"]),
+            "processes": st.sampled_from([1, 2]),
+        },
+    ),
+)
+def test_settings_of_training_that_are_left_out_make_no_difference(key, settings) -> None:
+    from laq.training import FINETUNING, TRAINING, Recipe  # torch
+
+    properties = SCHEMA["$defs"][key]["properties"]
+    completed = {name: child["default"] for name, child in properties.items()} | settings
+    effect = study.training_effect(completed)
+    defaults = {"training": TRAINING, "finetune": FINETUNING}[key]
+    whole, short = (Recipe.of(defaults, given) for given in (completed, effect))
+    differ = {
+        field.name
+        for field in dataclasses.fields(Recipe)
+        if getattr(whole, field.name) != getattr(short, field.name)
+    }
+    unused = {"momentum"} if whole.optimizer == "adamw" else set()
+    unused |= {"warmup"} if whole.schedule == "one_cycle" else set()
+    unused |= {"factor"} if whole.schedule != "step" else set()
+    unused |= {"decay_norms"} if not whole.weight_decay else set()
+    # In which order milestones stand is as little a difference.
+    assert differ <= unused | {"milestones"}
+    assert whole.schedule != "step" or set(short.milestones) == set(whole.milestones)
+    # And equal for all that differ in these alone.
+    assert study.training_effect({**completed, **dict.fromkeys(unused, 0.7)}) == effect
 
 
 def test_repeats_are_made_from_the_parents_own_and_have_ids_of_no_variant() -> None:

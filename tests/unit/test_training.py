@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from laq.devices import seed_everything
-from laq.errors import DataError
+from laq.errors import ConfigError, DataError
 from laq.networks import SmallResNet
-from laq.training import finetune, random_shift, train
+from laq.training import FINETUNING, TRAINING, Recipe, finetune, train
+from laq.training.augmentation import POLICIES
+from tests.configs import SCHEMA
 
 torch.set_num_threads(1)
 
@@ -45,39 +46,6 @@ def fit(function=train, network: nn.Module | None = None, n: int = 48, seed: int
     return network, history
 
 
-@settings(deadline=None, max_examples=25)
-@given(
-    pixels=st.integers(0, 3),
-    shape=st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
-    seed=st.integers(0, 99),
-)
-def test_random_shift_is_that_of_a_loop(pixels, shape, seed):
-    images = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-    shifted = random_shift(images, pixels, torch.Generator().manual_seed(seed))
-    n, channels, h, w = shape
-    draws = torch.Generator().manual_seed(seed)
-    dy, dx = torch.randint(0, 2 * pixels + 1, (2, n), generator=draws) - pixels
-    expected = torch.empty(shape)
-    for i in range(n):
-        for c in range(channels):
-            for y in range(h):
-                for x in range(w):
-                    row = min(max(y + int(dy[i]), 0), h - 1)
-                    column = min(max(x + int(dx[i]), 0), w - 1)
-                    expected[i, c, y, x] = images[i, c, row, column]
-    assert torch.equal(shifted, expected)
-
-
-def test_shifts_go_every_way_equally_often():
-    # One bright pixel in the middle tells how far its image went.
-    images = torch.zeros(4000, 1, 5, 5)
-    images[:, :, 2, 2] = 1
-    shifted = random_shift(images, 1, torch.Generator().manual_seed(0))
-    counts = shifted.sum((0, 1))[1:4, 1:4]
-    assert counts.sum() == 4000
-    assert (counts / 4000 - 1 / 9).abs().max() < 0.025  # five standard deviations
-
-
 @pytest.mark.parametrize(("function", "rate"), [(train, 0.05), (finetune, 0.01)])
 def test_a_separable_problem_is_learnt(function, rate):
     network, history = fit(function, learning_rate=rate, epochs=10)
@@ -99,6 +67,20 @@ def test_the_history_has_a_row_an_epoch():
     assert rates[-1] == pytest.approx(0.05 / 25 / 1e4)
     _, history = fit(finetune, learning_rate=0.01, epochs=2)
     assert [row["learning_rate"] for row in history] == [0.01, 0.01]
+
+
+@pytest.mark.parametrize(("defaults", "key"), [(TRAINING, "training"), (FINETUNING, "finetune")])
+def test_defaults_are_those_of_the_schema(defaults, key):
+    properties = SCHEMA["$defs"][key]["properties"]
+    stated = {name: child["default"] for name, child in properties.items()}
+    assert Recipe.of(Recipe(), stated) == defaults
+    assert {field.name for field in dataclasses.fields(Recipe)} == stated.keys()
+    assert properties["policy"]["enum"] == list(POLICIES)
+
+
+def test_a_setting_that_there_is_not_is_a_defect():
+    with pytest.raises(TypeError, match="epoch_count"):
+        fit(epoch_count=3)
 
 
 @pytest.mark.parametrize("function", [train, finetune])
@@ -198,3 +180,78 @@ def test_one_step_of_finetuning_is_adamw():
         shift=0,
     )
     torch.testing.assert_close(network[1].weight, expected[1].weight)
+
+
+@pytest.mark.parametrize("clip_norm", [0.05, 100.0])
+def test_gradients_are_clipped_together(clip_norm):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Linear(8, 2))
+    expected = copy.deepcopy(network)
+    images, labels = problem(12)
+    nn.functional.cross_entropy(expected(images.float() / 255), labels).backward()
+    gradients = [parameter.grad for parameter in expected.parameters()]
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    assert 0.05 < norm < 100
+    with torch.no_grad():
+        for parameter, gradient in zip(expected.parameters(), gradients, strict=True):
+            parameter -= 0.1 * gradient * min(1.0, clip_norm / float(norm))
+    plain = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "shift": 0}
+    fit(
+        finetune,
+        network,
+        12,
+        epochs=1,
+        batch_size=12,
+        learning_rate=0.1,
+        clip_norm=clip_norm,
+        **plain,
+    )
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, expected.state_dict()[name], rtol=1e-5, atol=1e-7)
+
+
+def test_mixed_precision_computes_products_in_16_bits_and_learns():
+    seen = []
+
+    class Noted(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            y = super().forward(x)
+            seen.append((self.training, y.dtype))
+            return y
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), Noted(64, 2))
+    _, history = fit(train, network, precision="bfloat16", epochs=6)
+    # Trained in 16 bits, evaluated in 32, and the parameters stay in 32.
+    assert set(seen) == {(True, torch.bfloat16), (False, torch.float32)}
+    assert network[1].weight.dtype == torch.float32
+    assert history[-1]["test_top1"] == 1
+
+
+def test_half_precision_on_the_cpu_is_refused_with_the_remedy():
+    with pytest.raises(ConfigError, match=r"float16 needs a GPU.*set bfloat16"):
+        fit(precision="float16")
+
+
+def test_the_loss_is_scaled_and_gradients_are_not(monkeypatch):
+    # What float16 does on a GPU, on the CPU: a scaler makes losses large, and steps as they were.
+    monkeypatch.setattr(
+        "laq.training.precision.scaler", lambda *_: torch.amp.GradScaler("cpu", init_scale=1024.0)
+    )
+    scaled, _ = fit(epochs=2, clip_norm=0.5, seed=3)
+    monkeypatch.undo()
+    plain, _ = fit(epochs=2, clip_norm=0.5, seed=3)
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(scaled.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_gpu_learns_in_every_precision(precision, tmp_path):
+    network = SmallResNet(2, channels=1, widths=(4, 6))
+    splits = problem(48), problem(20, seed=1)
+    generator, changes = seed_everything(0), {"precision": precision, "epochs": 10}
+    device, state = torch.device("cuda"), tmp_path / ".original.state"
+    history = train(network, *splits, SETTINGS | changes, generator, device, state)
+    assert history[-1]["test_top1"] == 1 and state.exists()
+    assert all(tensor.device == CPU for tensor in network.state_dict().values())

@@ -21,11 +21,11 @@ rule train_network:
         "<benchmarks>/train_network/{network}.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: THREADS
+    threads: lambda wildcards: THREADS * training_processes(wildcards)
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards: 8000 * training_processes(wildcards),
         runtime=240,
-        gpu=GPU,
+        gpu=lambda wildcards: GPU * training_processes(wildcards),
     params:
         settings=lambda wildcards: network_settings(wildcards.network),
         code=code("train_network.py"),

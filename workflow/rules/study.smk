@@ -61,9 +61,21 @@ def network_settings(network):
     description = dict(NETWORKS[network])
     training, weights = (description.pop(key, None) for key in ("training", "weights"))
     description["name"] = description.pop("architecture")
+    if training is not None:
+        training = study_config.training_effect(training)
     return settings_text(
         network=description, weights=weights, training=training, seed=SEED, threads=THREADS
     )
+
+
+def training_processes(wildcards):
+    """How many processes share a network's training."""
+    return NETWORKS[wildcards.network].get("training", {}).get("processes", 1)
+
+
+def finetuning_processes(wildcards):
+    """How many processes share a variant's fine-tuning."""
+    return VARIANTS[wildcards.variant]["finetune"]["processes"]
 
 
 def subset_settings(subset):
@@ -74,11 +86,14 @@ def subset_settings(subset):
 def variant_settings(variant):
     """Settings of making a variant: its own recipe alone, and of it what makes a difference."""
     recipe = VARIANTS[variant]
+    # Of each process of a fine-tuning; Snakemake is told of the threads of all.
+    threads = {"threads": 1} if "finetune" in recipe else {}
     return settings_text(
         variant=recipe["variant"],
         recipe=study_config.effect(recipe),
         repeat=recipe["repeat"],
         seed=SEED,
+        **threads,
     )
 
 

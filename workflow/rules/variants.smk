@@ -27,11 +27,11 @@ rule finetune_network:
         variant=one_of(study_config.variants_with(STUDY, "finetune")),
     conda:
         "../../envs/laq.yaml"
-    threads: 1
+    threads: finetuning_processes
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards: 4000 * finetuning_processes(wildcards),
         runtime=120,
-        gpu=GPU,
+        gpu=lambda wildcards: GPU * finetuning_processes(wildcards),
     params:
         settings=lambda wildcards: variant_settings(wildcards.variant),
         code=code("finetune_network.py"),

@@ -22,7 +22,7 @@ def finetune_network(
 
     from laq import datasets, devices, packing, seeds
     from laq.files import read_json, write_rows
-    from laq.training import finetune
+    from laq.training import finetune, resume
 
     members = read_json(subset)["indices"]
     splits = [
@@ -33,11 +33,14 @@ def finetune_network(
     model, description = packing.load(parent), packing.describe(parent)
     # Siblings share their batches and so compare in pairs; a chain's next link does not.
     generator = devices.seed_everything(own, "finetune", len(description["steps"]), *members)
-    rows = finetune(model, *splits, recipe["finetune"], generator, devices.pick(device))
+    state, spec = resume.beside(checkpoint), description["network"]
+    settings, place = recipe["finetune"], devices.pick(device)
+    rows = finetune(model, *splits, settings, generator, place, state, spec)
     write_rows(history, rows)
     made = {"subset": members, "seed": seed, "repeat": repeat}
     description = packing.derived(description, variant, recipe, **made)
     packing.save(checkpoint, model.state_dict(), description)
+    resume.clear(state)
 
 
 if "snakemake" in globals():

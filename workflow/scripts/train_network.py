@@ -26,6 +26,7 @@ def train_network(
     from laq import datasets, devices, networks, packing
     from laq import training as fitting
     from laq.files import write_csv
+    from laq.training import resume
 
     train_split, test_split = (datasets.load(path, classes) for path in (train, test))
     generator = devices.seed_everything(seed, "train")
@@ -39,12 +40,12 @@ def train_network(
     if weights:
         from laq import pretrained
 
-        state = pretrained.read(weights, spec["name"])
-        pretrained.load_into(model, state, f"the weights of {spec['name']}", training is not None)
+        pretrained.apply(weights, model, spec["name"], new_head=training is not None)
+    state, target = resume.beside(checkpoint), devices.pick(device)
     if training:
-        rows = fitting.train(model, *splits, training, generator, devices.pick(device))
+        rows = fitting.train(model, *splits, training, generator, target, state, spec)
     else:
-        rows = fitting.untrained(model, splits[1], devices.pick(device))
+        rows = fitting.untrained(model, splits[1], target)
     write_csv(history, pd.DataFrame(rows))
     packing.save(
         checkpoint,
@@ -62,6 +63,7 @@ def train_network(
             "seed": seed,
         },
     )
+    resume.clear(state)
 
 
 if "snakemake" in globals():

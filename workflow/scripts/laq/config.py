@@ -129,6 +129,8 @@ def effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
     Equal for variants that are the same.
     """
     recipe = {key: value for key, value in recipe.items() if key in ("parent", *_STEPS)}
+    if "finetune" in recipe:
+        return {**recipe, "finetune": training_effect(recipe["finetune"])}
     if "compress" not in recipe:
         return recipe
     settings = {**recipe["compress"], "keep": sorted(recipe["compress"]["keep"])}
@@ -143,3 +145,35 @@ def effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(used["bits"], list) and len(set(used["bits"])) == 1:
         used["bits"] = used["bits"][0]
     return {**recipe, "compress": used}
+
+
+# Settings of training that ask for nothing; `laq.training` takes them where they are not named.
+_OFF = {
+    "decay_norms": True,
+    "warmup": 0,
+    "clip_norm": 0,
+    "flip": False,
+    "policy": "none",
+    "erase": 0,
+    "precision": "float32",
+    "processes": 1,
+}
+
+
+def training_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of ``training`` or ``finetune`` without what makes no difference.
+
+    Equal for trainings that are the same.
+    """
+    unused = {
+        "momentum": settings["optimizer"] != "sgd",
+        "warmup": settings["schedule"] == "one_cycle",
+        "milestones": settings["schedule"] != "step",
+        "factor": settings["schedule"] != "step",
+        "decay_norms": not settings["weight_decay"],
+    }
+    used = {key: value for key, value in settings.items() if not unused.get(key)}
+    used = {key: value for key, value in used.items() if (key, value) not in _OFF.items()}
+    if "milestones" in used:
+        used["milestones"] = sorted(used["milestones"])
+    return used

@@ -37,6 +37,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *_check_features(config),
             *_check_superclasses(config["dataset"].get("superclasses", {}), class_names),
             *_check_subsets(config, class_names),
+            *_check_training(config),
             *_check_variants(config["variants"]),
             *_check_calibration(config),
             *_check_figures(config),
@@ -176,6 +177,36 @@ def _identity(definition: Mapping[str, Any]) -> tuple[Any, ...]:
     if kind == "target":
         return kind, definition.get("count"), definition.get("median")
     return (kind,)
+
+
+def _check_training(config: Config) -> Iterator[str]:
+    """Schedules that fit their epochs, and a device that can do what is asked."""
+    networks, variants = config["networks"].items(), config["variants"].items()
+    trainings = {
+        f"networks.{name}.training": network["training"]
+        for name, network in networks
+        if "training" in network
+    } | {
+        f"variants.{name}.finetune": recipe["finetune"]
+        for name, recipe in variants
+        if "finetune" in recipe
+    }
+    for where, settings in trainings.items():
+        epochs, schedule = settings["epochs"], settings["schedule"]
+        if schedule == "step" and not settings["milestones"]:
+            yield f"{where}.milestones: step needs one or more, such as [{-(-epochs // 2)}]"
+        for milestone in settings["milestones"]:
+            if schedule == "step" and milestone >= epochs:
+                yield f"{where}.milestones: {milestone} must be below the {epochs} epochs"
+        if schedule != "one_cycle" and settings["warmup"] >= epochs:
+            yield f"{where}.warmup: {settings['warmup']:g} must be below the {epochs} epochs"
+        if settings["precision"] == "float16" and config["device"] == "cpu":
+            yield f"{where}.precision: float16 needs a GPU, and device is cpu; take bfloat16"
+        if settings["processes"] > settings["batch_size"]:
+            yield (
+                f"{where}.processes: {settings['processes']} is more than the "
+                f"{settings['batch_size']} images of a batch (batch_size)"
+            )
 
 
 def _check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:

@@ -21,3 +21,7 @@ class DataError(LaqError):
 
 class CheckpointError(LaqError):
     """A checkpoint that is truncated, altered, or of another kind than expected."""
+
+
+class ProcessError(LaqError):
+    """A process of a job that was ended from outside."""

@@ -30,8 +30,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in target.parent.glob(f".{glob.escape(target.stem)}.????????{target.suffix}"):
-        leftover.unlink(missing_ok=True)
+    _remove_leftovers(target)
     handle, name = tempfile.mkstemp(
         dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix
     )
@@ -48,6 +47,18 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove(path: str | os.PathLike[str]) -> None:
+    """Remove ``path``, if it is there, and what killed writers of it left."""
+    target = Path(path)
+    target.unlink(missing_ok=True)
+    _remove_leftovers(target)
+
+
+def _remove_leftovers(target: Path) -> None:
+    for leftover in target.parent.glob(f".{glob.escape(target.stem)}.????????{target.suffix}"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

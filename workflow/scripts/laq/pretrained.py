@@ -56,6 +56,14 @@ def read(settings: Mapping[str, Any], architecture: str) -> State:
     return _checked(_plain(_opened(path), path), path)
 
 
+def apply(
+    settings: Mapping[str, Any], network: nn.Module, architecture: str, new_head: bool
+) -> None:
+    """``read`` and ``load_into``: put the weights that ``settings`` name into ``network``."""
+    state = read(settings, architecture)
+    load_into(network, state, f"the weights of {architecture}", new_head)
+
+
 def torchvision_weights(architecture: str, name: str) -> Any:
     """torchvision's ``WeightsEnum`` member, with its URL and transforms.
 

@@ -1,0 +1,332 @@
+"""Several processes train as one: layers over the whole batch, and real runs under torchrun."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from laq.errors import ConfigError
+from laq.training import TRAINING, Recipe, distributed, launch
+from laq.training.distributed import Team
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
+
+torch.set_num_threads(1)
+
+
+# Parts
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", [1, 2, 7, 16])
+def test_parts_are_the_whole_in_order_and_about_equal(count, size):
+    parts = [range(count)[Team(rank, size).part(count)] for rank in range(size)]
+    assert [index for part in parts for index in part] == list(range(count))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+# Layers
+
+
+class Threads:
+    """Processes played by threads: what each gives to all_reduce becomes the sum."""
+
+    def __init__(self, size: int) -> None:
+        self.barrier = threading.Barrier(size, timeout=30)
+        self.given: list[Tensor] = []
+
+    def all_reduce(self, tensor: Tensor) -> None:
+        self.given.append(tensor.detach().clone())
+        self.barrier.wait()
+        total = torch.stack(self.given).sum(0)
+        self.barrier.wait()
+        with torch.no_grad():
+            tensor.copy_(total)
+        if self.barrier.wait() == 0:
+            self.given.clear()
+        self.barrier.wait()
+
+    def run(self, work) -> None:
+        threads = [
+            threading.Thread(target=work, args=(rank,)) for rank in range(self.barrier.parties)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("cuts", [[3], [1, 4], [0, 5], [5, 5]], ids=str)
+@pytest.mark.parametrize("shape", [(7, 3), (7, 3, 4, 2)], ids=str)
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_norm_over_parts_is_that_of_the_whole(monkeypatch, cuts, shape, momentum):
+    torch.manual_seed(0)
+    x = 3 + 2 * torch.randn(shape, dtype=torch.float64)
+    weights = torch.randn(shape, dtype=torch.float64)  # of a loss
+    kind = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
+    whole = kind(3, momentum=momentum).double()
+    nn.init.normal_(whole.weight)
+    parts = [kind(3, momentum=momentum).double() for _ in range(len(cuts) + 1)]
+    for part in parts:
+        part.load_state_dict(whole.state_dict())
+    inputs = x.clone().requires_grad_()
+    expected = [whole(inputs) for _ in range(2)][-1]
+    (expected * weights).sum().backward()
+
+    group = Threads(len(parts))
+    monkeypatch.setattr(distributed.distributed, "all_reduce", group.all_reduce)
+    found: dict[int, tuple] = {}
+
+    def work(rank: int) -> None:
+        mine = slice([0, *cuts][rank], [*cuts, len(x)][rank])
+        part = x[mine].clone().requires_grad_()
+        with distributed._GlobalBatchNorm():
+            y = [parts[rank](part) for _ in range(2)][-1]
+        # The backward of both calls: gradients of the first are none.
+        (y * weights[mine]).sum().backward()
+        found[rank] = (y.detach(), part.grad)
+
+    group.run(work)
+    near = {"rtol": 1e-9, "atol": 1e-9}
+    for place, wanted in ((0, expected.detach()), (1, inputs.grad)):
+        got = torch.cat([found[rank][place] for rank in range(len(parts))])
+        torch.testing.assert_close(got, wanted, **near)
+    for name, parameter in whole.named_parameters():
+        total = sum(dict(part.named_parameters())[name].grad for part in parts)
+        torch.testing.assert_close(total, parameter.grad, **near)
+    for part in parts:
+        for name, buffer in whole.named_buffers():
+            torch.testing.assert_close(dict(part.named_buffers())[name], buffer, **near)
+
+
+def test_evaluation_asks_no_other_process():
+    norm = nn.BatchNorm2d(2).eval()
+    x = torch.randn(3, 2, 4, 4)
+    with distributed._GlobalBatchNorm():
+        y = norm(x)
+    mean, var = norm.running_mean, norm.running_var
+    assert torch.equal(y, functional.batch_norm(x, mean, var, norm.weight, norm.bias))
+
+
+def test_batch_norms_are_made_synchronous_in_place_on_cuda():
+    from timm.layers import BatchNormAct2d
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), BatchNormAct2d(4))
+    network(torch.randn(5, 3, 6, 6))
+    network.eval()
+    x, parameters = torch.randn(2, 3, 6, 6), list(network.parameters())
+    expected, names = network(x), list(network.state_dict())
+    distributed._synchronize_on_cuda(network)
+    assert all(isinstance(network[place], nn.SyncBatchNorm) for place in (1, 2))
+    # The very parameters that the optimizer was given, under their names, doing the same.
+    pairs = zip(network.parameters(), parameters, strict=True)
+    assert all(one is other for one, other in pairs)
+    assert list(network.state_dict()) == names
+    assert torch.equal(network(x), expected) and (expected >= 0).all()
+
+
+class DropPath(nn.Module):
+    """Of timm's name: an image's whole output is dropped or not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        mask = x.new_empty((len(x), *[1] * (x.ndim - 1))).bernoulli_(0.5)
+        return x * mask.div_(0.5)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.4), nn.Dropout2d(), DropPath()], ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("size", [2, 3])
+def test_random_layers_draw_for_the_whole_batch(monkeypatch, layer, layout, size):
+    x = torch.rand(7, 6, 3, 5).contiguous(memory_format=layout)
+    torch.manual_seed(5)
+    expected = [layer(x) for _ in range(2)]
+    # As it is; that processes speak to each other is tried below.
+    monkeypatch.setattr(nn.parallel, "DistributedDataParallel", lambda network, **_: network)
+    parts: list[list[Tensor]] = [[], []]
+    for rank in range(size):
+        team = Team(rank, size)
+        network = team.prepare(nn.Sequential(copy.deepcopy(layer)))
+        torch.manual_seed(5)
+        for call in range(2):
+            with team.batch(len(x)):
+                parts[call].append(network(x[team.part(len(x))]))
+        assert torch.equal(network.eval()(x), x)
+    for call in range(2):
+        assert torch.equal(torch.cat(parts[call]), expected[call])
+
+
+# Real processes
+
+SPEC = {"name": "small_resnet", "classes": 4, "channels": 3, "widths": [4, 8]}
+SETTINGS = {
+    "epochs": 3,
+    "batch_size": 13,
+    "learning_rate": 0.05,
+    "label_smoothing": 0.1,
+    "weight_decay": 0.01,
+    "clip_norm": 1.0,
+    "flip": True,
+    "erase": 2,
+}
+
+JOB = """
+import json, logging, os, runpy, sys
+os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, SCRIPTS)
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+from laq.errors import LaqError
+train_network = runpy.run_path(SCRIPTS + "/train_network.py")["train_network"]
+settings = json.loads(sys.argv[1])
+try:
+    train_network(
+        "train.npz", "test.npz", "classes.json", [], "original.safetensors", "training.csv",
+        {"name": "small_resnet", "widths": [4, 8]}, None, settings, 0, "cpu",
+    )
+except LaqError as error:
+    print(type(error).__name__, error, file=sys.stderr)
+    sys.exit(3)
+"""
+
+
+def folder(path: Path, n: int = 41) -> Path:
+    """A folder with a small data set and the job that trains on it."""
+    path.mkdir()
+    generator = np.random.default_rng(0)
+    for name, count in (("train", n), ("test", 15)):
+        labels = np.arange(count) % 4
+        images = generator.integers(0, 128, (count, 3, 8, 8)).astype(np.uint8)
+        images[np.arange(count), :, 2 * labels] += 100
+        np.savez(path / f"{name}.npz", images=images, labels=labels.astype(np.int64))
+    (path / "classes.json").write_text(json.dumps(list("abcd")))
+    (path / "job.py").write_text(JOB.replace("SCRIPTS", repr(str(SCRIPTS))))
+    return path
+
+
+def start(path: Path, **changes) -> subprocess.Popen:
+    command = [sys.executable, "job.py", json.dumps(SETTINGS | changes)]
+    return subprocess.Popen(command, cwd=path, stderr=subprocess.PIPE, text=True)
+
+
+def finish(job: subprocess.Popen, code: int = 0) -> str:
+    """Wait for a job; what it said."""
+    said = job.communicate(timeout=300)[1]
+    assert job.returncode == code, said
+    return said
+
+
+def left(path: Path) -> set[str]:
+    """What a job left beside what it was given."""
+    given = {"train.npz", "test.npz", "classes.json", "job.py"}
+    return {entry.name for entry in path.iterdir()} - given
+
+
+MADE = {"original.safetensors", "training.csv"}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """What one process makes of the data."""
+    path = folder(tmp_path_factory.mktemp("alone") / "job")
+    finish(start(path))
+    return path
+
+
+def test_two_processes_make_what_one_makes(alone, tmp_path):
+    # 41 images in batches of 13, 13 and 15 (the lone last one joins): odd, and parted unequally.
+    path = folder(tmp_path / "two")
+    said = finish(start(path, processes=2))
+    assert left(path) == MADE
+    one, two = (load_file(p / "original.safetensors") for p in (alone, path))
+    assert one.keys() == two.keys() and any("running_var" in name for name in one)
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda m: name + m)  # noqa: B023
+    rows = [np.loadtxt(p / "training.csv", delimiter=",", skiprows=1) for p in (alone, path)]
+    np.testing.assert_allclose(rows[1], rows[0], rtol=1e-4)
+    # Told once, by the first process.
+    assert said.count("epoch 3/3: loss") == 1
+
+
+def test_what_the_user_can_mend_is_told_by_the_job(tmp_path):
+    path = folder(tmp_path / "diverges")
+    said = finish(start(path, processes=2, learning_rate=1e30, clip_norm=0.0), 3)
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("DataError training diverged in epoch 1") and "learning_rate" in last
+    assert "Traceback" not in said
+    assert left(path) == set()
+
+
+def wait_for(what, job: subprocess.Popen, seconds: float = 120):
+    """What ``what`` gives once it gives anything, while the job runs."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert job.poll() is None and time.monotonic() < deadline, job.stderr.read()
+        time.sleep(0.005)
+    return found
+
+
+LONG = {"epochs": 24, "clip_norm": 0.0}
+
+
+def test_a_worker_that_is_killed_fails_the_job_and_ends_the_others(tmp_path):
+    path = folder(tmp_path / "job")
+    job = start(path, processes=2, **LONG)
+    wait_for((path / ".original.state").exists, job)
+    workers = psutil.Process(job.pid).children()
+    assert len(workers) == 2
+    workers[1].kill()
+    said = finish(job, 3)
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("ProcessError process ") and "was ended by SIGKILL" in last
+    assert "fewer processes" in last and "goes on from" in last
+    assert not any(worker.is_running() for worker in workers)
+    assert left(path) == {".original.state"}
+
+
+def test_a_job_that_is_killed_goes_on_to_the_same_bytes(tmp_path):
+    undisturbed, path = (folder(tmp_path / name) for name in ("whole", "killed"))
+    finish(start(undisturbed, processes=2, **LONG))
+    job = start(path, processes=2, **LONG)
+    wait_for((path / ".original.state").exists, job)
+    workers = psutil.Process(job.pid).children()
+    job.kill()
+    job.communicate()
+    assert left(path) <= {".original.state", ".original.processes"}
+    # Nobody is left to take their result, nor to write a state beside the next run's.
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    said = finish(start(path, processes=2, **LONG))
+    assert "going on after epoch" in said and "epoch 1/24" not in said
+    assert left(path) == MADE
+    for name in MADE:
+        assert (path / name).read_bytes() == (undisturbed / name).read_bytes(), name
+
+
+def arguments(**settings) -> tuple:
+    recipe = Recipe.of(TRAINING, settings)
+    split = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64)
+    return nn.Linear(1, 1), split, split, recipe, torch.Generator()
+
+
+def test_more_processes_than_gpus_are_refused_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="4 need as many GPUs, and torch sees 2; set processes"):
+        launch.fit(*arguments(processes=4), torch.device("cuda"), None, SPEC)
+
+
+def test_processes_need_to_know_how_to_build_the_network():
+    with pytest.raises(ValueError, match="give its spec"):
+        launch.fit(*arguments(processes=2), torch.device("cpu"), None, None)

@@ -1,0 +1,92 @@
+"""Training and fine-tuning of a network on images held in memory.
+
+One idea a module: ``recipe`` (the settings), ``optimizers``, ``schedules``, ``augmentation``,
+``precision``, ``loop`` (epochs and steps), ``resume`` (going on after a kill), ``distributed``
+(several processes as one), ``launch`` and ``worker`` (starting them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from laq.training import precision, resume
+from laq.training.loop import Epoch, Split, fit, untrained
+from laq.training.recipe import FINETUNING, TRAINING, Recipe
+
+__all__ = ["FINETUNING", "TRAINING", "Epoch", "Recipe", "Split", "finetune", "train", "untrained"]
+
+
+def train(
+    network: nn.Module,
+    train_split: Split,
+    test_split: Split,
+    settings: Mapping[str, Any],
+    generator: torch.Generator,
+    device: torch.device,
+    state: Path | None = None,
+    spec: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Train ``network`` in place from scratch.
+
+    ``settings``: fields of ``Recipe``; those left out are ``TRAINING``'s, SGD with Nesterov
+    momentum on one cycle. ``generator``, on the CPU, draws batches and augmentations; torch's own
+    draws what layers do, such as dropout: seed both. ``state``: file from which an interrupted
+    training goes on; who has stored the result calls ``resume.clear``. ``spec``: the network's
+    arguments of ``laq.networks.create``, needed for more processes than one.
+
+    Returns one ``Epoch`` row an epoch, as a dictionary, and leaves the network on the CPU in
+    evaluation mode.
+
+    Raises:
+        DataError: the loss, or an output on the test images, is not finite.
+        ConfigError: the device cannot do what ``settings`` ask.
+        ProcessError: one of several processes was ended from outside.
+    """
+    splits = (train_split, test_split)
+    return _run(network, *splits, Recipe.of(TRAINING, settings), generator, device, state, spec)
+
+
+def finetune(
+    network: nn.Module,
+    train_split: Split,
+    test_split: Split,
+    settings: Mapping[str, Any],
+    generator: torch.Generator,
+    device: torch.device,
+    state: Path | None = None,
+    spec: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Fine-tune ``network`` in place: as ``train``, with the defaults of ``FINETUNING``.
+
+    These are AdamW at a constant rate, as in the published study. Labels keep their numbers among
+    all classes, so that the head keeps its size and the All accuracy stays defined.
+    """
+    splits = (train_split, test_split)
+    return _run(network, *splits, Recipe.of(FINETUNING, settings), generator, device, state, spec)
+
+
+def _run(
+    network: nn.Module,
+    train_split: Split,
+    test_split: Split,
+    recipe: Recipe,
+    generator: torch.Generator,
+    device: torch.device,
+    state: Path | None,
+    spec: Mapping[str, Any] | None,
+) -> list[dict[str, Any]]:
+    splits = (train_split, test_split)
+    precision.check(recipe.precision, device)
+    keeper = None
+    if state is not None:
+        keeper = resume.Keeper(state, resume.identity(network, *splits, recipe, generator, device))
+    if recipe.processes == 1:
+        return fit(network, *splits, recipe, generator, device, keeper)
+    from laq.training import launch
+
+    return launch.fit(network, *splits, recipe, generator, device, keeper, spec)

@@ -1,0 +1,88 @@
+"""One of several processes of a training: ``torchrun … -m laq.training.worker <folder>``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed
+
+from laq import devices, networks
+from laq.errors import LaqError
+from laq.training.distributed import Team
+from laq.training.loop import fit
+from laq.training.recipe import TRAINING, Recipe
+from laq.training.resume import Keeper
+
+# Files in the folder: what is to be done, and what came of it.
+TASK, SPLIT, START = "task.json", "{name}.safetensors", "start.safetensors"
+NETWORK, HISTORY, NOTE = "network.safetensors", "history.json", "error.{rank}.json"
+
+
+def main(folder: Path) -> None:
+    """Do the task that ``folder`` holds as one of the processes that torchrun started."""
+    task = json.loads((folder / TASK).read_text(encoding="utf-8"))
+    _end_with(task["job"])
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    if rank == 0:
+        logging.getLogger("laq").setLevel(logging.INFO)
+    torch.set_num_threads(task["threads"])
+    device = devices.pick(task["device"])
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        _fit(folder, task, Team(rank, size, device))
+    except LaqError as error:
+        note = json.dumps([type(error).__name__, str(error)])
+        (folder / NOTE.format(rank=rank)).write_text(note, encoding="utf-8")
+        sys.exit(1)
+    distributed.destroy_process_group()
+
+
+def _fit(folder: Path, task: dict, team: Team) -> None:
+    start = load_file(folder / START)
+    generator = torch.Generator()
+    generator.set_state(start.pop("generator"))
+    drawn = start.pop("torch")
+    network = networks.create(**task["spec"])
+    network.load_state_dict({name.removeprefix("network."): x for name, x in start.items()})
+    # As in one process: seeded alike on every device, and gone on from where the network was made.
+    torch.manual_seed(generator.initial_seed())
+    torch.set_rng_state(drawn)
+    keeper = None
+    if task["state"] is not None:
+        path, identity = task["state"]
+        keeper = Keeper(Path(path), bytes.fromhex(identity))
+    files = [load_file(folder / SPLIT.format(name=name)) for name in ("train", "test")]
+    splits = [(split["images"], split["labels"]) for split in files]
+    recipe = Recipe.of(TRAINING, task["recipe"])
+    history = fit(network, *splits, recipe, generator, team.device, keeper, team)
+    if team.rank == 0:
+        (folder / HISTORY).write_text(json.dumps(history), encoding="utf-8")
+        state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        save_file(state, folder / NETWORK)
+
+
+def _end_with(job: int) -> None:
+    """End this process when the job that started it is gone: nobody would take the result."""
+
+    def watch() -> None:
+        while os.getppid() == job:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
