@@ -66,8 +66,8 @@ def network_settings(network):
 
 
 def training_processes(wildcards):
-    """How many processes share a network's training."""
-    return NETWORKS[wildcards.network]["training"]["processes"]
+    """How many processes share a network's training; one where there is none."""
+    return NETWORKS[wildcards.network].get("training", {}).get("processes", 1)
 
 
 def finetuning_processes(wildcards):
