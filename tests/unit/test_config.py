@@ -8,6 +8,7 @@ import datetime
 import re
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
 from hypothesis import given
@@ -202,6 +203,7 @@ def test_variants_are_told_apart_by_their_step() -> None:
     assert study.variants_with(config, "compress") == ["quant", "ft_quant"]
 
 
+@hypothesis.settings(deadline=None)  # the first imports torch
 @given(
     key=st.sampled_from(["training", "finetune"]),
     settings=st.fixed_dictionaries(
