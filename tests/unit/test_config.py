@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
 from hypothesis import given
@@ -215,6 +216,7 @@ def test_variants_are_told_apart_by_their_step() -> None:
     assert study.variants_with(config, "compress") == ["quant", "ft_quant"]
 
 
+@hypothesis.settings(deadline=None)  # the first imports torch
 @given(
     key=st.sampled_from(["training", "finetune"]),
     settings=st.fixed_dictionaries(

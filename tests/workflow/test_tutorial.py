@@ -83,7 +83,7 @@ def test_the_page_names_its_files_and_they_are_used() -> None:
 def test_the_network_comes_into_the_study_as_it_was_trained(followed: tuple[Path, str]) -> None:
     (row,) = rows(followed[0] / "results/own/models/mine/training.csv")
     assert row["epoch"] == "0"
-    assert float(row["test_top1"]) > 0.6  # chance is 0.05
+    assert float(row["test_top1"]) > 0.8  # chance is 0.05
 
 
 def test_the_table_recommends_a_variant_for_ten_named_classes(followed: tuple[Path, str]) -> None:

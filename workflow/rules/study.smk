@@ -69,7 +69,7 @@ def network_settings(network):
 
 
 def training_processes(wildcards):
-    """How many processes share a network's training."""
+    """How many processes share a network's training; one where there is none."""
     return NETWORKS[wildcards.network].get("training", {}).get("processes", 1)
 
 

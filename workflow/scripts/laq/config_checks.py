@@ -182,14 +182,12 @@ def _identity(definition: Mapping[str, Any]) -> tuple[Any, ...]:
 def _check_training(config: Config) -> Iterator[str]:
     """Schedules that fit their epochs, and a device that can do what is asked."""
     networks, variants = config["networks"].items(), config["variants"].items()
+    steps = [("networks", "training", networks), ("variants", "finetune", variants)]
     trainings = {
-        f"networks.{name}.training": network["training"]
-        for name, network in networks
-        if "training" in network
-    } | {
-        f"variants.{name}.finetune": recipe["finetune"]
-        for name, recipe in variants
-        if "finetune" in recipe
+        f"{place}.{name}.{step}": entry[step]
+        for place, step, entries in steps
+        for name, entry in entries
+        if step in entry
     }
     for where, settings in trainings.items():
         epochs, schedule = settings["epochs"], settings["schedule"]
