@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,17 @@ def test_features_are_2048_of_each_image_and_figures_are_drawn(study: Path) -> N
     for figure in ("fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7"):
         assert (study / f"figures/{figure}.pdf").stat().st_size > 5000
     assert rows(study / "tables/claims.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "subsets", "variants"), [("cifar100", 33, 15), ("cifar100_recommended", 53, 18)]
+)
+def test_the_whole_study_is_planned_without_its_data(
+    name: str, subsets: int, variants: int, tmp_path: Path
+) -> None:
+    checkout = Checkout.create(tmp_path / "laq")
+    printed = checkout.run("--dry-run", "--quiet", "host", config=f"config/{name}.yaml")
+    planned = dict(re.findall(r"^(\w+)\s+(\d+)$", printed, flags=re.M))
+    assert planned["select_subset"] == planned["evaluate_subset"] == str(subsets)
+    made = int(planned["compress_network"]) + int(planned["finetune_network"])
+    assert made == subsets * variants
