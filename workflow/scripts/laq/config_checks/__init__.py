@@ -1,0 +1,44 @@
+"""What no schema can check of a completed config: references, sizes, twins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from laq.config import Config
+from laq.config_checks import networks, shown, subsets, variants
+from laq.schema import refuse
+
+# Folders that hold the workflow itself.
+_SOURCES = ("workflow", "config", "envs", "profiles", "tests", "docs")
+
+
+def check(config: Config, class_names: Sequence[str]) -> None:
+    """Check what no schema can: references, sizes against the data set, twins.
+
+    ``class_names``: the data set's classes, in the order of their indices.
+
+    Raises:
+        ConfigError: one line for each fault, naming the key, the value and what is allowed.
+    """
+    refuse(
+        [
+            *check_root(config["root"]),
+            *networks.check_networks(config["networks"]),
+            *networks.check_features(config),
+            *subsets.check_superclasses(config["dataset"].get("superclasses", {}), class_names),
+            *subsets.check_subsets(config, class_names),
+            *networks.check_training(config),
+            *variants.check_variants(config["variants"]),
+            *variants.check_calibration(config),
+            *shown.check_figures(config),
+            *shown.check_sweep(config),
+            *shown.check_claims(config),
+            *shown.check_similarity(config),
+            *shown.check_deploy(config),
+        ]
+    )
+
+
+def check_root(root: str) -> Iterator[str]:
+    if root.split("/")[0] in _SOURCES:
+        yield f"root: {root!r} is a folder of the workflow's own; take one such as results/{root}"

@@ -1,0 +1,73 @@
+"""Networks, how they are trained, and where features come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from laq import families
+from laq.config import Config, weights_file
+
+
+def check_networks(networks: Mapping[str, Any]) -> Iterator[str]:
+    for name, network in networks.items():
+        where, architecture = f"networks.{name}", network["architecture"]
+        yield from _check_file(where, network)
+        if network.get("stem") == "small" and not families.for_small_images(architecture):
+            yield (
+                f"{where}.architecture: {architecture!r} has no stem for small images: set "
+                f"{where}.stem to standard, and resize to the size it was made for"
+                f"{families.hint(architecture)}"
+            )
+
+
+def check_features(config: Config) -> Iterator[str]:
+    source, networks = config["features"]["source"], config["networks"]
+    for name, means in (
+        ("pixels", "the images themselves"),
+        ("pretrained", "a network of torchvision"),
+    ):
+        if name in networks:
+            yield (
+                f"networks.{name}: in features.source {name} means {means}; "
+                "give the network another id"
+            )
+    if source not in ("pixels", "pretrained", *networks):
+        names = ", ".join(["pixels", "pretrained", *networks])
+        yield f"features.source: {source!r} is no network; it must be one of: {names}"
+    yield from _check_file("features", config["features"])
+
+
+def check_training(config: Config) -> Iterator[str]:
+    """Schedules that fit their epochs, and a device that can do what is asked."""
+    networks, variants = config["networks"].items(), config["variants"].items()
+    steps = [("networks", "training", networks), ("variants", "finetune", variants)]
+    trainings = {
+        f"{place}.{name}.{step}": entry[step]
+        for place, step, entries in steps
+        for name, entry in entries
+        if step in entry
+    }
+    for where, settings in trainings.items():
+        epochs, schedule = settings["epochs"], settings["schedule"]
+        if schedule == "step" and not settings["milestones"]:
+            yield f"{where}.milestones: step needs one or more, such as [{-(-epochs // 2)}]"
+        for milestone in settings["milestones"]:
+            if schedule == "step" and milestone >= epochs:
+                yield f"{where}.milestones: {milestone} must be below the {epochs} epochs"
+        if schedule != "one_cycle" and settings["warmup"] >= epochs:
+            yield f"{where}.warmup: {settings['warmup']:g} must be below the {epochs} epochs"
+        if settings["precision"] == "float16" and config["device"] == "cpu":
+            yield f"{where}.precision: float16 needs a GPU, and device is cpu; take bfloat16"
+        if settings["processes"] > settings["batch_size"]:
+            yield (
+                f"{where}.processes: {settings['processes']} is more than the "
+                f"{settings['batch_size']} images of a batch (batch_size)"
+            )
+
+
+def _check_file(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    for file in weights_file(entry):
+        if not Path(file).is_file():
+            yield f"{where}.weights.file: there is no file {file!r}; give the path of the weights"

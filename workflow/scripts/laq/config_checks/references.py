@@ -1,0 +1,19 @@
+"""Names in one part of a config that must stand in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from laq import datasets
+from laq.config import Config, members
+
+
+def subset_ids(config: Config) -> list[str]:
+    groups = datasets.superclasses(config["dataset"])
+    definitions = config["subsets"]["definitions"].items()
+    return [id for name, definition in definitions for id in members(name, definition, groups)]
+
+
+def known(where: str, name: str, names: Iterable[str], what: str) -> Iterator[str]:
+    if name not in names:
+        yield f"{where}: {name!r} is no {what}; there are: {', '.join(names) or 'none'}"

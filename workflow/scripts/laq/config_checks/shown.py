@@ -1,0 +1,71 @@
+"""What figures, tables and exports ask of networks, subsets and variants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from laq.config import Config
+from laq.config_checks import references
+
+
+def check_figures(config: Config) -> Iterator[str]:
+    figures, variants = config["figures"], config["variants"]
+    for key in ("accuracy", "mixed"):
+        for name in figures[key]:
+            yield from references.known(f"figures.{key}", name, variants, "variant")
+    weights = figures["weights"]
+    compressed = [name for name, recipe in variants.items() if "compress" in recipe]
+    for key, known, what in (
+        ("network", config["networks"], "network"),
+        ("subset", references.subset_ids(config), "subset"),
+        ("variant", compressed, "compressed variant"),
+    ):
+        if key in weights:
+            yield from references.known(f"figures.weights.{key}", weights[key], known, what)
+    if "published" in figures and not Path(figures["published"]).is_file():
+        yield f"figures.published: there is no file {figures['published']!r}; give a log's path"
+
+
+def check_sweep(config: Config) -> Iterator[str]:
+    """The variant that a sweep departs from has one number of bits and of images."""
+    if "sweep" not in config:
+        return
+    name = config["sweep"]["variant"]
+    simple = [
+        variant
+        for variant, recipe in config["variants"].items()
+        if "compress" in recipe
+        and recipe["parent"] == "original"
+        and recipe["compress"]["classes"] == "subset"
+        and isinstance(recipe["compress"]["bits"], int)
+        and isinstance(recipe["compress"]["images"], int)
+        and "widths" not in recipe["compress"]
+    ]
+    what = "variant compressed from original on the subset's classes to one number of bits"
+    yield from references.known("sweep.variant", name, simple, what)
+
+
+def check_claims(config: Config) -> Iterator[str]:
+    for role, name in config["claims"].items():
+        yield from references.known(f"claims.{role}", name, config["variants"], "variant")
+
+
+def check_similarity(config: Config) -> Iterator[str]:
+    """What it ranks subsets by is the price of one variant."""
+    role = "quant"
+    if "similarity" in config and role not in {**config["variants"], **config["claims"]}:
+        yield (
+            f"similarity: ranks subsets by what the variant {role} costs, and there is none; "
+            f"say in claims.{role} which variant stands for it, or leave similarity out"
+        )
+
+
+def check_deploy(config: Config) -> Iterator[str]:
+    deploy = config.get("deploy", {"variants": [], "subsets": []})
+    for name in deploy["variants"]:
+        yield from references.known("deploy.variants", name, config["variants"], "variant")
+    for name in deploy["subsets"]:
+        yield from references.known("deploy.subsets", name, references.subset_ids(config), "subset")
+    if deploy["subsets"] and not deploy["variants"]:
+        yield "deploy.subsets: no variant is written in ONNX; name some in deploy.variants"

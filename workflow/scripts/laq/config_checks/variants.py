@@ -1,0 +1,73 @@
+"""Variants: their parents, twins, and what calibrates them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from laq.config import Config, effect
+from laq.config_checks import references
+
+
+def check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    earlier: dict[str, dict[str, Any]] = {}
+    for name, recipe in variants.items():
+        if name == "original":
+            continue
+        where, parent = f"variants.{name}", recipe["parent"]
+        starts = [v for v, r in variants.items() if v != name and "compress" not in r]
+        allowed = f"it must be one of: {', '.join(starts)}"
+        if parent not in variants:
+            yield f"{where}.parent: {parent!r} is no variant; {allowed}"
+        elif name in _ancestors(name, variants):
+            yield f"{where}.parent: {parent!r} leads back to {name}; a line starts from original"
+        elif "compress" in variants[parent]:
+            yield f"{where}.parent: {parent!r} is compressed and cannot be worked on; {allowed}"
+        same = effect(recipe)
+        if twin := next((other for other in earlier if earlier[other] == same), None):
+            yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"
+        earlier[name] = same
+
+
+def check_calibration(config: Config) -> Iterator[str]:
+    """Whose images calibrate, and whether bits and widths agree."""
+    known = references.subset_ids(config)
+    for name in (name for name, recipe in config["variants"].items() if "compress" in recipe):
+        settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
+        classes, bits = settings["classes"], settings["bits"]
+        if classes not in ("subset", "all", *known):
+            close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
+            hint = f"; did you mean {', '.join(close)}?" if close else ""
+            yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
+        yield from _check_threshold(where, settings)
+        if settings["batch"] == "fresh" and settings["images"] == "all":
+            yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
+        if widths := settings.get("widths"):
+            if isinstance(bits, list):
+                yield f"{where}.widths: bits is a list; give the budget as one number, or no widths"
+            elif not min(widths) <= bits <= max(widths):
+                yield f"{where}.bits: a mean of {bits} cannot be made of the widths {widths}"
+
+
+def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """A hard threshold must leave levels of the alphabet beyond it, at the fewest bits."""
+    bits = settings.get("widths") or settings["bits"]
+    fewest = min(bits) if isinstance(bits, list) else bits
+    last = 2 ** (fewest - 1) - (settings["alphabet"] == "packed")
+    threshold = settings["threshold"]
+    if settings["method"] == "gpfq_l0" and threshold >= last:
+        yield (
+            f"{where}.threshold: {threshold:g} must be below {last}, the last level of "
+            f"{fewest} bits ({settings['alphabet']})"
+        )
+
+
+def _ancestors(name: str, variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Parents of ``name`` up to original, or once round a cycle."""
+    visited: set[str] = set()
+    current = variants[name].get("parent")
+    while current in variants and current not in visited:
+        visited.add(current)
+        yield current
+        current = variants[current].get("parent")
