@@ -65,10 +65,8 @@ rule all:
     default_target: True
     input:
         artifacts(),
-        [exported("onnx"), exported("csv"), deploy_tables()],
         expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
         expand("<results>/tables/{file}", file=["claims.csv", "claims.md", "sensitivity.csv"]),
-        similarity_tables(),
         "<results>/tables/study.json",
         PAGES,
         expand("<results>/figures/{figure}.{suffix}", figure=figures(), suffix=["pdf", "png"]),

@@ -21,10 +21,6 @@ def similarity_tables():
     return []
 
 
-def exported(suffix):
-    return []
-
-
 def deploy_tables():
     return []
 
