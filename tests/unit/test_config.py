@@ -415,6 +415,26 @@ def test_the_sweep_s_control_is_agnostic_where_no_variant_is() -> None:
     assert arms(**other) == {"original": "original", "quant": "ft_quant"}
 
 
+SUM = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("weights", "depends_on", "watched"),
+    [
+        ({"source": "torchvision", "name": "V1", "file": "w"}, {"source", "name"}, []),
+        ({"source": "hub", "repository": "a/b", "download": True}, {"source", "repository"}, []),
+        ({"source": "file", "file": "w"}, {"source", "file"}, ["w"]),
+        ({"source": "file", "file": "w", "sha256": SUM}, {"source", "sha256"}, []),
+    ],
+)
+def test_where_verified_weights_lie_changes_nothing(
+    weights: dict[str, Any], depends_on: set[str], watched: list[str]
+) -> None:
+    assert study.weights_identity(weights).keys() == depends_on
+    assert study.unverified_file({"weights": weights}) == watched
+    assert study.unverified_file({}) == []
+
+
 def test_superclasses_become_a_subset_each_under_an_id_of_their_name() -> None:
     groups = {"Odd, large": ["digit_9", "digit_1"], "gerade Zähler": ["digit_0", "digit_2"]}
     edits = {

@@ -49,6 +49,23 @@ def test_features_are_those_of_torchvision_s_own_recipe(weights: dict[str, objec
     assert np.corrcoef(found.ravel(), expected.numpy().ravel())[0, 1] > 0.9999
 
 
+def test_networks_that_normalise_anew_do_so(tmp_path: Path) -> None:
+    from torchvision import models
+
+    torch.manual_seed(0)
+    trained = models.googlenet(aux_logits=True, init_weights=True).eval()  # as it is published
+    file = tmp_path / "googlenet.pth"
+    torch.save(trained.state_dict(), file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    weights = {"name": "IMAGENET1K_V1", "file": str(file), "sha256": digest, "download": False}
+    images = torch.randint(0, 256, (1, 3, 40, 40), dtype=torch.uint8)
+    (found,) = features.penultimate(extractor.create("googlenet", weights), images, CPU)
+    trained.transform_input, trained.fc = True, nn.Identity()
+    with torch.no_grad():
+        prepared = models.GoogLeNet_Weights.IMAGENET1K_V1.transforms()(images)
+        np.testing.assert_allclose(found, trained(prepared), rtol=1e-3, atol=1e-4)
+
+
 def test_grey_images_are_taken_as_rgb(weights: dict[str, object]) -> None:
     published = extractor.create("resnet18", weights)
     grey = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)

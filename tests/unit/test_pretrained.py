@@ -20,6 +20,7 @@ from torch import nn
 
 from laq import architectures, networks, packing, pretrained
 from laq.errors import ConfigError, DataError
+from laq.pretrained import sources
 
 FILE = {"source": "file"}
 
@@ -43,11 +44,17 @@ def saved(state: Any, path: Path) -> Path:
     return path
 
 
-def loaded(path: Path, name: str = "resnet18", classes: int = 10, **settings: Any) -> nn.Module:
-    network = networks.create(name, classes, stem="standard", side=64)
-    state = pretrained.read({**FILE, "file": str(path), **settings}, name)
-    pretrained.load_into(network, state, f"the weights in {path}", new_head=False)
+def loaded(path: Path, classes: int = 10, new_head: bool = False, **settings: Any) -> nn.Module:
+    spec = {"name": "resnet18", "classes": classes, "stem": "standard", "side": 64}
+    network = networks.create(**spec)
+    names = [f"class {number}" for number in range(classes)]
+    entry = {**FILE, "file": str(path), **settings}
+    pretrained.apply(entry, network, spec, names, new_head=new_head)
     return network.eval()
+
+
+def state_of(settings: dict[str, Any], architecture: str) -> dict[str, torch.Tensor]:
+    return pretrained.read(pretrained.find(settings, architecture)[0])
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w.bin"])
@@ -59,7 +66,7 @@ def test_a_file_of_weights_gives_the_network_they_are_of(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", "model_state_dict"])
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", ""])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "model.", "net.", ""])
 def test_what_frameworks_put_around_a_state_is_taken_off(
     wrapper: str, prefix: str, tmp_path: Path
 ) -> None:
@@ -72,20 +79,46 @@ def test_weights_made_by_this_workflow_are_unpacked(tmp_path: Path) -> None:
     spec = {"name": "resnet18", "classes": 10, "stem": "standard", "side": 64}
     network = networks.create(**spec)
     path = tmp_path / "own.safetensors"
-    packing.save(path, network.state_dict(), {"network": spec})
+    names = [f"class {number}" for number in range(10)]
+    packing.save(path, network.state_dict(), {"network": spec, "classes": names})
     assert torch.equal(loaded(path).body.fc.weight, network.body.fc.weight)
+    for changed, says in (
+        (
+            {"network": {**spec, "mean": [0.1] * 3}},
+            r"made with mean \[0.1, 0.1, 0.1\], and .* None",
+        ),
+        ({"network": {**spec, "stem": "small"}}, "made with stem small, .* has standard"),
+        ({"classes": names[::-1]}, "of other classes, or of these in another order"),
+    ):
+        about = {"network": spec, "classes": names, **changed}
+        packing.save(path, network.state_dict(), about)
+        with pytest.raises(DataError, match=says):
+            loaded(path)
 
 
 def test_weights_of_other_classes_need_training_and_get_a_new_head(tmp_path: Path) -> None:
     path = saved(published().state_dict(), tmp_path / "w.pth")
     with pytest.raises(DataError, match=r"for 10 classes, not 7 .*training"):
         loaded(path, classes=7)
-    network = networks.create("resnet18", 7, stem="standard")
-    before = network.body.fc.weight.clone()
-    state = pretrained.read({**FILE, "file": str(path)}, "resnet18")
-    pretrained.load_into(network, state, "the weights", new_head=True)
-    assert torch.equal(network.body.fc.weight, before)
+    assert trained_further(path).body.fc.out_features == 7
+
+
+def trained_further(path: Path) -> nn.Module:
+    torch.manual_seed(5)
+    fresh = networks.create("resnet18", 7, stem="standard", side=64)
+    torch.manual_seed(5)
+    network = loaded(path, classes=7, new_head=True)
+    assert torch.equal(network.body.fc.weight, fresh.body.fc.weight)
     assert torch.equal(network.body.conv1.weight, published().conv1.weight)
+    return network
+
+
+def test_a_backbone_without_a_head_is_trained_further(tmp_path: Path) -> None:
+    state = {n: v for n, v in published().state_dict().items() if not n.startswith("fc.")}
+    path = saved(state, tmp_path / "backbone.pth")
+    trained_further(path)
+    with pytest.raises(DataError, match=r"lack body.fc.bias; body.fc.weight: "):
+        loaded(path)
 
 
 def without(name: str) -> dict[str, torch.Tensor]:
@@ -119,7 +152,9 @@ class Harmful:
         return (Path.touch, (Path("harmed"),))
 
 
-@pytest.mark.parametrize("kind", ["code", "cut off", "empty", "text", "safetensors cut off"])
+@pytest.mark.parametrize(
+    "kind", ["code", "module", "cut off", "empty", "text", "safetensors cut off"]
+)
 def test_a_file_that_cannot_be_read_safely_is_refused(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,15 +164,19 @@ def test_a_file_that_cannot_be_read_safely_is_refused(
     content = path.read_bytes()
     match kind:
         case "code":
-            path.write_bytes(pickle.dumps({"conv1.weight": Harmful()}))
+            path.write_bytes(pickle.dumps({"conv1.weight": Harmful()}, protocol=2))
+        case "module":
+            torch.save(published(), path)
         case "empty":
             path.write_bytes(b"")
         case "text":
             path.write_text("<html>404</html>")
         case _:
             path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match=re.escape(str(path))):
+    with pytest.raises(DataError, match=re.escape(str(path))) as raised:
         loaded(path)
+    if kind in ("code", "module"):
+        assert "it holds more than tensors, such as a whole module" in str(raised.value)
     assert not (tmp_path / "harmed").exists()
 
 
@@ -166,7 +205,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pa
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/{name}"
-    monkeypatch.setattr(pretrained, "torchvision_weights", lambda *_: SimpleNamespace(url=url))
+    monkeypatch.setattr(sources, "torchvision_weights", lambda *_: SimpleNamespace(url=url))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(cache))
     yield path, cache / "checkpoints" / name
     server.shutdown()
@@ -174,7 +213,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pa
 
 def torchvision(**settings: Any) -> dict[str, torch.Tensor]:
     entry = {"source": "torchvision", "name": "DEFAULT", "download": False, **settings}
-    return pretrained.read(entry, "resnet18")
+    return state_of(entry, "resnet18")
 
 
 def test_weights_are_downloaded_only_when_asked_and_once(served: tuple[Path, Path]) -> None:
@@ -220,17 +259,16 @@ def test_normalisation_is_what_the_weights_ask() -> None:
     asked = pretrained.normalisation(entry, "resnet50")
     assert asked == {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     assert pretrained.normalisation(FILE, "resnet50") == {}
-    # torchvision's own way with GoogLeNet: the usual normalisation, then transform_input.
-    from torchvision.models import GoogLeNet
-
-    torch.manual_seed(0)
-    reference = GoogLeNet(num_classes=5, transform_input=True, init_weights=True)
+    # torchvision's own way with these: the usual normalisation, then transform_input.
     x = torch.rand(2, 3, 64, 64)
     usual = [torch.tensor(values).view(3, 1, 1) for values in asked.values()]
-    expected = reference._transform_input((x - usual[0]) / usual[1])
-    own = pretrained.normalisation(entry, "googlenet")
-    found = architectures.Prepare(3, None, **own)(x)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    from torchvision.models import GoogLeNet, Inception3
+
+    for name, kind in (("googlenet", GoogLeNet), ("inception_v3", Inception3)):
+        transform = kind._transform_input
+        expected = transform(SimpleNamespace(transform_input=True), (x - usual[0]) / usual[1])
+        found = architectures.Prepare(3, None, **pretrained.normalisation(entry, name))(x)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_names_of_published_weights_that_torchvision_itself_mends_are_mended() -> None:
@@ -256,6 +294,29 @@ def test_names_of_published_weights_that_torchvision_itself_mends_are_mended() -
 # A model hub's cache
 
 
+def test_a_hub_that_is_not_reached_is_told_from_a_file_that_it_lacks(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def failing(error: Exception) -> None:
+        def download(*_: Any, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+
+    failing(LocalEntryNotFoundError("connection refused"))
+    with pytest.raises(DataError, match=r"cannot be had \(connection refused\).*the connection"):
+        from_hub(download=True)
+    failing(EntryNotFoundError("404"))
+    with pytest.raises(DataError, match=r"has neither model.safetensors nor pytorch"):
+        from_hub(download=True)
+    failing(OSError("no route to host"))
+    with pytest.raises(DataError, match=r"cannot be had \(no route to host\)"):
+        from_hub(download=True)
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of one revision in a cache as huggingface_hub lays it out."""
@@ -273,13 +334,34 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def from_hub(**settings: Any) -> dict[str, torch.Tensor]:
     entry = {"source": "hub", "repository": "someone/resnet18_cifar", "revision": "main"}
-    return pretrained.read({**entry, "download": False, **settings}, "resnet18")
+    return state_of({**entry, "download": False, **settings}, "resnet18")
 
 
-@pytest.mark.parametrize("name", pretrained.HUB_FILES)
+@pytest.mark.parametrize("name", sources.HUB_FILES)
 def test_weights_in_the_hub_s_cache_are_taken_without_the_network(name: str, hub: Path) -> None:
     saved(published().state_dict(), hub / name)
     assert torch.equal(from_hub()["conv1.weight"], published().conv1.weight)
+
+
+def test_a_checkpoint_says_where_its_weights_are_from(
+    hub: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = saved(published().state_dict(), hub / "pytorch_model.bin")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    entry = {"source": "hub", "repository": "someone/resnet18_cifar", "revision": "main"}
+    spec = {"name": "resnet18", "classes": 10, "stem": "standard", "side": 64}
+    settings = {**entry, "download": False}
+    arguments = (networks.create(**spec), spec, [], False)
+    assert pretrained.apply(settings, *arguments) == {
+        **entry,
+        "commit": hub.name,
+        "file": "pytorch_model.bin",
+        "sha256": digest,
+    }
+    assert f"with weights.sha256 {digest} later runs are sure" in caplog.text
+    caplog.clear()
+    pretrained.apply({**settings, "sha256": digest}, *arguments)
+    assert not caplog.text
 
 
 def test_weights_that_the_hub_s_cache_lacks_are_asked_for(hub: Path) -> None:

@@ -69,10 +69,13 @@ def test_a_small_resnet_is_the_one_of_the_cifar_literature() -> None:
         assert torch.equal(network(x), reference.eval()((x - 0.5) / 0.25))
 
 
-@pytest.mark.parametrize("side", [8, 16, 32, 64])
-def test_a_vision_transformer_sees_eight_by_eight_patches(side: int) -> None:
+@pytest.mark.parametrize(
+    ("side", "patches"), [(8, 64), (16, 64), (32, 64), (64, 64), (28, 196), (33, 121)]
+)
+def test_a_vision_transformer_sees_every_pixel(side: int, patches: int) -> None:
     network = networks.create("timm/vit_tiny_patch16_224", 5, side=side)
-    assert network.body.patch_embed.num_patches == 64
+    assert network.body.patch_embed.num_patches == patches
+    assert families.patch(side) ** 2 * patches == side**2
     assert network.eval()(torch.rand(2, 3, side, side)).shape == (2, 5)
 
 
@@ -92,6 +95,9 @@ def test_images_are_resized_normalised_and_made_rgb() -> None:
         ("resnet51", {}, "no network is called 'resnet51'.*did you mean resnet50"),
         ("swin_t", {}, "swin_t has no stem for small images: set stem: standard"),
         ("timm/resnet51", {}, "timm has no network 'resnet51'.*mean .*resnet50"),
+        ("timm/resnet50.bogus", {}, "cannot be built for images of 32 pixels .*pretrained tag"),
+        ("timm/vit_small_r26_s32_224", {}, r"cannot be built .*stem: standard, and resize"),
+        ("vit_b_16", {"stem": "standard", "side": 40}, "vit_b_16 cannot be built .*resize"),
         ("timm/resnet50d", {}, "cannot be given a stem .*Sequential.*stem: standard"),
         ("resnet18", {"channels": 4}, "takes grey or RGB images, not images of 4 channels"),
         ("resnet18", {"mean": [0.5]}, "three numbers, one a channel"),
@@ -107,6 +113,20 @@ def test_images_that_a_network_cannot_take_are_refused_before_training() -> None
     network = networks.create("vgg16_bn", 5, side=8)
     with pytest.raises(ConfigError, match=r"vgg16_bn cannot take images of 8 × 8 .*resize"):
         networks.check_images(network, "vgg16_bn", images)
+
+
+def test_what_a_network_does_in_training_alone_is_checked_too() -> None:
+    class Two(nn.Module):
+        def forward(self, x: torch.Tensor) -> object:
+            return (x, x) if self.training else x
+
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    network = Two().eval()
+    with pytest.raises(ConfigError, match="in training it returns tuple, not logits"):
+        networks.check_images(network, "two", images)
+    statistics = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten())
+    networks.check_images(statistics, "statistics", images)
+    assert statistics[0].num_batches_tracked == 0  # a copy was trained
 
 
 def test_every_family_has_its_function_and_every_tested_network_a_family() -> None:

@@ -195,7 +195,7 @@ settings = json.loads(sys.argv[1])
 try:
     train_network(
         "train.npz", "test.npz", "classes.json", [], "original.safetensors", "training.csv",
-        {"name": "small_resnet", "widths": [4, 8]}, None, settings, 0, "cpu",
+        "small", {"name": "small_resnet", "widths": [4, 8]}, None, settings, 0, "cpu", {},
     )
 except LaqError as error:
     print(type(error).__name__, error, file=sys.stderr)

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from laq import networks
 from laq.devices import seed_everything
 from laq.networks import SmallResNet
-from laq.training import finetune, resume, train
+from laq.training import TRAINING, Recipe, finetune, resume, train
 from tests.unit.test_training import CPU, SETTINGS, problem
 
 torch.set_num_threads(1)
@@ -123,6 +124,28 @@ def test_a_state_of_another_training_is_not_gone_on_with(monkeypatch, state, cap
         anew = run(state, **changes)
     assert "is of other settings, data, seed, code or versions: training starts anew" in caplog.text
     assert_same(anew, run(None, **changes))
+
+
+CHANGED = {
+    "mean": ("resnet18", {"mean": [0.1] * 3}),
+    "std": ("resnet18", {"std": [0.5] * 3}),
+    "resize": ("resnet18", {"resize": 64}),
+    "strides": ("mobilenet_v2", {"stem": "standard"}),
+}
+
+
+@pytest.mark.parametrize(("name", "changes"), CHANGED.values(), ids=CHANGED)
+def test_a_network_that_differs_in_no_weight_is_another(name, changes):
+    def identity(**arguments):
+        torch.manual_seed(0)
+        network = networks.create(name, 4, **arguments)
+        split = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4)
+        generator = torch.Generator().manual_seed(0)
+        recipe = Recipe.of(TRAINING, {})
+        return resume.identity(network, split, split, recipe, generator, torch.device("cpu"))
+
+    assert identity() == identity()
+    assert identity() != identity(**changes)
 
 
 @pytest.mark.parametrize("name", ["_code", "_version"])

@@ -11,7 +11,6 @@ rule extract_features:
         train="<results>/dataset/train.npz",
         classes="<results>/dataset/classes.json",
         checkpoint=features_checkpoint(),
-        weights=study_config.weights_file(STUDY["features"]),
     output:
         features="<results>/features/train.parquet",
     log:
@@ -23,7 +22,7 @@ rule extract_features:
     threads: THREADS
     resources:
         mem_mb=4000,
-        runtime=60,
+        runtime=240,
         gpu=GPU,
     params:
         settings=features_settings(),

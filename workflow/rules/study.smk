@@ -50,7 +50,9 @@ def features_checkpoint():
 
 def features_settings():
     """Threads matter where a network computes the features, not for pixels."""
-    extractor = STUDY["features"]
+    extractor = dict(STUDY["features"])
+    if "weights" in extractor:
+        extractor["weights"] = study_config.weights_identity(extractor["weights"])
     if extractor["source"] == "pixels":
         return settings_text(extractor=extractor)
     return settings_text(extractor=extractor, threads=THREADS)
@@ -61,10 +63,17 @@ def network_settings(network):
     description = dict(NETWORKS[network])
     training, weights = (description.pop(key, None) for key in ("training", "weights"))
     description["name"] = description.pop("architecture")
+    if weights is not None:
+        weights = study_config.weights_identity(weights)
     if training is not None:
         training = study_config.training_effect(training)
     return settings_text(
-        network=description, weights=weights, training=training, seed=SEED, threads=THREADS
+        entry=network,
+        network=description,
+        weights=weights,
+        training=training,
+        seed=SEED,
+        threads=THREADS,
     )
 
 

@@ -7,15 +7,15 @@ def extract_features(
     train: str,
     classes: str,
     checkpoint: str | list[str],
-    weights: str | list[str],
     features: str,
     extractor: dict[str, Any],
     device: str,
+    config: dict[str, Any],
 ) -> None:
     """Stream the training images' features to Parquet: the pixels where there is no network.
 
-    ``checkpoint``: of the study's own network, empty where ``extractor`` names another; its
-    weights' file is an input as well, where one is given.
+    checkpoint: of the study's own network, empty where ``extractor`` names another, with the
+    settings that features depend on; where its weights are is in the whole config.
     """
     import torch
 
@@ -31,7 +31,8 @@ def extract_features(
     else:
         from laq import extractor as published
 
-        network = published.create(extractor["architecture"], extractor["weights"])
+        place = {**config["features"]["weights"], **extractor["weights"]}
+        network = published.create(extractor["architecture"], place)
         batches = extraction.penultimate(network, images, target, size)
     extraction.write(features, batches, split.labels)
 

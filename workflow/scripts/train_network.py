@@ -10,15 +10,18 @@ def train_network(
     published: list[str],
     checkpoint: str,
     history: str,
+    entry: str,
     network: dict[str, Any],
     weights: dict[str, Any] | None,
     training: dict[str, Any] | None,
     seed: int,
     device: str,
+    config: dict[str, Any],
 ) -> None:
     """Write the network and its accuracy per epoch; epoch 0 alone where it is not trained here.
 
-    ``published``: the file that ``weights`` name, if they do, so that a change of it is seen.
+    entry: the network's id in the config. weights: what the result depends on; where they are is
+    in the whole config. published: their file, where only its time can tell of a change.
     """
     import pandas as pd
     import torch
@@ -37,10 +40,13 @@ def train_network(
     spec = networks.specification(network, weights, len(train_split.classes), splits[0][0])
     model = networks.create(**spec)
     networks.check_images(model, spec["name"], splits[0][0])
+    origin = None
     if weights:
         from laq import pretrained
 
-        pretrained.apply(weights, model, spec["name"], new_head=training is not None)
+        place = {**config["networks"][entry]["weights"], **weights}
+        names = train_split.classes
+        origin = pretrained.apply(place, model, spec, names, new_head=training is not None)
     state, target = resume.beside(checkpoint), devices.pick(device)
     if training:
         rows = fitting.train(model, *splits, training, generator, target, state, spec)
@@ -54,6 +60,7 @@ def train_network(
             "network": spec,
             "classes": list(train_split.classes),
             "images": list(train_split.images.shape[1:]),
+            "weights": origin,
             "variant": "original",
             "parent": None,
             "steps": [],

@@ -60,6 +60,9 @@ class Prepare(nn.Module):
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, _by_channel(values), persistent=False)
 
+    def extra_repr(self) -> str:
+        return f"channels={self.channels}, resize={self.resize}"
+
     def forward(self, x: Tensor) -> Tensor:
         if self.channels == 1:
             x = x.expand(-1, 3, -1, -1)
@@ -75,10 +78,17 @@ def build(architecture: str, classes: int, side: int, stem: str) -> nn.Module:
     ``stem``: small, see ``laq.stems``, or standard. Raises ``ConfigError`` for a name that its
     library does not have.
     """
-    if architecture.startswith(TIMM):
-        network = _timm(architecture.removeprefix(TIMM), classes, side, stem)
-    else:
-        network = _torchvision(architecture, classes, side)
+    try:
+        if architecture.startswith(TIMM):
+            network = _timm(architecture.removeprefix(TIMM), classes, side, stem)
+        else:
+            network = _torchvision(architecture, classes, side)
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{architecture} cannot be built for images of {side} pixels and {classes} classes "
+            f"({str(error) or type(error).__name__}): set stem: standard, and resize to the size "
+            "it was made for, or take another network"
+        ) from error
     if stem == "small" and not architecture.startswith(families.TRANSFORMERS):
         network = stems.small(network, architecture, side)
     return network
@@ -94,7 +104,7 @@ def _torchvision(name: str, classes: int, side: int) -> nn.Module:
             f"timm/ with those of timm{_hint(name, known)}"
         )
     options = {}
-    if name == "googlenet":  # auxiliary heads are for training it as in 2014; init_weights warns
+    if name in ("googlenet", "inception_v3"):  # heads for training as in 2014; a warning
         options = {"aux_logits": False, "init_weights": True}
     if name.startswith("vit_"):
         options = {"image_size": side}

@@ -27,6 +27,21 @@ def weights_file(entry: Mapping[str, Any]) -> list[str]:
     return [] if file is None else [str(Path(file).expanduser())]
 
 
+def unverified_file(entry: Mapping[str, Any]) -> list[str]:
+    """The same, where no sum says what is in it, so that only its time tells of a change."""
+    return (
+        weights_file(entry)
+        if entry.get("weights", {}).get("source") == "file" and ("sha256" not in entry["weights"])
+        else []
+    )
+
+
+def weights_identity(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of weights that results depend on: not where a file is whose sum is known."""
+    place = {"download"} if unverified_file({"weights": weights}) else {"download", "file"}
+    return {key: value for key, value in weights.items() if key not in place}
+
+
 def subsets(config: Config, class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Every subset's id and full definition, series expanded (``target`` → ``target_1``, …).
 

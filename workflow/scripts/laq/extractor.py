@@ -29,9 +29,13 @@ class Extractor(nn.Module):
         settings = {"source": "torchvision", **weights}
         published = pretrained.torchvision_weights(architecture, settings["name"])
         self.transforms = published.transforms()
-        state = pretrained.read(settings, architecture)
-        self.body = build(architecture, len(published.meta["categories"]), 224, "standard")
-        pretrained.load_into(self.body, state, f"the weights {published}", new_head=False)
+        path, _ = pretrained.find(settings, architecture)
+        classes, side = len(published.meta["categories"]), self.transforms.crop_size[0]
+        self.body = build(architecture, classes, side, "standard")
+        pretrained.load_into(self.body, pretrained.read(path), f"the weights in {path}", False)
+        # GoogLeNet and Inception normalise anew, where they have published weights.
+        if hasattr(self.body, "transform_input"):
+            self.body.transform_input = True
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(self.transforms(x.expand(-1, 3, -1, -1)))

@@ -55,8 +55,11 @@ def for_small_images(architecture: str) -> bool:
 
 
 def patch(side: int) -> int:
-    """Pixels of a transformer's patch in images of ``side`` pixels: 4 in 32."""
-    return max(1, side // 8)
+    """Pixels of a transformer's patch in images of ``side`` pixels: 4 in 32.
+
+    An eighth of the side, or the next smaller number that divides it: no pixel is left out.
+    """
+    return next(pixels for pixels in range(max(1, side // 8), 0, -1) if side % pixels == 0)
 
 
 def hint(architecture: str) -> str:

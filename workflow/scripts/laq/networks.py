@@ -6,6 +6,8 @@ Every network takes float images in [0, 1], shape (n, channels, h, w), and retur
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from laq.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 
 class Normalize(nn.Module):
@@ -124,16 +128,28 @@ def specification(
 
     asked = pretrained.normalisation(weights, settings["name"]) if weights else {}
     usual = {"mean": list(architectures.MEAN), "std": list(architectures.STD)}
+    if weights and not usual.keys() <= {**asked, **settings}.keys():
+        logger.warning(
+            "images are normalised by mean %s and std %s where networks.<id>.mean and std are not "
+            "given: these weights may have seen others",
+            *usual.values(),
+        )
     return {**usual, **asked, **settings, **own, "side": images.shape[-1]}
 
 
 @torch.no_grad()
 def check_images(network: nn.Module, name: str, images: Tensor) -> None:
-    """Raise ``ConfigError`` if ``network`` cannot take such ``images``, uint8 (n, c, h, w)."""
+    """Raise ``ConfigError`` if ``network`` cannot take such ``images``, uint8 (n, c, h, w).
+
+    Two go through a copy as in training, where some networks do more than in evaluation.
+    """
+    side = images.shape[-1]
     try:
+        logits = copy.deepcopy(network).train()(to_input(images[:2]))
         network.eval()(to_input(images[:1]))
+        if not isinstance(logits, Tensor):
+            raise ValueError(f"in training it returns {type(logits).__name__}, not logits")
     except (RuntimeError, ValueError, AssertionError) as error:
-        side = images.shape[-1]
         raise ConfigError(
             f"{name} cannot take images of {side} × {side} pixels ({error}): set "
             "networks.<id>.resize to what it was made for, such as 224"

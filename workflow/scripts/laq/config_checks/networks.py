@@ -13,6 +13,12 @@ from laq.config import Config, weights_file
 def check_networks(networks: Mapping[str, Any]) -> Iterator[str]:
     for name, network in networks.items():
         where, architecture = f"networks.{name}", network["architecture"]
+        source = network.get("weights", {}).get("source")
+        if source == "torchvision" and ("/" in architecture or "stem" not in network):
+            yield (
+                f"{where}.weights.source: torchvision has no weights of {architecture}; take hub "
+                "or file, or the name of a network in torchvision"
+            )
         yield from _check_file(where, network)
         if network.get("stem") == "small" and not families.for_small_images(architecture):
             yield (

@@ -68,6 +68,9 @@ def identity(
     """
     facts = {
         "recipe": asdict(recipe),
+        # Modules with their settings: a stride or a resizing is no weight.
+        "network": repr(network),
+        "names": list(network.state_dict()),
         "code": _code(),
         "versions": [_version(name) for name in ("torch", "torchvision", "timm")],
         "device": device.type,
@@ -75,7 +78,9 @@ def identity(
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     random = [generator.get_state(), torch.get_rng_state()]
-    _update(digest, (*network.state_dict().values(), *train_split, *test_split, *random))
+    # Beside the state buffers that are none of it, such as the images' mean.
+    values = (*network.state_dict().values(), *network.buffers())
+    _update(digest, (*values, *train_split, *test_split, *random))
     return digest.digest()
 
 
