@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from laq import packing
+from tests.recommended import recommended
 from tests.workflow.conftest import CONFIG, PROJECT, Checkout
 
 TEXT = (PROJECT / "docs/deploy.md").read_text(encoding="utf-8")
@@ -99,8 +100,7 @@ def test_the_table_recommends_one_variant_a_subset(deployed: Path) -> None:
     assert (table.groupby("subset")["recommended"].sum() == 1).all()
     for _, rows in table.groupby("subset"):
         (chosen,) = rows[rows["recommended"]].to_dict("records")
-        assert chosen["top1"] >= rows["top1"].max() - 0.01 - 1e-9
-        assert chosen["bytes"] <= 1.02 * rows["bytes"].min() or chosen["variant"] in VARIANTS
+        assert chosen["variant"] == recommended(rows.to_dict("records"), 0.01)
     assert table["reason"].notna().all()
     sizes = memory[memory["repeat"] == 1].set_index(["subset", "variant"])["packed_bytes"]
     quant = table[table["variant"] == "quant"].set_index("subset")["bytes"]
@@ -117,21 +117,29 @@ def test_both_tables_are_pages_of_the_report(before: Checkout, deployed: Path) -
     assert "1 point below" in report.split("Which variant to deploy", 1)[1][:600]
 
 
-def test_a_file_that_is_less_accurate_stops_the_workflow(before: Checkout, deployed: Path) -> None:
+@pytest.mark.parametrize(("apart", "stops"), [(1, False), (2, True)])
+def test_one_image_on_the_border_does_not_stop_the_workflow_and_two_do(
+    apart: int, stops: bool, before: Checkout, deployed: Path
+) -> None:
     path = deployed / "accuracy/small_resnet/even.csv"
     whole, target = path.read_bytes(), f"{ROOT}/onnx/small_resnet/even/quant.csv"
     table = pd.read_csv(path)
-    table.loc[table["variant"] == "quant", "correct"] -= 1  # of 178 images
+    assert (table["n"] < 500).all()  # so that one image is more than 0.2 points
+    table.loc[table["variant"] == "quant", "correct"] -= apart
     table.to_csv(path, index=False)
     try:
         done = before.snakemake(target, "--forcerun", "evaluate_onnx", "--rerun-triggers", "mtime")
     finally:
         path.write_bytes(whole)
-    assert done.returncode != 0
     said = done.stdout + done.stderr
-    assert "even/quant.onnx has a top-1 of" in said and "more than 0.2 points apart" in said
-    assert "Traceback" not in said
-    before.run(target)
+    assert (done.returncode != 0) == stops, said
+    if stops:
+        assert "even/quant.onnx has a top-1 of" in said and "more than 0.2 points apart" in said
+        place = "accuracy/small_resnet/even.csv"
+        assert f"set device: cpu, delete {ROOT}/{place} and run again" in said
+        assert "Traceback" not in said
+    # As it was, whatever the times of the files say.
+    before.run(target, "--forcerun", "evaluate_onnx", "--rerun-triggers", "mtime")
 
 
 def test_rules_of_deploying_are_lint_free(before: Checkout) -> None:

@@ -36,6 +36,7 @@ def evaluate_onnx(
         torch.from_numpy(labels),
         chosen["indices"],
         dict(table_of_torch[mine].set_index("scope")["correct"]),
+        accuracy,
     )
     place = {"network": network, "subset": chosen["subset"], "variant": variant, "repeat": repeat}
     files = {"onnx_bytes": onnx, "packed_bytes": checkpoint, "float_bytes": original}
