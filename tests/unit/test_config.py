@@ -482,3 +482,23 @@ def test_a_misspelt_class_of_cifar_is_met_with_the_names_it_may_have_meant() -> 
     fish, tree = faults(edited(edits))
     assert "'aquarium fish' is no class of the data set; did you mean aquarium_fish" in fish
     assert "did you mean maple_tree" in tree
+
+
+@pytest.mark.parametrize(
+    ("classes", "name", "first"),
+    [
+        (20, "latin_a", ["latin_A"]),
+        (20, "DIGIT_7", ["digit_7"]),
+        (100, "LATIN_a", ["latin_A", "latin_a"]),  # a data set can have both
+        (100, "Greek_Alpha", ["greek_alpha"]),
+    ],
+)
+def test_of_near_classes_the_one_with_other_capitals_comes_first(
+    classes: int, name: str, first: list[str]
+) -> None:
+    dataset = {"kind": "glyphs", "classes": classes}
+    named = {"kind": "classes", "classes": [name, "digit_1"]}
+    (line,) = faults(edited({"dataset": dataset, "subsets/definitions/named": named}))
+    meant = line.split("did you mean ")[1].rstrip("?").split(", ")
+    assert meant[: len(first)] == first
+    assert len(set(meant)) == len(meant) <= 3

@@ -1,11 +1,11 @@
-"""The published study in miniature: config/cifar100.yaml, the same rules, only numbers differ."""
+"""The studies of CIFAR-100 in miniature: the same rules, only numbers and a network differ."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,23 @@ import torch
 import yaml
 
 from tests.cifar import write_archive
+from tests.recommended import recommended
 from tests.workflow.conftest import PROJECT, Checkout
 
-CONFIG = yaml.safe_load((PROJECT / "config/cifar100.yaml").read_text())
+CONFIG, RECOMMENDED = (
+    yaml.safe_load((PROJECT / f"config/{name}.yaml").read_text())
+    for name in ("cifar100", "cifar100_recommended")
+)
 COMMIT = "c0ffee" + "0" * 34
+VEHICLES = ["bicycle", "bus", "motorcycle", "pickup_truck", "train"]
 
 
-def published_weights(cache: Path) -> None:
-    """ResNet-50's weights for 100 classes, where huggingface_hub looks for what it has fetched."""
+def published_weights(cache: Path, architecture: str) -> None:
+    """A network's weights for 100 classes, where huggingface_hub looks for what it has fetched."""
     from laq import architectures
 
     torch.manual_seed(0)
-    network = architectures.build("timm/resnet50", 100, 32, "small")
+    network = architectures.build(architecture, 100, 32, "small")
     name = CONFIG["networks"]["resnet50"]["weights"]["repository"].replace("/", "--")
     repository = cache / f"models--{name}"
     snapshot = repository / "snapshots" / COMMIT
@@ -35,32 +40,32 @@ def published_weights(cache: Path) -> None:
     torch.save(network.state_dict(), snapshot / "pytorch_model.bin")
 
 
-def imagenet_weights(path: Path) -> str:
-    """A ResNet-50 in torchvision's format, that nobody trained; returns its sha256."""
+def imagenet_weights(path: Path, architecture: str) -> dict[str, str | bool]:
+    """A network in torchvision's format, that nobody trained; the settings that name its file."""
     from torchvision import models
 
     torch.manual_seed(1)
-    torch.save(models.resnet50().state_dict(), path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    torch.save(models.get_model(architecture).state_dict(), path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"file": str(path), "sha256": sha256, "download": False}
 
 
-def miniature(path: Path) -> dict[str, Any]:
-    """The published config with 8 images a class, 2 subsets, 4 calibration images, 1 epoch."""
-    md5 = write_archive(path / "cifar-100-python.tar.gz", "cifar100", 8, 4, seed=0)
-    config = yaml.safe_load(yaml.safe_dump(CONFIG, sort_keys=False))
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """CIFAR-100's archive with 8 images a class to train with, 4 to test with, and its md5."""
+    path = tmp_path_factory.mktemp("archive") / "cifar-100-python.tar.gz"
+    return path, write_archive(path, "cifar100", 8, 4, seed=0)
+
+
+def miniature(config: dict[str, Any], archive: tuple[Path, str], imagenet: Any) -> dict[str, Any]:
+    """``config`` with the small archive, 4 calibration images, and 1 epoch."""
+    config = yaml.safe_load(yaml.safe_dump(config, sort_keys=False))
     config |= {"root": "results/miniature", "device": "cpu", "threads": 1, "memory_mb": 256}
+    path, md5 = archive
     config["dataset"] |= {"path": str(path), "md5": md5, "download": False}
     config["networks"]["resnet50"]["weights"]["download"] = False
-    weights = {
-        "file": str(path / "imagenet.pth"),
-        "sha256": imagenet_weights(path / "imagenet.pth"),
-    }
-    config["features"]["weights"] |= {**weights, "download": False}
+    config["features"]["weights"] |= imagenet
     config["umap"] = {"neighbors": 5}
-    definitions = config["subsets"]["definitions"]
-    config["subsets"]["definitions"] = {
-        kind: {**definitions[kind], "count": 1} for kind in ("similar", "dissimilar")
-    }
     for recipe in config["variants"].values():
         if "compress" in recipe:
             recipe["compress"]["images"] = 4
@@ -69,19 +74,50 @@ def miniature(path: Path) -> dict[str, Any]:
     return config
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("cifar100")
-    published_weights(folder / "hub")
-    (folder / "data").mkdir()
+def ran(config: dict[str, Any], folder: Path) -> Path:
+    """The results of a study of ``config``, whose weights are in ``folder``/hub."""
     checkout = Checkout.create(folder / "laq")
-    config = folder / "miniature.yaml"
-    config.write_text(yaml.safe_dump(miniature(folder / "data"), sort_keys=False))
+    path = folder / "miniature.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_CACHE", str(folder / "hub"))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        checkout.run(config=str(config))
-    yield checkout.path / "results/miniature"
+        checkout.run(config=str(path))
+    return checkout.path / "results/miniature"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, archive: tuple[Path, str]) -> Path:
+    """The published study on 2 subsets."""
+    folder = tmp_path_factory.mktemp("cifar100")
+    published_weights(folder / "hub", "timm/resnet50")
+    imagenet = imagenet_weights(folder / "imagenet.pth", "resnet50")
+    config = miniature(CONFIG, archive, imagenet)
+    definitions = config["subsets"]["definitions"]
+    config["subsets"]["definitions"] = {
+        kind: {**definitions[kind], "count": 1} for kind in ("similar", "dissimilar")
+    }
+    return ran(config, folder)
+
+
+@pytest.fixture(scope="module")
+def recommended_study(tmp_path_factory: pytest.TempPathFactory, archive: tuple[Path, str]) -> Path:
+    """The recommended study of a ResNet-18 on a target and one superclass, all made once."""
+    folder = tmp_path_factory.mktemp("recommended")
+    published_weights(folder / "hub", "timm/resnet18")
+    imagenet = imagenet_weights(folder / "imagenet.pth", "resnet18")
+    config = miniature(RECOMMENDED, archive, imagenet)
+    config["dataset"]["superclasses"] = {"vehicles 1": VEHICLES}
+    config["networks"]["resnet50"]["architecture"] = "timm/resnet18"
+    config["features"]["architecture"] = "resnet18"
+    config["features"]["weights"]["name"] = "IMAGENET1K_V1"
+    config["subsets"]["definitions"]["target"]["count"] = 1
+    for recipe in config["variants"].values():
+        recipe.pop("repeats", None)
+    config["sweep"] |= {"bits": [3], "images": [], "repeats": 1}
+    config["similarity"] = {"images": 4, "repeats": 1}
+    config["deploy"]["subsets"] = ["superclasses_vehicles_1"]
+    return ran(config, folder)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -117,11 +153,50 @@ def test_features_are_2048_of_each_image_and_figures_are_drawn(study: Path) -> N
     assert rows(study / "tables/claims.csv")
 
 
+def test_the_recommended_study_runs_on_superclasses_with_all_its_parts(
+    recommended_study: Path,
+) -> None:
+    study, subsets = recommended_study, {"target": "40", "superclasses_vehicles_1": "20"}
+    table = rows(study / "accuracy.csv")
+    assert len(table) == 2 * 2 * len(RECOMMENDED["variants"])  # subsets, scopes
+    assert {row["variant"] for row in table} == RECOMMENDED["variants"].keys()
+    assert {row["subset"]: row["n"] for row in table} == subsets
+    chosen = json.loads((study / "subsets/superclasses_vehicles_1.json").read_text())
+    assert chosen["superclass"] == "vehicles 1" and sorted(chosen["classes"]) == VEHICLES
+    for subset in subsets:
+        layers = rows(study / f"layers/resnet50/{subset}/sensitive.csv")
+        widths = {int(row["bits"]) for row in layers}
+        assert len(layers) == 21 and len(widths) > 1  # spent, not shared out
+        assert widths <= set(RECOMMENDED["variants"]["sensitive"]["compress"]["widths"])
+    assert {row["subset"] for row in rows(study / "tables/similarity.csv")} == subsets.keys()
+    points = {(row["subset"], row["bits"], row["classes"]) for row in rows(study / "sweep.csv")}
+    assert {(subset, "3", "subset") for subset in subsets} <= points
+    for figure in range(1, 10):
+        assert (study / f"figures/fig{figure}.pdf").stat().st_size > 5000
+
+
+def test_the_recommended_study_says_what_to_deploy_and_writes_it(recommended_study: Path) -> None:
+    table = rows(recommended_study / "tables/deploy.csv")
+    for subset in ("target", "superclasses_vehicles_1"):
+        mine = [row for row in table if row["subset"] == subset]
+        assert len(mine) == len(RECOMMENDED["variants"])
+        (chosen,) = [row["variant"] for row in mine if row["recommended"] == "True"]
+        assert chosen == recommended(mine, 0.01)
+    written = rows(recommended_study / "tables/onnx.csv")
+    assert [(row["subset"], row["variant"], row["scope"]) for row in written] == [
+        ("superclasses_vehicles_1", variant, scope)
+        for variant in RECOMMENDED["deploy"]["variants"]
+        for scope in ("all", "subset")
+    ]
+    assert all(int(row["int4"]) > 1e7 for row in written)
+
+
 @pytest.mark.parametrize(
-    ("name", "subsets", "variants"), [("cifar100", 33, 15), ("cifar100_recommended", 53, 18)]
+    ("name", "subsets", "variants", "exported"),
+    [("cifar100", 33, 15, None), ("cifar100_recommended", 53, 18, "4")],
 )
 def test_the_whole_study_is_planned_without_its_data(
-    name: str, subsets: int, variants: int, tmp_path: Path
+    name: str, subsets: int, variants: int, exported: str | None, tmp_path: Path
 ) -> None:
     checkout = Checkout.create(tmp_path / "laq")
     printed = checkout.run("--dry-run", "--quiet", "host", config=f"config/{name}.yaml")
@@ -129,3 +204,4 @@ def test_the_whole_study_is_planned_without_its_data(
     assert planned["select_subset"] == planned["evaluate_subset"] == str(subsets)
     made = int(planned["compress_network"]) + int(planned["finetune_network"])
     assert made == subsets * variants
+    assert planned.get("export_onnx") == planned.get("evaluate_onnx") == exported

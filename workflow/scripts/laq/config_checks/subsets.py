@@ -73,12 +73,20 @@ def check_subsets(config: Config, class_names: Sequence[str]) -> Iterator[str]:
 def _check_classes(where: str, names: Sequence[str], known: Sequence[str]) -> Iterator[str]:
     for name in names:
         if name not in known:
-            if close := difflib.get_close_matches(name, known, 3):
+            if close := _close(name, known):
                 hint = f"did you mean {', '.join(close)}?"
             else:
                 shown = ", ".join(known[:10]) + ", …" * (len(known) > 10)
                 hint = f"there are {len(known)}: {shown}"
             yield f"{where}: {name!r} is no class of the data set; {hint}"
+
+
+def _close(name: str, known: Sequence[str]) -> list[str]:
+    """Up to three of ``known``; first those that differ from ``name`` in capitals alone."""
+    folded = [other.casefold() for other in known]
+    near = difflib.get_close_matches(name.casefold(), dict.fromkeys(folded), 3)
+    pairs = list(zip(folded, known, strict=True))
+    return [other for match in near for plain, other in pairs if plain == match][:3]
 
 
 def _check_count(
