@@ -12,8 +12,12 @@ import venv
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from laq.architectures import Prepare
+from laq.schema import complete
+from tests.configs import SCHEMA
 from tests.recommended import recommended
 from tests.workflow.conftest import PROJECT, Checkout
 
@@ -90,6 +94,16 @@ def test_page_and_template_say_which_networks_are_possible() -> None:
     for text in (step, line):
         for word in ("torchvision", "timm", "small_resnet", "three channels"):
             assert word in " ".join(text.split())
+
+
+def test_the_template_can_say_that_images_were_not_normalised() -> None:
+    text = (PROJECT / "config/own.yaml").read_text()
+    mean, std = re.search(r"where not at all, (\[.*?\]) and (\[.*?\])", text).groups()
+    config = yaml.safe_load(text)
+    config["networks"]["mine"] |= {"mean": yaml.safe_load(mean), "std": yaml.safe_load(std)}
+    network = complete(config, SCHEMA)["networks"]["mine"]
+    images = torch.rand(2, 3, 4, 4)
+    assert torch.equal(Prepare(3, None, network["mean"], network["std"])(images), images)
 
 
 def test_the_network_comes_into_the_study_as_it_was_trained(followed: tuple[Path, str]) -> None:
