@@ -65,7 +65,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def miniature(config: dict[str, Any], archive: tuple[Path, str], imagenet: Any) -> dict[str, Any]:
     """``config`` with the small archive, 4 calibration images, and 1 epoch."""
     config = yaml.safe_load(yaml.safe_dump(config, sort_keys=False))
-    config |= {"root": "results/miniature", "device": "cpu", "threads": 1, "memory_mb": 256}
+    config |= {"root": "results/miniature", "device": "cpu", "threads": 2, "memory_mb": 256}
     path, md5 = archive
     config["dataset"] |= {"path": str(path), "md5": md5, "download": False}
     config["networks"]["resnet50"]["weights"]["download"] = False
