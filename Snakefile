@@ -65,8 +65,10 @@ rule all:
     default_target: True
     input:
         artifacts(),
+        exports(),
         expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
         expand("<results>/tables/{file}", file=["claims.csv", "claims.md", "sensitivity.csv"]),
+        similarity_tables(),
         "<results>/tables/study.json",
         PAGES,
         expand("<results>/figures/{figure}.{suffix}", figure=figures(), suffix=["pdf", "png"]),

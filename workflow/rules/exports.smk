@@ -24,3 +24,8 @@ def deploy_tables():
         return []
     tables = ["deploy", "onnx"] if STUDY["deploy"]["variants"] else ["deploy"]
     return expand("<results>/tables/{table}.csv", table=tables)
+
+
+def exports():
+    """All of it."""
+    return [*exported("onnx"), *exported("csv"), *deploy_tables()]

@@ -25,6 +25,10 @@ def deploy_tables():
     return []
 
 
+def exports():
+    return []
+
+
 def logs_table():
     return ["<results>/tables/logs.csv"]
 

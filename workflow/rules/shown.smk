@@ -150,10 +150,6 @@ def artifacts():
         sweeps(),
         sweep_table(),
         similarities(),
-        similarity_tables(),
-        exported("onnx"),
-        exported("csv"),
-        deploy_tables(),
         expand("<results>/tables/{table}.csv", table=["subsets", "memory"]),
     ]
 
