@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torchvision
 
-from laq import datasets
+from laq import datasets, downloads
 from laq.datasets import cifar_files
 from laq.errors import DataError
 from tests import cifar
@@ -132,7 +132,7 @@ def test_a_path_with_an_archives_name_is_where_it_comes_to_lie(tmp_path, host):
 def test_a_download_that_fails_leaves_nothing_and_can_be_tried_again(
     tmp_path, host, monkeypatch, manner, says
 ):
-    monkeypatch.setattr(cifar_files, "SILENCE", 1)
+    monkeypatch.setattr(downloads, "SILENCE", 1)
     host.manner = manner
     config = settings(KIND, tmp_path, download=True)
     refused(config, host.url, says, f"put it at {tmp_path / NAME}")

@@ -10,21 +10,19 @@ import hashlib
 import os
 import posixpath
 import shutil
-import socket
 import tarfile
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from laq.downloads import impatient
 from laq.errors import DataError
 
-# Seconds that a host may be silent, and after which no one can still be downloading to a folder.
-SILENCE = 60
+# Seconds after which a killed download's folder is swept.
 ABANDONED = 24 * 3600
 
 
@@ -116,7 +114,7 @@ def _fetch(target: Path, settings: Mapping[str, Any], files: Official) -> None:
     _sweep(target)
     with (
         tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder,
-        _impatient(),
+        impatient(),
     ):
         try:
             download_url(files.url, folder, target.name, files.md5)
@@ -134,17 +132,6 @@ def _fetch(target: Path, settings: Mapping[str, Any], files: Official) -> None:
         with Path(folder, target.name).open("rb") as whole:
             os.fsync(whole.fileno())
         Path(folder, target.name).replace(target)
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """torchvision sets no time limit: a host that falls silent would hold the job for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _sweep(target: Path) -> None:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from laq.downloads import impatient
 from laq.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-SILENCE = 60.0  # seconds after which a host that sends nothing is given up
 # torchvision turns the usual normalisation of their images into another, within the network.
 TRANSFORMING = ("googlenet", "inception_v3")
 
@@ -109,7 +107,7 @@ def _of_torchvision(settings: Mapping[str, Any], architecture: str) -> Path:
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _impatient():
+            with impatient():
                 torch.hub.download_url_to_file(url, str(path), digits or None)
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong sum the other
             raise DataError(
@@ -159,17 +157,6 @@ def _unreached(repository: str, revision: str, error: Exception) -> DataError:
         f"({cause[0] if cause else type(error).__name__}): check weights.repository, revision and "
         "the connection, or fetch the file elsewhere and use source: file"
     )
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """torch sets no time limit: a host that falls silent would hold the job for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _sha256(path: Path) -> str:
