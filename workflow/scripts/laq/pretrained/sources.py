@@ -41,15 +41,16 @@ def find(settings: Mapping[str, Any], architecture: str) -> tuple[Path, dict[str
     }
     match settings["source"]:
         case "torchvision":
-            path = _of_torchvision(settings, architecture)
+            path, digest = _of_torchvision(settings, architecture)
         case "hub":
             path = _of_hub(settings)
             origin["commit"] = path.parent.name  # of the snapshot, in the hub's cache
+            digest = _sha256(path)
         case _:
             path = Path(settings["file"]).expanduser()
             if not path.is_file():
                 raise DataError(f"{path} does not exist: set weights.file to a file of weights")
-    digest = _sha256(path)
+            digest = _sha256(path)
     if digest != settings.get("sha256", digest):
         raise DataError(
             f"{path} has the sha256 {digest}, not {settings['sha256']} (weights.sha256): it is "
@@ -89,8 +90,8 @@ def normalisation(settings: Mapping[str, Any], architecture: str) -> dict[str, l
     return {"mean": list(transforms.mean), "std": list(transforms.std)}
 
 
-def _of_torchvision(settings: Mapping[str, Any], architecture: str) -> Path:
-    """``file``, or what lies in torch's cache, or there after a download."""
+def _of_torchvision(settings: Mapping[str, Any], architecture: str) -> tuple[Path, str]:
+    """``file``, or what lies in torch's cache, or there after a download; its sha256."""
     url = torchvision_weights(architecture, settings["name"]).url
     name = url.rsplit("/", 1)[-1]
     found = re.search(r"-([0-9a-f]{8,})\.", name)
@@ -114,12 +115,13 @@ def _of_torchvision(settings: Mapping[str, Any], architecture: str) -> Path:
                 f"{url} could not be downloaded ({error}): try again, or fetch it elsewhere and "
                 "set weights.file to it"
             ) from error
-    if not _sha256(path).startswith(digits):
+    digest = _sha256(path)
+    if not digest.startswith(digits):
         raise DataError(
             f"{path} is not {name}: its sha256 does not begin with {digits}; remove it and "
             f"download {url} again, or name the sum of yours (weights.sha256)"
         )
-    return path
+    return path, digest
 
 
 def _of_hub(settings: Mapping[str, Any]) -> Path:

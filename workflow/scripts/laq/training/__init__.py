@@ -8,6 +8,7 @@ One idea a module: ``recipe`` (the settings), ``optimizers``, ``schedules``, ``a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ def train(
     device: torch.device,
     state: Path | None = None,
     spec: Mapping[str, Any] | None = None,
+    defaults: Recipe = TRAINING,
 ) -> list[dict[str, Any]]:
     """Train ``network`` in place from scratch.
 
-    ``settings``: fields of ``Recipe``; those left out are ``TRAINING``'s, SGD with Nesterov
+    ``settings``: fields of ``Recipe``; those left out are those of ``defaults``, SGD with Nesterov
     momentum on one cycle. ``generator``, on the CPU, draws batches and augmentations; torch's own
     draws what layers do, such as dropout: seed both. ``state``: file from which an interrupted
     training goes on; who has stored the result calls ``resume.clear``. ``spec``: the network's
@@ -47,40 +49,7 @@ def train(
         ConfigError: the device cannot do what ``settings`` ask.
         ProcessError: one of several processes was ended from outside.
     """
-    splits = (train_split, test_split)
-    return _run(network, *splits, Recipe.of(TRAINING, settings), generator, device, state, spec)
-
-
-def finetune(
-    network: nn.Module,
-    train_split: Split,
-    test_split: Split,
-    settings: Mapping[str, Any],
-    generator: torch.Generator,
-    device: torch.device,
-    state: Path | None = None,
-    spec: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
-    """Fine-tune ``network`` in place: as ``train``, with the defaults of ``FINETUNING``.
-
-    These are AdamW at a constant rate, as in the published study. Labels keep their numbers among
-    all classes, so that the head keeps its size and the All accuracy stays defined.
-    """
-    splits = (train_split, test_split)
-    return _run(network, *splits, Recipe.of(FINETUNING, settings), generator, device, state, spec)
-
-
-def _run(
-    network: nn.Module,
-    train_split: Split,
-    test_split: Split,
-    recipe: Recipe,
-    generator: torch.Generator,
-    device: torch.device,
-    state: Path | None,
-    spec: Mapping[str, Any] | None,
-) -> list[dict[str, Any]]:
-    splits = (train_split, test_split)
+    recipe, splits = Recipe.of(defaults, settings), (train_split, test_split)
     precision.check(recipe.precision, device)
     keeper = None
     if state is not None:
@@ -90,3 +59,9 @@ def _run(
     from laq.training import launch
 
     return launch.fit(network, *splits, recipe, generator, device, keeper, spec)
+
+
+# As ``train``, with the defaults of fine-tuning: AdamW at a constant rate, as in the published
+# study. Labels keep their numbers among all classes, so that the head keeps its size and the All
+# accuracy stays defined.
+finetune = partial(train, defaults=FINETUNING)
