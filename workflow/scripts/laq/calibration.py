@@ -62,6 +62,13 @@ class CalibrationImages:
         return part.to(self.device, self.dtype, copy=True)
 
 
+def positions(labels: np.ndarray, classes: list[int] | None) -> np.ndarray:
+    """Positions of the images of ``classes``, or of every class where None; sorted (k,) int64."""
+    if classes is None:
+        return np.arange(len(labels))
+    return np.flatnonzero(np.isin(labels, classes))
+
+
 def calibration_pool(
     labels: np.ndarray,
     classes: list[int] | None,
@@ -77,9 +84,7 @@ def calibration_pool(
     draw their own, so that here all are taken). The draw depends on the ``subset`` it is for, so
     that subsets do not share one batch. Sorted (k,) int64.
     """
-    eligible = np.arange(len(labels))
-    if classes is not None:
-        eligible = eligible[np.isin(labels, classes)]
+    eligible = positions(labels, classes)
     count = min(int(np.isin(labels, subset).sum()), len(eligible))
     if settings["images"] != "all":
         count = min(count, settings["images"])

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from laq import hooks, seeds
-from laq.calibration import CalibrationImages, calibration_pool
+from laq.calibration import CalibrationImages, calibration_pool, positions
 from laq.errors import LaqError
 from laq.layer import relative_error
 from laq.tracing import QUANTIZABLE, check_finite
@@ -175,10 +175,7 @@ def draws(
     drawn: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
     for whose, classes in (("subset", members), ("all", None)):
         first, count = calibration_pool(labels, classes, members, settings, seed)
-        eligible = np.arange(len(labels))
-        if classes is not None:
-            eligible = eligible[np.isin(labels, classes)]
-        left = np.setdiff1d(eligible, first)
+        left = np.setdiff1d(positions(labels, classes), first)
         generator = seeds.stream(seed, "similarity", whose, *members)
         enough = 0 < count <= len(left)
         second = np.sort(generator.choice(left, count, replace=False)) if enough else None
