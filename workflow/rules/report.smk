@@ -40,8 +40,8 @@ rule describe_study:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         settings=settings_text(),
         # Its order is part of it: figures take the first variant where none is named.
@@ -80,8 +80,8 @@ rule write_pages:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(),
         code=code("write_pages.py"),

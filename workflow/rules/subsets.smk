@@ -19,8 +19,8 @@ rule select_subset:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=lambda wildcards: subset_settings(wildcards.subset),
         code=code("select_subset.py"),
@@ -44,8 +44,8 @@ rule list_subsets:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(),
         code=code("list_subsets.py"),
