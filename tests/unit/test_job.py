@@ -25,6 +25,7 @@ snakemake = SimpleNamespace(
     config={"device": "cpu"},
     log=["job.log"],
     threads=3,
+    resources={"mem_mb": 1000, "gpu": 1},
     rule="make_table",
 )
 THREADS = {name: f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
@@ -36,7 +37,7 @@ job.run(snakemake, function)
 
 
 def run(
-    folder: Path, body: str, settings: dict | None = None
+    folder: Path, body: str, settings: dict | None = None, **environment: str
 ) -> tuple[subprocess.CompletedProcess, str]:
     """Run a job whose function is ``body``; return the process and its log."""
     script = folder / "script.py"
@@ -44,7 +45,7 @@ def run(
     done = subprocess.run(
         [sys.executable, script],
         cwd=folder,
-        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -123,6 +124,17 @@ def function(**_):
     assert done.returncode == 1
     expected = ["error in make_table: class Ж has 2 images: add some"]
     assert done.stderr.splitlines() == log.splitlines() == expected
+
+
+def test_a_job_that_slurm_gave_no_gpu_does_no_work(tmp_path):
+    body = "def function(**_): print('ran')"
+    done, log = run(tmp_path, body, SLURM_JOB_ID="17")
+    assert done.returncode == 1
+    assert done.stderr == log
+    assert log.startswith("error in make_table: SLURM job 17 asked for 1 GPU and holds none; ")
+    done, log = run(tmp_path, body, SLURM_JOB_ID="17", SLURM_STEP_GPUS="2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert log == "SLURM job 17 holds 1 GPU: 2\nran\n"
 
 
 def test_a_defect_leaves_its_traceback_in_the_log(tmp_path):

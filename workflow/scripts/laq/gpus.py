@@ -1,6 +1,7 @@
 """GPUs that SLURM allotted to a job, against those it asked for.
 
-A job that asked for a GPU and got none would compute on the CPU, for days. Nothing here imports torch.
+A job that asked for a GPU and got none would compute on the CPU, for days. Every job asks here, so
+nothing imports torch.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def check(requested: int, environment: Mapping[str, str] = os.environ) -> str | 
     """Hold a job under SLURM to the GPUs it asked for.
 
     Returns:
-        A line for the job's log that names its GPUs; None where it asked for none, or outside SLURM.
+        A line for the job's log that names its GPUs; None where it asked for none or SLURM is not.
 
     Raises:
         AllocationError: it holds fewer than ``requested``.
@@ -63,11 +64,10 @@ def check_seen(environment: Mapping[str, str] = os.environ) -> None:
     held = allotted(environment)
     if held and not environment.get(SIMULATED):
         raise AllocationError(
-            f"{_place(environment)} holds {_gpus(len(held))} ({', '.join(held)}), but torch sees none: "
-            "its driver may have failed (nvidia-smi on that node tells; leave the node out with "
-            "--slurm-exclude-failed-nodes), or torch is built for the CPU "
-            '(python -c "import torch; print(torch.version.cuda)"); to compute on the CPU set device: cpu '
-            "in the config"
+            f"{_place(environment)} holds {_gpus(len(held))} ({', '.join(held)}), but torch "
+            "sees none: its driver may have failed (nvidia-smi tells, on that node; leave the node out with "
+            "--slurm-exclude-failed-nodes NODE), or torch is built for the CPU (torch.version.cuda is "
+            "None); to compute on the CPU set device: cpu in the config"
         )
 
 
