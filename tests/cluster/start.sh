@@ -22,9 +22,10 @@ gpus=${LAQ_CLUSTER_GPUS:-2}
 packages=(munge slurmctld slurmd slurm-client)
 export PATH=$PATH:/usr/sbin:/sbin
 
+# Exit codes: 2 where there can be no cluster, 1 where there could and it did not start.
 refuse() {
   echo "no cluster: $1" >&2
-  exit 1
+  exit 2
 }
 
 [ "$(id -u)" = 0 ] || refuse "starting its daemons takes root"
@@ -63,7 +64,8 @@ within() { # within SECONDS COMMAND…: try it until it succeeds
 failed() { # failed NAME: the end of its log, and no more
   tail -n 20 "$folder/log/$1.log" >&2 || true
   "$(dirname "$0")/stop.sh" "$folder" >&2 || true
-  refuse "$1 did not start; its log is $folder/log/$1.log"
+  echo "$1 did not start; its log is $folder/log/$1.log" >&2
+  exit 1
 }
 
 if runs munged && runs slurmctld && runs slurmd; then
