@@ -34,7 +34,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Held:
-    """What a job held from when to when, by the cluster's own record; ``end`` is None while it runs."""
+    """What a job held from when to when, as the node wrote it down; no ``end`` while it runs."""
 
     gpus: list[str]
     start: float

@@ -64,10 +64,10 @@ def check_seen(environment: Mapping[str, str] = os.environ) -> None:
     held = allotted(environment)
     if held and not environment.get(SIMULATED):
         raise AllocationError(
-            f"{_place(environment)} holds {_gpus(len(held))} ({', '.join(held)}), but torch "
-            "sees none: its driver may have failed (nvidia-smi tells, on that node; leave the node out with "
-            "--slurm-exclude-failed-nodes NODE), or torch is built for the CPU (torch.version.cuda is "
-            "None); to compute on the CPU set device: cpu in the config"
+            f"{_place(environment)} holds {_gpus(len(held))} ({', '.join(held)}), but torch sees "
+            "none: its driver may have failed (nvidia-smi tells, on that node; leave the node out "
+            "with --slurm-exclude-failed-nodes NODE), or torch is built for the CPU "
+            "(torch.version.cuda is None); to compute on the CPU set device: cpu in the config"
         )
 
 
