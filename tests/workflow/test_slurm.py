@@ -93,7 +93,7 @@ def survived(
     """The whole study on the cluster, through failures: its checkout, what the head said, its jobs.
 
     The data set's job gets too little memory, one sweep is cancelled, the similarities run out of
-    time, and the controller is killed and away for 15 seconds.
+    time, and the controller is away for 15 seconds.
     """
     checkout = Checkout.create(tmp_path_factory.mktemp("slurm") / "laq")
     profile = checkout.path / "profiles/slurm/config.yaml"
