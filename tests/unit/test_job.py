@@ -199,6 +199,7 @@ def test_subsets_and_tables_are_made_without_torch():
             "make_dataset.py",
             "measure_distances.py",
             "select_subset.py",
+            "spread_targets.py",
         )
     )
     assert {"pandas", "laq", "job"} <= modules

@@ -4,15 +4,18 @@ from typing import Any
 
 
 def select_subset(
-    matrix: str, subset: str, name: str, definition: dict[str, Any], seed: int
+    matrix: str, series: str | None, subset: str, name: str, definition: dict[str, Any], seed: int
 ) -> None:
     """Write the subset's classes and the distances between them."""
     from laq import subsets
-    from laq.files import read_table, write_json
+    from laq.files import read_json, read_table, write_json
 
     table = read_table(matrix)
     distances = table.to_numpy()
-    selection = subsets.select(distances, definition, seed)
+    if series:
+        selection = subsets.member(read_json(series), definition)
+    else:
+        selection = subsets.select(distances, definition, seed)
     write_json(
         subset,
         {

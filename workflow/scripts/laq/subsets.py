@@ -224,6 +224,28 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
             )
 
 
+def member(series: Any, definition: Mapping[str, Any]) -> Selection:
+    """The member at ``definition``'s rank of a series that ``target_series`` found.
+
+    Args:
+        series: a mapping of ``indices`` and ``target`` for each member, as read from a file.
+
+    Raises:
+        DataError: if it is no series of ``definition``'s ``count`` subsets of ``size`` classes.
+    """
+    count, size = definition["count"], definition["size"]
+    try:
+        selections = [Selection(list(entry["indices"]), float(entry["target"])) for entry in series]
+    except (TypeError, KeyError, ValueError):
+        selections = []
+    if len(selections) != count or any(len(one.indices) != size for one in selections):
+        raise DataError(
+            f"the series of targets does not hold {count} subsets of {size} classes with "
+            f"their targets: delete icd/targets_{count}.json and run again"
+        )
+    return selections[definition["rank"]]
+
+
 def duplicates(subsets: Mapping[str, Collection[int]]) -> dict[str, str]:
     """Ids of subsets that hold the same classes as an earlier one, with that one's id."""
     first: dict[frozenset[int], str] = {}
