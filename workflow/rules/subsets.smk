@@ -1,7 +1,7 @@
 """Class subsets by median inter-class distance (ICD).
 
 Reads: <results>/icd/kl_matrix.parquet
-Makes: <results>/icd/targets_{count}.json, subsets/{subset}.json, tables/subsets.csv
+Makes: <results>/icd/targets_{number}.json, subsets/{subset}.json, tables/subsets.csv
 """
 
 
@@ -10,13 +10,13 @@ rule spread_targets:
     input:
         matrix="<results>/icd/kl_matrix.parquet",
     output:
-        series="<results>/icd/targets_{count}.json",
+        series="<results>/icd/targets_{number}.json",
     log:
-        "<logs>/spread_targets/{count}.log",
+        "<logs>/spread_targets/{number}.log",
     benchmark:
-        "<benchmarks>/spread_targets/{count}.tsv"
+        "<benchmarks>/spread_targets/{number}.tsv"
     wildcard_constraints:
-        count=r"\d+",
+        number=r"\d+",
     conda:
         "../../envs/laq.yaml"
     threads: 1
@@ -28,13 +28,13 @@ rule spread_targets:
             definition={
                 "size": STUDY["subsets"]["size"],
                 "scale": STUDY["subsets"]["scale"],
-                "count": int(wildcards.count),
+                "count": int(wildcards.number),
             },
             seed=SEED,
         ),
         code=code("spread_targets.py"),
     message:
-        "Spreading {wildcards.count} targets of median ICD"
+        "Spreading {wildcards.number} targets of median ICD"
     script:
         "../scripts/spread_targets.py"
 
