@@ -22,10 +22,7 @@ NETWORK = "small_resnet"
 @pytest.fixture
 def copied(finished: Checkout, tmp_path: Path) -> Checkout:
     """A copy of the finished study, to be damaged."""
-    copy = Checkout.create(tmp_path / "laq", finished.path)
-    for name in ("results", ".snakemake"):
-        shutil.copytree(finished.path / name, copy.path / name, copy_function=shutil.copy2)
-    return copy
+    return finished.copy(tmp_path / "laq")
 
 
 def test_a_bad_config_is_refused_before_any_job(tmp_path: Path) -> None:
