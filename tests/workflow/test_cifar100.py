@@ -23,7 +23,7 @@ CONFIG, RECOMMENDED = (
     for name in ("cifar100", "cifar100_recommended")
 )
 # These take every rule and every kind of alphabet; LAQ_WHOLE=1 makes all of them.
-SOME = ["original", "ft", "quant", "bits32", "mp53", "ft_mp35"]
+SOME = ["original", "ft", "quant", "bits32", "mp53", "mp35", "ft_quant"]
 VARIANTS = list(CONFIG["variants"]) if os.environ.get("LAQ_WHOLE") else SOME
 TRAIN, TEST = 5, 2  # images a class
 COMMIT = "c0ffee" + "0" * 34
