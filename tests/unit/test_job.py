@@ -85,7 +85,9 @@ def test_the_whole_config_goes_only_to_functions_that_take_it(tmp_path):
 # Two more than the job's in every variable by which a user may have asked for threads.
 ASKED = {
     **{f"{name}_NUM_THREADS": "5" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")},
-    **{"OMP_DYNAMIC": "TRUE", "MKL_DYNAMIC": "TRUE", "OMP_THREAD_LIMIT": "1"},
+    "OMP_DYNAMIC": "TRUE",
+    "MKL_DYNAMIC": "TRUE",
+    "OMP_THREAD_LIMIT": "1",
 }
 
 

@@ -12,7 +12,11 @@ from laq.errors import DataError
 
 
 def of_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """``name``, ``bytes`` and ``sha256`` of a file. Raises ``DataError`` where it cannot be read."""
+    """``name``, ``bytes`` and ``sha256`` of a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     path = Path(path)
     return {"name": path.name, "bytes": _size(path), "sha256": sha256(path)}
 

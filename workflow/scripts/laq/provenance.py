@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-
 _SOURCES = {".py", ".smk", ".yaml", ".rst"}
 _HIDDEN = re.compile(r"(^|/)(\.|__pycache__/)")
 

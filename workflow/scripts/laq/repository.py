@@ -1,4 +1,4 @@
-"""The git state of a folder of sources: which commit they are of, and whether they differ from it."""
+"""The git state of a folder of sources: their commit, and whether they differ from it."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 A kind is one module with ``make(settings, seed)``, ``class_names(settings)`` and, where
 the images depend on more than settings and code, ``fingerprint(settings)`` and
-``origin(settings)``. A module may have ``superclasses(settings)``, and ``PLACE``, the settings that say where verified files are and not
-what they hold. Settings are the config's ``dataset`` as the schema has completed and checked it:
-every key of the kind is there.
+``origin(settings)``. A module may have ``superclasses(settings)``, and ``PLACE``, the settings
+that say where verified files are and not what they hold. Settings are the config's ``dataset``
+as the schema has completed and checked it: every key of the kind is there.
 
 The workflow asks for class names while it plans, before any job: beside the project's own
 modules, only NumPy is imported here and at the top of the kinds' modules.
