@@ -45,7 +45,8 @@ def run(root: Path, variables: dict[str, str], keys: dict[str, Any], first: Path
     order = {"root": str(root), "keys": keys, "trained": bool(first)}
     command = [sys.executable, __file__, "--one", json.dumps(order)]
     environment = {**os.environ, **variables}
-    subprocess.run(command, cwd=PROJECT, env=environment, check=True, stderr=subprocess.DEVNULL)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(command, cwd=PROJECT, env=environment, check=True, **silent)
 
 
 def one(order: dict[str, Any]) -> None:

@@ -302,14 +302,3 @@ def test_the_workflow_is_lint_free() -> None:
             [sys.executable, *command], cwd=PROJECT, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_conda_environment_has_the_same_pins() -> None:
-    sys.path.insert(0, str(PROJECT / "envs"))
-    try:
-        from mirror import mirrored
-    finally:
-        sys.path.pop(0)
-    requirements = (PROJECT / "envs/requirements.txt").read_text()
-    assert mirrored(requirements) == (PROJECT / "envs/laq.yaml").read_text()
-    assert "://" not in requirements
