@@ -27,7 +27,6 @@ snakemake = SimpleNamespace(
     threads=3,
     rule="make_table",
 )
-THREADS = {name: f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
 
 BODY
 
@@ -36,7 +35,7 @@ job.run(snakemake, function)
 
 
 def run(
-    folder: Path, body: str, settings: dict | None = None
+    folder: Path, body: str, settings: dict | None = None, env: dict | None = None
 ) -> tuple[subprocess.CompletedProcess, str]:
     """Run a job whose function is ``body``; return the process and its log."""
     script = folder / "script.py"
@@ -44,7 +43,7 @@ def run(
     done = subprocess.run(
         [sys.executable, script],
         cwd=folder,
-        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin", **(env or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -83,15 +82,31 @@ def test_the_whole_config_goes_only_to_functions_that_take_it(tmp_path):
     assert (done.returncode, log) == (0, "{'device': 'cpu'}\n")
 
 
-@pytest.mark.parametrize(("settings", "threads"), [({}, "3"), ({"threads": 2}, "2")])
-def test_threads_are_those_of_the_settings_or_of_the_job(tmp_path, settings, threads):
+# Two more than the job's in every variable by which a user may have asked for threads.
+ASKED = {
+    **{f"{name}_NUM_THREADS": "5" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")},
+    "OMP_DYNAMIC": "TRUE",
+    "MKL_DYNAMIC": "TRUE",
+    "OMP_THREAD_LIMIT": "1",
+}
+
+
+@pytest.mark.parametrize(("settings", "threads"), [({}, 1), ({"threads": 2}, 2)])
+def test_threads_are_those_of_the_settings_or_one_whatever_else_was_asked(
+    tmp_path, settings, threads
+):
     body = """
 def function(**arguments):
     assert "threads" not in arguments
-    print(*(os.environ[name] for name in THREADS.values()))
+    import numba, numpy, torch
+    from threadpoolctl import threadpool_info
+    blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    open("found.json", "w").write(
+        json.dumps([torch.get_num_threads(), numba.get_num_threads(), *blas])
+    )
 """
-    _, log = run(tmp_path, body, settings)
-    assert log.split() == [threads] * 4
+    _, log = run(tmp_path, body, settings, ASKED)
+    assert json.loads((tmp_path / "found.json").read_text()) == [threads, threads, 1], log
 
 
 def test_the_library_logs_to_both_and_everything_else_to_the_log(tmp_path):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -43,12 +44,17 @@ class Checkout:
             shutil.copytree(self.path / name, path / name, copy_function=shutil.copy2)
         return copy
 
-    def snakemake(self, *arguments: str, config: str = CONFIG) -> subprocess.CompletedProcess[str]:
-        """Run snakemake here on the digits study, or on the study of ``config``."""
-        # The config last: --configfile takes all that follows, targets too.
-        return self._call(*arguments, "--configfile", config)
+    def snakemake(
+        self, *arguments: str, config: str = CONFIG, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake here on the digits study, or on the study of ``config``.
 
-    def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        ``options`` are of ``subprocess.run``.
+        """
+        # The config last: --configfile takes all that follows, targets too.
+        return self._call(*arguments, "--configfile", config, **options)
+
+    def _call(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.path,
@@ -56,6 +62,7 @@ class Checkout:
             capture_output=True,
             timeout=900,
             check=False,
+            **options,
         )
 
     def bare(self, *arguments: str) -> str:
@@ -64,9 +71,9 @@ class Checkout:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def run(self, *arguments: str, config: str = CONFIG) -> str:
+    def run(self, *arguments: str, config: str = CONFIG, **options: Any) -> str:
         """Run snakemake; return what it printed, or fail with it."""
-        done = self.snakemake(*arguments, config=config)
+        done = self.snakemake(*arguments, config=config, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -27,7 +27,7 @@ def checked_config():
     try:
         if kind not in SCHEMAS:
             schema.refuse([f"kind: {kind!r} must be one of: {', '.join(SCHEMAS)}"])
-        description = (SCRIPTS.parent / "schemas" / SCHEMAS[kind]).read_text()
+        description = (SCRIPTS.parent / "schemas" / SCHEMAS[kind]).read_text("utf-8")
         completed = schema.complete(config, yaml.safe_load(description))
         if kind == "study":
             config_checks.check(completed, datasets.class_names(completed["dataset"]))
@@ -65,7 +65,7 @@ def one_of(names):
     return "|".join(names) or "(?!)"
 
 
-# Tables of the report by name, in its order: their category, and what each shows.
+# What the report shows beside figures, by name and in its order: category, and what is seen.
 TABLES = {
     "claims": ("Verdicts", "every conclusion and its verdict"),
     "sensitivity": ("Verdicts", "verdicts by seed and by ICD"),
@@ -80,6 +80,7 @@ TABLES = {
     "deploy": ("Tables", "which variant to deploy"),
     "onnx": ("Tables", "ONNX files in ONNX Runtime"),
     "logs": ("Tables", "the published logs"),
+    "provenance": ("Study", "sources, config, seeds, versions, machine"),
 }
 
 
@@ -87,6 +88,6 @@ def reported(file):
     """A table, or its page, as an output that the report shows under the table's name."""
     name, suffix = Path(file).stem, Path(file).suffix
     category, shows = TABLES[name]
-    kind = {".csv": "CSV", ".md": "Markdown", ".html": "page"}[suffix]
+    kind = {".csv": "CSV", ".md": "Markdown", ".html": "page", ".json": "JSON"}[suffix]
     labels = {"table": name, "shows": shows, "file": kind}
     return report(file, caption=f"../report/{name}.rst", category=category, labels=labels)

@@ -24,6 +24,7 @@ def extract_features(
 
     split, target = datasets.load(train, classes), devices.pick(device)
     images, size = torch.from_numpy(split.images), extractor["batch_size"]
+    origin = None
     if extractor["source"] == "pixels":
         batches = extraction.pixels(images, size)
     elif checkpoint:
@@ -33,8 +34,9 @@ def extract_features(
 
         place = {**config["features"]["weights"], **extractor["weights"]}
         network = published.create(extractor["architecture"], place)
+        origin = network.origin
         batches = extraction.penultimate(network, images, target, size)
-    extraction.write(features, batches, split.labels)
+    extraction.write(features, batches, split.labels, origin)
 
 
 if "snakemake" in globals():

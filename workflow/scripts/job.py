@@ -55,18 +55,28 @@ def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
 
 
 def threads(snakemake: Any) -> int:
-    """The job's threads: floating-point sums depend on them.
+    """How many threads the job computes with: floating-point sums depend on it.
 
-    Where the settings state a number it holds on fewer cores as well, so that results do not
-    depend on ``--cores``.
+    It is what the settings state, or one: never ``snakemake.threads``, which ``--cores`` and
+    ``--set-threads`` change.
     """
-    return json.loads(snakemake.params.settings).get("threads", snakemake.threads)
+    return json.loads(snakemake.params.settings).get("threads", 1)
 
 
 def limit_threads(count: int) -> None:
-    """Hold BLAS, OpenMP and Numba to the job's threads; call it before they are imported."""
-    for name in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+    """Hold torch and Numba to ``count`` threads, on any number of cores, whatever was set.
+
+    Call it before they are imported. NumPy's BLAS has one: OpenBLAS would quietly take fewer than
+    it is told where there are fewer cores.
+    """
+    for name in ("OMP", "MKL", "NUMBA"):
         os.environ[f"{name}_NUM_THREADS"] = str(count)
+    for name in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS"):
+        os.environ[name] = "1"
+    for name in ("OMP_DYNAMIC", "MKL_DYNAMIC"):  # fewer where there are fewer cores
+        os.environ[name] = "FALSE"
+    for name in ("OMP_THREAD_LIMIT", "MKL_DOMAIN_NUM_THREADS"):
+        os.environ.pop(name, None)
     # Threads that wait must not spin: beside another job that costs a factor of ten and more.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

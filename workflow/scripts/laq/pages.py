@@ -114,17 +114,39 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     return "".join(lines)
 
 
-def description(study: Mapping[str, Any]) -> str:
-    """What ``tables/study.json`` says: seed, versions, and the whole config as YAML."""
+def provenance(content: Mapping[str, Any]) -> str:
+    """What ``provenance.json`` says, for people: short facts as tables, the rest as YAML."""
+    facts = {
+        "Sources": {"digest": content["sources"]["digest"], **_git(content["sources"]["git"])},
+        "Seed and repeats": content["seeds"],
+        "Threads": content["threads"],
+        "Versions": content["versions"],
+    }
+    texts = {
+        "From outside the study": content["outside"],
+        "Machine": content["machine"],
+        "Config, with all defaults": content["config"],
+    }
+    shown = "".join(
+        f"<h3>{title}</h3>\n{table([{'what': k, 'value': str(v)} for k, v in rows.items()])}"
+        for title, rows in facts.items()
+    )
+    return shown + "".join(
+        f"<h3>{title}</h3>\n<pre>{escape(_yaml(value))}</pre>\n" for title, value in texts.items()
+    )
+
+
+def _git(state: Mapping[str, Any] | None) -> dict[str, str]:
+    if state is None:
+        return {"commit": "unknown: the sources are no git checkout"}
+    changed = "differ from it" if state["changed"] else "are as in it"
+    return {"commit": state["commit"], "tracked files": changed}
+
+
+def _yaml(value: Any) -> str:
     import yaml
 
-    versions = [{"package": name, "version": v} for name, v in study["versions"].items()]
-    config = yaml.safe_dump(study["config"], sort_keys=False, allow_unicode=True, width=90)
-    seeds = table([{"what": k, "value": str(v)} for k, v in study["seeds"].items()])
-    return (
-        f"<h3>Seed and repeats</h3>\n{seeds}<h3>Versions</h3>\n{table(versions)}"
-        f"<h3>Config, with all defaults</h3>\n<pre>{escape(config)}</pre>\n"
-    )
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=90)
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:

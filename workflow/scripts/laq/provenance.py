@@ -9,10 +9,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+_SOURCES = {".py", ".smk", ".yaml", ".rst"}
+_HIDDEN = re.compile(r"(^|/)(\.|__pycache__/)")
 
 
 def settings_text(**settings: Any) -> str:
@@ -26,6 +30,20 @@ def text_digest(paths: Iterable[Path]) -> str:
     for path in sorted(paths):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def sources_digest(snakefile: Path, folder: Path) -> str:
+    """Digest of the Snakefile and of every source below ``folder``, by relative name and content.
+
+    Only files that the workflow is made of count: not what Python, Numba or an editor leave.
+    """
+    digest = hashlib.sha256()
+    found = (path for path in folder.rglob("*") if path.suffix in _SOURCES and path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in found}
+    shown = {name: path for name, path in names.items() if not _HIDDEN.search(name)}
+    for name, path in [(snakefile.name, snakefile), *sorted(shown.items())]:
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def code_digest(script: Path, *modules: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from laq import origins
 from laq.datasets.dataset import Dataset
 from laq.datasets.splits import stratified_split
 from laq.errors import DataError
@@ -78,6 +79,12 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
         Dataset(images[~test], tree.labels[~test], tree.classes),
         Dataset(images[test], tree.labels[test], tree.classes),
     )
+
+
+def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All images that ``make`` reads, as one."""
+    tree = _scan(settings)
+    return [origins.of_folder(tree.root, tree.files)]
 
 
 def _scan(settings: Mapping[str, Any]) -> _Tree:
