@@ -25,6 +25,7 @@ snakemake = SimpleNamespace(
     config={"device": "cpu"},
     log=["job.log"],
     threads=3,
+    resources={"mem_mb": 1000, "gpu": 1},
     rule="make_table",
 )
 
@@ -138,6 +139,17 @@ def function(**_):
     assert done.returncode == 1
     expected = ["error in make_table: class Ж has 2 images: add some"]
     assert done.stderr.splitlines() == log.splitlines() == expected
+
+
+def test_a_job_that_slurm_gave_no_gpu_does_no_work(tmp_path):
+    body = "def function(**_): print('ran')"
+    done, log = run(tmp_path, body, env={"SLURM_JOB_ID": "17"})
+    assert done.returncode == 1
+    assert done.stderr == log
+    assert log.startswith("error in make_table: SLURM job 17 asked for 1 GPU and holds none; ")
+    done, log = run(tmp_path, body, env={"SLURM_JOB_ID": "17", "SLURM_STEP_GPUS": "2"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert log == "SLURM job 17 holds 1 GPU: 2\nran\n"
 
 
 def test_a_defect_leaves_its_traceback_in_the_log(tmp_path):

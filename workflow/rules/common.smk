@@ -60,6 +60,18 @@ def code(script, *modules):
     return provenance.code_digest(SCRIPTS / script, *modules)
 
 
+def growing(amount):
+    """Memory or time of a job: ``amount``, and as much again with every retry.
+
+    A cluster kills a job that takes more than it asked for. ``amount`` may be a function of wildcards.
+    """
+
+    def resource(wildcards, attempt):
+        return attempt * (amount(wildcards) if callable(amount) else amount)
+
+    return resource
+
+
 def one_of(names):
     """A wildcard constraint: exactly these names, or nothing at all."""
     return "|".join(names) or "(?!)"

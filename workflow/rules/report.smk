@@ -42,8 +42,8 @@ rule record_provenance:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         # The digest holds this script's own code.
         settings=settings_text(sources=SOURCES_DIGEST, networks=pretrained_networks()),
@@ -74,8 +74,8 @@ rule write_pages:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(),
         config=CONFIG_TEXT,

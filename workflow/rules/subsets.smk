@@ -21,8 +21,8 @@ rule spread_targets:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         settings=lambda wildcards: settings_text(
             definition={
@@ -54,8 +54,8 @@ rule select_subset:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=lambda wildcards: subset_settings(wildcards.subset),
         code=code("select_subset.py"),
@@ -79,8 +79,8 @@ rule list_subsets:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(),
         code=code("list_subsets.py"),

@@ -15,7 +15,8 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     """Call ``function`` with the job's ``arguments``.
 
     stdout and stderr (with progress bars) go to the job's log; what ``laq`` logs is also shown
-    on the terminal. Errors that the user can mend are printed without a traceback.
+    on the terminal. Errors that the user can mend are printed without a traceback. Under SLURM a
+    job without the GPUs it asked for ends here.
     """
     limit_threads(threads(snakemake))
     terminal = _redirect(snakemake.log[0])
@@ -28,9 +29,12 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     logger = logging.getLogger("laq")
     logger.setLevel(logging.INFO)
 
+    from laq import gpus
     from laq.errors import LaqError
 
     try:
+        if held := gpus.check(snakemake.resources.get("gpu", 0)):
+            print(held, flush=True)
         function(**arguments(snakemake, function))
     except LaqError as error:
         logger.error("error in %s: %s", snakemake.rule, error)

@@ -25,3 +25,7 @@ class CheckpointError(LaqError):
 
 class ProcessError(LaqError):
     """A process of a job that was ended from outside."""
+
+
+class AllocationError(LaqError):
+    """A job to which the cluster gave less than it asked for."""
