@@ -25,6 +25,9 @@ CONFIG, RECOMMENDED = (
 # These take every rule and every kind of alphabet; LAQ_WHOLE=1 makes all of them.
 SOME = ["original", "ft", "quant", "bits32", "mp53", "mp35", "ft_quant"]
 VARIANTS = list(CONFIG["variants"]) if os.environ.get("LAQ_WHOLE") else SOME
+if not os.environ.get("LAQ_WHOLE"):
+    for name in ("quant3", "quant8", "bits32"):  # as quant, at other bits
+        del RECOMMENDED["variants"][name]
 TRAIN, TEST = 5, 2  # images a class
 COMMIT = "c0ffee" + "0" * 34
 VEHICLES = ["bicycle", "bus", "motorcycle", "pickup_truck", "train"]
