@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,16 +42,16 @@ def jobs(config: Path, root: str, cores: int = 2, **keys: Any) -> Iterator[Any]:
 
 
 def work_in_one_process(
-    config: Path, root: str, left_out: Sequence[str] = (), **keys: Any
+    config: Path, root: str, wanted: Callable[[Any], bool] = lambda job: True, **keys: Any
 ) -> dict[str, float]:
     """Run every job's function here; return seconds by rule, imports where they first fall.
 
-    ``left_out``: rules; ``keys``: of the config.
+    ``wanted``: which jobs; ``keys``: of the config.
     """
     sys.path.insert(0, str(PROJECT / "workflow/scripts"))
     import job as binding
 
-    planned = [job for job in jobs(config, root, **keys) if job.rule.name not in left_out]
+    planned = [job for job in jobs(config, root, **keys) if wanted(job)]
     binding.limit_threads(max(binding.threads(_as_script_sees(job)) for job in planned))
     seconds: dict[str, float] = collections.defaultdict(float)
     for job in planned:

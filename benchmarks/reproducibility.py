@@ -19,7 +19,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 ROOT = Path("benchmarks/results/reproducibility")
 CONFIG = Path("config/digits.yaml")
 NETWORK, SUBSET = "small_resnet", "even"  # its classes are listed, so they are always the same
-DRAWING = ("plot_", "write_pages", "record_provenance", "sweep_calibration", "collect_sweep")
+# What is measured: the road to one subset's accuracies, and the choice of all subsets.
+ROAD = ("extract_features", "embed_features", "measure_distances", "select_subset")
+ROAD += ("finetune_network", "compress_network", "evaluate_subset")
 TRAINED = ("dataset", f"models/{NETWORK}/original.safetensors", f"models/{NETWORK}/training.csv")
 
 # Name: variables of the environment, keys of the config.
@@ -53,12 +55,13 @@ def one(order: dict[str, Any]) -> None:
     """The study's jobs, one after the other, in this process."""
     import overhead
 
-    trained = ["make_dataset", "train_network"] if order["trained"] else []
-    names = {job.rule.name for job in overhead.jobs(CONFIG, order["root"])}
-    drawing = [name for name in names if name.startswith(DRAWING)]
-    for table in ("claims", "predictors"):  # which read the sweep, left out here
-        drawing += [name for name in names if name.endswith(table)]
-    overhead.work_in_one_process(CONFIG, order["root"], [*trained, *drawing], **order["keys"])
+    rules = ROAD if order["trained"] else ("make_dataset", "train_network", *ROAD)
+
+    def wanted(job: Any) -> bool:
+        other = getattr(job.wildcards, "subset", SUBSET) != SUBSET
+        return job.rule.name in rules and not (other and job.rule.name != "select_subset")
+
+    overhead.work_in_one_process(CONFIG, order["root"], wanted, **order["keys"])
 
 
 def difference(first: Path, other: Path) -> dict[str, str]:
