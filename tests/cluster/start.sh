@@ -49,9 +49,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   rm -f "$log"
 fi
 
-runs() { # runs NAME: its process id is on record, and still that of this program
+runs() { # runs NAME: its process id is on record, and still that of this program, and no zombie
   local pid
-  pid=$(cat "$folder/run/$1.pid" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ]
+  pid=$(cat "$folder/run/$1.pid" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ] &&
+    grep -q . "/proc/$pid/cmdline"
 }
 within() { # within SECONDS COMMAND…: try it until it succeeds
   local end=$((SECONDS + $1))
@@ -78,8 +79,10 @@ umask 022
 mkdir -p "$folder"/{bin,etc,run,log,devices,spool/controller,spool/node}
 chmod 755 "$folder" "$folder"/*
 
-host=$(hostname -s)
-read -r controller_port node_port < <(python3 - <<'PY'
+configure() {
+  local host device gpu controller_port node_port
+  host=$(hostname -s)
+  read -r controller_port node_port < <(python3 - <<'PY'
 import socket
 
 sockets = [socket.socket() for _ in range(2)]
@@ -87,16 +90,16 @@ for each in sockets:
     each.bind(("127.0.0.1", 0))
 print(*(each.getsockname()[1] for each in sockets))
 PY
-)
+  )
 
-for ((gpu = 0; gpu < gpus; gpu++)); do
-  device=$folder/devices/gpu$gpu
-  [ -e "$device" ] || mknod -m 666 "$device" c 1 3 2>/dev/null || : >"$device"
-done
-echo "Name=gpu File=$folder/devices/gpu[0-$((gpus - 1))]" >"$folder/etc/gres.conf"
-echo "CgroupAutomount=no" >"$folder/etc/cgroup.conf"
+  for ((gpu = 0; gpu < gpus; gpu++)); do
+    device=$folder/devices/gpu$gpu
+    [ -e "$device" ] || mknod -m 666 "$device" c 1 3 2>/dev/null || : >"$device"
+  done
+  echo "Name=gpu File=$folder/devices/gpu[0-$((gpus - 1))]" >"$folder/etc/gres.conf"
+  echo "CgroupAutomount=no" >"$folder/etc/cgroup.conf"
 
-cat >"$folder/etc/slurm.conf" <<CONF
+  cat >"$folder/etc/slurm.conf" <<CONF
 ClusterName=laq
 SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
@@ -140,6 +143,9 @@ NodeName=laq NodeHostname=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=262144 
 PartitionName=main Nodes=laq Default=YES MaxTime=1-0 DefaultTime=10 DefMemPerCPU=512 State=UP
 PartitionName=gpu Nodes=laq Default=NO MaxTime=1-0 DefaultTime=10 DefMemPerCPU=512 State=UP
 CONF
+}
+# A daemon that still runs knows the ports of the others.
+runs munged || runs slurmctld || runs slurmd || configure
 
 for event in prolog epilog; do
   cat >"$folder/etc/$event.sh" <<RECORD

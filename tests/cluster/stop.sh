@@ -7,13 +7,16 @@ folder=$(realpath -m "${1:-${TMPDIR:-/tmp}/laq-cluster}")
 [ -d "$folder/run" ] || { echo "no cluster in $folder"; exit 0; }
 export PATH=$folder/bin:$PATH
 
+alive() { # alive PID NAME: that program, and no zombie
+  [ "$(cat "/proc/$1/comm" 2>/dev/null)" = "$2" ] && grep -q . "/proc/$1/cmdline" 2>/dev/null
+}
 stop() { # stop NAME: politely, and after ten seconds not
   local pid
   pid=$(cat "$folder/run/$1.pid" 2>/dev/null) || return 0
-  if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ]; then
+  if alive "$pid" "$1"; then
     kill "$pid"
-    for _ in $(seq 100); do [ -d "/proc/$pid" ] || break; sleep 0.1; done
-    [ ! -d "/proc/$pid" ] || kill -KILL "$pid"
+    for _ in $(seq 100); do alive "$pid" "$1" || break; sleep 0.1; done
+    ! alive "$pid" "$1" || kill -KILL "$pid"
   fi
   rm -f "$folder/run/$1.pid"
 }

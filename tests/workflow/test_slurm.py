@@ -115,7 +115,7 @@ def survived(
             if not overdue and (job := first(jobs, "measure_similarity")):
                 cluster.overdue(job.number)
                 overdue = True
-            if not outage and cancelled and overdue and first(jobs, "rule_subset_"):
+            if not outage and first(jobs, "rule_subset_"):
                 with cluster.outage():
                     time.sleep(15)
                 outage = True
