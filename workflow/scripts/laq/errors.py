@@ -25,3 +25,7 @@ class CheckpointError(LaqError):
 
 class ProcessError(LaqError):
     """A process of a job that was ended from outside."""
+
+
+class StorageError(LaqError):
+    """A file that cannot be written: no space, no right to, a disk that fails."""
