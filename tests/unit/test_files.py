@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq import storage
+from laq import disks
 from laq.errors import DataError, StorageError
 from laq.files import (
     atomic,
@@ -193,7 +193,7 @@ def test_a_place_that_takes_no_file_is_named_with_the_remedy(
     assert names(tmp_path) == before
 
 
-@pytest.mark.parametrize("code", sorted(storage.REMEDIES), ids=errno.errorcode.get)
+@pytest.mark.parametrize("code", sorted(disks.REMEDIES), ids=errno.errorcode.get)
 def test_each_error_of_a_disk_has_its_remedy(tmp_path: Path, code: int) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
@@ -201,7 +201,7 @@ def test_each_error_of_a_disk_has_its_remedy(tmp_path: Path, code: int) -> None:
         temporary.write_text("half")
         raise OSError(code, os.strerror(code))
     assert str(caught.value).startswith(f"{path} cannot be written ({os.strerror(code)}")
-    assert storage.REMEDIES[code] in str(caught.value) and "run again" in str(caught.value)
+    assert disks.REMEDIES[code] in str(caught.value) and "run again" in str(caught.value)
     assert names(tmp_path) == ["a.txt"] and path.read_text() == "old"
 
 
@@ -211,14 +211,14 @@ def test_another_file_s_error_does_not_blame_the_one_that_is_written(tmp_path: P
         raise PermissionError(errno.EACCES, "no", "/elsewhere/b.txt")
     # Relative names, and absolute ones of the same place.
     here = pytest.raises(StorageError, match=r"^a/b\.txt cannot be written")
-    with here, storage.writing("a/b.txt"):
+    with here, disks.writing("a/b.txt"):
         raise PermissionError(errno.EACCES, "no", str(Path("a/.b.txt.x/b.txt").absolute()))
 
 
 def test_a_defect_is_not_told_as_a_disk_s_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic(tmp_path / "a.txt"):
         (tmp_path / "nowhere").read_text()
-    assert storage.explained(ValueError("at os error 28")) is None
+    assert disks.explained(ValueError("at os error 28")) is None
 
 
 def test_no_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ def test_no_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/none"])
     with pytest.raises(FileNotFoundError) as caught:
         tempfile.mkdtemp()
-    assert "set TMPDIR" in str(storage.explained(caught.value))
+    assert "set TMPDIR" in str(disks.explained(caught.value))
 
 
 def test_two_writers_do_not_meet(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     logger = logging.getLogger("laq")
     logger.setLevel(logging.INFO)
 
-    from laq import storage
+    from laq import disks
     from laq.errors import LaqError
 
     def fail(reason: object, code: int = 1) -> NoReturn:
@@ -41,7 +41,7 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
         sys.exit(code)
 
     try:
-        with storage.writing(snakemake.log[0]):
+        with disks.writing(snakemake.log[0]):
             _redirect(snakemake.log[0])
         to_log = logging.StreamHandler(sys.stderr)
         to_log.setFormatter(handlers[0].formatter)
@@ -58,7 +58,7 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
         )
     except Exception as error:
         # What no module foresaw: a log or a temporary file that the disk does not take.
-        if (told := storage.explained(error)) is None:
+        if (told := disks.explained(error)) is None:
             raise
         fail(told)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laq import scratch, storage
+from laq import disks, scratch
 from laq.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         StorageError: the disk does not take the file.
     """
     target = Path(path)
-    with storage.writing(target):
+    with disks.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with storage.writing(target), scratch.folder(target.parent, f".{target.name}") as folder:
+    with disks.writing(target), scratch.folder(target.parent, f".{target.name}") as folder:
         temporary = folder / target.name
         yield temporary
         # Some writers make private files; artifacts are ordinary ones.

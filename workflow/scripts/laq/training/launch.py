@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from laq import errors, storage
+from laq import disks, errors
 from laq.errors import ConfigError, LaqError, ProcessError
 from laq.training import resume, worker
 from laq.training.loop import Split
@@ -54,7 +54,7 @@ def fit(
             "state": [str(keeper.path), keeper.identity.hex()] if keeper else None,
             "job": os.getpid(),
         }
-        with storage.writing(folder / worker.TASK):
+        with disks.writing(folder / worker.TASK):
             (folder / worker.TASK).write_text(json.dumps(task), encoding="utf-8")
             for name, (images, labels) in (("train", train_split), ("test", test_split)):
                 split = {"images": images.cpu().contiguous(), "labels": labels.cpu().contiguous()}

@@ -70,6 +70,28 @@ def explained(
     return StorageError(f"{what} {done} ({os.strerror(code)}{free}): {REMEDIES[code]}; {_AGAIN}")
 
 
+def check(folder: str | os.PathLike[str]) -> None:
+    """Whether files can be made in ``folder``, or it itself where it is not there yet.
+
+    Raises:
+        StorageError: no, by its rights or the disk's.
+    """
+    path = Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if os.access(there, os.W_OK | os.X_OK):
+        return
+    read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+    why, remedy = (
+        ("the disk is read-only", "mount it for writing")
+        if read_only
+        else ("permission denied", _RIGHTS)
+    )
+    raise StorageError(
+        f"no file can be made in {there} ({why}): {remedy}, or run in a copy of the project "
+        "elsewhere"
+    )
+
+
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what keeps ``path`` from being written into a ``StorageError`` that names it.
@@ -96,8 +118,9 @@ def _free(path: Path) -> str:
     """How full the disk of ``path`` is, which may be out of files before it is out of bytes."""
     try:
         folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if (usage := os.statvfs(folder)).f_files and not usage.f_favail:
-            return f", no file more on the disk of {folder}"
+        # What was half-written is removed by now, and its few files are free again.
+        if (usage := os.statvfs(folder)).f_files and usage.f_favail < 16:
+            return f", too many files on the disk of {folder}"
         left = shutil.disk_usage(folder).free
     except OSError:
         return ""
