@@ -14,9 +14,9 @@ def after(logs: Iterable[str]) -> list[str]:
     if any(sign in log for log in map(_read, logs) for sign in _KILLED):
         return [
             "A job was killed (SIGKILL); see above which. If nobody did that, memory was short: "
-            "run again with fewer cores (--cores), or with a smaller batch_size, fewer images or less "
-            "memory in the config. What is finished is kept, and a training goes on from its last "
-            "epoch."
+            "run again with fewer cores (--cores), or with a smaller batch_size, fewer images or "
+            "less memory in the config. What is finished is kept, and a training goes on from its "
+            "last epoch."
         ]
     return []
 
