@@ -91,7 +91,7 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
     with mounted(tmp_path, "-t", "tmpfs", "-o", "ro", "tmpfs"):
         with pytest.raises(StorageError, match=r"a/b\.txt cannot be written \(Read-only"):
             files.write_text(tmp_path / "a/b.txt", "new")
-        with pytest.raises(StorageError, match=r"read-only.*mount it for writing"):
+        with pytest.raises(StorageError, match=r"Read-only.*mounted for writing"):
             disks.check(tmp_path / "not/there")
     disks.check(tmp_path / "not/there")
 

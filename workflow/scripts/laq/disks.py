@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,25 +14,25 @@ from pathlib import Path
 from laq.errors import StorageError
 
 _RIGHTS = "give this account the right to write there (chmod, chown)"
-_LARGER = "or put the study on a larger disk (config key root)"
+_WAY = "a file lies where a folder is to be: move it away"
 _AGAIN = "run again; work that is finished is kept"
 
 # What the user can mend, by the system's own word for it. All else is a defect of this project.
 REMEDIES = {
-    errno.ENOSPC: f"free space there, {_LARGER}",
-    errno.EDQUOT: f"your quota there is used up: delete files, ask for more, {_LARGER}",
-    errno.EROFS: "have the disk mounted for writing, or set another folder (config key root)",
-    errno.EACCES: f"{_RIGHTS}, or set another folder (config key root)",
-    errno.EPERM: f"{_RIGHTS}, or set another folder (config key root)",
-    errno.EIO: "the disk or its connection fails: see the system's log",
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "your quota there is used up: delete files, ask for more",
+    errno.EROFS: "have the disk mounted for writing",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EIO: "the disk or its connection fails, see the system's log: mend it",
     errno.EFBIG: "the file is larger than the disk's format or `ulimit -f` allows: raise the limit",
     errno.EMFILE: "too many files are open: raise `ulimit -n`",
     errno.ENFILE: "too many files are open on this machine: end other programs",
     errno.ENOMEM: "memory is short: end other programs, or give the job more",
-    errno.ENAMETOOLONG: "shorten the names in the config, or the path of root",
+    errno.ENAMETOOLONG: "shorten the names in the config",
     errno.ESTALE: "the network disk lost the file: see that it is mounted",
-    errno.ENOTDIR: "a file lies where a folder is to be: move it away",
-    errno.EEXIST: "a file lies where a folder is to be: move it away",
+    errno.ENOTDIR: _WAY,
+    errno.EEXIST: _WAY,
     errno.EISDIR: "a folder lies where the file is to be: move it away",
 }
 
@@ -67,29 +68,29 @@ def explained(
     what = "a file" if named is None else os.fsdecode(named)
     done = "cannot be written" if path is not None else "cannot be opened or written"
     free = _free(Path(os.fsdecode(named))) if named is not None and code == errno.ENOSPC else ""
-    return StorageError(f"{what} {done} ({os.strerror(code)}{free}): {REMEDIES[code]}; {_AGAIN}")
+    return StorageError(
+        f"{what} {done} ({os.strerror(code)}{free}): {REMEDIES[code]}, or put the study elsewhere "
+        f"(config key root); {_AGAIN}"
+    )
 
 
 def check(folder: str | os.PathLike[str]) -> None:
-    """Whether files can be made in ``folder``, or it itself where it is not there yet.
+    """Try whether files can be made in ``folder``, or above it where it is not there yet.
 
     Raises:
-        StorageError: no, by its rights or the disk's.
+        StorageError: no, by rights or by the disk.
     """
     path = Path(folder).absolute()
     there = next(place for place in (path, *path.parents) if place.exists())
-    if os.access(there, os.W_OK | os.X_OK):
-        return
-    read_only = os.statvfs(there).f_flag & os.ST_RDONLY
-    why, remedy = (
-        ("the disk is read-only", "mount it for writing")
-        if read_only
-        else ("permission denied", _RIGHTS)
-    )
-    raise StorageError(
-        f"no file can be made in {there} ({why}): {remedy}, or run in a copy of the project "
-        "elsewhere"
-    )
+    try:
+        with tempfile.TemporaryFile(dir=there, buffering=0) as file:
+            file.write(bytes(2**16))
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno, "see that it is a folder on a sound disk")
+        raise StorageError(
+            f"no file can be made in {there} ({error.strerror}): {remedy}, or run in a copy of the "
+            "project elsewhere"
+        ) from error
 
 
 @contextmanager
