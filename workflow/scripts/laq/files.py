@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-import glob
+import errno
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laq import disks, scratch
 from laq.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,44 +21,52 @@ if TYPE_CHECKING:
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; move it into place if the block succeeds.
+    """Yield a temporary path near ``path``; move it into place if the block succeeds.
 
-    The temporary file is in the same folder, so that the move is one rename, and keeps
-    the suffix, so that writers which look at it behave. When the block raises, the
-    temporary file is removed and ``path`` is left as it was; what a killed process left is
-    removed by the next.
+    It has the name of ``path`` in a hidden folder beside it: the move is one rename, writers that
+    look at the suffix behave, and what writers put beside their file goes with the folder. When
+    the block raises, the folder is removed and ``path`` is left as it was; what a killed process
+    left is removed by the next that writes ``path``.
+
+    File and folder are flushed to the disk before and after the move: after a power cut too,
+    ``path`` is the old file or the new one, whole.
+
+    Raises:
+        StorageError: the disk does not take the file.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with disks.writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with disks.writing(target), scratch.folder(target.parent, f".{target.name}") as folder:
+        temporary = folder / target.name
         yield temporary
-        # mkstemp and some writers make private files; artifacts are ordinary ones.
+        # Some writers make private files; artifacts are ordinary ones.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        _flush(temporary)
         temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        _flush(target.parent)
 
 
 def remove(path: str | os.PathLike[str]) -> None:
     """Remove ``path``, if it is there, and what killed writers of it left."""
     target = Path(path)
     target.unlink(missing_ok=True)
-    _remove_leftovers(target)
+    scratch.sweep(target.parent, f".{target.name}")
 
 
-def _remove_leftovers(target: Path) -> None:
-    for leftover in target.parent.glob(f".{glob.escape(target.stem)}.????????{target.suffix}"):
-        leftover.unlink(missing_ok=True)
+def _flush(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network disks cannot do so with folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
