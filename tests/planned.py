@@ -33,7 +33,7 @@ async def _summary(self: dag.DAG, detailed: bool = False) -> AsyncIterator[str]:
         for job in self.jobs
         if job.rule.script
     ]
-    yield json.dumps({"config": self.workflow.config, "jobs": jobs}, default=str)
+    yield json.dumps({"config": dict(self.workflow.config), "jobs": jobs}, default=str)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def read(accuracy: Source, subsets: Source) -> pd.DataFrame:
         )
     if (twice := chosen["subset"].duplicated()).any():
         raise DataError(f"{subsets} has two rows of {chosen['subset'][twice].iloc[0]}: {AGAIN}")
+    _check_twins(subsets, chosen)
     twice = table[ROW].duplicated()
     if twice.any():
         row = ", ".join(f"{name} {value}" for name, value in table.loc[twice, ROW].iloc[0].items())
@@ -64,6 +65,19 @@ def read(accuracy: Source, subsets: Source) -> pd.DataFrame:
         _check_study(accuracy, table, subsets, chosen)
     first = chosen.loc[chosen["duplicate_of"].isna(), "subset"]
     return table[table["subset"].isin(first)].reset_index(drop=True)
+
+
+def _check_twins(subsets: Source, chosen: pd.DataFrame) -> None:
+    """What is called a duplicate is left out, so it has to be one."""
+    classes = chosen.set_index("subset").get("classes")
+    for row in chosen[chosen["duplicate_of"].notna()].to_dict("records"):
+        own, other = row["subset"], row["duplicate_of"]
+        known = other in set(chosen["subset"]) - {own}
+        if not known or (classes is not None and classes[own] != classes[other]):
+            raise DataError(
+                f"{subsets} calls {own} a duplicate of {other} (duplicate_of), which has other "
+                f"classes or is not there: {AGAIN}"
+            )
 
 
 def _check_study(
