@@ -59,7 +59,7 @@ class Bench:
 
     @contextlib.contextmanager
     def spoiled(self, path: Path) -> Iterator[Bench]:
-        """The study again at ``path``, to be spoiled: hard links, so replace files, not edit them."""
+        """The study again at ``path``: hard links, so replace its files and edit none."""
         shutil.copytree(self.folder / "results", path / "results", copy_function=os.link)
         yield Bench(path, self.config, self.jobs)
         shutil.rmtree(path)

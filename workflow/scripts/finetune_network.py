@@ -26,9 +26,7 @@ def finetune_network(
 
     loaded = [datasets.load(path, classes) for path in (train, test)]
     members = subset_files.read(subset, loaded[0].classes)["indices"]
-    splits = [
-        tuple(map(torch.from_numpy, datasets.of_classes(split, members))) for split in loaded
-    ]
+    splits = [tuple(map(torch.from_numpy, datasets.of_classes(split, members))) for split in loaded]
     own = seeds.of_repeat(seed, repeat)
     description = lineage.of_parent(parent, recipe["parent"], loaded[0], members, seed)
     model = packing.load(parent)

@@ -10,12 +10,15 @@ def write_pages(
     from pathlib import Path
 
     from laq import pages as html
-    from laq.files import read_json, write_text
-    from laq.summary import fragment
+    from laq.files import write_text
+    from laq.summary import NEEDED, NUMBERS, fragment
 
-    described = read_json(study)
+    described = html.read_study(study)
     title = described["config"]["study"]
-    rows = {Path(table).stem: html.read_rows(table) for table in tables}
+    rows = {
+        name: html.read_rows(table, NEEDED.get(name, ()), NUMBERS.get(name, ()))
+        for name, table in ((Path(table).stem, table) for table in tables)
+    }
     write_text(summary, fragment(described["config"], rows["claims"], rows))
     write_text(
         about, html.page(f"{title}: config, versions and seeds", html.description(described))

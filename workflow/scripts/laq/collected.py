@@ -1,4 +1,7 @@
-"""Tables of one kind, one below the other: all of the same columns, none of rows twice."""
+"""Tables of all networks and subsets: put together, and read again as a whole.
+
+A table that lost rows still parses, and means over it are of something else.
+"""
 
 from __future__ import annotations
 
@@ -49,15 +52,37 @@ def put_together(paths: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
     return rows
 
 
+def read(path: str | os.PathLike[str], names: Sequence[str]) -> pd.DataFrame:
+    """A table of all networks and subsets, with the columns ``names``.
+
+    Raises:
+        DataError: as ``read_table``; a row is there twice, or lacking, in that another subset of
+            its network has it; or it is of rates that are not its counts'.
+    """
+    table = read_table(path, names)
+    _check_rows(path, table)
+    of_subsets = table[table["subset"].notna()]
+    parts = [rows for _, rows in of_subsets.groupby(PLACE, sort=False)]
+    _check_alike([path] * len(parts), parts)
+    return table
+
+
+def check_covers(
+    path: str | os.PathLike[str], table: pd.DataFrame, other: pd.DataFrame, name: str
+) -> None:
+    """Raise ``DataError`` where ``table`` lacks a subset of a network that ``other`` has."""
+    own, wanted = (set(each[PLACE].itertuples(index=False, name=None)) for each in (table, other))
+    if lacking := sorted(wanted - own):
+        raise DataError(f"{path} has no row of {' on '.join(lacking[0])}, and {name} has: {AGAIN}")
+
+
 def _check_rows(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     if (twice := table.duplicated(_known(table, PLACE + ROW))).any():
         raise DataError(f"{path}, row {int(twice.to_numpy().argmax()) + 1} is there twice: {AGAIN}")
     columns.check_rates(path, table)
 
 
-def _check_alike(
-    paths: Sequence[str | os.PathLike[str]], tables: Sequence[pd.DataFrame]
-) -> None:
+def _check_alike(paths: Sequence[str | os.PathLike[str]], tables: Sequence[pd.DataFrame]) -> None:
     """Each network's tables have a row for the same variants or points."""
     firsts: dict[str, tuple[str | os.PathLike[str], set[tuple[object, ...]]]] = {}
     for path, table in zip(paths, tables, strict=True):
@@ -68,8 +93,9 @@ def _check_alike(
         if rows != own:
             odd = ", ".join(map(str, min(rows ^ own, key=str)))
             raise DataError(
-                f"{path} has not the rows of {other} ({odd}): delete the one that lacks rows "
-                "and run again"
+                f"{path} has not the same rows for {table['subset'].iloc[0]} as "
+                f"{f'{other} has' if other != path else 'for others'} ({odd}): delete the one "
+                "that lacks rows and run again"
             )
 
 

@@ -52,6 +52,9 @@ NUMBERS: Mapping[str, Kind] = {
     "top1": _SHARE,
     "images": _NUMBER,
     "weights": _COUNT,
+    "bits": Kind(0),
+    "entropy": Kind(0, empty=True),
+    "bytes": Kind(0, whole=True, empty=True),
     "float_bytes": _NUMBER,
     "packed_bytes": _NUMBER,
     "bits_per_weight": _DISTANCE,
@@ -87,7 +90,7 @@ def check(path: str | os.PathLike[str], table: pd.DataFrame, names: Iterable[str
 
 
 def check_rates(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    """Raise ``DataError`` for a row whose ``top1`` is not ``correct`` / ``n``, where these are known.
+    """Raise ``DataError`` for a row whose ``top1`` is not ``correct`` / ``n``, where known.
 
     A replay's counts are rounded from its rates, so that they agree to half an image.
     """
@@ -107,14 +110,9 @@ def check_rates(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 def check_rows(
     path: str | os.PathLike[str], rows: Sequence[Mapping[str, str]], names: Iterable[str]
 ) -> None:
-    """The same for rows of text, that they hold numbers where a reader computes with them.
-
-    Raises ``DataError`` for a column that is lacking, and for a cell that is no number.
-    """
+    """Raise ``DataError`` for a cell of ``names`` that is neither a number nor empty."""
     for name in names:
         for place, row in enumerate(rows, 1):
-            if name not in row:
-                raise DataError(f"{path} lacks the column {name}: {AGAIN}")
             try:
                 float(row[name] or "nan")
             except ValueError as error:
@@ -123,9 +121,7 @@ def check_rows(
                 ) from error
 
 
-def _check_numbers(
-    path: str | os.PathLike[str], name: str, column: pd.Series, kind: Kind
-) -> None:
+def _check_numbers(path: str | os.PathLike[str], name: str, column: pd.Series, kind: Kind) -> None:
     import pandas as pd
 
     text = column.map(lambda value: isinstance(value, bool)) if column.dtype == object else False

@@ -155,7 +155,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
 
 
 def _whole_text(path: str | os.PathLike[str]) -> str:
-    """A CSV file's text. Raises ``ValueError`` where it is cut short, or rows do not fit the header.
+    """A CSV file's text. Raises ``ValueError`` where it is cut short, or rows are of other length.
 
     pandas would fill a short row up, and take the first cell of long ones for an index.
     """

@@ -28,6 +28,18 @@ CIFAR = {"cifar10": "10 classes of CIFAR-10", "cifar100": "100 classes of CIFAR-
 STEPS = {"finetune": "fine-tuned", "compress": "quantized"}
 
 
+# Columns that the page takes, by table: all of them, and those that are numbers.
+NEEDED = {
+    "claims": ["setting", "claim", "statement", "verdict", "remark", "n"],
+    "subsets": ["duplicate_of", "classes"],
+    "logs": ["setting", "network", "dataset"],
+}
+NUMBERS = {
+    "claims": ["effect", "low", "high", "p_holm", "p_against_holm"],
+    "subsets": ["median_icd"],
+}
+
+
 def fragment(
     config: Mapping[str, Any], claims: Sequence[Row], tables: Mapping[str, list[Row]]
 ) -> str:
