@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parents[1]
 SCRIPTS = PROJECT / "workflow" / "scripts"
 
 # Imported once, before the processes of the jobs are forked.
-PRELOADED = ("torch", "safetensors.torch", "pandas", "pyarrow.parquet", "scipy.stats")
+PRELOADED = ("torch", "safetensors.torch", "pandas", "pyarrow.parquet", "seaborn", "numba", "tqdm")
 
 State = dict[str, tuple[int, int, int]]
 

@@ -180,6 +180,14 @@ def frame(edit: Callable[[Any], Any]) -> Change:
     return change
 
 
+def features_reversed(path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    path.unlink()
+    pq.write_table(table.take(list(range(len(table)))[::-1]), path)
+
+
 def at(table: Any, row: int, column: str, value: Any) -> Any:
     table = table.copy()
     table.loc[table.index[row], column] = value

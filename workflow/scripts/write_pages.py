@@ -11,7 +11,7 @@ def write_pages(
 
     from laq import pages as html
     from laq.files import write_text
-    from laq.summary import NEEDED, NUMBERS, fragment
+    from laq.summary import NEEDED, NUMBERS, check_verdicts, fragment
 
     described = html.read_study(study)
     title = described["config"]["study"]
@@ -19,6 +19,7 @@ def write_pages(
         name: html.read_rows(table, NEEDED.get(name, ()), NUMBERS.get(name, ()))
         for name, table in ((Path(table).stem, table) for table in tables)
     }
+    check_verdicts(next(t for t in tables if Path(t).stem == "claims"), rows["claims"])
     write_text(summary, fragment(described["config"], rows["claims"], rows))
     write_text(
         about, html.page(f"{title}: config, versions and seeds", html.description(described))

@@ -132,7 +132,7 @@ def _check_numbers(path: str | os.PathLike[str], name: str, column: pd.Series, k
     if kind.empty:
         wrong &= column.notna()
     _refuse(path, name, column, wrong, str(kind))
-    if column.dtype == object and not kind.empty:  # text that reads as numbers
+    if not pd.api.types.is_numeric_dtype(column) and not kind.empty:  # text that reads as numbers
         _refuse(path, name, column, column.map(type).eq(str), str(kind))
 
 
@@ -142,7 +142,8 @@ def _refuse(
     if wrong.any():
         place = int(wrong.to_numpy().argmax())
         value = column.iloc[place]
-        shown = "empty" if value != value or value is None else repr(value)
+        value = value.item() if hasattr(value, "item") else value
+        shown = "empty" if value is None or value != value else repr(value)
         raise DataError(
             f"{path}, row {place + 1}: {name} is {shown}; it must be {allowed}: {AGAIN}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -38,6 +39,16 @@ NUMBERS = {
     "claims": ["effect", "low", "high", "p_holm", "p_against_holm"],
     "subsets": ["median_icd"],
 }
+
+
+def check_verdicts(path: str | os.PathLike[str], claims: Sequence[Row]) -> None:
+    """Raise ``DataError`` that names ``path`` for a row of it whose verdict is none."""
+    for row in claims:
+        if row["verdict"] not in VERDICTS:
+            raise DataError(
+                f"{path}: {row['verdict']!r} is no verdict; there are: {', '.join(VERDICTS)}: "
+                "delete it and run again"
+            )
 
 
 def fragment(
