@@ -45,7 +45,7 @@ rule describe_study:
     params:
         settings=settings_text(),
         # Its order is part of it: figures take the first variant where none is named.
-        config=json.dumps(STUDY, ensure_ascii=False),
+        config=provenance.without_wildcards(json.dumps(STUDY, ensure_ascii=False)),
         code=code("describe_study.py"),
     message:
         "Writing down config, versions and seeds"
