@@ -1,14 +1,15 @@
-"""Every artifact that a job reads, spoiled: the job says which file, what is wrong, and what to do."""
+"""Every artifact that a job reads, spoiled: it says which file, what is wrong, and what to do."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests import bad_inputs
+from tests import bad_files, bad_inputs
 from tests.bad_inputs import Case
 from tests.bench import Bench, Outcome
 from tests.workflow.conftest import CONFIG, Checkout
@@ -50,3 +51,17 @@ def test_a_spoiled_artifact_is_named_with_the_remedy_and_nothing_is_lost(
     named = f"{root}/{case.names or case.file}"
     refused(outcome, (named, *case.says), case.remedy)
     assert spoiled.state() == before
+
+
+@pytest.mark.parametrize(
+    ("make", "case"), bad_files.CASES, ids=[case.what for _, case in bad_files.CASES]
+)
+def test_files_of_one_s_own_are_named_with_the_remedy_and_nothing_is_made(
+    spoiled: Bench, make: Callable[[dict], tuple[dict, dict]], case: bad_files.Case
+) -> None:
+    job, config = make(case.write(spoiled.folder))
+    before = spoiled.state()
+    outcome = replace(spoiled, config=config).run(job)
+    refused(outcome, case.says, case.remedy)
+    assert spoiled.state() == before
+    assert not (spoiled.folder / "ran").exists()
