@@ -340,7 +340,7 @@ def test_damaged_tables_are_refused_by_name(tmp_path: Path, name: str, content: 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_truncated_and_missing_tables_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    with pytest.raises(DataError, match=f"{name} is not a readable table"):
+    with pytest.raises(DataError, match=f"{name} does not exist: run the rule that makes it"):
         read_table(path)
     write_parquet(path, TABLE)
     path.write_bytes(path.read_bytes()[:-20])

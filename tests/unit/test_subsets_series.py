@@ -11,7 +11,7 @@ import pytest
 from laq import median_search
 from laq.divergence import Gaussians, kl_matrix
 from laq.errors import DataError
-from laq.files import read_json, write_json
+from laq.files import write_json
 from laq.subsets import (
     attainable,
     describe,
@@ -157,10 +157,9 @@ def test_a_member_is_taken_from_the_file_of_its_series(tmp_path):
     definition = {"kind": "target", "size": 4, "scale": "log", "count": 5}
     found = target_series(distances, 4, "log", 5, seed=3)
     write_json(tmp_path / "series.json", [vars(selection) for selection in found])
-    series = read_json(tmp_path / "series.json")
     for rank in range(5):
         alone = select(distances, {**definition, "rank": rank}, seed=3)
-        assert member(series, {**definition, "rank": rank}) == alone
+        assert member(tmp_path / "series.json", {**definition, "rank": rank}) == alone
 
 
 @pytest.mark.parametrize(
@@ -176,7 +175,8 @@ def test_a_member_is_taken_from_the_file_of_its_series(tmp_path):
         [{"indices": [0, 1], "target": None}] * 2,
     ],
 )
-def test_what_is_no_series_is_refused(series):
+def test_what_is_no_series_is_refused(series, tmp_path):
     definition = {"kind": "target", "size": 2, "scale": "log", "count": 2, "rank": 1}
-    with pytest.raises(DataError, match=r"delete icd/targets_2\.json"):
-        member(series, definition)
+    write_json(tmp_path / "series.json", series)
+    with pytest.raises(DataError, match=r"series\.json does not hold 2 subsets .* run again"):
+        member(tmp_path / "series.json", definition)

@@ -23,7 +23,7 @@ PAGED = {
 PAGES = [f"<results>/report/{name}.html" for name in ["summary", "provenance", *PAGED]]
 
 # Its order is part of it: figures take the first variant where none is named.
-CONFIG_TEXT = json.dumps(STUDY, ensure_ascii=False)
+CONFIG_TEXT = provenance.without_wildcards(json.dumps(STUDY, ensure_ascii=False))
 SOURCES_DIGEST = provenance.sources_digest(SCRIPTS.parents[1] / "Snakefile", SCRIPTS.parent)
 
 

@@ -7,13 +7,12 @@ def select_subset(
     matrix: str, series: str | None, subset: str, name: str, definition: dict[str, Any], seed: int
 ) -> None:
     """Write the subset's classes and the distances between them."""
-    from laq import subsets
-    from laq.files import read_json, read_table, write_json
+    from laq import divergence, subsets
+    from laq.files import write_json
 
-    table = read_table(matrix)
-    distances = table.to_numpy()
+    names, distances = divergence.read(matrix)
     if series:
-        selection = subsets.member(read_json(series), definition)
+        selection = subsets.member(series, definition)
     else:
         selection = subsets.select(distances, definition, seed)
     write_json(
@@ -25,7 +24,7 @@ def select_subset(
             "target": selection.target,
             "seed": seed,
             "indices": selection.indices,
-            "classes": [table.columns[index] for index in selection.indices],
+            "classes": [names[index] for index in selection.indices],
             **subsets.describe(distances, selection.indices),
         },
     )

@@ -5,10 +5,11 @@ from typing import Any
 
 def spread_targets(matrix: str, series: str, definition: dict[str, Any], seed: int) -> None:
     """Write target and classes of every member of the series, in its order."""
-    from laq import subsets
-    from laq.files import read_table, write_json
+    from laq import divergence, subsets
+    from laq.files import write_json
 
-    found = subsets.target_series(read_table(matrix).to_numpy(), **definition, seed=seed)
+    _, distances = divergence.read(matrix)
+    found = subsets.target_series(distances, **definition, seed=seed)
     write_json(series, [vars(selection) for selection in found])
 
 

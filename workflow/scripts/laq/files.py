@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import math
 import os
@@ -17,6 +18,8 @@ from laq.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+AGAIN = "delete it and run again"
 
 
 @contextmanager
@@ -82,11 +85,13 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file; raise ``DataError`` that names it if it does not parse."""
+    """Read a JSON file; raise ``DataError`` that names it if it is missing or does not parse."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON ({error}): delete it and run again") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: run the rule that makes it") from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise DataError(f"{path} is not valid JSON ({error}): {AGAIN}") from error
 
 
 def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
@@ -123,27 +128,52 @@ def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 
 
 def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a CSV or Parquet table, checking that it has ``columns``.
+    """Read a CSV or Parquet table, checking that it has ``columns`` and what they hold.
 
     Raises:
-        DataError: the file is of neither kind, does not parse, or lacks a column.
+        DataError: the file is of neither kind, does not parse, has no rows, lacks a column, or a
+            cell of ``columns`` holds what ``laq.columns`` does not allow.
     """
     import pandas as pd
+
+    from laq.columns import check
 
     try:
         if Path(path).suffix == ".parquet":
             table = pd.read_parquet(path)
         else:
             # Only nothing is missing: a variant may be called nan, or inf.
-            ids = dict.fromkeys(["setting", "network", "subset", "variant"], str)
-            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=ids)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{path} is not a readable table ({error}): delete it, run again"
-        ) from error
+            ids = dict.fromkeys(["setting", "network", "subset", "variant", "scope"], str)
+            text = io.StringIO(_whole_text(path))
+            table = pd.read_csv(text, keep_default_na=False, na_values=[""], dtype=ids)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: run the rule that makes it") from error
+    # Damaged Parquet raises many kinds: pyarrow's own, ValueError, OSError, KeyError, …
+    except Exception as error:
+        raise DataError(f"{path} is not a readable table ({error}): {AGAIN}") from error
     if missing := [name for name in columns or () if name not in table.columns]:
         raise DataError(
-            f"{path} lacks the column {', '.join(missing)} (it has {', '.join(table.columns)}): "
-            "delete it and run again"
+            f"{path} lacks the column {', '.join(missing)} (it has "
+            f"{', '.join(map(str, table.columns))}): {AGAIN}"
         )
+    if not len(table):
+        raise DataError(f"{path} has no rows: {AGAIN}")
+    check(path, table, columns or ())
     return table
+
+
+def _whole_text(path: str | os.PathLike[str]) -> str:
+    """A CSV file's text. Raises ``ValueError`` where it is cut short, or rows are of other length.
+
+    pandas would fill a short row up, and take the first cell of long ones for an index.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise ValueError("its last line is cut short")
+    header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise ValueError(f"it has more than one column {', '.join(twice)}")
+    for place, row in enumerate(rows, 1):
+        if row and len(row) != len(header):
+            raise ValueError(f"row {place} has {len(row)} cells, the header {len(header)}")
+    return text
