@@ -69,8 +69,8 @@ rule all:
         expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
         expand("<results>/tables/{file}", file=["claims.csv", "claims.md", "sensitivity.csv"]),
         similarity_tables(),
-        "<results>/tables/study.json",
+        "<results>/provenance.json",
         PAGES,
         expand("<results>/figures/{figure}.{suffix}", figure=figures(), suffix=["pdf", "png"]),
     message:
-        f"{STUDY['study']}: all artifacts are in {STUDY['root']}"
+        "{config[study]}: all artifacts are in {config[root]}"

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,15 +23,17 @@ PROJECT = Path(__file__).resolve().parents[1]
 ROOT = "benchmarks/results/overhead"
 
 
-def jobs(config: Path, root: str, cores: int = 2) -> Iterator[Any]:
-    """The jobs of a study with a script, in an order in which they can run."""
+def jobs(config: Path, root: str, cores: int = 2, **keys: Any) -> Iterator[Any]:
+    """The jobs of a study with a script, in an order in which they can run; ``keys``: of config."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings import types
 
     with SnakemakeApi(types.OutputSettings(dryrun=True, quiet={types.Quietness.ALL})) as api:
         workflow = api.workflow(
             resource_settings=types.ResourceSettings(cores=cores),
-            config_settings=types.ConfigSettings(configfiles=[config], config={"root": root}),
+            config_settings=types.ConfigSettings(
+                configfiles=[config], config={"root": root, **keys}
+            ),
             snakefile=PROJECT / "Snakefile",
         )
         workflow.dag().execute_workflow(executor="dryrun")
@@ -39,12 +41,17 @@ def jobs(config: Path, root: str, cores: int = 2) -> Iterator[Any]:
             yield from (job for job in level if job.rule.script)
 
 
-def work_in_one_process(config: Path, root: str) -> dict[str, float]:
-    """Run every job's function here; return seconds by rule, imports where they first fall."""
+def work_in_one_process(
+    config: Path, root: str, wanted: Callable[[Any], bool] = lambda job: True, **keys: Any
+) -> dict[str, float]:
+    """Run every job's function here; return seconds by rule, imports where they first fall.
+
+    ``wanted``: which jobs; ``keys``: of the config.
+    """
     sys.path.insert(0, str(PROJECT / "workflow/scripts"))
     import job as binding
 
-    planned = list(jobs(config, root))
+    planned = [job for job in jobs(config, root, **keys) if wanted(job)]
     binding.limit_threads(max(binding.threads(_as_script_sees(job)) for job in planned))
     seconds: dict[str, float] = collections.defaultdict(float)
     for job in planned:

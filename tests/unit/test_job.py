@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,6 @@ snakemake = SimpleNamespace(
     resources={"mem_mb": 1000, "gpu": 1},
     rule="make_table",
 )
-THREADS = {name: f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
 
 BODY
 
@@ -37,7 +37,7 @@ job.run(snakemake, function)
 
 
 def run(
-    folder: Path, body: str, settings: dict | None = None, **environment: str
+    folder: Path, body: str, settings: dict | None = None, env: dict | None = None
 ) -> tuple[subprocess.CompletedProcess, str]:
     """Run a job whose function is ``body``; return the process and its log."""
     script = folder / "script.py"
@@ -45,12 +45,13 @@ def run(
     done = subprocess.run(
         [sys.executable, script],
         cwd=folder,
-        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"} | environment,
+        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin", **(env or {})},
         capture_output=True,
         text=True,
         check=False,
     )
-    return done, (folder / "job.log").read_text()
+    log = folder / "job.log"
+    return done, log.read_text() if log.exists() else ""
 
 
 def test_files_and_settings_become_arguments(tmp_path):
@@ -84,15 +85,31 @@ def test_the_whole_config_goes_only_to_functions_that_take_it(tmp_path):
     assert (done.returncode, log) == (0, "{'device': 'cpu'}\n")
 
 
-@pytest.mark.parametrize(("settings", "threads"), [({}, "3"), ({"threads": 2}, "2")])
-def test_threads_are_those_of_the_settings_or_of_the_job(tmp_path, settings, threads):
+# Two more than the job's in every variable by which a user may have asked for threads.
+ASKED = {
+    **{f"{name}_NUM_THREADS": "5" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")},
+    "OMP_DYNAMIC": "TRUE",
+    "MKL_DYNAMIC": "TRUE",
+    "OMP_THREAD_LIMIT": "1",
+}
+
+
+@pytest.mark.parametrize(("settings", "threads"), [({}, 1), ({"threads": 2}, 2)])
+def test_threads_are_those_of_the_settings_or_one_whatever_else_was_asked(
+    tmp_path, settings, threads
+):
     body = """
 def function(**arguments):
     assert "threads" not in arguments
-    print(*(os.environ[name] for name in THREADS.values()))
+    import numba, numpy, torch
+    from threadpoolctl import threadpool_info
+    blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    open("found.json", "w").write(
+        json.dumps([torch.get_num_threads(), numba.get_num_threads(), *blas])
+    )
 """
-    _, log = run(tmp_path, body, settings)
-    assert log.split() == [threads] * 4
+    _, log = run(tmp_path, body, settings, ASKED)
+    assert json.loads((tmp_path / "found.json").read_text()) == [threads, threads, 1], log
 
 
 def test_the_library_logs_to_both_and_everything_else_to_the_log(tmp_path):
@@ -128,11 +145,11 @@ def function(**_):
 
 def test_a_job_that_slurm_gave_no_gpu_does_no_work(tmp_path):
     body = "def function(**_): print('ran')"
-    done, log = run(tmp_path, body, SLURM_JOB_ID="17")
+    done, log = run(tmp_path, body, env={"SLURM_JOB_ID": "17"})
     assert done.returncode == 1
     assert done.stderr == log
     assert log.startswith("error in make_table: SLURM job 17 asked for 1 GPU and holds none; ")
-    done, log = run(tmp_path, body, SLURM_JOB_ID="17", SLURM_STEP_GPUS="2")
+    done, log = run(tmp_path, body, env={"SLURM_JOB_ID": "17", "SLURM_STEP_GPUS": "2"})
     assert (done.returncode, done.stderr) == (0, "")
     assert log == "SLURM job 17 holds 1 GPU: 2\nran\n"
 
@@ -146,6 +163,75 @@ def function(**_):
     assert done.returncode != 0
     assert "Traceback" in log
     assert "in function" in log and "KeyError: 'median_icd'" in log
+
+
+def test_a_log_that_the_disk_does_not_take_is_told_on_the_terminal(tmp_path):
+    for log, why in [("/dev/full", "No space left"), (".", "Is a directory")]:
+        body = f"""
+snakemake.log = [{log!r}]
+def function(**_):
+    print("x" * 100_000)
+"""
+        done, _ = run(tmp_path, body)
+        assert done.returncode != 0
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error in make_table: ") and why in line and "again" in line
+
+
+def test_what_no_module_foresaw_of_a_disk_is_told_without_a_traceback(tmp_path):
+    body = """
+def function(**_):
+    raise PermissionError(13, "no", "/cache/fonts")
+"""
+    done, log = run(tmp_path, body)
+    assert done.returncode == 1
+    assert log.startswith("error in make_table: /cache/fonts cannot be opened or written")
+    assert "Traceback" not in done.stderr + log
+
+
+WORKING = """
+import time
+from laq.files import atomic
+def function(**_):
+    with atomic("out.json") as temporary:
+        temporary.write_text("half")
+        logging.getLogger("laq").info("started")
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_job_that_is_told_to_end_leaves_nothing_and_says_so(tmp_path, name):
+    process = start(tmp_path, WORKING)
+    process.send_signal(signal.Signals[name])
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.Signals[name]
+    assert said.startswith(f"error in make_table: ended from outside ({name})")
+    assert "run again" in said and "Traceback" not in said + (tmp_path / "job.log").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"job.log", "script.py"}
+
+
+def test_a_job_ends_with_the_snakemake_that_started_it(tmp_path):
+    # A shell in Snakemake's place, which ends at once and leaves the job behind.
+    process = start(tmp_path, WORKING, "sh", "-c", '"$@" & sleep 3', "sh")
+    _, said = process.communicate(timeout=30)
+    assert "ended from outside (SIGTERM)" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"job.log", "script.py"}
+
+
+def start(folder: Path, body: str, *under: str) -> subprocess.Popen:
+    """Start a job whose function is ``body``; return once it has said something."""
+    script = folder / "script.py"
+    script.write_text(JOB.replace("SETTINGS", "{}").replace("BODY", body))
+    process = subprocess.Popen(
+        [*under, sys.executable, script],
+        cwd=folder,
+        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline() == "started\n"
+    return process
 
 
 # What a job imports before it works is time that every job pays.
@@ -211,6 +297,7 @@ def test_subsets_and_tables_are_made_without_torch():
             "make_dataset.py",
             "measure_distances.py",
             "select_subset.py",
+            "spread_targets.py",
         )
     )
     assert {"pandas", "laq", "job"} <= modules

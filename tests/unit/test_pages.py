@@ -139,16 +139,31 @@ def test_rows_are_read_as_they_were_written(rows: list[dict[str, str]]) -> None:
     assert pages.parse_rows(written.getvalue(), "t.csv") == rows
 
 
-def test_a_study_is_described_with_config_versions_and_seeds() -> None:
+def test_provenance_is_told_whole() -> None:
     config = {"study": "<x>", "seed": 3, "variants": {"quant": {"repeats": 2}, "ft": {}}}
     seeds = software.seeds(config)
     assert seeds == {"seed of the study": 3, "times that quant is made for each subset": 2}
-    page = pages.description({"config": config, "versions": software.versions(), "seeds": seeds})
-    assert "study: &lt;x&gt;" in page
+    git = {"commit": "abc", "changed": True}
+    content = {
+        "sources": {"digest": "0f", "git": git},
+        "outside": {"logs": [{"name": "a<b.csv", "bytes": 7, "sha256": "ff"}]},
+        "seeds": seeds,
+        "threads": software.threads({"threads": 2}),
+        "versions": software.versions(),
+        "machine": {"processor": "x86_64"},
+        "config": config,
+    }
+    page = pages.provenance(content)
+    assert "study: &lt;x&gt;" in page and "name: a&lt;b.csv" in page and "x86_64" in page
     cells = Cells(page).rows
+    assert ["commit", "abc"] in cells and ["tracked files", "differ from it"] in cells
+    assert ["training, features", "2"] in cells and ["all else", "1"] in cells
+    bare = pages.provenance({**content, "sources": {"digest": "0f", "git": None}})
+    assert "the sources are no git checkout" in bare
     assert ["seed of the study", "3"] in cells
     assert next(row[1] for row in cells if row[0] == "snakemake").startswith("9.")
 
 
 def test_a_replay_has_a_seed_and_no_variants() -> None:
+    assert software.threads({"seed": 5}) == {"all else": 1}
     assert software.seeds({"seed": 5}) == {"seed of the study": 5}

@@ -356,6 +356,7 @@ def test_a_checkpoint_says_where_its_weights_are_from(
         **entry,
         "commit": hub.name,
         "file": "pytorch_model.bin",
+        "bytes": path.stat().st_size,
         "sha256": digest,
     }
     assert f"with weights.sha256 {digest} later runs are sure" in caplog.text

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laq.methods import METHODS
-from laq.provenance import code_digest, import_closure, settings_text
+from laq.provenance import code_digest, import_closure, settings_text, sources_digest
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 
@@ -145,6 +145,36 @@ def test_digest_tells_apart_which_file_says_what(tmp_path: Path) -> None:
     late.write_text("")
     tried.write_text("x = 1\n")
     assert code_digest(script) != before
+
+
+# All sources
+
+
+def test_the_sources_digest_is_of_every_source_and_of_nothing_else(tmp_path: Path) -> None:
+    snakefile, workflow = tmp_path / "Snakefile", tmp_path / "workflow"
+    snakefile.write_text("rule all:\n")
+    grow(workflow)
+    for name in ("rules/a.smk", "report/a.rst", "schemas/a.yaml"):
+        (workflow / name).parent.mkdir(exist_ok=True)
+        (workflow / name).write_text(name)
+    seen = {sources_digest(snakefile, workflow)}
+    for path in [snakefile, *(path for path in workflow.rglob("*") if path.is_file())]:
+        text = path.read_text()
+        path.write_text(text + "#")
+        seen.add(sources_digest(snakefile, workflow))
+        path.write_text(text)
+        os.utime(path, (1, 1))
+    assert len(seen) == 1 + 1 + len(TREE) + 3
+    (workflow / "pkg/used.py").rename(workflow / "pkg/used2.py")
+    seen.add(digest := sources_digest(snakefile, workflow))
+    assert len(seen) == 1 + 1 + len(TREE) + 3 + 1
+    for name in ("pkg/__pycache__/used.py", "pkg/__pycache__/f.nbi", "pkg/.#used.py", "notes.md"):
+        (workflow / name).parent.mkdir(exist_ok=True)
+        (workflow / name).write_text("left behind")
+    assert sources_digest(snakefile, workflow) == digest
+    shutil.copytree(tmp_path, tmp_path.parent / "elsewhere")
+    place = tmp_path.parent / "elsewhere"
+    assert sources_digest(place / "Snakefile", place / "workflow") == digest
 
 
 # Code, the project's own

@@ -203,9 +203,9 @@ def test_choices_are_those_of_the_registries() -> None:
     bits = compress["bits"]
     assert range(bits["minimum"], bits["maximum"] + 1) == alphabets.BITS
     conditions = [case["if"] for case in DEFS["network"]["allOf"]]
-    own = conditions[0]["properties"]["architecture"]["const"]
-    assert [own] == list(networks.ARCHITECTURES)
-    assert conditions[1]["properties"]["architecture"] == {"not": {"const": own}}
+    own = conditions[0]["properties"]["architecture"]["enum"]
+    assert own == list(networks.ARCHITECTURES)
+    assert conditions[1]["properties"]["architecture"] == {"not": {"enum": own}}
 
 
 def test_every_kind_has_a_branch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = ("Snakefile", "workflow", "config", "envs", "profiles")
@@ -34,12 +37,24 @@ class Checkout:
                 shutil.copy(source, path / name)
         return cls(path)
 
-    def snakemake(self, *arguments: str, config: str = CONFIG) -> subprocess.CompletedProcess[str]:
-        """Run snakemake here on the digits study, or on the study of ``config``."""
-        # The config last: --configfile takes all that follows, targets too.
-        return self._call(*arguments, "--configfile", config)
+    def copy(self, path: Path) -> Checkout:
+        """Another one in the same state: results, times and Snakemake's records too."""
+        copy = Checkout.create(path, self.path)
+        for name in ("results", ".snakemake"):
+            shutil.copytree(self.path / name, path / name, copy_function=shutil.copy2)
+        return copy
 
-    def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, *arguments: str, config: str = CONFIG, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake here on the digits study, or on the study of ``config``.
+
+        ``options`` are of ``subprocess.run``.
+        """
+        # The config last: --configfile takes all that follows, targets too.
+        return self._call(*arguments, "--configfile", config, **options)
+
+    def _call(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.path,
@@ -47,6 +62,7 @@ class Checkout:
             capture_output=True,
             timeout=900,
             check=False,
+            **options,
         )
 
     def bare(self, *arguments: str) -> str:
@@ -55,9 +71,9 @@ class Checkout:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def run(self, *arguments: str, config: str = CONFIG) -> str:
+    def run(self, *arguments: str, config: str = CONFIG, **options: Any) -> str:
         """Run snakemake; return what it printed, or fail with it."""
-        done = self.snakemake(*arguments, config=config)
+        done = self.snakemake(*arguments, config=config, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -84,7 +100,16 @@ class Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the digits study has run. Tests leave it as they found it."""
-    checkout = Checkout.create(tmp_path_factory.mktemp("study") / "laq")
-    checkout.run()
-    return checkout
+    """A checkout in which the digits study has run. Tests leave it as they found it.
+
+    Of several processes that share the tests one runs the study, and each has a copy.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    study = shared / "finished study"
+    with FileLock(shared / "finished study.lock"):
+        if not study.exists():
+            checkout = Checkout.create(tmp_path_factory.mktemp("study") / "laq")
+            checkout.run()
+            checkout.path.rename(study)
+    return Checkout(study).copy(tmp_path_factory.mktemp("finished") / "laq")

@@ -63,7 +63,7 @@ def test_nothing_that_exists_is_made_anew(printed: str) -> None:
         "evaluate_onnx": 2,
         "collect_onnx": 1,
         "choose_variants": 1,
-        "describe_study": 1,  # the config is part of it
+        "record_provenance": 1,  # the config is part of it
         "write_pages": 1,
         "all": 1,
     }

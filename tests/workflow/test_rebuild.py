@@ -28,7 +28,6 @@ PAGES = {
     f"report/{name}.html"
     for name in (
         "summary",
-        "study",
         "claims",
         "sensitivity",
         "subsets",
@@ -42,8 +41,10 @@ PAGES = {
     )
 }
 OF_SIMILARITY = {"report/similarity.html", "report/predictors.html"}
+# What tells of config and sources: any edit of either.
+PROVENANCE = {"provenance.json", "report/provenance.html"}
 # What the report says of the config: any edit of it.
-SAID = {"tables/study.json"} | PAGES
+SAID = PROVENANCE | PAGES
 # What follows from the accuracies or the distances of the subsets.
 RANKED = {"tables/predictors.csv"} | drawn(9)
 RESULTS = FITTED | JUDGED | PAGES | RANKED | drawn(3, 5, 8)
@@ -93,7 +94,7 @@ AFTER_ICD = SELECTED | MEASURED | QUANTIZED | finetuned() | swept() | evaluated(
 AFTER_UMAP = {"umap/coordinates.parquet", "icd/kl_matrix.parquet"} | drawn(1) | AFTER_ICD
 AFTER_TRAINING = {"features/train.parquet"} | AFTER_UMAP
 TRAINED = {f"models/{NETWORK}/original.safetensors", f"models/{NETWORK}/training.csv"}
-DATASET = {"dataset/train.npz", "dataset/test.npz", "dataset/classes.json"}
+DATASET = {f"dataset/{name}" for name in ("train.npz", "test.npz", "classes.json", "origin.json")}
 
 
 def all_of(subset: str) -> set[str]:
@@ -232,8 +233,9 @@ EDITS = {
 def test_an_edit_rebuilds_its_own_road(
     finished: Checkout, name: str, old: str, new: str, expected: set[str]
 ) -> None:
+    said = PROVENANCE if name.startswith("workflow/") else set()
     with finished.edited(name, old, new):
-        assert finished.planned() == expected
+        assert finished.planned() == expected | said
 
 
 def test_a_variant_calibrated_on_another_subset_follows_it(finished: Checkout) -> None:
@@ -282,7 +284,8 @@ DELETED = {
     | evaluated("even"),
     "subsets/random.json": all_of("random"),
     "sweep/small_resnet/similar.csv": swept("similar") | RANKED | JUDGED | PAGES | drawn(3, 8),
-    "tables/study.json": SAID,
+    "provenance.json": PROVENANCE,
+    "dataset/origin.json": DATASET | PROVENANCE | TRAINED | AFTER_TRAINING,
     "figures/fig4.pdf": drawn(4),
     "tables/predictors.csv": RANKED | PAGES,
     "similarity/small_resnet.csv": MEASURED | RANKED | PAGES | drawn(3),

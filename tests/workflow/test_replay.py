@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 from pathlib import Path
 
@@ -71,6 +73,15 @@ def test_logs_are_read_replaced_added_and_left_out(checkout: Checkout) -> None:
     assert quant["setting"].unique().tolist() == ["4bit", "32bit", "mp53", "mp35", "2bit"]
     assert quant.query("setting == '4bit'")["top1"].max() == pytest.approx(0.3)
     assert quant.query("setting == '2bit' and subset == 'subset_01'")["repeat"].tolist() == [1, 2]
+
+    given = ["log_2bit=my log.csv", f"log_4bit={own}", "log_3bit=null"]
+    done = replay(checkout, *given, target=f"{ROOT}/provenance.json")
+    assert done.returncode == 0, done.stderr
+    provenance = json.loads((checkout.path / ROOT / "provenance.json").read_text())
+    logs = {log["name"]: log for log in provenance["outside"]["logs"]}
+    assert logs.keys() == {"my log.csv", *(FILES[name] for name in ("32bit", "mp53", "mp35"))}
+    assert logs["my log.csv"]["sha256"] == hashlib.sha256(own.read_bytes()).hexdigest()
+    assert "torch" not in provenance["machine"] and provenance["threads"] == {"all else": 1}
 
 
 def test_a_missing_log_is_named_before_any_job(checkout: Checkout) -> None:

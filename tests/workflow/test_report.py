@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -93,7 +95,7 @@ def test_everything_is_in_the_report_with_caption_and_labels(report: str) -> Non
     wanted = {"accuracy", "sweep", "subsets", "curves", "differences", "memory"}
     assert tables == wanted | {"claims", "sensitivity", "similarity", "predictors"}
     shown = {Path(path).stem for path in results if path.endswith(".html")}
-    assert shown == tables | {"summary", "study"}
+    assert shown == tables | {"summary", "provenance"}
     for path, result in results.items():
         assert len(Text(result["caption"]).words) and len(result["caption"]) > 100, path
         assert result["labels"]["shows"], path
@@ -115,7 +117,7 @@ def test_the_first_page_holds_every_verdict(report: str, finished: Checkout) -> 
 
 
 def test_the_study_is_described_whole_and_without_this_machine(finished: Checkout) -> None:
-    text = (finished.path / ROOT / "tables/study.json").read_text()
+    text = (finished.path / ROOT / "provenance.json").read_text()
     study = json.loads(text)
     given = yaml.safe_load((finished.path / CONFIG).read_text())
     assert study["config"]["root"] == given["root"]
@@ -123,7 +125,10 @@ def test_the_study_is_described_whole_and_without_this_machine(finished: Checkou
     assert study["config"]["variants"]["quant"]["compress"]["scale"] == 1.16, "a default"
     assert study["versions"]["snakemake"].startswith("9.")
     assert study["seeds"]["seed of the study"] == study["config"]["seed"]
-    assert str(finished.path) not in text
+    assert study["sources"]["git"] is None, "a copy is no checkout"
+    assert study["outside"] == {"logs": [], "dataset": [], "weights": {}, "features": None}
+    for private in (finished.path, sys.prefix, date.today().isoformat()):
+        assert str(private) not in text
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -198,7 +203,7 @@ def test_an_error_in_a_page_does_not_go_unseen(tmp_path: Path) -> None:
 def test_arrows_carry_the_files_that_jobs_were_given(
     finished: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = json.loads((finished.path / ROOT / "tables/study.json").read_text())["config"]
+    config = json.loads((finished.path / ROOT / "provenance.json").read_text())["config"]
     monkeypatch.chdir(finished.path)
     graph = rulegraph.ask(finished.path / "Snakefile", config).without(["all"])
     drawn = {

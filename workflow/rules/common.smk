@@ -13,8 +13,8 @@ import yaml
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from laq import advice, config_checks, datasets, disks, errors, methods, provenance, replay, schema
 from laq import config as study_config
-from laq import config_checks, datasets, errors, methods, provenance, replay, schema
 from laq.provenance import settings_text
 
 # A study makes and measures networks; a replay reads published logs. Each has its own keys.
@@ -25,9 +25,10 @@ def checked_config():
     """The config with defaults; a WorkflowError that lists its faults otherwise."""
     kind = config.get("kind", "study")
     try:
+        disks.check(".snakemake")  # Snakemake's own notes: it would end in a traceback
         if kind not in SCHEMAS:
             schema.refuse([f"kind: {kind!r} must be one of: {', '.join(SCHEMAS)}"])
-        description = (SCRIPTS.parent / "schemas" / SCHEMAS[kind]).read_text()
+        description = (SCRIPTS.parent / "schemas" / SCHEMAS[kind]).read_text("utf-8")
         completed = schema.complete(config, yaml.safe_load(description))
         if kind == "study":
             config_checks.check(completed, datasets.class_names(completed["dataset"]))
@@ -77,7 +78,7 @@ def one_of(names):
     return "|".join(names) or "(?!)"
 
 
-# Tables of the report by name, in its order: their category, and what each shows.
+# What the report shows beside figures, by name and in its order: category, and what is seen.
 TABLES = {
     "claims": ("Verdicts", "every conclusion and its verdict"),
     "sensitivity": ("Verdicts", "verdicts by seed and by ICD"),
@@ -92,6 +93,7 @@ TABLES = {
     "deploy": ("Tables", "which variant to deploy"),
     "onnx": ("Tables", "ONNX files in ONNX Runtime"),
     "logs": ("Tables", "the published logs"),
+    "provenance": ("Study", "sources, config, seeds, versions, machine"),
 }
 
 
@@ -99,6 +101,11 @@ def reported(file):
     """A table, or its page, as an output that the report shows under the table's name."""
     name, suffix = Path(file).stem, Path(file).suffix
     category, shows = TABLES[name]
-    kind = {".csv": "CSV", ".md": "Markdown", ".html": "page"}[suffix]
+    kind = {".csv": "CSV", ".md": "Markdown", ".html": "page", ".json": "JSON"}[suffix]
     labels = {"table": name, "shows": shows, "file": kind}
     return report(file, caption=f"../report/{name}.rst", category=category, labels=labels)
+
+
+onerror:
+    for line in advice.after(log):
+        logger.error(line)

@@ -2,7 +2,7 @@
 
 Reads: nothing (glyphs, digits), the user's folder (image_folder), or the published archive,
 which it downloads where the config allows it (cifar10, cifar100).
-Makes: <results>/dataset/{train,test}.npz, classes.json
+Makes: <results>/dataset/{train,test}.npz, classes.json, origin.json
 """
 
 
@@ -12,6 +12,7 @@ rule make_dataset:
         train="<results>/dataset/train.npz",
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
+        origin="<results>/dataset/origin.json",
     log:
         "<logs>/make_dataset.log",
     benchmark:

@@ -62,6 +62,7 @@ rule measure_distances:
     """Measure the symmetrised KL divergence of every pair of classes."""
     input:
         coordinates="<results>/umap/coordinates.parquet",
+        train="<results>/dataset/train.npz",
         classes="<results>/dataset/classes.json",
     output:
         matrix="<results>/icd/kl_matrix.parquet",

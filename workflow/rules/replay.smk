@@ -33,6 +33,15 @@ def logs_table():
     return ["<results>/tables/logs.csv"]
 
 
+def pretrained_networks():
+    return []
+
+
+def outside():
+    """What tells of files from outside: the logs themselves."""
+    return {"dataset": [], "checkpoints": [], "features": [], "logs": list(LOGS.values())}
+
+
 def shown_settings():
     """Settings whose panels figure 5 shows."""
     return [STUDY["main"]]

@@ -1,7 +1,7 @@
-"""What the report shows besides figures: the study itself, and pages of its tables.
+"""Where the results are from, and what the report shows besides figures: pages of the tables.
 
-Reads: <results>/accuracy.csv, sweep.csv where there is one, tables/
-Makes: <results>/tables/study.json, <results>/report/*.html, for `snakemake --report`
+Reads: <results>/accuracy.csv, sweep.csv where there is one, tables/, what tells of outside files
+Makes: <results>/provenance.json, <results>/report/*.html, for `snakemake --report`
 """
 
 import json
@@ -20,43 +20,43 @@ PAGED = {
         *logs_table(),
     ]
 }
-PAGES = [f"<results>/report/{name}.html" for name in ["summary", "study", *PAGED]]
+PAGES = [f"<results>/report/{name}.html" for name in ["summary", "provenance", *PAGED]]
+
+# Its order is part of it: figures take the first variant where none is named.
+CONFIG_TEXT = provenance.without_wildcards(json.dumps(STUDY, ensure_ascii=False))
+SOURCES_DIGEST = provenance.sources_digest(SCRIPTS.parents[1] / "Snakefile", SCRIPTS.parent)
 
 
-rule describe_study:
-    """Write down the whole config, versions and seeds."""
+rule record_provenance:
+    """Write down what the results are made of: sources, config, versions, seeds, outside files."""
+    input:
+        **outside(),
     output:
-        study=report(
-            "<results>/tables/study.json",
-            caption="../report/study.rst",
-            category="Study",
-            labels={"table": "study", "shows": "config, versions and seeds", "file": "JSON"},
-        ),
+        provenance=reported("<results>/provenance.json"),
+        page=reported("<results>/report/provenance.html"),
     log:
-        "<logs>/describe_study.log",
+        "<logs>/record_provenance.log",
     benchmark:
-        "<benchmarks>/describe_study.tsv"
+        "<benchmarks>/record_provenance.tsv"
     conda:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=growing(500),
+        mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        settings=settings_text(),
-        # Its order is part of it: figures take the first variant where none is named.
-        config=json.dumps(STUDY, ensure_ascii=False),
-        code=code("describe_study.py"),
+        # The digest holds this script's own code.
+        settings=settings_text(sources=SOURCES_DIGEST, networks=pretrained_networks()),
+        config=CONFIG_TEXT,
     message:
-        "Writing down config, versions and seeds"
+        "Writing down what the results are made of"
     script:
-        "../scripts/describe_study.py"
+        "../scripts/record_provenance.py"
 
 
 rule write_pages:
     """Write the tables as pages that the report can show."""
     input:
-        study="<results>/tables/study.json",
         tables=list(PAGED.values()),
     output:
         summary=report(
@@ -64,12 +64,6 @@ rule write_pages:
             caption="../report/claims.rst",
             category="Verdicts",
             labels={"table": "summary", "shows": "verdicts in short", "file": "page"},
-        ),
-        about=report(
-            "<results>/report/study.html",
-            caption="../report/study.rst",
-            category="Study",
-            labels={"table": "study", "shows": "config, versions and seeds", "file": "page"},
         ),
         pages=[reported(f"<results>/report/{name}.html") for name in PAGED],
     log:
@@ -84,6 +78,7 @@ rule write_pages:
         runtime=growing(10),
     params:
         settings=settings_text(),
+        config=CONFIG_TEXT,
         code=code("write_pages.py"),
     message:
         "Writing the report's pages"

@@ -7,7 +7,7 @@ AXIS = STUDY["subsets"]["scale"]
 PUBLISHED = FIGURES.get("published", [])
 
 # Rules that tell of the study or take something out of it, and are no step of it.
-NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "describe_study", "write_pages"]
+NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "record_provenance", "write_pages"]
 NO_STEPS += ["export_onnx", "evaluate_onnx", "collect_onnx", "choose_variants"]
 
 
@@ -41,6 +41,22 @@ def memory_table():
 
 def logs_table():
     return []
+
+
+def pretrained_networks():
+    """Networks that begin with the weights of others."""
+    return [network for network, entry in NETWORKS.items() if "weights" in entry]
+
+
+def outside():
+    """What tells of files from outside the study: inputs of its provenance."""
+    published = STUDY["features"]["source"] == "pretrained"
+    return {
+        "dataset": "<results>/dataset/origin.json",
+        "checkpoints": [checkpoint(network, None, "original") for network in pretrained_networks()],
+        "features": "<results>/features/train.parquet" if published else [],
+        "logs": PUBLISHED,
+    }
 
 
 def shown_settings():
@@ -130,7 +146,10 @@ def road_settings(part, title, variants, sweep):
 def artifacts():
     """All files of a study but the tables and figures that a replay has as well."""
     return [
-        expand("<results>/dataset/{file}", file=["train.npz", "test.npz", "classes.json"]),
+        expand(
+            "<results>/dataset/{file}",
+            file=["train.npz", "test.npz", "classes.json", "origin.json"],
+        ),
         "<results>/features/train.parquet",
         "<results>/umap/coordinates.parquet",
         "<results>/icd/kl_matrix.parquet",

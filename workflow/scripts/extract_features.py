@@ -19,22 +19,25 @@ def extract_features(
     """
     import torch
 
-    from laq import datasets, devices, packing
+    from laq import datasets, devices, lineage, packing
     from laq import features as extraction
 
     split, target = datasets.load(train, classes), devices.pick(device)
     images, size = torch.from_numpy(split.images), extractor["batch_size"]
+    origin = None
     if extractor["source"] == "pixels":
         batches = extraction.pixels(images, size)
     elif checkpoint:
+        lineage.of_parent(checkpoint, "original", split)
         batches = extraction.penultimate(packing.load(checkpoint), images, target, size)
     else:
         from laq import extractor as published
 
         place = {**config["features"]["weights"], **extractor["weights"]}
         network = published.create(extractor["architecture"], place)
+        origin = network.origin
         batches = extraction.penultimate(network, images, target, size)
-    extraction.write(features, batches, split.labels)
+    extraction.write(features, batches, split.labels, origin)
 
 
 if "snakemake" in globals():

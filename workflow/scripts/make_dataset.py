@@ -7,11 +7,12 @@ def make_dataset(
     train: str,
     test: str,
     classes: str,
+    origin: str,
     dataset: dict[str, Any],
     seed: int,
     config: dict[str, Any],
 ) -> None:
-    """Write the two splits as npz and the class names as JSON.
+    """Write the two splits as npz, the class names and what the images came from as JSON.
 
     dataset: the settings that images depend on; where the files are is in the whole config.
     """
@@ -20,10 +21,12 @@ def make_dataset(
     from laq import datasets
     from laq.files import write_json
 
-    train_split, test_split = datasets.make({**config["dataset"], **dataset}, seed)
+    settings = {**config["dataset"], **dataset}
+    train_split, test_split = datasets.make(settings, seed)
     datasets.save(train_split, train)
     datasets.save(test_split, test)
     write_json(classes, list(train_split.classes))
+    write_json(origin, datasets.origin(settings))
     logging.getLogger("laq").info(
         "%s: %d training and %d test images of %d classes",
         dataset["kind"],

@@ -1,25 +1,25 @@
-"""Pages of HTML for the report: the verdicts, every table, and the study itself."""
+"""Pages of HTML for the report: the verdicts, and every table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def write_pages(
-    study: str, tables: Sequence[str], summary: str, about: str, pages: Sequence[str]
+    tables: Sequence[str], summary: str, pages: Sequence[str], config: Mapping[str, Any]
 ) -> None:
-    """Write ``summary`` (the verdicts), ``about`` (the study) and a page for each table."""
+    """Write ``summary`` (the verdicts) and a page for each table."""
     from pathlib import Path
 
     from laq import pages as html
-    from laq.files import read_json, write_text
-    from laq.summary import fragment
+    from laq.files import write_text
+    from laq.summary import NEEDED, NUMBERS, check_verdicts, fragment
 
-    described = read_json(study)
-    title = described["config"]["study"]
-    rows = {Path(table).stem: html.read_rows(table) for table in tables}
-    write_text(summary, fragment(described["config"], rows["claims"], rows))
-    write_text(
-        about, html.page(f"{title}: config, versions and seeds", html.description(described))
-    )
+    rows = {
+        name: html.read_rows(table, NEEDED.get(name, ()), NUMBERS.get(name, ()))
+        for name, table in ((Path(table).stem, table) for table in tables)
+    }
+    check_verdicts(next(t for t in tables if Path(t).stem == "claims"), rows["claims"])
+    write_text(summary, fragment(config, rows["claims"], rows))
     for table, page in zip(tables, pages, strict=True):
         name = Path(table).stem
         body = html.sheet(rows[name], html.FIRST.get(name, "").split())

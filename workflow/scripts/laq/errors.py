@@ -29,3 +29,7 @@ class ProcessError(LaqError):
 
 class AllocationError(LaqError):
     """A job to which the cluster gave less than it asked for."""
+
+
+class StorageError(LaqError):
+    """A file that cannot be written: no space, no right to, a disk that fails."""

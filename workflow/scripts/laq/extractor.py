@@ -19,6 +19,8 @@ class Extractor(nn.Module):
     bilinear, 224 pixels and ImageNet's mean and std, most often); grey ones become RGB.
     """
 
+    origin: dict[str, Any]  # what says of where the weights are from
+
     def __init__(self, architecture: str, weights: Mapping[str, Any]) -> None:
         """``weights``: name, download, and file where it is not torch's cache.
 
@@ -29,7 +31,7 @@ class Extractor(nn.Module):
         settings = {"source": "torchvision", **weights}
         published = pretrained.torchvision_weights(architecture, settings["name"])
         self.transforms = published.transforms()
-        path, _ = pretrained.find(settings, architecture)
+        path, self.origin = pretrained.find(settings, architecture)
         classes, side = len(published.meta["categories"]), self.transforms.crop_size[0]
         self.body = build(architecture, classes, side, "standard")
         pretrained.load_into(self.body, pretrained.read(path), f"the weights in {path}", False)
@@ -41,6 +43,6 @@ class Extractor(nn.Module):
         return self.body(self.transforms(x.expand(-1, 3, -1, -1)))
 
 
-def create(architecture: str, weights: Mapping[str, Any]) -> nn.Module:
+def create(architecture: str, weights: Mapping[str, Any]) -> Extractor:
     """The extractor in evaluation mode, in the channels-last layout, twice as fast on a CPU."""
     return Extractor(architecture, weights).to(memory_format=torch.channels_last).eval()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from tqdm import tqdm
 from laq.errors import DataError
 from laq.files import atomic
 from laq.networks import head, to_input
+
+_ORIGIN = "weights"  # key of a Parquet file's metadata
 
 
 def penultimate(
@@ -41,11 +45,17 @@ def pixels(images: Tensor, batch_size: int = 64) -> Iterator[np.ndarray]:
         yield to_input(batch).flatten(1).numpy()
 
 
-def write(path: str | os.PathLike[str], batches: Iterator[np.ndarray], labels: np.ndarray) -> None:
+def write(
+    path: str | os.PathLike[str],
+    batches: Iterator[np.ndarray],
+    labels: np.ndarray,
+    origin: Mapping[str, Any] | None = None,
+) -> None:
     """Stream features to Parquet, a row an image: index, label, features (fixed-size list).
 
     ``batches`` yields (b, d) in the order of ``labels`` (n,), n rows in all; only one is in
-    memory at a time. Written atomically; equal features give equal bytes.
+    memory at a time. ``origin``: where the weights are from that made them, kept in the file's
+    metadata. Written atomically; equal features give equal bytes.
 
     Raises:
         ValueError: batches and labels differ in number, a defect of the caller.
@@ -66,6 +76,8 @@ def write(path: str | os.PathLike[str], batches: Iterator[np.ndarray], labels: n
                     "features": pa.FixedSizeListArray.from_arrays(values, batch.shape[1]),
                 }
             )
+            if origin is not None:
+                table = table.replace_schema_metadata({_ORIGIN: json.dumps(origin)})
             writer = writer or stack.enter_context(
                 pq.ParquetWriter(temporary, table.schema, compression="zstd")
             )
@@ -73,6 +85,21 @@ def write(path: str | os.PathLike[str], batches: Iterator[np.ndarray], labels: n
             start = stop
         if start != len(labels):
             raise ValueError(f"{start} feature vectors for {len(labels)} labels")
+
+
+def origin(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Where the weights are from that made the features; None where the study made them itself.
+
+    Raises ``DataError`` for a file that is missing or not Parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        text = (pq.read_schema(path).metadata or {}).get(_ORIGIN.encode())
+        return None if text is None else json.loads(text)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path} is not a feature table ({error}): delete it, run again") from error
 
 
 def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -86,18 +113,24 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=["label", "features"])
+        table = pq.read_table(path, columns=["index", "label", "features"])
         if not len(table) or any(column.null_count for column in table.columns):
             raise ValueError("it has no rows, or values are missing")
         size = table.schema.field("features").type.list_size
         table = table.cast(
-            pa.schema({"label": pa.int64(), "features": pa.list_(pa.float32(), size)})
+            pa.schema(
+                {"index": pa.int64(), "label": pa.int64(), "features": pa.list_(pa.float32(), size)}
+            )
         )
         column = table["features"].combine_chunks()
         matrix = column.flatten().to_numpy().reshape(len(table), size)
         labels = table["label"].to_numpy()
+        if not np.array_equal(table["index"], np.arange(len(table))):
+            raise ValueError("its rows are not in the order of the images")
     except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is not a feature table ({error}): delete it, run again") from error
+        raise DataError(
+            f"{path} is not a feature table ({error}): delete it and run again"
+        ) from error
     if not np.isfinite(matrix).all():
         raise DataError(f"{path} holds features that are not finite: delete it and run again")
     return matrix, labels

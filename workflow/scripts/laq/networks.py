@@ -93,7 +93,9 @@ class SmallResNet(nn.Module):
 
 
 # Our own; other names are torchvision's, or with "timm/" in front timm's.
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"small_resnet": SmallResNet}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "small_resnet": SmallResNet,
+}
 
 
 def create(name: str, classes: int, **arguments: Any) -> nn.Module:

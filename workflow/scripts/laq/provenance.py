@@ -9,15 +9,29 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+_SOURCES = {".py", ".smk", ".yaml", ".rst"}
+_HIDDEN = re.compile(r"(^|/)(\.|__pycache__/)")
+_STRING, _BRACE = re.compile(r'"(?:[^"\\]|\\.)*"'), re.compile("[{}]")
+
 
 def settings_text(**settings: Any) -> str:
     """Settings as one canonical JSON text (sorted keys)."""
-    return json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    return without_wildcards(json.dumps(settings, sort_keys=True, ensure_ascii=False))
+
+
+def without_wildcards(text: str) -> str:
+    """The same JSON, with the braces in its strings escaped: Snakemake fills wildcards into params.
+
+    A study, a folder or a layer may be called ``{x}``.
+    """
+    escaped = {"{": r"\u007b", "}": r"\u007d"}
+    return _STRING.sub(lambda s: _BRACE.sub(lambda brace: escaped[brace[0]], s[0]), text)
 
 
 def text_digest(paths: Iterable[Path]) -> str:
@@ -26,6 +40,20 @@ def text_digest(paths: Iterable[Path]) -> str:
     for path in sorted(paths):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def sources_digest(snakefile: Path, folder: Path) -> str:
+    """Digest of the Snakefile and of every source below ``folder``, by relative name and content.
+
+    Only files that the workflow is made of count: not what Python, Numba or an editor leave.
+    """
+    digest = hashlib.sha256()
+    found = (path for path in folder.rglob("*") if path.suffix in _SOURCES and path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in found}
+    shown = {name: path for name, path in names.items() if not _HIDDEN.search(name)}
+    for name, path in [(snakefile.name, snakefile), *sorted(shown.items())]:
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def code_digest(script: Path, *modules: str) -> str:

@@ -1,4 +1,4 @@
-"""Versions and seeds that a study's results depend on."""
+"""Versions, seeds and threads that a study's results depend on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that compute, as they are installed."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)
@@ -49,3 +49,9 @@ def seeds(config: Mapping[str, Any]) -> dict[str, Any]:
         if count > 1
     }
     return {"seed of the study": config["seed"], **several}
+
+
+def threads(config: Mapping[str, Any]) -> dict[str, int]:
+    """How many threads compute; of a replay nothing but tables and figures."""
+    trained = {"training, features": config["threads"]} if "threads" in config else {}
+    return {**trained, "all else": 1}

@@ -1,10 +1,10 @@
 """The kinds of data sets by name: one line a kind.
 
 A kind is one module with ``make(settings, seed)``, ``class_names(settings)`` and, where
-the images depend on more than settings and code, ``fingerprint(settings)``. A module may have
-``superclasses(settings)``, and ``PLACE``, the settings that say where verified files are and not
-what they hold. Settings are the config's ``dataset`` as the schema has completed and checked it:
-every key of the kind is there.
+the images depend on more than settings and code, ``fingerprint(settings)`` and
+``origin(settings)``. A module may have ``superclasses(settings)``, and ``PLACE``, the settings
+that say where verified files are and not what they hold. Settings are the config's ``dataset``
+as the schema has completed and checked it: every key of the kind is there.
 
 The workflow asks for class names while it plans, before any job: beside the project's own
 modules, only NumPy is imported here and at the top of the kinds' modules.
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from laq.datasets.archives import load, save
+from laq.datasets.archives import load, load_labels, load_names, save
 from laq.datasets.dataset import Dataset, of_classes
 
 __all__ = [
@@ -27,8 +27,11 @@ __all__ = [
     "fingerprint",
     "identity",
     "load",
+    "load_labels",
+    "load_names",
     "make",
     "of_classes",
+    "origin",
     "save",
     "superclasses",
 ]
@@ -65,6 +68,15 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that images depend on: not where verified files are, nor how classes group."""
     other = {"superclasses", *getattr(_module(settings), "PLACE", ())}
     return {key: value for key, value in settings.items() if key not in other}
+
+
+def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the images were read from, by name, bytes and sha256; nothing where they are drawn.
+
+    Reads all of it, so it is for the job that reads it anyway.
+    """
+    module = _module(settings)
+    return module.origin(settings) if hasattr(module, "origin") else []
 
 
 def superclasses(settings: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from laq import origins
 from laq.datasets import cifar_names
-from laq.datasets.cifar_files import Official, official, read
+from laq.datasets.cifar_files import Official, locate, official, read
 from laq.datasets.dataset import Dataset
 from laq.datasets.unpickling import unpickle
 from laq.errors import DataError
@@ -52,6 +53,16 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
     source, contents = read(settings, files)
     _check_names(source, contents, files, kind)
     return tuple(_split(source, contents, members, kind) for members in (files.train, files.test))
+
+
+def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The archive, or the members of its folder, that ``make`` reads."""
+    files = official(settings["kind"])
+    found = locate(Path(settings["path"]).expanduser(), files)
+    if found is None:
+        raise DataError(f"{settings['path']} was there and is gone: put the data set back")
+    members = [found / name for name in files.members] if found.is_dir() else [found]
+    return [origins.of_file(member) for member in members]
 
 
 def _check_names(source: Path, contents: Mapping[str, bytes], files: Official, kind: str) -> None:

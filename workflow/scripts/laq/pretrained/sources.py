@@ -6,7 +6,6 @@ are compared with the config's ``sha256``, where it is given.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 import torch
 
+from laq import origins
 from laq.downloads import impatient
 from laq.errors import ConfigError, DataError
 
@@ -45,19 +45,19 @@ def find(settings: Mapping[str, Any], architecture: str) -> tuple[Path, dict[str
         case "hub":
             path = _of_hub(settings)
             origin["commit"] = path.parent.name  # of the snapshot, in the hub's cache
-            digest = _sha256(path)
+            digest = origins.sha256(path)
         case _:
             path = Path(settings["file"]).expanduser()
             if not path.is_file():
                 raise DataError(f"{path} does not exist: set weights.file to a file of weights")
-            digest = _sha256(path)
+            digest = origins.sha256(path)
     if digest != settings.get("sha256", digest):
         raise DataError(
             f"{path} has the sha256 {digest}, not {settings['sha256']} (weights.sha256): it is "
             "damaged or another file; remove it, or name the sum of the right one"
         )
     logger.info("weights from %s (sha256 %s)", path, digest)
-    return path, {**origin, "file": path.name, "sha256": digest}
+    return path, {**origin, "file": path.name, "bytes": path.stat().st_size, "sha256": digest}
 
 
 def torchvision_weights(architecture: str, name: str) -> Any:
@@ -115,7 +115,7 @@ def _of_torchvision(settings: Mapping[str, Any], architecture: str) -> tuple[Pat
                 f"{url} could not be downloaded ({error}): try again, or fetch it elsewhere and "
                 "set weights.file to it"
             ) from error
-    digest = _sha256(path)
+    digest = origins.sha256(path)
     if not digest.startswith(digits):
         raise DataError(
             f"{path} is not {name}: its sha256 does not begin with {digits}; remove it and "
@@ -159,11 +159,3 @@ def _unreached(repository: str, revision: str, error: Exception) -> DataError:
         f"({cause[0] if cause else type(error).__name__}): check weights.repository, revision and "
         "the connection, or fetch the file elsewhere and use source: file"
     )
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error})") from error
