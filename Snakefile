@@ -73,4 +73,4 @@ rule all:
         PAGES,
         expand("<results>/figures/{figure}.{suffix}", figure=figures(), suffix=["pdf", "png"]),
     message:
-        f"{STUDY['study']}: all artifacts are in {STUDY['root']}"
+        "{config[study]}: all artifacts are in {config[root]}"

@@ -215,6 +215,15 @@ def test_a_budget_is_met_exactly():
     assert allocate(damage, sizes, 5) == {"a": ((3, 5),), "b": ((3, 5),)}
 
 
+@pytest.mark.parametrize(("bits", "columns"), [((2, 2, 3), (1, 20, 14)), ((2, 3, 3), (1, 1, 1))])
+def test_a_budget_of_just_the_fewest_bits_is_met_though_no_float_is_it(bits, columns):
+    names = [f"layer{i}" for i in range(3)]
+    damage = {name: {width: 0.0} for name, width in zip(names, bits, strict=True)}
+    sizes = [LayerSize(name, 1, wide, False) for name, wide in zip(names, columns, strict=True)]
+    fewest = sum(width * wide for width, wide in zip(bits, columns, strict=True)) / sum(columns)
+    assert mean_bits(allocate(damage, sizes, fewest), sizes) == pytest.approx(fewest)
+
+
 def test_a_budget_below_the_fewest_bits_is_refused():
     sizes = [LayerSize("a", 3, 7)]
     with pytest.raises(ConfigError, match=r"budget of 2.9 .* below the 3 of the fewest"):

@@ -33,7 +33,7 @@ def sweep(points: dict[tuple[int, int], float], repeat: int = 1) -> pd.DataFrame
             rows = observations({"quant": {"all": value + SCATTER * (gain + 1)}}, N, repeat=repeat)
             rows = rows.drop(columns=["setting", "variant"])
             parts.append(rows.assign(bits=bits, images=images, classes=classes))
-    return pd.concat(parts, ignore_index=True).assign(n=500, correct=400)
+    return pd.concat(parts, ignore_index=True).assign(n=None, correct=None)
 
 
 def survives(table: pd.DataFrame, found: Evidence | None = None) -> pd.Series:
@@ -173,11 +173,18 @@ def test_a_claim_without_data_shows_dashes():
 
 def files(folder: Path) -> dict[str, object]:
     """Inputs of the script as a study leaves them, one subset listed twice."""
-    table = observations(study(), N).drop(columns="setting").assign(n=500, correct=400)
+    table = observations(study(), N).drop(columns="setting").assign(n=None, correct=None)
     names = table["subset"].unique()
     twin = table[table["subset"] == "s00"].assign(subset="twin")
     pd.concat([table, twin]).to_csv(folder / "accuracy.csv", index=False)
-    chosen = pd.DataFrame({"subset": [*names, "twin"], "duplicate_of": [None] * N + ["s00"]})
+    distances = table.groupby("subset", sort=False)["median_icd"].first()
+    chosen = pd.DataFrame(
+        {
+            "subset": [*names, "twin"],
+            "median_icd": [*distances, distances["s00"]],
+            "duplicate_of": [None] * N + ["s00"],
+        }
+    )
     chosen.to_csv(folder / "subsets.csv", index=False)
     sweep({(4, 64): 0.05, (4, 256): 0.02}).to_csv(folder / "sweep.csv", index=False)
     sizes = {"network": SETTING, "subset": "s00", "variant": "quant"}
@@ -247,7 +254,7 @@ def logs(folder: Path, **of_mp53: object) -> list[str]:
     ("network", "verdict"), [("resnet50", "reproduced"), ("vgg16", "inconclusive")]
 )
 def test_logs_of_different_networks_are_not_compared(tmp_path, network, verdict):
-    table = observations(study(), N).drop(columns="setting").assign(n=500, correct=400)
+    table = observations(study(), N).drop(columns="setting").assign(n=None, correct=None)
     mixed = table[table["variant"] == "mp53"].assign(setting="mp53", variant="quant")
     both = pd.concat([table.assign(setting="4bit"), mixed])
     inputs = files(tmp_path) | {"sweep": [], "memory": [], "base": None, "bits": {}}

@@ -210,7 +210,7 @@ def test_class_files_of_another_content_are_refused(saved, content):
 
 def test_a_missing_file_is_said_to_be_missing(saved):
     (saved / "train.npz").unlink()
-    with pytest.raises(FileNotFoundError, match=r"train\.npz"):
+    with pytest.raises(DataError, match=r"train\.npz does not exist: run the rule that makes it"):
         datasets.load(saved / "train.npz", saved / "classes.json")
 
 

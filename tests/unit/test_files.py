@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterator
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +17,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq.errors import DataError
+from laq import disks
+from laq.errors import DataError, StorageError
 from laq.files import (
     atomic,
     read_json,
     read_table,
+    remove,
     write_csv,
     write_json,
     write_parquet,
     write_rows,
     write_text,
 )
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "workflow/scripts"
 
 
 @pytest.fixture
@@ -45,7 +53,7 @@ def test_file_appears_under_its_name_alone(tmp_path: Path) -> None:
     with atomic(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")
         assert not (tmp_path / "a.txt").exists()
-        assert temporary.parent == tmp_path
+        assert temporary.stat().st_dev == tmp_path.stat().st_dev
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "new"
 
@@ -75,11 +83,150 @@ def test_a_reader_of_the_old_file_keeps_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.tar.gz", ".hidden.csv", "größe.csv"])
-def test_temporary_is_hidden_and_keeps_the_suffix(tmp_path: Path, name: str) -> None:
+def test_temporary_is_hidden_and_keeps_the_name(tmp_path: Path, name: str) -> None:
     with atomic(tmp_path / name) as temporary:
-        assert temporary.name.startswith(".")
-        assert temporary.suffix == Path(name).suffix
+        temporary.write_text("")
+        (hidden,) = names(tmp_path)
+        assert hidden.startswith(f".{name}.")
+        assert temporary == tmp_path / hidden / name
     assert names(tmp_path) == [name]
+
+
+def test_what_a_writer_puts_beside_its_file_goes_too(tmp_path: Path) -> None:
+    with atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+        temporary.with_name(".tmpAbc").write_text("half")
+    assert names(tmp_path) == ["a.txt"]
+
+
+WRITER = """
+import os, signal, sys
+from laq.files import atomic
+with atomic(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    print(flush=True)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    input()
+"""
+
+
+def writer(path: Path, end: str) -> subprocess.Popen[str]:
+    """A process in the midst of writing ``path``."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, path, end],
+        env={"PYTHONPATH": str(SCRIPTS)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    return process
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    writer(tmp_path / "a.txt", "killed").wait()
+    assert len(names(tmp_path)) == 1 and not (tmp_path / "a.txt").exists()
+    write_text(tmp_path / "other.txt", "")
+    assert len(names(tmp_path)) == 2
+    write_text(tmp_path / "a.txt", "new")
+    assert names(tmp_path) == ["a.txt", "other.txt"]
+
+
+def test_what_another_process_is_writing_is_left_to_it(tmp_path: Path) -> None:
+    other = writer(tmp_path / "a.txt", "goes on")
+    remove(tmp_path / "a.txt")
+    write_text(tmp_path / "a.txt", "ours")
+    other.communicate("\n")
+    assert other.returncode == 0
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "half"
+
+
+def test_a_power_cut_finds_the_content_on_the_disk_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+    fsync, replace = os.fsync, Path.replace
+
+    def flushed(handle: int) -> None:
+        done.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        fsync(handle)
+
+    def moved(one: Path, other: Path) -> None:
+        done.append("moved")
+        replace(one, other)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", moved)
+    with atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert done == [str(temporary), "moved", str(tmp_path)]
+
+
+# Disks that do not take a file
+
+
+def too_long(folder: Path) -> Path:
+    return folder / ("a" * 300)
+
+
+def under_a_file(folder: Path) -> Path:
+    (folder / "file").write_text("")
+    return folder / "file/deep/a.txt"
+
+
+def a_folder(folder: Path) -> Path:
+    (folder / "a.txt/full").mkdir(parents=True)
+    return folder / "a.txt"
+
+
+@pytest.mark.parametrize("place", [too_long, under_a_file, a_folder])
+def test_a_place_that_takes_no_file_is_named_with_the_remedy(
+    tmp_path: Path, place: Callable[[Path], Path]
+) -> None:
+    path = place(tmp_path)
+    before = names(tmp_path)
+    with pytest.raises(StorageError, match=r"cannot be written.*(shorten|move it away)") as caught:
+        write_text(path, "new")
+    assert str(path) in str(caught.value)
+    assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize("code", sorted(disks.REMEDIES), ids=errno.errorcode.get)
+def test_each_error_of_a_disk_has_its_remedy(tmp_path: Path, code: int) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(StorageError) as caught, atomic(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(code, os.strerror(code))
+    assert str(caught.value).startswith(f"{path} cannot be written ({os.strerror(code)}")
+    assert disks.REMEDIES[code] in str(caught.value) and "run again" in str(caught.value)
+    assert names(tmp_path) == ["a.txt"] and path.read_text() == "old"
+
+
+def test_another_file_s_error_does_not_blame_the_one_that_is_written(tmp_path: Path) -> None:
+    elsewhere = pytest.raises(StorageError, match=r"^/elsewhere/b\.txt cannot be opened")
+    with elsewhere, atomic(tmp_path / "a.txt"):
+        raise PermissionError(errno.EACCES, "no", "/elsewhere/b.txt")
+    # Relative names, and absolute ones of the same place.
+    here = pytest.raises(StorageError, match=r"^a/b\.txt cannot be written")
+    with here, disks.writing("a/b.txt"):
+        raise PermissionError(errno.EACCES, "no", str(Path("a/.b.txt.x/b.txt").absolute()))
+
+
+def test_a_defect_is_not_told_as_a_disk_s_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic(tmp_path / "a.txt"):
+        (tmp_path / "nowhere").read_text()
+    assert disks.explained(ValueError("at os error 28")) is None
+
+
+def test_no_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/none"])
+    with pytest.raises(FileNotFoundError) as caught:
+        tempfile.mkdtemp()
+    assert "set TMPDIR" in str(disks.explained(caught.value))
 
 
 def test_two_writers_do_not_meet(tmp_path: Path) -> None:
@@ -193,7 +340,7 @@ def test_damaged_tables_are_refused_by_name(tmp_path: Path, name: str, content: 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_truncated_and_missing_tables_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    with pytest.raises(DataError, match=f"{name} is not a readable table"):
+    with pytest.raises(DataError, match=f"{name} does not exist: run the rule that makes it"):
         read_table(path)
     write_parquet(path, TABLE)
     path.write_bytes(path.read_bytes()[:-20])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ snakemake = SimpleNamespace(
     config={"device": "cpu"},
     log=["job.log"],
     threads=3,
+    resources={"mem_mb": 1000, "gpu": 1},
     rule="make_table",
 )
 
@@ -48,7 +50,8 @@ def run(
         text=True,
         check=False,
     )
-    return done, (folder / "job.log").read_text()
+    log = folder / "job.log"
+    return done, log.read_text() if log.exists() else ""
 
 
 def test_files_and_settings_become_arguments(tmp_path):
@@ -140,6 +143,17 @@ def function(**_):
     assert done.stderr.splitlines() == log.splitlines() == expected
 
 
+def test_a_job_that_slurm_gave_no_gpu_does_no_work(tmp_path):
+    body = "def function(**_): print('ran')"
+    done, log = run(tmp_path, body, env={"SLURM_JOB_ID": "17"})
+    assert done.returncode == 1
+    assert done.stderr == log
+    assert log.startswith("error in make_table: SLURM job 17 asked for 1 GPU and holds none; ")
+    done, log = run(tmp_path, body, env={"SLURM_JOB_ID": "17", "SLURM_STEP_GPUS": "2"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert log == "SLURM job 17 holds 1 GPU: 2\nran\n"
+
+
 def test_a_defect_leaves_its_traceback_in_the_log(tmp_path):
     body = """
 def function(**_):
@@ -149,6 +163,75 @@ def function(**_):
     assert done.returncode != 0
     assert "Traceback" in log
     assert "in function" in log and "KeyError: 'median_icd'" in log
+
+
+def test_a_log_that_the_disk_does_not_take_is_told_on_the_terminal(tmp_path):
+    for log, why in [("/dev/full", "No space left"), (".", "Is a directory")]:
+        body = f"""
+snakemake.log = [{log!r}]
+def function(**_):
+    print("x" * 100_000)
+"""
+        done, _ = run(tmp_path, body)
+        assert done.returncode != 0
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error in make_table: ") and why in line and "again" in line
+
+
+def test_what_no_module_foresaw_of_a_disk_is_told_without_a_traceback(tmp_path):
+    body = """
+def function(**_):
+    raise PermissionError(13, "no", "/cache/fonts")
+"""
+    done, log = run(tmp_path, body)
+    assert done.returncode == 1
+    assert log.startswith("error in make_table: /cache/fonts cannot be opened or written")
+    assert "Traceback" not in done.stderr + log
+
+
+WORKING = """
+import time
+from laq.files import atomic
+def function(**_):
+    with atomic("out.json") as temporary:
+        temporary.write_text("half")
+        logging.getLogger("laq").info("started")
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_job_that_is_told_to_end_leaves_nothing_and_says_so(tmp_path, name):
+    process = start(tmp_path, WORKING)
+    process.send_signal(signal.Signals[name])
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.Signals[name]
+    assert said.startswith(f"error in make_table: ended from outside ({name})")
+    assert "run again" in said and "Traceback" not in said + (tmp_path / "job.log").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"job.log", "script.py"}
+
+
+def test_a_job_ends_with_the_snakemake_that_started_it(tmp_path):
+    # A shell in Snakemake's place, which ends at once and leaves the job behind.
+    process = start(tmp_path, WORKING, "sh", "-c", '"$@" & sleep 3', "sh")
+    _, said = process.communicate(timeout=30)
+    assert "ended from outside (SIGTERM)" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"job.log", "script.py"}
+
+
+def start(folder: Path, body: str, *under: str) -> subprocess.Popen:
+    """Start a job whose function is ``body``; return once it has said something."""
+    script = folder / "script.py"
+    script.write_text(JOB.replace("SETTINGS", "{}").replace("BODY", body))
+    process = subprocess.Popen(
+        [*under, sys.executable, script],
+        cwd=folder,
+        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline() == "started\n"
+    return process
 
 
 # What a job imports before it works is time that every job pays.
@@ -214,6 +297,7 @@ def test_subsets_and_tables_are_made_without_torch():
             "make_dataset.py",
             "measure_distances.py",
             "select_subset.py",
+            "spread_targets.py",
         )
     )
     assert {"pandas", "laq", "job"} <= modules

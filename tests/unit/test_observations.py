@@ -35,7 +35,13 @@ def rows(**changed: object) -> pd.DataFrame:
     return table.assign(**changed)
 
 
-SUBSETS = pd.DataFrame({"subset": ["a", "twin", "b"], "duplicate_of": [None, "a", None]})
+SUBSETS = pd.DataFrame(
+    {
+        "subset": ["a", "twin", "b"],
+        "median_icd": [1.0, 1.0, 9.0],
+        "duplicate_of": [None, "a", None],
+    }
+)
 
 
 @pytest.fixture

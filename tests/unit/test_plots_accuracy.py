@@ -406,10 +406,10 @@ def test_published_curves_that_there_are_not_take_no_axis() -> None:
 def files(tmp_path: Path) -> dict[str, str]:
     data = table(repeats=2).drop(columns="setting")
     twin = data[data["subset"] == "s04"].assign(subset="twin", correct=0, top1=0.0)
-    pd.concat([data, twin]).to_csv(tmp_path / "accuracy.csv", index=False)
-    names = [*data["subset"].unique(), "twin"]
-    duplicates = [""] * (len(names) - 1) + ["s04"]
-    chosen = pd.DataFrame({"subset": names, "duplicate_of": duplicates})
+    both = pd.concat([data, twin])
+    both.to_csv(tmp_path / "accuracy.csv", index=False)
+    chosen = both[["subset", "median_icd"]].drop_duplicates("subset")
+    chosen = chosen.assign(duplicate_of=[""] * (len(chosen) - 1) + ["s04"])
     chosen.to_csv(tmp_path / "subsets.csv", index=False)
     return {key: str(tmp_path / f"{key}.csv") for key in ("accuracy", "subsets")}
 

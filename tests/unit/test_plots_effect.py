@@ -321,7 +321,7 @@ def test_the_script_writes_the_same_bytes_twice_and_leaves_duplicates_out(tmp_pa
     odd = sweep[sweep["subset"] == "s1"].assign(subset="twin", top1=0.0)
     paths = {key: str(tmp_path / f"{key}.csv") for key in ("accuracy", "subsets", "sweep")}
     accuracy.drop(columns="setting").to_csv(paths["accuracy"], index=False)
-    chosen = pd.DataFrame({"subset": accuracy["subset"].unique(), "duplicate_of": ""})
+    chosen = accuracy[["subset", "median_icd"]].drop_duplicates("subset").assign(duplicate_of="")
     chosen.to_csv(paths["subsets"], index=False)
     shared = {"title": "A study", "base": {"bits": 4, "images": 64}, **HOW}
     for run, table in (("a", sweep), ("b", pd.concat([sweep, odd]))):
@@ -336,7 +336,7 @@ def test_a_sweep_without_a_column_is_refused(tmp_path: Path) -> None:
     accuracy, sweep = tables()
     paths = {key: str(tmp_path / f"{key}.csv") for key in ("accuracy", "subsets", "sweep")}
     accuracy.to_csv(paths["accuracy"], index=False)
-    chosen = pd.DataFrame({"subset": accuracy["subset"].unique(), "duplicate_of": ""})
+    chosen = accuracy[["subset", "median_icd"]].drop_duplicates("subset").assign(duplicate_of="")
     chosen.to_csv(paths["subsets"], index=False)
     sweep.drop(columns="inside").to_csv(paths["sweep"], index=False)
     with pytest.raises(DataError, match="lacks the column inside"):

@@ -100,7 +100,7 @@ def test_networks_have_rows_under_their_names(tmp_path: Path) -> None:
 
 def test_the_script_writes_both_formats(tmp_path: Path) -> None:
     table, known = made()
-    subsets = pd.DataFrame({"subset": known["subset"], "duplicate_of": None})
+    subsets = known[["subset", "median_icd"]].assign(duplicate_of=None)
     ranked = rank(table, known, ARMS, **HOW)
     paths = files(tmp_path, accuracy=table, subsets=subsets, similarity=known, predictors=ranked)
     pdf, png = tmp_path / "fig9.pdf", tmp_path / "fig9.png"

@@ -142,7 +142,7 @@ def files(folder: Path, **tables: pd.DataFrame) -> dict[str, str]:
 
 def test_the_script_counts_twins_once_and_writes_the_table(tmp_path: Path) -> None:
     table, known = made()
-    subsets = pd.DataFrame({"subset": known["subset"], "duplicate_of": None})
+    subsets = known[["subset", "median_icd"]].assign(duplicate_of=None)
     subsets.loc[4, "duplicate_of"] = "s03"
     paths = files(tmp_path, accuracy=table, subsets=subsets, similarity=known)
     target = tmp_path / "predictors.csv"

@@ -10,9 +10,12 @@ import pytest
 
 from laq import median_search
 from laq.divergence import Gaussians, kl_matrix
+from laq.errors import DataError
+from laq.files import write_json
 from laq.subsets import (
     attainable,
     describe,
+    member,
     ranked_greedy,
     select,
     spread,
@@ -77,7 +80,7 @@ def series(distances: np.ndarray, scale: str, seed: int) -> tuple[np.ndarray, np
     members = list(target_series(distances, 10, scale, 33, seed))
     assert len({frozenset(member.indices) for member in members}) == 33
     medians = [describe(distances, member.indices)["median_icd"] for member in members]
-    return np.array([member.target for member in members]), np.array(medians)
+    return np.array([selection.target for selection in members]), np.array(medians)
 
 
 LAYOUTS = [
@@ -141,8 +144,39 @@ def test_a_series_has_distinct_members_each_found_alone(scale):
     again = select(distances, {**series, "rank": 8}, seed=3)
     assert again == members[8]
     np.testing.assert_allclose(
-        [member.target for member in members], spread(*attainable(distances, 4, seed=3), 12, scale)
+        [selection.target for selection in members],
+        spread(*attainable(distances, 4, seed=3), 12, scale),
     )
     ends = [ranked_greedy(distances, 4, kind)[0] for kind in ("similar", "dissimilar")]
-    sets = {frozenset(subset) for subset in [*ends, *(member.indices for member in members)]}
+    sets = {frozenset(subset) for subset in [*ends, *(selection.indices for selection in members)]}
     assert len(sets) == 14
+
+
+def test_a_member_is_taken_from_the_file_of_its_series(tmp_path):
+    distances = uniform_classes(7, 10)
+    definition = {"kind": "target", "size": 4, "scale": "log", "count": 5}
+    found = target_series(distances, 4, "log", 5, seed=3)
+    write_json(tmp_path / "series.json", [vars(selection) for selection in found])
+    for rank in range(5):
+        alone = select(distances, {**definition, "rank": rank}, seed=3)
+        assert member(tmp_path / "series.json", {**definition, "rank": rank}) == alone
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        None,
+        {},
+        [],
+        [{"indices": [0, 1], "target": 1.0}] * 3,
+        [{"indices": [0, 1, 2], "target": 1.0}] * 2,
+        [{"indices": [0, 1]}] * 2,
+        [{"indices": 3, "target": 1.0}] * 2,
+        [{"indices": [0, 1], "target": None}] * 2,
+    ],
+)
+def test_what_is_no_series_is_refused(series, tmp_path):
+    definition = {"kind": "target", "size": 2, "scale": "log", "count": 2, "rank": 1}
+    write_json(tmp_path / "series.json", series)
+    with pytest.raises(DataError, match=r"series\.json does not hold 2 subsets .* run again"):
+        member(tmp_path / "series.json", definition)

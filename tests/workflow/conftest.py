@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = ("Snakefile", "workflow", "config", "envs", "profiles")
@@ -34,6 +36,13 @@ class Checkout:
             else:
                 shutil.copy(source, path / name)
         return cls(path)
+
+    def copy(self, path: Path) -> Checkout:
+        """Another one in the same state: results, times and Snakemake's records too."""
+        copy = Checkout.create(path, self.path)
+        for name in ("results", ".snakemake"):
+            shutil.copytree(self.path / name, path / name, copy_function=shutil.copy2)
+        return copy
 
     def snakemake(
         self, *arguments: str, config: str = CONFIG, **options: Any
@@ -91,7 +100,16 @@ class Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the digits study has run. Tests leave it as they found it."""
-    checkout = Checkout.create(tmp_path_factory.mktemp("study") / "laq")
-    checkout.run()
-    return checkout
+    """A checkout in which the digits study has run. Tests leave it as they found it.
+
+    Of several processes that share the tests one runs the study, and each has a copy.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    study = shared / "finished study"
+    with FileLock(shared / "finished study.lock"):
+        if not study.exists():
+            checkout = Checkout.create(tmp_path_factory.mktemp("study") / "laq")
+            checkout.run()
+            checkout.path.rename(study)
+    return Checkout(study).copy(tmp_path_factory.mktemp("finished") / "laq")

@@ -22,10 +22,7 @@ NETWORK = "small_resnet"
 @pytest.fixture
 def copied(finished: Checkout, tmp_path: Path) -> Checkout:
     """A copy of the finished study, to be damaged."""
-    copy = Checkout.create(tmp_path / "laq", finished.path)
-    for name in ("results", ".snakemake"):
-        shutil.copytree(finished.path / name, copy.path / name, copy_function=shutil.copy2)
-    return copy
+    return finished.copy(tmp_path / "laq")
 
 
 def test_a_bad_config_is_refused_before_any_job(tmp_path: Path) -> None:
@@ -94,18 +91,20 @@ def test_a_killed_run_is_resumed(copied: Checkout, finished: Checkout) -> None:
 def test_a_user_s_folder_with_awkward_names(tmp_path: Path) -> None:
     checkout = Checkout.create(tmp_path / "laq")
     names = ["; rm -rf x", "naïve Ω", "$(touch y)", "../up".replace("/", "∕"), "'quoted'"]
+    names += ["-rf", "{wildcards.subset} {x}", "two\nlines", "<script>alert(1)</script>", "[a]*?\\"]
+    names += ["$_{$", "%s %d", '"', "n" * 200]
     rng = np.random.default_rng(0)
     for shade, name in enumerate(names):
-        folder = checkout.path / "my images" / name
+        folder = checkout.path / "my {images}" / name
         folder.mkdir(parents=True)
         for index in range(16):
-            pixels = rng.normal(40 + 40 * shade, 8, (12, 12, 3)).clip(0, 255).astype(np.uint8)
+            pixels = rng.normal(30 + 15 * shade, 8, (12, 12, 3)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"{index}.png")
     (checkout.path / "own.yaml").write_text(
         """
-study: Own
+study: "{x} <script>alert(1)</script> {wildcards.network} %s $_{$"
 root: results/own
-dataset: { kind: image_folder, path: my images, size: 8 }
+dataset: { kind: image_folder, path: "my {images}", size: 8 }
 networks:
   tiny: { architecture: small_resnet, widths: [4, 8], training: { epochs: 1, batch_size: 8 } }
 features: { source: pixels }
@@ -120,7 +119,7 @@ variants:
   quant: { compress: { bits: 3, images: 8 } }
 """
     )
-    broken = checkout.path / "my images" / names[1] / "broken.png"
+    broken = checkout.path / "my {images}" / names[1] / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n")
     done = checkout.snakemake(config="own.yaml")
     printed = done.stdout + done.stderr
@@ -133,9 +132,12 @@ variants:
     table = (checkout.path / "results/own/tables/subsets.csv").read_text()
     assert "; rm -rf x; naïve Ω" in table
     assert not (checkout.path / "y").exists()
+    pages = [path.read_text() for path in (checkout.path / "results/own/report").glob("*.html")]
+    assert len(pages) > 5 and not any("<script" in page for page in pages)
+    assert any("&lt;script&gt;alert(1)" in page for page in pages)
 
-    (checkout.path / "my images" / names[0] / "new.png").write_bytes(
-        (checkout.path / "my images" / names[0] / "0.png").read_bytes()
+    (checkout.path / "my {images}" / names[0] / "new.png").write_bytes(
+        (checkout.path / "my {images}" / names[0] / "0.png").read_bytes()
     )
     assert "make_dataset" in checkout.run("-n", config="own.yaml")
 

@@ -22,8 +22,8 @@ rule evaluate_subset:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         gpu=GPU,
     params:
         settings=lambda wildcards: settings_text(
@@ -50,8 +50,8 @@ rule collect_accuracy:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(),
         code=code("collect_tables.py"),

@@ -25,8 +25,8 @@ rule judge_claims:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_text(
             study=STUDY["study"],

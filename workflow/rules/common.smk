@@ -13,8 +13,8 @@ import yaml
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from laq import advice, config_checks, datasets, disks, errors, methods, provenance, replay, schema
 from laq import config as study_config
-from laq import config_checks, datasets, errors, methods, provenance, replay, schema
 from laq.provenance import settings_text
 
 # A study makes and measures networks; a replay reads published logs. Each has its own keys.
@@ -25,6 +25,7 @@ def checked_config():
     """The config with defaults; a WorkflowError that lists its faults otherwise."""
     kind = config.get("kind", "study")
     try:
+        disks.check(".snakemake")  # Snakemake's own notes: it would end in a traceback
         if kind not in SCHEMAS:
             schema.refuse([f"kind: {kind!r} must be one of: {', '.join(SCHEMAS)}"])
         description = (SCRIPTS.parent / "schemas" / SCHEMAS[kind]).read_text("utf-8")
@@ -60,6 +61,18 @@ def code(script, *modules):
     return provenance.code_digest(SCRIPTS / script, *modules)
 
 
+def growing(amount):
+    """Memory or time of a job: ``amount``, and as much again with every retry.
+
+    A cluster kills a job that takes more than it asked for. ``amount`` may be a function of wildcards.
+    """
+
+    def resource(wildcards, attempt):
+        return attempt * (amount(wildcards) if callable(amount) else amount)
+
+    return resource
+
+
 def one_of(names):
     """A wildcard constraint: exactly these names, or nothing at all."""
     return "|".join(names) or "(?!)"
@@ -91,3 +104,8 @@ def reported(file):
     kind = {".csv": "CSV", ".md": "Markdown", ".html": "page", ".json": "JSON"}[suffix]
     labels = {"table": name, "shows": shows, "file": kind}
     return report(file, caption=f"../report/{name}.rst", category=category, labels=labels)
+
+
+onerror:
+    for line in advice.after(log):
+        logger.error(line)

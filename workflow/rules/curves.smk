@@ -22,8 +22,8 @@ rule fit_curves:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         settings=settings_text(
             confidence=FIGURES["confidence"], resamples=FIGURES["resamples"], seed=SEED
@@ -57,8 +57,8 @@ rule plot_accuracy:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         settings=settings_text(
             title=f"{STUDY['study']}: accuracy against median inter-class distance",
@@ -102,8 +102,8 @@ if FIGURES["mixed"]:
             "../../envs/laq.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=10,
+            mem_mb=growing(2000),
+            runtime=growing(10),
         params:
             settings=settings_text(
                 title=f"{STUDY['study']}: mixed precision over all classes",
@@ -147,8 +147,8 @@ if sweep_table():
             "../../envs/laq.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=10,
+            mem_mb=growing(2000),
+            runtime=growing(10),
         params:
             settings=settings_text(
                 title=f"{STUDY['study']}: what label-aware quantization does",

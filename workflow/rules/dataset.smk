@@ -21,8 +21,8 @@ rule make_dataset:
         "../../envs/laq.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         settings=settings_text(dataset=datasets.identity(STUDY["dataset"]), seed=SEED),
         files=datasets.fingerprint(STUDY["dataset"]),

@@ -23,8 +23,8 @@ rule export_onnx:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         settings=settings_text(),
         code=code("export_onnx.py"),
@@ -54,8 +54,8 @@ rule evaluate_onnx:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=lambda wildcards: settings_text(
             network=wildcards.network,
@@ -85,8 +85,8 @@ if DEPLOYED["variants"]:
             "../../envs/laq.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            mem_mb=growing(1000),
+            runtime=growing(10),
         params:
             settings=settings_text(),
             code=code("collect_tables.py"),
@@ -111,8 +111,8 @@ rule choose_variants:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(tolerance=DEPLOYED["tolerance"], confidence=FIGURES["confidence"]),
         code=code("choose_variants.py"),

@@ -32,8 +32,8 @@ rule plot_preprocessing:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         settings=lambda wildcards: road_settings(
             "preprocessing", "from images to class subsets", [], None
@@ -67,8 +67,8 @@ rule plot_experiment:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         settings=lambda wildcards: road_settings(
             "experiment",

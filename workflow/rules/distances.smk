@@ -21,8 +21,8 @@ rule extract_features:
         "../../envs/laq.yaml"
     threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
         gpu=GPU,
     params:
         settings=features_settings(),
@@ -47,8 +47,8 @@ rule embed_features:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         settings=settings_text(umap=STUDY["umap"], seed=SEED),
         code=code("embed_features.py"),
@@ -62,6 +62,7 @@ rule measure_distances:
     """Measure the symmetrised KL divergence of every pair of classes."""
     input:
         coordinates="<results>/umap/coordinates.parquet",
+        train="<results>/dataset/train.npz",
         classes="<results>/dataset/classes.json",
     output:
         matrix="<results>/icd/kl_matrix.parquet",
@@ -73,8 +74,8 @@ rule measure_distances:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(**STUDY["icd"]),
         code=code("measure_distances.py"),

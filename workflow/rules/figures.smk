@@ -27,8 +27,8 @@ rule plot_classes:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=10,
+        mem_mb=growing(4000),
+        runtime=growing(10),
     params:
         settings=settings_text(study=STUDY["study"], shrinkage=STUDY["icd"]["shrinkage"]),
         code=code("plot_classes.py"),
@@ -60,8 +60,8 @@ rule plot_weights:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=10,
+        mem_mb=growing(4000),
+        runtime=growing(10),
     params:
         settings=settings_text(study=STUDY["study"], **weights_example()),
         code=code("plot_weights.py"),
@@ -91,8 +91,8 @@ rule plot_memory:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(study=STUDY["study"], variants=list(STUDY["variants"])),
         code=code("plot_memory.py"),

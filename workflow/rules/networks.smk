@@ -23,8 +23,8 @@ rule train_network:
         "../../envs/laq.yaml"
     threads: lambda wildcards: THREADS * training_processes(wildcards)
     resources:
-        mem_mb=lambda wildcards: 8000 * training_processes(wildcards),
-        runtime=240,
+        mem_mb=growing(lambda wildcards: 8000 * training_processes(wildcards)),
+        runtime=growing(240),
         gpu=lambda wildcards: GPU * training_processes(wildcards),
     params:
         settings=lambda wildcards: network_settings(wildcards.network),

@@ -22,8 +22,8 @@ rule read_logs:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(settings=list(LOGS), test_per_class=STUDY["test_per_class"]),
         code=code("read_logs.py"),

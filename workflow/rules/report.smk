@@ -23,7 +23,7 @@ PAGED = {
 PAGES = [f"<results>/report/{name}.html" for name in ["summary", "provenance", *PAGED]]
 
 # Its order is part of it: figures take the first variant where none is named.
-CONFIG_TEXT = json.dumps(STUDY, ensure_ascii=False)
+CONFIG_TEXT = provenance.without_wildcards(json.dumps(STUDY, ensure_ascii=False))
 SOURCES_DIGEST = provenance.sources_digest(SCRIPTS.parents[1] / "Snakefile", SCRIPTS.parent)
 
 
@@ -42,8 +42,8 @@ rule record_provenance:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         # The digest holds this script's own code.
         settings=settings_text(sources=SOURCES_DIGEST, networks=pretrained_networks()),
@@ -74,8 +74,8 @@ rule write_pages:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(),
         config=CONFIG_TEXT,

@@ -28,8 +28,8 @@ rule measure_similarity:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
         gpu=GPU,
     params:
         settings=lambda wildcards: settings_text(
@@ -56,8 +56,8 @@ rule collect_similarity:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(),
         code=code("collect_tables.py"),
@@ -84,8 +84,8 @@ rule rank_predictors:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(
             arms=RANKED,
@@ -123,8 +123,8 @@ rule plot_predictors:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         settings=settings_text(
             title=f"{STUDY['study']}: does similarity or distance foretell what quantization costs?",

@@ -87,6 +87,13 @@ def finetuning_processes(wildcards):
     return VARIANTS[wildcards.variant]["finetune"]["processes"]
 
 
+def target_series(wildcards):
+    """The series that a subset is a member of; none for one that is found by itself."""
+    definition = SUBSETS[wildcards.subset]
+    alone = definition["kind"] != "target" or "count" not in definition
+    return [] if alone else f"<results>/icd/targets_{definition['count']}.json"
+
+
 def subset_settings(subset):
     """Settings of choosing a subset: its own definition alone."""
     return settings_text(name=subset, definition=SUBSETS[subset], seed=SEED)

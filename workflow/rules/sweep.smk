@@ -24,8 +24,8 @@ rule sweep_calibration:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=8000 + STUDY["memory_mb"],
-        runtime=240,
+        mem_mb=growing(8000 + STUDY["memory_mb"]),
+        runtime=growing(240),
         gpu=GPU,
     params:
         settings=lambda wildcards: sweep_settings(wildcards.network),
@@ -50,8 +50,8 @@ rule collect_sweep:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(),
         code=code("collect_tables.py"),

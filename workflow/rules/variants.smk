@@ -29,8 +29,8 @@ rule finetune_network:
         "../../envs/laq.yaml"
     threads: finetuning_processes
     resources:
-        mem_mb=lambda wildcards: 4000 * finetuning_processes(wildcards),
-        runtime=120,
+        mem_mb=growing(lambda wildcards: 4000 * finetuning_processes(wildcards)),
+        runtime=growing(120),
         gpu=lambda wildcards: GPU * finetuning_processes(wildcards),
     params:
         settings=lambda wildcards: variant_settings(wildcards.variant),
@@ -62,8 +62,8 @@ rule compress_network:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=8000 + STUDY["memory_mb"],
-        runtime=120,
+        mem_mb=growing(8000 + STUDY["memory_mb"]),
+        runtime=growing(120),
         gpu=GPU,
     params:
         settings=lambda wildcards: variant_settings(wildcards.variant),
@@ -92,8 +92,8 @@ rule measure_memory:
         "../../envs/laq.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings_text(
             networks=list(NETWORKS),

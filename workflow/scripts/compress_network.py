@@ -19,13 +19,15 @@ def compress_network(
     memory_mb: int,
 ) -> None:
     """Write the compressed network, codes bit-packed, and its layer report."""
-    from laq import compression, datasets, devices, packing, seeds
-    from laq.files import read_json, write_rows
+    from laq import compression, datasets, devices, lineage, packing, seeds, subset_files
+    from laq.files import write_rows
 
-    settings = recipe["compress"]
-    members = read_json(subset)["indices"]
-    split = datasets.load(train, classes)
-    taken = None if settings["classes"] == "all" else read_json(calibration)["indices"]
+    settings, split = recipe["compress"], datasets.load(train, classes)
+    members, others = (
+        subset_files.read(path, split.classes)["indices"] for path in (subset, calibration)
+    )
+    taken = None if settings["classes"] == "all" else others
+    described = lineage.of_parent(parent, recipe["parent"], split, members, seed)
     result, count = compression.for_subset(
         packing.load(parent).to(devices.pick(device)),
         split,
@@ -36,7 +38,7 @@ def compress_network(
         memory_mb * 2**20,
     )
     description = packing.derived(
-        packing.describe(parent),
+        described,
         variant,
         recipe,
         subset=members,

@@ -22,11 +22,13 @@ def evaluate_onnx(
 
     import torch
 
-    from laq import datasets, networks, onnx_inference, packing
-    from laq.files import read_json, read_table, write_rows
+    from laq import datasets, lineage, networks, onnx_inference, packing, subset_files
+    from laq.files import read_table, write_rows
 
-    chosen = read_json(subset)
-    images, labels = datasets.of_classes(datasets.load(test, classes), chosen["indices"])
+    split = datasets.load(test, classes)
+    chosen = subset_files.read(subset, split.classes)
+    lineage.check_all([checkpoint], [(variant, repeat)], split, chosen)
+    images, labels = datasets.of_classes(split, chosen["indices"])
     table_of_torch = read_table(accuracy, ["variant", "repeat", "scope", "correct"])
     mine = (table_of_torch["variant"] == variant) & (table_of_torch["repeat"] == repeat)
     comparisons = onnx_inference.compare(

@@ -14,13 +14,15 @@ def evaluate_subset(
     """Write two rows a checkpoint, one for each scope; ``variants`` are their names and repeats."""
     import torch
 
-    from laq import datasets, devices, packing
+    from laq import datasets, devices, lineage, packing, subset_files
     from laq.evaluation import score
-    from laq.files import read_json, write_rows
+    from laq.files import write_rows
     from laq.networks import predict
 
-    chosen, target = read_json(subset), devices.pick(device)
-    arrays = datasets.of_classes(datasets.load(test, classes), chosen["indices"])
+    split, target = datasets.load(test, classes), devices.pick(device)
+    chosen = subset_files.read(subset, split.classes)
+    lineage.check_all(checkpoints, variants, split, chosen)
+    arrays = datasets.of_classes(split, chosen["indices"])
     images, labels = (torch.from_numpy(array) for array in arrays)
     place = {key: chosen[key] for key in ("subset", "median_icd", "mean_icd")}
     rows = [

@@ -6,11 +6,13 @@ def export_onnx(test: str, classes: str, checkpoint: str, onnx: str) -> None:
     import logging
     from pathlib import Path
 
-    from laq import datasets
+    from laq import datasets, lineage
     from laq.onnx_export import export
 
-    shape = datasets.load(test, classes).images.shape[1:]
-    written = export(checkpoint, onnx, shape)
+    split = datasets.load(test, classes)
+    described = lineage.describe(checkpoint)
+    lineage.check(checkpoint, described, lineage.identity(described), split)
+    written = export(checkpoint, onnx, split.images.shape[1:])
     logger = logging.getLogger("laq.onnx_export")
     counts = ", ".join(f"{count} in {kind}" for kind, count in written.counts().items())
     logger.info("%s: %s bytes; weights: %s", Path(onnx).name, written.bytes, counts or "no codes")

@@ -19,7 +19,7 @@ def extract_features(
     """
     import torch
 
-    from laq import datasets, devices, packing
+    from laq import datasets, devices, lineage, packing
     from laq import features as extraction
 
     split, target = datasets.load(train, classes), devices.pick(device)
@@ -28,6 +28,7 @@ def extract_features(
     if extractor["source"] == "pixels":
         batches = extraction.pixels(images, size)
     elif checkpoint:
+        lineage.of_parent(checkpoint, "original", split)
         batches = extraction.penultimate(packing.load(checkpoint), images, target, size)
     else:
         from laq import extractor as published

@@ -20,17 +20,16 @@ def finetune_network(
     """Write the fine-tuned network and its accuracy per epoch on the subset's images."""
     import torch
 
-    from laq import datasets, devices, packing, seeds
-    from laq.files import read_json, write_rows
+    from laq import datasets, devices, lineage, packing, seeds, subset_files
+    from laq.files import write_rows
     from laq.training import finetune, resume
 
-    members = read_json(subset)["indices"]
-    splits = [
-        tuple(map(torch.from_numpy, datasets.of_classes(datasets.load(path, classes), members)))
-        for path in (train, test)
-    ]
+    loaded = [datasets.load(path, classes) for path in (train, test)]
+    members = subset_files.read(subset, loaded[0].classes)["indices"]
+    splits = [tuple(map(torch.from_numpy, datasets.of_classes(split, members))) for split in loaded]
     own = seeds.of_repeat(seed, repeat)
-    model, description = packing.load(parent), packing.describe(parent)
+    description = lineage.of_parent(parent, recipe["parent"], loaded[0], members, seed)
+    model = packing.load(parent)
     # Siblings share their batches and so compare in pairs; a chain's next link does not.
     generator = devices.seed_everything(own, "finetune", len(description["steps"]), *members)
     state, spec = resume.beside(checkpoint), description["network"]

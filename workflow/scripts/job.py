@@ -6,35 +6,72 @@ import inspect
 import json
 import logging
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 
 def run(snakemake: Any, function: Callable[..., None]) -> None:
     """Call ``function`` with the job's ``arguments``.
 
     stdout and stderr (with progress bars) go to the job's log; what ``laq`` logs is also shown
-    on the terminal. Errors that the user can mend are printed without a traceback.
+    on the terminal. Errors that the user can mend are printed without a traceback, and so is the
+    end of a job that is told to end (Ctrl-C, SIGTERM), which leaves no temporary file. Under SLURM
+    a job without the GPUs it asked for ends here.
     """
     limit_threads(threads(snakemake))
-    terminal = _redirect(snakemake.log[0])
-    logging.basicConfig(
-        level=logging.WARNING,  # of other libraries
-        format="%(message)s",
-        handlers=[logging.StreamHandler(sys.stderr), logging.StreamHandler(terminal)],
-        force=True,
-    )
+    _end_on_signals()
+    _end_with(os.getppid())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    # Of other libraries only warnings.
+    handlers = [logging.StreamHandler(terminal)]
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logger = logging.getLogger("laq")
     logger.setLevel(logging.INFO)
 
+    from laq import disks, gpus
     from laq.errors import LaqError
 
+    def fail(reason: object, code: int = 1) -> NoReturn:
+        logger.error("error in %s: %s", snakemake.rule, reason)
+        sys.exit(code)
+
     try:
+        with disks.writing(snakemake.log[0]):
+            _redirect(snakemake.log[0])
+        to_log = logging.StreamHandler(sys.stderr)
+        to_log.setFormatter(handlers[0].formatter)
+        logging.getLogger().addHandler(to_log)
+        if held := gpus.check(snakemake.resources.get("gpu", 0)):
+            print(held, flush=True)
         function(**arguments(snakemake, function))
     except LaqError as error:
-        logger.error("error in %s: %s", snakemake.rule, error)
-        sys.exit(1)
+        fail(error)
+    except (KeyboardInterrupt, Ended) as told:
+        name = told.name if isinstance(told, Ended) else "SIGINT"
+        fail(
+            f"ended from outside ({name}) before its files were whole; run again, and it is done "
+            "anew, a training from its last epoch on",
+            128 + signal.Signals[name],
+        )
+    except Exception as error:
+        # What no module foresaw: a log or a temporary file that the disk does not take.
+        if (told := disks.explained(error)) is None:
+            raise
+        fail(told)
+
+
+class Ended(SystemExit):
+    """The job was told to end."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
 
 def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
@@ -81,13 +118,36 @@ def limit_threads(count: int) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _redirect(log: str) -> Any:
-    """Send stdout and stderr to ``log``, C libraries' too; return a stream to the old stderr."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+def _end_on_signals() -> None:
+    """Leave by an exception, so that temporary files are removed, where a signal says to end."""
+
+    def end(number: int, _: object) -> NoReturn:
+        raise Ended(signal.Signals(number).name)
+
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(name) == signal.SIG_DFL:  # not under nohup
+            signal.signal(name, end)
+
+
+def _end_with(parent: int) -> None:
+    """End this job when the Snakemake that started it is gone, which would throw its files away.
+
+    It would hold its GPU against the run that is started next.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(20)
+        os._exit(1)  # in the midst of a long call
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _redirect(log: str) -> None:
+    """Send stdout and stderr to ``log``, C libraries' too."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.close(handle)
-    return terminal

@@ -26,17 +26,18 @@ def judge_claims(
     """
     from laq.claims import Evidence, Rigour, judge, read_otherwise, render, with_logs, with_sweep
     from laq.claims.evidence import LOG_COLUMNS, MEMORY_COLUMNS, SWEEP_COLUMNS
+    from laq.collected import read as read_all
     from laq.files import read_table, write_csv, write_text
     from laq.observations import read
 
     evidence = Evidence(
         table=read(accuracy, subsets),
         arms={role: (setting, variant) for role, (setting, variant) in arms.items()},
-        memory=read_table(memory[0], MEMORY_COLUMNS) if memory else None,
+        memory=read_all(memory[0], MEMORY_COLUMNS) if memory else None,
         bits=bits,
     )
     if sweep:
-        evidence = with_sweep(evidence, read_table(sweep[0], SWEEP_COLUMNS), **base)
+        evidence = with_sweep(evidence, read_all(sweep[0], SWEEP_COLUMNS), **base)
     if logs:
         evidence = with_logs(evidence, read_table(logs[0], LOG_COLUMNS))
     rigour = Rigour(confidence, resamples, seed)

@@ -7,10 +7,11 @@ def list_subsets(subsets: list[str], table: str) -> None:
 
     import pandas as pd
 
-    from laq.files import read_json, write_csv
+    from laq import subset_files
+    from laq.files import write_csv
     from laq.subsets import duplicates
 
-    rows = [read_json(path) for path in subsets]
+    rows = subset_files.read_all(subsets)
     twins = duplicates({row["subset"]: row.pop("indices") for row in rows})
     for name, first in twins.items():
         logging.getLogger("laq").warning(

@@ -16,15 +16,16 @@ def measure_similarity(
     """Write a row a subset: similarity and distance of its Gram matrices, and their floors."""
     from tqdm import tqdm
 
-    from laq import datasets, devices, packing
-    from laq.files import read_json, write_rows
+    from laq import datasets, devices, lineage, packing, subset_files
+    from laq.files import write_rows
     from laq.similarity import of_subset
 
     split = datasets.load(train, classes)
+    lineage.of_parent(parent, "original", split, seed=seed)
     original = packing.load(parent).to(devices.pick(device))
     rows = []
     for path in tqdm(subsets, desc="subsets"):
-        chosen = read_json(path)
+        chosen = subset_files.read(path, split.classes)
         place = {key: chosen[key] for key in ("subset", "median_icd", "mean_icd")}
         shown = original, split.images, split.labels
         found = of_subset(*shown, chosen["indices"], images, repeats, seed)

@@ -15,12 +15,14 @@ def plot_effect(
 ) -> None:
     """Draw the gain over images and bits, and the predictions inside, as PDF and PNG."""
     from laq import observations
-    from laq.files import read_table
+    from laq.collected import check_covers
+    from laq.collected import read as read_all
     from laq.plots.effect import SWEEP, Base, effect
     from laq.plots.style import save
 
     table = observations.read(accuracy, subsets)
-    points = read_table(sweep, SWEEP)
+    points = read_all(sweep, SWEEP)
+    check_covers(sweep, points, table, accuracy)
     save(effect(table, points, Base(**base), title, confidence, resamples, seed), pdf, png)
 
 

@@ -3,11 +3,11 @@
 
 def plot_memory(memory: str, pdf: str, png: str, study: str, variants: list[str]) -> None:
     """Draw the bytes of all networks' variants as PDF and PNG."""
-    from laq.files import read_table
+    from laq.collected import read
     from laq.plots.memory import COLUMNS, memory_by_variant
     from laq.plots.style import save
 
-    save(memory_by_variant(read_table(memory, COLUMNS), variants, study), pdf, png)
+    save(memory_by_variant(read(memory, COLUMNS), variants, study), pdf, png)
 
 
 if "snakemake" in globals():

@@ -14,13 +14,16 @@ def plot_predictors(
 ) -> None:
     """Draw both panels for each network, as PDF and PNG."""
     from laq import observations
+    from laq.collected import check_covers
     from laq.files import read_table
     from laq.plots.predictors import price
     from laq.plots.style import save
     from laq.predictors import COLUMNS, SIMILARITY
 
+    table = observations.read(accuracy, subsets)
     tables = read_table(similarity, SIMILARITY), read_table(predictors, COLUMNS)
-    save(price(observations.read(accuracy, subsets), *tables, title, scale, confidence), pdf, png)
+    check_covers(similarity, tables[0], table, accuracy)
+    save(price(table, *tables, title, scale, confidence), pdf, png)
 
 
 if "snakemake" in globals():

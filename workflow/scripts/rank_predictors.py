@@ -18,13 +18,17 @@ def rank_predictors(
     ``base`` then the bits and images of that point.
     """
     from laq import observations
+    from laq.collected import check_covers
+    from laq.collected import read as read_all
     from laq.files import read_table, write_csv
     from laq.predictors import SIMILARITY, SWEEP, rank, with_control
 
     table = observations.read(accuracy, subsets)
+    alike = read_table(similarity, SIMILARITY)
+    check_covers(similarity, alike, table, accuracy)
     if sweep:
-        table = with_control(table, read_table(sweep[0], SWEEP), arms["agnostic"], **base)
-    write_csv(predictors, rank(table, read_table(similarity, SIMILARITY), arms, confidence, seed))
+        table = with_control(table, read_all(sweep[0], SWEEP), arms["agnostic"], **base)
+    write_csv(predictors, rank(table, alike, arms, confidence, seed))
 
 
 if "snakemake" in globals():

@@ -4,15 +4,17 @@ from typing import Any
 
 
 def select_subset(
-    matrix: str, subset: str, name: str, definition: dict[str, Any], seed: int
+    matrix: str, series: str | None, subset: str, name: str, definition: dict[str, Any], seed: int
 ) -> None:
     """Write the subset's classes and the distances between them."""
-    from laq import subsets
-    from laq.files import read_table, write_json
+    from laq import divergence, subsets
+    from laq.files import write_json
 
-    table = read_table(matrix)
-    distances = table.to_numpy()
-    selection = subsets.select(distances, definition, seed)
+    names, distances = divergence.read(matrix)
+    if series:
+        selection = subsets.member(series, definition)
+    else:
+        selection = subsets.select(distances, definition, seed)
     write_json(
         subset,
         {
@@ -22,7 +24,7 @@ def select_subset(
             "target": selection.target,
             "seed": seed,
             "indices": selection.indices,
-            "classes": [table.columns[index] for index in selection.indices],
+            "classes": [names[index] for index in selection.indices],
             **subsets.describe(distances, selection.indices),
         },
     )

@@ -25,15 +25,16 @@ def sweep_calibration(
     import torch
     from tqdm import tqdm
 
-    from laq import compression, datasets, devices, packing, seeds
+    from laq import compression, datasets, devices, lineage, packing, seeds, subset_files
     from laq.evaluation import score
-    from laq.files import read_json, write_rows
+    from laq.files import write_rows
     from laq.networks import predict
     from laq.sweep import points
 
-    chosen, target = read_json(subset), devices.pick(device)
-    members = chosen["indices"]
     training, testing = (datasets.load(path, classes) for path in (train, test))
+    chosen, target = subset_files.read(subset, training.classes), devices.pick(device)
+    members = chosen["indices"]
+    lineage.of_parent(parent, "original", training, members, seed)
     shown, labels = map(torch.from_numpy, datasets.of_classes(testing, members))
     original = packing.load(parent).to(target)
     common = {"network": network, "subset": chosen["subset"]}

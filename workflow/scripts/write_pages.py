@@ -12,9 +12,13 @@ def write_pages(
 
     from laq import pages as html
     from laq.files import write_text
-    from laq.summary import fragment
+    from laq.summary import NEEDED, NUMBERS, check_verdicts, fragment
 
-    rows = {Path(table).stem: html.read_rows(table) for table in tables}
+    rows = {
+        name: html.read_rows(table, NEEDED.get(name, ()), NUMBERS.get(name, ()))
+        for name, table in ((Path(table).stem, table) for table in tables)
+    }
+    check_verdicts(next(t for t in tables if Path(t).stem == "claims"), rows["claims"])
     write_text(summary, fragment(config, rows["claims"], rows))
     for table, page in zip(tables, pages, strict=True):
         name = Path(table).stem

@@ -20,6 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from laq import scratch
 from laq.errors import LaqError
 from laq.layer import Pair
 
@@ -153,8 +154,8 @@ class Activations:
             return _Block(size, None)
         try:
             if self._folder is None:
-                folder = tempfile.TemporaryDirectory(prefix="laq-activations-")
-                self._folder = Path(self._cleanup.enter_context(folder))
+                folder = scratch.folder(Path(tempfile.gettempdir()), "laq-activations")
+                self._folder = self._cleanup.enter_context(folder)
             path = self._folder / str(next(self._numbers))
             path.write_bytes(_bytes(storage).cpu().numpy().data)
         except OSError as error:

@@ -101,7 +101,9 @@ def allocate(
     chosen = {layer.name: {min(damage[layer.name]): layer.rows} for layer in sizes}
     fewest = sum(layer.weights * min(damage[layer.name]) for layer in sizes)
     total = sum(layer.weights for layer in sizes)
-    spare = math.floor(Fraction(budget) * total) - fewest  # in bits
+    # Up by the float's last place, since 2.4 as a float is a little less than 2.4.
+    exact = Fraction(budget) + Fraction(math.ulp(budget))
+    spare = math.floor(exact * total) - fewest  # in bits
     if spare < 0:
         raise ConfigError(
             f"a budget of {budget:g} bits a weight is below the {fewest / total:g} of the fewest "

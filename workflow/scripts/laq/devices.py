@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from laq import seeds
+from laq import gpus, seeds
 from laq.errors import ConfigError
 
 
@@ -17,14 +17,18 @@ def pick(name: str) -> torch.device:
 
     Raises:
         ConfigError: ``cuda`` is asked for and absent.
+        AllocationError: SLURM gave this job a GPU, and torch sees none.
     """
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+    there = torch.cuda.is_available()
+    if name != "cpu" and not there:
+        gpus.check_seen()
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
+        return torch.device("cuda" if there else "cpu")
+    if name == "cuda" and not there:
         raise ConfigError("config key device: cuda, but torch sees no GPU here; set auto or cpu")
     return torch.device(name)
 

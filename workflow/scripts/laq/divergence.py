@@ -7,6 +7,7 @@ divergence J).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from laq.errors import ConfigError, DataError
+from laq.files import AGAIN, read_table
 
 # Embeddings come as float32: a direction with a standard deviation below 1e-5 of the widest
 # is the rounding of the coordinates and says nothing about the class.
@@ -85,6 +87,31 @@ def kl_matrix(gaussians: Gaussians) -> NDArray[np.float64]:
     shapes = np.square(whitened_spread).sum(axis=(-1, -2))
     centres = np.square(whitened_shift).sum(axis=(-1, -2))
     return (shapes + shapes.T) / 8 + (centres + centres.T) / 4
+
+
+def read(path: str | os.PathLike[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """The classes' names and their distances (C, C), out of the table that holds both.
+
+    Raises:
+        DataError: the table is not square, names its rows otherwise than its columns, or holds
+            what is no distance.
+    """
+    table = read_table(path)
+    names = list(table.columns)
+    if list(table.index) != names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path} names its {len(table)} rows otherwise than its columns: {AGAIN}")
+    if any(kind != np.float64 for kind in table.dtypes):
+        raise DataError(f"{path} holds other columns than float64: {AGAIN}")
+    distances = table.to_numpy()
+    fits = (distances >= 0) & np.isfinite(distances) & (distances == distances.T)
+    fits &= (distances == 0) | ~np.eye(len(names), dtype=bool)
+    if not fits.all():
+        row, column = np.argwhere(~fits)[0]
+        raise DataError(
+            f"{path}: {names[row]!r} and {names[column]!r} are {distances[row, column]:g} apart, "
+            f"and the other way {distances[column, row]:g}: {AGAIN}"
+        )
+    return names, distances
 
 
 def _check_points(

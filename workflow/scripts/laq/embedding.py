@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from laq.errors import DataError
+from laq.files import AGAIN, read_table
 
 # Up to so many images neighbours are found by comparing all pairs: exact, and faster than
 # compiling the approximate search, whose time grows more slowly.
@@ -46,6 +49,31 @@ def embed(features: np.ndarray, settings: dict[str, Any], seed: int) -> np.ndarr
         warnings.filterwarnings("ignore", message=".*spectral initiali[sz]ation.*")
         warnings.filterwarnings("ignore", message=".*precomputed_knn.*")  # no later transform
         return reducer.fit_transform(features).astype(np.float32)
+
+
+def read(
+    path: str | os.PathLike[str], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The plane's points (n, 2) and their labels (n,), in the order of the images.
+
+    ``labels``: of the training images, with which the table has to agree.
+
+    Raises:
+        DataError: the file is no table of coordinates, or of other images.
+    """
+    table = read_table(path, ["index", "label", "umap_1", "umap_2"])
+    if not np.array_equal(table["index"], np.arange(len(labels))):
+        raise DataError(
+            f"{path} has not one row for each of the {len(labels)} training images, in their "
+            f"order (index): {AGAIN}"
+        )
+    if (other := table["label"].to_numpy() != labels).any():
+        row = int(other.argmax())
+        raise DataError(
+            f"{path} is of other images: row {row + 1} has the label {table['label'][row]}, its "
+            f"image {labels[row]}: {AGAIN}"
+        )
+    return table[["umap_1", "umap_2"]].to_numpy(float), labels
 
 
 def exact_neighbours(

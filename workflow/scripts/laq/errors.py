@@ -25,3 +25,11 @@ class CheckpointError(LaqError):
 
 class ProcessError(LaqError):
     """A process of a job that was ended from outside."""
+
+
+class AllocationError(LaqError):
+    """A job to which the cluster gave less than it asked for."""
+
+
+class StorageError(LaqError):
+    """A file that cannot be written: no space, no right to, a disk that fails."""

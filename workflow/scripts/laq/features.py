@@ -113,18 +113,24 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=["label", "features"])
+        table = pq.read_table(path, columns=["index", "label", "features"])
         if not len(table) or any(column.null_count for column in table.columns):
             raise ValueError("it has no rows, or values are missing")
         size = table.schema.field("features").type.list_size
         table = table.cast(
-            pa.schema({"label": pa.int64(), "features": pa.list_(pa.float32(), size)})
+            pa.schema(
+                {"index": pa.int64(), "label": pa.int64(), "features": pa.list_(pa.float32(), size)}
+            )
         )
         column = table["features"].combine_chunks()
         matrix = column.flatten().to_numpy().reshape(len(table), size)
         labels = table["label"].to_numpy()
+        if not np.array_equal(table["index"], np.arange(len(table))):
+            raise ValueError("its rows are not in the order of the images")
     except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is not a feature table ({error}): delete it, run again") from error
+        raise DataError(
+            f"{path} is not a feature table ({error}): delete it and run again"
+        ) from error
     if not np.isfinite(matrix).all():
         raise DataError(f"{path} holds features that are not finite: delete it and run again")
     return matrix, labels

@@ -3,62 +3,73 @@
 from __future__ import annotations
 
 import csv
-import glob
+import errno
+import io
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laq import disks, scratch
 from laq.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+AGAIN = "delete it and run again"
+
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; move it into place if the block succeeds.
+    """Yield a temporary path near ``path``; move it into place if the block succeeds.
 
-    The temporary file is in the same folder, so that the move is one rename, and keeps
-    the suffix, so that writers which look at it behave. When the block raises, the
-    temporary file is removed and ``path`` is left as it was; what a killed process left is
-    removed by the next.
+    It has the name of ``path`` in a hidden folder beside it: the move is one rename, writers that
+    look at the suffix behave, and what writers put beside their file goes with the folder. When
+    the block raises, the folder is removed and ``path`` is left as it was; what a killed process
+    left is removed by the next that writes ``path``.
+
+    File and folder are flushed to the disk before and after the move: after a power cut too,
+    ``path`` is the old file or the new one, whole.
+
+    Raises:
+        StorageError: the disk does not take the file.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with disks.writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with disks.writing(target), scratch.folder(target.parent, f".{target.name}") as folder:
+        temporary = folder / target.name
         yield temporary
-        # mkstemp and some writers make private files; artifacts are ordinary ones.
+        # Some writers make private files; artifacts are ordinary ones.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        _flush(temporary)
         temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        _flush(target.parent)
 
 
 def remove(path: str | os.PathLike[str]) -> None:
     """Remove ``path``, if it is there, and what killed writers of it left."""
     target = Path(path)
     target.unlink(missing_ok=True)
-    _remove_leftovers(target)
+    scratch.sweep(target.parent, f".{target.name}")
 
 
-def _remove_leftovers(target: Path) -> None:
-    for leftover in target.parent.glob(f".{glob.escape(target.stem)}.????????{target.suffix}"):
-        leftover.unlink(missing_ok=True)
+def _flush(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network disks cannot do so with folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -74,11 +85,13 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file; raise ``DataError`` that names it if it does not parse."""
+    """Read a JSON file; raise ``DataError`` that names it if it is missing or does not parse."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON ({error}): delete it and run again") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: run the rule that makes it") from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise DataError(f"{path} is not valid JSON ({error}): {AGAIN}") from error
 
 
 def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
@@ -115,27 +128,52 @@ def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 
 
 def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a CSV or Parquet table, checking that it has ``columns``.
+    """Read a CSV or Parquet table, checking that it has ``columns`` and what they hold.
 
     Raises:
-        DataError: the file is of neither kind, does not parse, or lacks a column.
+        DataError: the file is of neither kind, does not parse, has no rows, lacks a column, or a
+            cell of ``columns`` holds what ``laq.columns`` does not allow.
     """
     import pandas as pd
+
+    from laq.columns import check
 
     try:
         if Path(path).suffix == ".parquet":
             table = pd.read_parquet(path)
         else:
             # Only nothing is missing: a variant may be called nan, or inf.
-            ids = dict.fromkeys(["setting", "network", "subset", "variant"], str)
-            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=ids)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{path} is not a readable table ({error}): delete it, run again"
-        ) from error
+            ids = dict.fromkeys(["setting", "network", "subset", "variant", "scope"], str)
+            text = io.StringIO(_whole_text(path))
+            table = pd.read_csv(text, keep_default_na=False, na_values=[""], dtype=ids)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: run the rule that makes it") from error
+    # Damaged Parquet raises many kinds: pyarrow's own, ValueError, OSError, KeyError, …
+    except Exception as error:
+        raise DataError(f"{path} is not a readable table ({error}): {AGAIN}") from error
     if missing := [name for name in columns or () if name not in table.columns]:
         raise DataError(
-            f"{path} lacks the column {', '.join(missing)} (it has {', '.join(table.columns)}): "
-            "delete it and run again"
+            f"{path} lacks the column {', '.join(missing)} (it has "
+            f"{', '.join(map(str, table.columns))}): {AGAIN}"
         )
+    if not len(table):
+        raise DataError(f"{path} has no rows: {AGAIN}")
+    check(path, table, columns or ())
     return table
+
+
+def _whole_text(path: str | os.PathLike[str]) -> str:
+    """A CSV file's text. Raises ``ValueError`` where it is cut short, or rows are of other length.
+
+    pandas would fill a short row up, and take the first cell of long ones for an index.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise ValueError("its last line is cut short")
+    header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise ValueError(f"it has more than one column {', '.join(twice)}")
+    for place, row in enumerate(rows, 1):
+        if row and len(row) != len(header):
+            raise ValueError(f"row {place} has {len(row)} cells, the header {len(header)}")
+    return text

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from laq import metadata
@@ -17,6 +19,8 @@ from laq.errors import DataError
 from laq.files import read_table
 
 Source = str | os.PathLike[str]
+
+_NUMBERS = ("weights", "bits", "entropy", "bytes")
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ def measure(checkpoint: Source, original: Source, layers: Source | None = None) 
     that is not of this checkpoint.
     """
     with metadata.opened(checkpoint) as file:
-        packed = metadata.runs(checkpoint, metadata.content(checkpoint, file))
+        content = metadata.content(checkpoint, file)
+    packed = metadata.runs(checkpoint, content)
     runs = [run for weight in packed.values() for run in weight]
     weights = sum(run.weights for run in runs)
     reported, bits, entropy_bits, coded_bytes = _totals(layers) if layers else (0, 0, 0, 0)
@@ -58,6 +63,8 @@ def measure(checkpoint: Source, original: Source, layers: Source | None = None) 
             f"{checkpoint} holds {weights} quantized weights and its layer report ({layers}) lists "
             f"{reported}: delete both and run the rule that makes them again"
         )
+    if layers and "layers" in content:
+        _check_report(checkpoint, layers, content["layers"])
     float_bytes, packed_bytes = (Path(path).stat().st_size for path in (original, checkpoint))
     code_bytes = sum(run.code_bytes for run in runs)
     return Memory(
@@ -71,9 +78,28 @@ def measure(checkpoint: Source, original: Source, layers: Source | None = None) 
     )
 
 
+def _check_report(checkpoint: Source, layers: Source, own: Sequence[Mapping[str, object]]) -> None:
+    """The report beside a checkpoint is the one inside it: two makings differ in nothing else."""
+    table = read_table(layers, ["layer", *_NUMBERS])
+    found = table[["layer", *_NUMBERS]].to_dict("records")
+    for row, inside in zip_longest(found, own, fillvalue={}):
+        same = row.get("layer") == inside.get("layer") and all(
+            math.isclose(row[name], inside[name], rel_tol=1e-8)
+            if inside[name] is not None
+            else row[name] != row[name]
+            for name in _NUMBERS
+        )
+        if not same:
+            raise DataError(
+                f"{layers} is not the layer report of {checkpoint}: they differ at the layer "
+                f"{row.get('layer') or inside.get('layer')}: delete both and run the rule that "
+                "makes them again"
+            )
+
+
 def _totals(layers: Source) -> tuple[int, float, float, int]:
     """Quantized weights of a layer report, their nominal bits, entropy in bits, and bytes."""
-    table = read_table(layers, ["weights", "bits", "entropy", "bytes"])
+    table = read_table(layers, _NUMBERS)
     table = table[table["bytes"].notna()]
     weights = table["weights"]
     return (

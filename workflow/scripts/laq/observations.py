@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from laq.columns import check_rates
 from laq.errors import DataError
-from laq.files import read_table
+from laq.files import AGAIN, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,11 +39,13 @@ def read(accuracy: Source, subsets: Source) -> pd.DataFrame:
     further observations.
 
     Raises:
-        DataError: a file that is no table, lacks a column, has a row twice, or a subset that
-            the other has not.
+        DataError: a file that is no table, lacks a column, has a row twice or one that cannot be
+            true, a subset that the other has not, or, of a study, lacks rows.
     """
-    table, chosen = read_table(accuracy, COLUMNS), read_table(subsets, ["subset", "duplicate_of"])
-    if "setting" not in table:
+    table = read_table(accuracy, COLUMNS)
+    chosen = read_table(subsets, ["subset", "median_icd", "duplicate_of"])
+    study = "setting" not in table
+    if study:
         table.insert(0, "setting", table["network"])
     table["setting"] = table["setting"].astype(str)
     if unknown := sorted(set(table["subset"]) - set(chosen["subset"])):
@@ -50,12 +53,49 @@ def read(accuracy: Source, subsets: Source) -> pd.DataFrame:
             f"{accuracy} has the subset {', '.join(unknown)}, and {subsets} has not: "
             "delete both and run again"
         )
+    if (twice := chosen["subset"].duplicated()).any():
+        raise DataError(f"{subsets} has two rows of {chosen['subset'][twice].iloc[0]}: {AGAIN}")
+    _check_twins(subsets, chosen)
     twice = table[ROW].duplicated()
     if twice.any():
         row = ", ".join(f"{name} {value}" for name, value in table.loc[twice, ROW].iloc[0].items())
-        raise DataError(f"{accuracy} has two rows of {row}: delete it and run again")
+        raise DataError(f"{accuracy} has two rows of {row}: {AGAIN}")
+    check_rates(accuracy, table)
+    if study:
+        _check_study(accuracy, table, subsets, chosen)
     first = chosen.loc[chosen["duplicate_of"].isna(), "subset"]
     return table[table["subset"].isin(first)].reset_index(drop=True)
+
+
+def _check_twins(subsets: Source, chosen: pd.DataFrame) -> None:
+    """What is called a duplicate is left out, so it has to be one."""
+    classes = chosen.set_index("subset").get("classes")
+    for row in chosen[chosen["duplicate_of"].notna()].to_dict("records"):
+        own, other = row["subset"], row["duplicate_of"]
+        known = other in set(chosen["subset"]) - {own}
+        if not known or (classes is not None and classes[own] != classes[other]):
+            raise DataError(
+                f"{subsets} calls {own} a duplicate of {other} (duplicate_of), which has other "
+                f"classes or is not there: {AGAIN}"
+            )
+
+
+def _check_study(
+    accuracy: Source, table: pd.DataFrame, subsets: Source, chosen: pd.DataFrame
+) -> None:
+    """In a study every arm has every subset, at its one distance; published logs have holes."""
+    distance = table["subset"].map(chosen.set_index("subset")["median_icd"])
+    if (apart := (table["median_icd"] - distance).abs() > 1e-9 * distance).any():
+        row = table[apart].iloc[0]
+        raise DataError(
+            f"{accuracy} has the subset {row['subset']} at a median ICD of {row['median_icd']:g}, "
+            f"{subsets} at {distance[apart].iloc[0]:g}: delete both and run again"
+        )
+    for own, rows in table.groupby(["setting", "variant", "repeat", "scope"], sort=False):
+        if lacking := sorted(set(chosen["subset"]) - set(rows["subset"])):
+            raise DataError(
+                f"{accuracy} has no row of {', '.join(map(str, own))} on {lacking[0]}: {AGAIN}"
+            )
 
 
 def arm(

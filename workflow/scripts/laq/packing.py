@@ -125,15 +125,18 @@ def derived(
 ) -> dict[str, Any]:
     """The description of a variant, from that of its parent and the recipe of the step taken.
 
-    ``steps`` is the lineage: variant name to recipe, from the trained network on. ``facts``
-    (subset, seed, bits, …) replace the parent's.
+    ``description``: of the parent, as ``laq.lineage.describe`` gives it. ``steps`` is the lineage:
+    variant name to recipe, from the trained network on. ``facts`` (subset, seed, bits, …) replace
+    the parent's.
     """
     lineage = {
         "variant": variant,
         "parent": recipe["parent"],
+        "parent_digest": description["digest"],
         "steps": [*description["steps"], {variant: recipe}],
     }
-    return {**description, **lineage, **facts}
+    inherited = {key: value for key, value in description.items() if key != "digest"}
+    return {**inherited, **lineage, **facts}
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
@@ -150,6 +153,9 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     if not _intact(content, state):
         raise CheckpointError(f"{path} was altered after it was written: {REMEDY}")
     packed = {}
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values: {REMEDY}")
     for name, runs in metadata.runs(path, content).items():
         try:
             packed[name] = tuple(
@@ -253,6 +259,8 @@ def _unpacked(run: Run, codes: Tensor, step: Tensor) -> PackedWeight:
     _check_fit(run, unpacked, step)
     if step.dtype not in (torch.float32, torch.float64):
         raise DataError(f"steps are {step.dtype}")
+    if (step < 0).any():
+        raise DataError("steps are negative")
     return PackedWeight(unpacked, step, run.bits, run.scheme, run.largest, run.width, run.offset)
 
 

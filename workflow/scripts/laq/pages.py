@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from laq.claims import words
+from laq.columns import check_rows
 from laq.errors import DataError
+from laq.files import AGAIN
 
 MOST_ROWS = 2000  # of a page; the CSV file has them all
 FEWEST_ROWS = 3  # that can be said to have something in common
@@ -149,20 +151,39 @@ def _yaml(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=90)
 
 
-def read_rows(path: str | Path) -> list[dict[str, str]]:
+def read_rows(
+    path: str | Path, columns: Sequence[str] = (), numbers: Sequence[str] = ()
+) -> list[dict[str, str]]:
     """The rows of a CSV file, every value as text.
 
     Raises:
-        DataError: a row has more or fewer cells than the header.
+        DataError: the file is missing or no text, a row has more or fewer cells than the header,
+            a column is lacking, or one of ``numbers`` holds anything else.
     """
-    return parse_rows(Path(path).read_text(encoding="utf-8"), path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: run the rule that makes it") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path} is not a readable table ({error}): {AGAIN}") from error
+    if not text.endswith("\n"):
+        raise DataError(f"{path} is empty, or its last line is cut short: {AGAIN}")
+    rows = parse_rows(text, path)
+    header = next(csv.reader(io.StringIO(text)))
+    if missing := [name for name in (*columns, *numbers) if name not in header]:
+        raise DataError(f"{path} lacks the column {', '.join(missing)}: {AGAIN}")
+    check_rows(path, rows, numbers)
+    return rows
 
 
 def parse_rows(text: str, path: str | Path) -> list[dict[str, str]]:
     """The rows of a CSV text; ``path`` is named where they are torn."""
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path} is not a readable table ({error}): {AGAIN}") from error
     if any(None in row or None in row.values() for row in rows):
-        raise DataError(f"{path} has rows of different length: delete it and run again")
+        raise DataError(f"{path} has rows of different length: {AGAIN}")
     return rows
 
 

@@ -17,11 +17,21 @@ from typing import Any
 
 _SOURCES = {".py", ".smk", ".yaml", ".rst"}
 _HIDDEN = re.compile(r"(^|/)(\.|__pycache__/)")
+_STRING, _BRACE = re.compile(r'"(?:[^"\\]|\\.)*"'), re.compile("[{}]")
 
 
 def settings_text(**settings: Any) -> str:
     """Settings as one canonical JSON text (sorted keys)."""
-    return json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    return without_wildcards(json.dumps(settings, sort_keys=True, ensure_ascii=False))
+
+
+def without_wildcards(text: str) -> str:
+    """The same JSON, with the braces in its strings escaped: Snakemake fills wildcards into params.
+
+    A study, a folder or a layer may be called ``{x}``.
+    """
+    escaped = {"{": r"\u007b", "}": r"\u007d"}
+    return _STRING.sub(lambda s: _BRACE.sub(lambda brace: escaped[brace[0]], s[0]), text)
 
 
 def text_digest(paths: Iterable[Path]) -> str:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from laq import median_search, seeds
 from laq.errors import ConfigError, DataError
+from laq.files import AGAIN, read_json
 
 Kind = Literal["similar", "dissimilar"]
 KINDS: tuple[Kind, ...] = ("similar", "dissimilar")
@@ -222,6 +224,27 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
                 "rank), random (size, rank), target (size and median, or size, scale, count "
                 "and rank), or classes or superclasses (indices)"
             )
+
+
+def member(series: str | Path, definition: Mapping[str, Any]) -> Selection:
+    """The member at ``definition``'s rank of a series that ``target_series`` found.
+
+    Args:
+        series: a JSON file, a list of mappings of ``indices`` and ``target``.
+
+    Raises:
+        DataError: if it is no series of ``definition``'s ``count`` subsets of ``size`` classes.
+    """
+    count, size = definition["count"], definition["size"]
+    try:
+        found = [Selection(list(e["indices"]), float(e["target"])) for e in read_json(series)]
+    except (TypeError, KeyError, ValueError):
+        found = []
+    if len(found) != count or any(len(one.indices) != size for one in found):
+        raise DataError(
+            f"{series} does not hold {count} subsets of {size} classes with their targets: {AGAIN}"
+        )
+    return found[definition["rank"]]
 
 
 def duplicates(subsets: Mapping[str, Collection[int]]) -> dict[str, str]:

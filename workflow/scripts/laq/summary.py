@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -26,6 +27,28 @@ KINDS = ("number", "", "whole", "number", "number", "number", "number", "")
 FOUR = ("original", "quant", "ft", "ft_quant")
 CIFAR = {"cifar10": "10 classes of CIFAR-10", "cifar100": "100 classes of CIFAR-100"}
 STEPS = {"finetune": "fine-tuned", "compress": "quantized"}
+
+
+# Columns that the page takes, by table: all of them, and those that are numbers.
+NEEDED = {
+    "claims": ["setting", "claim", "statement", "verdict", "remark", "n"],
+    "subsets": ["duplicate_of", "classes"],
+    "logs": ["setting", "network", "dataset"],
+}
+NUMBERS = {
+    "claims": ["effect", "low", "high", "p_holm", "p_against_holm"],
+    "subsets": ["median_icd"],
+}
+
+
+def check_verdicts(path: str | os.PathLike[str], claims: Sequence[Row]) -> None:
+    """Raise ``DataError`` that names ``path`` for a row of it whose verdict is none."""
+    for row in claims:
+        if row["verdict"] not in VERDICTS:
+            raise DataError(
+                f"{path}: {row['verdict']!r} is no verdict; there are: {', '.join(VERDICTS)}: "
+                "delete it and run again"
+            )
 
 
 def fragment(

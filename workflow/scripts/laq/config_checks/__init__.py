@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from laq.config import Config
 from laq.config_checks import networks, shown, subsets, variants
 from laq.schema import refuse
 
 # Folders that hold the workflow itself.
-_SOURCES = ("workflow", "config", "envs", "profiles", "tests", "docs")
+_SOURCES = ("workflow", "config", "envs", "profiles", "tests", "docs", "benchmarks")
 
 
 def check(config: Config, class_names: Sequence[str]) -> None:
@@ -40,5 +41,15 @@ def check(config: Config, class_names: Sequence[str]) -> None:
 
 
 def check_root(root: str) -> Iterator[str]:
-    if root.split("/")[0] in _SOURCES:
+    """It is no folder of the workflow's, not by a link either, and no file is in its way."""
+    here, place = Path.cwd(), Path(root)
+    there = (here / place).resolve()
+    own = [(here / name).resolve() for name in _SOURCES]
+    if place.parts[0] in _SOURCES or any(there.is_relative_to(folder) for folder in own):
         yield f"root: {root!r} is a folder of the workflow's own; take one such as results/{root}"
+        return
+    for part in (place, *place.parents):
+        if part.exists() and not part.is_dir():
+            yield f"root: {str(part)!r} is a file; take a folder, or a name that is not there yet"
+        elif part.is_symlink() and not part.exists():
+            yield f"root: {str(part)!r} is a link to nothing; make the folder that it names"

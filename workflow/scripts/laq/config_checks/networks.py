@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from laq import families
 from laq.config import Config, weights_file
+from laq.config_checks import references
 
 
 def check_networks(networks: Mapping[str, Any]) -> Iterator[str]:
@@ -75,5 +75,4 @@ def check_training(config: Config) -> Iterator[str]:
 
 def _check_file(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     for file in weights_file(entry):
-        if not Path(file).is_file():
-            yield f"{where}.weights.file: there is no file {file!r}; give the path of the weights"
+        yield from references.file(f"{where}.weights.file", file, "the weights")

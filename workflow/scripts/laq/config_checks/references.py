@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from laq import datasets
 from laq.config import Config, members
@@ -12,6 +13,14 @@ def subset_ids(config: Config) -> list[str]:
     groups = datasets.superclasses(config["dataset"])
     definitions = config["subsets"]["definitions"].items()
     return [id for name, definition in definitions for id in members(name, definition, groups)]
+
+
+def file(where: str, path: str, what: str) -> Iterator[str]:
+    """A file that the config names is there, and Snakemake can take it for an input."""
+    if not Path(path).is_file():
+        yield f"{where}: there is no file {path!r}; give the path of {what}"
+    elif set("{}") & set(path):
+        yield f"{where}: {path!r} has braces, which Snakemake takes for wildcards; rename the file"
 
 
 def known(where: str, name: str, names: Iterable[str], what: str) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from laq.config import Config
 from laq.config_checks import references
@@ -23,8 +22,8 @@ def check_figures(config: Config) -> Iterator[str]:
     ):
         if key in weights:
             yield from references.known(f"figures.weights.{key}", weights[key], known, what)
-    if "published" in figures and not Path(figures["published"]).is_file():
-        yield f"figures.published: there is no file {figures['published']!r}; give a log's path"
+    if "published" in figures:
+        yield from references.file("figures.published", figures["published"], "a log")
 
 
 def check_sweep(config: Config) -> Iterator[str]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from laq.datasets.archives import load, save
+from laq.datasets.archives import load, load_labels, load_names, save
 from laq.datasets.dataset import Dataset, of_classes
 
 __all__ = [
@@ -27,6 +27,8 @@ __all__ = [
     "fingerprint",
     "identity",
     "load",
+    "load_labels",
+    "load_names",
     "make",
     "of_classes",
     "origin",

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 from laq.datasets.dataset import Dataset
 from laq.errors import DataError
-from laq.files import atomic, read_json
+from laq.files import AGAIN, atomic, read_json
+
+_MEMBERS = {"images.npy", "labels.npy"}
 
 # What NumPy and zipfile raise on damaged archives; TypeError comes of a bare array in place of
-# an archive.
+# an archive, MemoryError of a header that claims more numbers than there are.
 _UNREADABLE = (
     DataError,
     OSError,
     EOFError,
+    MemoryError,
     ValueError,
     TypeError,
     RuntimeError,
@@ -37,19 +43,50 @@ def save(dataset: Dataset, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str], classes_path: str | os.PathLike[str]) -> Dataset:
     """Read what ``save`` wrote, and the class names beside it (a JSON list).
 
-    Raises ``DataError`` naming the file that is truncated, altered or of another content.
+    Raises ``DataError`` naming the file that is missing, truncated, altered or of another content.
     """
-    classes = read_json(classes_path)
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise DataError(f"{classes_path} is not a list of class names: delete it and run again")
+    classes = load_names(classes_path)
+    with _opened(path) as archive:
+        dataset = Dataset(archive["images"], archive["labels"], tuple(classes))
+        if empty := sorted(set(range(len(classes))) - set(np.unique(dataset.labels).tolist())):
+            raise DataError(f"no image is of the class {classes[empty[0]]!r} of {classes_path}")
+        return dataset
+
+
+def load_labels(path: str | os.PathLike[str]) -> NDArray[np.int64]:
+    """The labels alone (n,). Raises ``DataError`` as ``load`` does."""
+    with _opened(path) as archive:
+        labels = archive["labels"]
+        if labels.dtype != np.int64 or labels.ndim != 1 or not len(labels):
+            raise DataError(f"labels are {labels.dtype} {labels.shape}; expected int64 (n,)")
+        return labels
+
+
+def load_names(path: str | os.PathLike[str]) -> list[str]:
+    """Names of the classes, by index. Raises ``DataError`` for a file that is no such list."""
+    names = read_json(path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path} is not a list of class names: {AGAIN}")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path} names a class more than once ({', '.join(twice)}): {AGAIN}")
+    return names
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
+    """The archive, whose arrays are read within the block; what goes wrong there is told of it."""
     try:
+        # Members that are compressed are none of ours, and may unpack to any size.
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+        if {member.filename for member in members} != _MEMBERS or len(members) != len(_MEMBERS):
+            names = sorted(member.filename for member in members)
+            raise DataError(f"it holds {names}, expected images and labels")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise DataError("its arrays are compressed, and this workflow does not write them so")
         with np.load(path, allow_pickle=False) as archive:
-            if set(archive.files) != {"images", "labels"}:
-                raise DataError(f"it holds {sorted(archive.files)}, expected images and labels")
-            return Dataset(archive["images"], archive["labels"], tuple(classes))
-    except FileNotFoundError:
-        raise
+            yield archive
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: run the rule that makes it") from error
     except _UNREADABLE as error:
-        raise DataError(
-            f"{path} does not hold this data set ({error}): delete it and run again"
-        ) from error
+        raise DataError(f"{path} does not hold this data set ({error}): {AGAIN}") from error

@@ -25,6 +25,10 @@ from laq.errors import DataError
 # Seconds after which a killed download's folder is swept.
 ABANDONED = 24 * 3600
 
+# Bytes of a member; of the official ones the largest has 155 million. A few kilobytes of an
+# archive may unpack to any number.
+LARGEST = 2**30
+
 
 @dataclass(frozen=True)
 class Official:
@@ -152,6 +156,11 @@ def _from_archive(archive: Path, md5: str | None, files: Official) -> dict[str, 
             for member in tar:
                 folder, name = posixpath.split(posixpath.normpath(member.name))
                 if folder == files.folder and name in files.members and member.isfile():
+                    if member.size > LARGEST:
+                        raise DataError(
+                            f"{name} in {archive} is of {member.size:,} bytes, where the largest "
+                            f"has {LARGEST:,} at most: take the official files"
+                        )
                     contents[name] = tar.extractfile(member).read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DataError(f"{archive} is no readable tar archive: {error}") from error

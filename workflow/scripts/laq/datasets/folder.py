@@ -101,7 +101,7 @@ def _scan(settings: Mapping[str, Any]) -> _Tree:
             raise DataError(
                 f"{root}/train and {root}/test have different classes: "
                 f"{sorted(train.keys() - test.keys())} only in train, "
-                f"{sorted(test.keys() - train.keys())} only in test"
+                f"{sorted(test.keys() - train.keys())} only in test; give both the same folders"
             )
         parts = [train, test]
     else:
@@ -201,7 +201,7 @@ def _read(file: Path, size: int) -> np.ndarray:
 
     if file.stat().st_size == 0:
         raise DataError("the file is empty")
-    with Image.open(file) as image:
+    with _opened(file) as image:
         if image.mode.startswith(("I", "F")):
             # Pillow would clip such pixels to 255, most often to plain white.
             raise DataError(f"pixels of mode {image.mode}, convert the image to 8 bits a channel")
@@ -212,6 +212,17 @@ def _read(file: Path, size: int) -> np.ndarray:
             upright = Image.alpha_composite(paper, upright.convert("RGBA"))
         square = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
     return np.asarray(square).transpose(2, 0, 1)
+
+
+def _opened(file: Path) -> Any:
+    """A picture that is not decoded yet; ``DataError`` for one that would fill the memory."""
+    from PIL import Image
+
+    try:
+        return Image.open(file)
+    except Image.DecompressionBombError as error:
+        size = 2 * Image.MAX_IMAGE_PIXELS
+        raise DataError(f"it claims more than {size:,} pixels: shrink it") from error
 
 
 def _listed(items: Sequence[str], most: int = 10) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from laq.errors import DataError
+
 _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _PARQUET = {"float": "float32", "double": "float64"}
 
@@ -21,8 +23,15 @@ def words(paths: Sequence[Path]) -> str:
     Files that are not there yet are left out; nothing is said of kinds not known here.
     """
     there = sorted(path for path in paths if path.is_file())
-    if not there:
-        return ""
+    try:
+        return _words(there) if there else ""
+    # Whatever a damaged header raises: struct, zipfile, pyarrow, json and NumPy have their own.
+    except Exception as error:
+        shown = f"one of {there[0].parent}/*{there[0].suffix}" if len(there) > 1 else there[0]
+        raise DataError(f"{shown} cannot be read ({error}): delete it and run again") from error
+
+
+def _words(there: Sequence[Path]) -> str:
     many = f" (× {len(there):,})" if len(there) > 1 else ""
     match there[0].suffix:
         case ".npz":

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from laq import errors
+from laq import disks, errors
 from laq.errors import ConfigError, LaqError, ProcessError
 from laq.training import resume, worker
 from laq.training.loop import Split
@@ -54,15 +54,16 @@ def fit(
             "state": [str(keeper.path), keeper.identity.hex()] if keeper else None,
             "job": os.getpid(),
         }
-        (folder / worker.TASK).write_text(json.dumps(task), encoding="utf-8")
-        for name, (images, labels) in (("train", train_split), ("test", test_split)):
-            split = {"images": images.cpu().contiguous(), "labels": labels.cpu().contiguous()}
-            save_file(split, folder / worker.SPLIT.format(name=name))
-        # Copies: safetensors refuses tensors that share storage, as tied weights do.
-        state = network.state_dict().items()
-        start = {f"network.{key}": x.cpu().contiguous().clone() for key, x in state}
-        start |= {"generator": generator.get_state(), "torch": torch.get_rng_state()}
-        save_file(start, folder / worker.START)
+        with disks.writing(folder / worker.TASK):
+            (folder / worker.TASK).write_text(json.dumps(task), encoding="utf-8")
+            for name, (images, labels) in (("train", train_split), ("test", test_split)):
+                split = {"images": images.cpu().contiguous(), "labels": labels.cpu().contiguous()}
+                save_file(split, folder / worker.SPLIT.format(name=name))
+            # Copies: safetensors refuses tensors that share storage, as tied weights do.
+            state = network.state_dict().items()
+            start = {f"network.{key}": x.cpu().contiguous().clone() for key, x in state}
+            start |= {"generator": generator.get_state(), "torch": torch.get_rng_state()}
+            save_file(start, folder / worker.START)
         _run(folder, recipe.processes)
         network.load_state_dict(load_file(folder / worker.NETWORK))
         history = json.loads((folder / worker.HISTORY).read_text(encoding="utf-8"))

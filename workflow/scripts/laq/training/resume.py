@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from laq.errors import StorageError
 from laq.files import atomic, remove
 from laq.training.recipe import Recipe
 
@@ -121,8 +122,8 @@ class Keeper:
             with atomic(self.path) as temporary, temporary.open("wb") as file:
                 file.write(self.identity + hashlib.sha256(payload).digest())
                 file.write(payload)
-        except OSError as error:
-            logger.warning("the training's state cannot be written to %s: %s", self.path, error)
+        except (OSError, StorageError) as error:
+            logger.warning("the training goes on without its state: %s", error)
         self._written = time.monotonic()
         self._cost = self._written - started
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import distributed
 
-from laq import devices, networks
+from laq import devices, disks, networks
 from laq.errors import LaqError
 from laq.training.distributed import Team
 from laq.training.loop import fit
@@ -68,9 +68,10 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
     recipe = Recipe.of(TRAINING, task["recipe"])
     history = fit(network, *splits, recipe, generator, team.device, keeper, team)
     if team.rank == 0:
-        (folder / HISTORY).write_text(json.dumps(history), encoding="utf-8")
         state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        save_file(state, folder / NETWORK)
+        with disks.writing(folder / NETWORK):
+            (folder / HISTORY).write_text(json.dumps(history), encoding="utf-8")
+            save_file(state, folder / NETWORK)
 
 
 def _end_with(job: int) -> None:

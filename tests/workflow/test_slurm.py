@@ -1,0 +1,225 @@
+"""The study on a SLURM cluster of one node and two simulated GPUs, and what clusters do to jobs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.control import Cluster, Job, NoCluster
+from tests.workflow.conftest import CONFIG, Checkout
+
+ROOT = Path("results/digits")
+MODELS = f"{ROOT}/models/small_resnet"
+GPU_RULES = (
+    "train_network",
+    "extract_features",
+    "measure_similarity",
+    "finetune_network",
+    "compress_network",
+    "evaluate_subset",
+    "sweep_calibration",
+)
+SECONDS = 1500  # far more than the study takes: the head is killed then
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    try:
+        with Cluster.running() as running:
+            yield running
+    except NoCluster as reason:
+        pytest.skip(str(reason))
+
+
+@contextmanager
+def head(
+    cluster: Cluster,
+    checkout: Checkout,
+    *arguments: str,
+    path: Path | None = None,
+    **variables: str,
+) -> Iterator[subprocess.Popen]:
+    """Snakemake on the cluster's login node; what it prints goes to ``head.log``."""
+    stand_in = checkout.path / "profiles/slurm/bin"  # no accounting here
+    before = [str(folder) for folder in (path, stand_in) if folder]
+    environment = cluster.environment() | variables
+    environment["PATH"] = ":".join([*before, environment["PATH"]])
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm"]
+    quick = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
+    with (checkout.path / "head.log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, *quick, *arguments, "--configfile", CONFIG],
+            cwd=checkout.path,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def ended(process: subprocess.Popen, checkout: Checkout, seconds: float) -> str:
+    """Wait for the head; what it printed."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        pytest.fail("not over in time:\n" + (checkout.path / "head.log").read_text()[-5000:])
+    return (checkout.path / "head.log").read_text()
+
+
+def first(jobs: list[Job], what: str, state: str = "RUNNING") -> Job | None:
+    return next((job for job in jobs if what in job.what and job.state == state), None)
+
+
+@pytest.fixture(scope="module")
+def survived(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Checkout, str, dict[str, Job]]:
+    """The whole study on the cluster, through failures: its checkout, what the head said, its jobs.
+
+    The data set's job gets too little memory, one sweep is cancelled, the similarities run out of
+    time, and the controller is killed and away for 15 seconds.
+    """
+    checkout = Checkout.create(tmp_path_factory.mktemp("slurm") / "laq")
+    profile = checkout.path / "profiles/slurm/config.yaml"
+    profile.write_text(profile.read_text().replace("  # finetune_", "  finetune_"))
+    for rule in ("compress_network", "evaluate_subset"):
+        profile.write_text(profile.read_text().replace(f"  # {rule}:", f"  {rule}:"))
+    arguments = ["--set-resources", "make_dataset:mem_mb=200*attempt"]
+    arguments += ["--group-components", "subsets=100", "tables=100", "subset=2"]
+    seen: dict[str, Job] = {}
+    cancelled = overdue = outage = False
+    end = time.monotonic() + SECONDS
+    with head(cluster, checkout, *arguments, LAQ_SIMULATED_GPUS="1") as process:
+        while process.poll() is None and time.monotonic() < end:
+            jobs = cluster.jobs()
+            seen |= {job.number: job for job in jobs}
+            if not cancelled and (job := first(jobs, "sweep_calibration")):
+                cluster.call("scancel", job.number)
+                cancelled = True
+            if not overdue and (job := first(jobs, "measure_similarity")):
+                cluster.overdue(job.number)
+                overdue = True
+            if not outage and first(jobs, "rule_subset_"):
+                with cluster.outage():
+                    time.sleep(15)
+                outage = True
+            time.sleep(0.5)
+        printed = ended(process, checkout, 1)
+    assert process.returncode == 0, printed[-8000:]
+    assert cancelled and overdue and outage
+    return checkout, printed, seen
+
+
+def test_a_study_that_survived_its_cluster_has_the_results_of_a_local_run(
+    survived: tuple[Checkout, str, dict[str, Job]], finished: Checkout
+) -> None:
+    checkout, printed, jobs = survived
+    for state in ("CANCELLED", "TIMEOUT"):
+        assert f"SLURM status is: '{state}" in printed
+    states = [job.state for job in jobs.values() if "make_dataset" in job.what]
+    assert set(states) & {"FAILED", "OUT_OF_MEMORY"} and states[-1] == "COMPLETED", states
+
+    def results(study: Checkout) -> dict[str, bytes]:
+        files = (path for path in (study.path / ROOT).rglob("*") if path.is_file())
+        kinds = {".csv", ".json", ".parquet", ".safetensors", ".md"}
+        return {
+            str(path.relative_to(study.path)): path.read_bytes()
+            for path in files
+            if path.suffix in kinds
+        }
+
+    local, remote = results(finished), results(checkout)
+    assert len(local) > 60
+    assert remote.keys() == local.keys()
+    assert [name for name in local if local[name] != remote[name]] == []
+    # Nothing is left to do, for the cluster as for a local run.
+    assert checkout.planned() == set()
+
+
+def test_every_gpu_job_held_one_gpu_of_its_own(
+    survived: tuple[Checkout, str, dict[str, Job]], cluster: Cluster
+) -> None:
+    checkout, _, jobs = survived
+    held = {number: record for number, record in cluster.held().items() if number in jobs}
+    for number, job in jobs.items():
+        if number in held:
+            on_gpu = any(rule in job.what for rule in GPU_RULES)
+            assert len(held[number].gpus) == on_gpu, job
+    records = sorted((r for r in held.values() if r.gpus), key=lambda record: record.start)
+    for gpu in ("0", "1"):
+        spans = [record for record in records if record.gpus == [gpu]]
+        assert spans
+        assert all(a.end <= b.start for a, b in itertools.pairwise(spans))
+
+    logs = [p for rule in GPU_RULES for p in (checkout.path / ROOT / "logs" / rule).rglob("*.log")]
+    assert len(logs) == 1 + 1 + 1 + 6 + 18 + 6 + 6
+    for log in logs:
+        words = log.read_text().splitlines()[0].split()  # SLURM job 17 on laq holds 1 GPU: 0
+        assert words[:2] == ["SLURM", "job"] and words[-4:-1] == ["holds", "1", "GPU:"], log
+        assert held[words[2]].gpus == [words[-1]], log
+
+
+def test_memory_and_time_grow_with_every_retry_and_groups_ask_for_their_largest_member(
+    survived: tuple[Checkout, str, dict[str, Job]],
+) -> None:
+    jobs = list(survived[2].values())
+    sizes = [job.memory for job in jobs if "make_dataset" in job.what]
+    assert sizes[:2] == ["200M", "400M"]
+    limits = [job.limit for job in jobs if "measure_similarity" in job.what]
+    assert limits == ["2:00:00", "4:00:00"]
+    tables = [job for job in jobs if "rule_tables_" in job.what]
+    assert {(job.cpus, job.memory) for job in tables} <= {("1", "4000M"), ("1", "2000M")}
+    # Of one subset: three compressions and a fine-tuning of two hours, and an hour's evaluation.
+    subset = [job for job in jobs if "rule_subset_" in job.what]
+    assert {(job.cpus, job.memory) for job in subset} == {("1", "8064M")}
+    assert {job.limit for job in subset} == {"18:00:00"}  # of two subsets
+
+
+def test_a_job_without_its_gpu_ends_at_once_and_says_so(
+    cluster: Cluster, finished: Checkout, tmp_path: Path
+) -> None:
+    checkout = Checkout.create(tmp_path / "laq", finished.path)
+    for name in ("results", ".snakemake"):
+        shutil.copytree(finished.path / name, checkout.path / name, copy_function=shutil.copy2)
+    quant, accuracy = f"{MODELS}/even/quant.safetensors", f"{ROOT}/sweep/small_resnet/even.csv"
+    for name in (quant, accuracy):
+        (checkout.path / name).unlink()
+    # A site that drops the request for GPUs of one rule.
+    site = tmp_path / "site"
+    site.mkdir()
+    for command in ("sbatch", "srun"):
+        (site / command).write_text(
+            f'#!/bin/sh\ncase "$*" in *sweep_calibration*) gpus=no ;; esac\n'
+            f'for a; do shift; [ "$gpus$a" = no--gpus=1 ] || set -- "$@" "$a"; done\n'
+            f'exec {cluster.folder}/bin/{command} "$@"\n'
+        )
+        (site / command).chmod(0o755)
+    # Not a rehearsal: torch must see what SLURM gave.
+    with head(cluster, checkout, quant, accuracy, "--retries", "0", path=site) as process:
+        printed = ended(process, checkout, 300)
+    assert process.returncode != 0
+    logs = checkout.path / ROOT / "logs"
+    none = (logs / "sweep_calibration/small_resnet/even.log").read_text()
+    assert "asked for 1 GPU and holds none" in none and "device: cpu" in none
+    unseen = (logs / "compress_network/small_resnet/even/quant.log").read_text()
+    assert "holds 1 GPU: " in unseen and "torch sees none" in unseen and "device: cpu" in unseen
+    for text in (none, unseen):
+        assert "Traceback" not in text
+    assert not (checkout.path / quant).exists() and not (checkout.path / accuracy).exists()
+    assert "asked for 1 GPU and holds none" in printed

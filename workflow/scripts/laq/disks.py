@@ -1,0 +1,128 @@
+"""What a disk that takes no file is told to the user as: which file, why, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from laq.errors import StorageError
+
+_RIGHTS = "give this account the right to write there (chmod, chown)"
+_WAY = "a file lies where a folder is to be: move it away"
+_AGAIN = "run again; work that is finished is kept"
+
+# What the user can mend, by the system's own word for it. All else is a defect of this project.
+REMEDIES = {
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "your quota there is used up: delete files, ask for more",
+    errno.EROFS: "have the disk mounted for writing",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EIO: "the disk or its connection fails, see the system's log: mend it",
+    errno.EFBIG: "the file is larger than the disk's format or `ulimit -f` allows: raise the limit",
+    errno.EMFILE: "too many files are open: raise `ulimit -n`",
+    errno.ENFILE: "too many files are open on this machine: end other programs",
+    errno.ENOMEM: "memory is short: end other programs, or give the job more",
+    errno.ENAMETOOLONG: "shorten the names in the config",
+    errno.ESTALE: "the network disk lost the file: see that it is mounted",
+    errno.ENOTDIR: _WAY,
+    errno.EEXIST: _WAY,
+    errno.EISDIR: "a folder lies where the file is to be: move it away",
+}
+
+# Libraries in Rust, safetensors among them, raise errors of their own that end so.
+_RUST = re.compile(r"\(os error (\d+)\)")
+
+
+def number(error: BaseException) -> int | None:
+    """The system's number of an error, from whichever library."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = _RUST.search(str(error))
+    return int(found[1]) if found else None
+
+
+def explained(
+    error: BaseException, path: str | os.PathLike[str] | None = None
+) -> StorageError | None:
+    """What to tell the user of ``error``, or None where it is none of theirs to mend.
+
+    ``path``: the file that was to be written; without one, the file that the error names.
+    """
+    code = number(error)
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
+        # tempfile tried every folder it knows, and does not say what was wrong with them.
+        return StorageError(
+            f"{error.strerror}: free space in one of them, or set TMPDIR to a folder on a disk "
+            f"that has some; {_AGAIN}"
+        )
+    if code not in REMEDIES:
+        return None
+    named = path if path is not None else getattr(error, "filename", None)
+    what = "a file" if named is None else os.fsdecode(named)
+    done = "cannot be written" if path is not None else "cannot be opened or written"
+    free = _free(Path(os.fsdecode(named))) if named is not None and code == errno.ENOSPC else ""
+    return StorageError(
+        f"{what} {done} ({os.strerror(code)}{free}): {REMEDIES[code]}, or put the study elsewhere "
+        f"(config key root); {_AGAIN}"
+    )
+
+
+def check(folder: str | os.PathLike[str]) -> None:
+    """Try whether files can be made in ``folder``, or above it where it is not there yet.
+
+    Raises:
+        StorageError: no, by rights or by the disk.
+    """
+    path = Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there, buffering=0) as file:
+            file.write(bytes(2**16))
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno, "see that it is a folder on a sound disk")
+        raise StorageError(
+            f"no file can be made in {there} ({error.strerror}): {remedy}, or run in a copy of the "
+            "project elsewhere"
+        ) from error
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what keeps ``path`` from being written into a ``StorageError`` that names it.
+
+    A file elsewhere that the block reads is named instead.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (told := explained(error, path if _concerns(error, Path(path)) else None)) is None:
+            raise
+        raise told from error
+
+
+def _concerns(error: Exception, path: Path) -> bool:
+    """Whether an error is of ``path``, of what lies beside it, or of a folder on the way."""
+    if getattr(error, "filename", None) is None:
+        return True
+    named, target = (Path(os.fsdecode(name)).absolute() for name in (error.filename, path))
+    return target.parent in (named, *named.parents) or named in target.parents
+
+
+def _free(path: Path) -> str:
+    """How full the disk of ``path`` is, which may be out of files before it is out of bytes."""
+    try:
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        # What was half-written is removed by now, and its few files are free again.
+        if (usage := os.statvfs(folder)).f_files and usage.f_favail < 16:
+            return f", too many files on the disk of {folder}"
+        left = shutil.disk_usage(folder).free
+    except OSError:
+        return ""
+    return f", {left / 2**20:.1f} MiB left on the disk of {folder}"

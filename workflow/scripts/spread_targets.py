@@ -1,0 +1,19 @@
+"""Find the subsets of a series of targets of median inter-class distance."""
+
+from typing import Any
+
+
+def spread_targets(matrix: str, series: str, definition: dict[str, Any], seed: int) -> None:
+    """Write target and classes of every member of the series, in its order."""
+    from laq import divergence, subsets
+    from laq.files import write_json
+
+    _, distances = divergence.read(matrix)
+    found = subsets.target_series(distances, **definition, seed=seed)
+    write_json(series, [vars(selection) for selection in found])
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, spread_targets)
