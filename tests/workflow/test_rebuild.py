@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from itertools import product
 from pathlib import Path
 
@@ -275,6 +276,12 @@ def test_a_fresh_checkout_over_existing_results_rebuilds_nothing(
     fresh = Checkout.create(tmp_path / "elsewhere", finished.path)
     for name in ("results", ".snakemake"):
         shutil.copytree(finished.path / name, fresh.path / name, copy_function=shutil.copy2)
+    # In a commit of its own, with pages that the results were made without.
+    (fresh.path / "README.md").write_text("another word\n")
+    if shutil.which("git"):
+        author = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+        for step in (("init", "-q"), ("add", "README.md"), ("commit", "-qm", "docs")):
+            subprocess.run(["git", *author, *step], cwd=fresh.path, check=True)
     assert fresh.planned() == set()
 
 
