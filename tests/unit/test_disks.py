@@ -92,8 +92,8 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match=r"a/b\.txt cannot be written \(Read-only"):
             files.write_text(tmp_path / "a/b.txt", "new")
         with pytest.raises(StorageError, match=r"Read-only.*mounted for writing"):
-            disks.check(tmp_path / "not/there")
-    disks.check(tmp_path / "not/there")
+            disks.check(tmp_path / "not/there", "go elsewhere")
+    disks.check(tmp_path / "not/there", "go elsewhere")
 
 
 def test_a_training_goes_on_without_a_state_where_the_disk_is_full(

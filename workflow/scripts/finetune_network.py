@@ -20,7 +20,7 @@ def finetune_network(
     """Write the fine-tuned network and its accuracy per epoch on the subset's images."""
     import torch
 
-    from laq import datasets, devices, packing, seeds
+    from laq import datasets, devices, disks, packing, seeds
     from laq.files import read_json, write_rows
     from laq.training import finetune, resume
 
@@ -40,6 +40,7 @@ def finetune_network(
     made = {"subset": members, "seed": seed, "repeat": repeat}
     description = packing.derived(description, variant, recipe, **made)
     packing.save(checkpoint, model.state_dict(), description)
+    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
     resume.clear(state)
 
 

@@ -74,8 +74,10 @@ def explained(
     )
 
 
-def check(folder: str | os.PathLike[str]) -> None:
+def check(folder: str | os.PathLike[str], elsewhere: str) -> None:
     """Try whether files can be made in ``folder``, or above it where it is not there yet.
+
+    elsewhere: how the user takes another folder, for the message.
 
     Raises:
         StorageError: no, by rights or by the disk.
@@ -88,9 +90,28 @@ def check(folder: str | os.PathLike[str]) -> None:
     except OSError as error:
         remedy = REMEDIES.get(error.errno, "see that it is a folder on a sound disk")
         raise StorageError(
-            f"no file can be made in {there} ({error.strerror}): {remedy}, or run in a copy of the "
-            "project elsewhere"
+            f"no file can be made in {there} ({error.strerror}): {remedy}, or {elsewhere}; {_AGAIN}"
         ) from error
+
+
+def check_project() -> None:
+    """Whether Snakemake can keep its notes in the working directory.
+
+    Where it cannot, it ends in a traceback, and makes what it could not note again.
+    """
+    check(".snakemake", "run in a copy of the project elsewhere")
+
+
+def check_study(root: str) -> None:
+    """Whether a study with this root can run: its folder, logs and temporary files.
+
+    A job whose log or benchmark cannot be written has its results thrown away at its end.
+    """
+    for folder in (root, f"{root}/logs", f"{root}/benchmarks"):
+        check(folder, "put the study elsewhere (config key root)")
+    # Not tempfile's choice, which passes by a folder that is full: others do not.
+    named = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp")
+    check(named, "set TMPDIR to another folder")
 
 
 @contextmanager
