@@ -96,6 +96,22 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
     disks.check(tmp_path / "not/there", "go elsewhere")
 
 
+@pytest.mark.parametrize("what", ["results", "results/logs", "results/benchmarks", "temporary"])
+def test_a_study_without_a_folder_it_needs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    root, full = tmp_path / "results", tmp_path / what
+    (tmp_path / "temporary").mkdir()
+    full.mkdir(exist_ok=True, parents=True)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    disks.check_study(str(root))
+    with mounted(full, "-t", "tmpfs", "-o", "size=4k", "tmpfs"):
+        remedy = "set TMPDIR" if what == "temporary" else "config key root"
+        with pytest.raises(StorageError, match=rf"in {full} \(No space.*free space.*{remedy}"):
+            disks.check_study(str(root))
+        assert not list(full.iterdir())
+
+
 def test_a_training_goes_on_without_a_state_where_the_disk_is_full(
     full: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
