@@ -25,7 +25,6 @@ def checked_config():
     """The config with defaults; a WorkflowError that lists its faults otherwise."""
     kind = config.get("kind", "study")
     try:
-        disks.check(".snakemake")  # Snakemake's own notes: it would end in a traceback
         if kind not in SCHEMAS:
             schema.refuse([f"kind: {kind!r} must be one of: {', '.join(SCHEMAS)}"])
         description = (SCRIPTS.parent / "schemas" / SCHEMAS[kind]).read_text("utf-8")
@@ -41,6 +40,16 @@ def checked_config():
         raise WorkflowError(str(error)) from None
     return completed
 
+
+def try_disks(check, *arguments):
+    """A WorkflowError where files cannot be made that a run needs."""
+    try:
+        check(*arguments)
+    except errors.StorageError as error:
+        raise WorkflowError(str(error)) from None
+
+
+try_disks(disks.check_project)
 
 STUDY = checked_config()
 config.update(STUDY)
@@ -104,6 +113,10 @@ def reported(file):
     kind = {".csv": "CSV", ".md": "Markdown", ".html": "page", ".json": "JSON"}[suffix]
     labels = {"table": name, "shows": shows, "file": kind}
     return report(file, caption=f"../report/{name}.rst", category=category, labels=labels)
+
+
+onstart:
+    try_disks(disks.check_study, STUDY["root"])
 
 
 onerror:
