@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow.watched import Watch
+
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = ("Snakefile", "workflow", "config", "envs", "profiles")
 CONFIG = "config/digits.yaml"
@@ -84,7 +86,8 @@ class Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the digits study has run. Tests leave it as they found it."""
+    """A checkout in which the digits study has run, watched. Tests leave it as they found it."""
     checkout = Checkout.create(tmp_path_factory.mktemp("study") / "laq")
-    checkout.run()
+    with Watch(checkout.path.parent / "watch").over():
+        checkout.run()
     return checkout
