@@ -22,6 +22,22 @@ if TYPE_CHECKING:
 AGAIN = "delete it and run again"
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with ``~`` filled in; as it is where nobody is called so."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a file that can be reached; a name that no system takes is none."""
+    try:
+        return expanded(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; move it into place if the block succeeds.
