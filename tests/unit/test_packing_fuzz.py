@@ -1,4 +1,4 @@
-"""Checkpoints that were cut, patched, spliced or signed anew: refused by name, or what they were."""
+"""Checkpoints that were cut, patched, spliced or signed anew: refused, or what they were."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from laq.errors import CheckpointError, LaqError
 
 SPEC = {"name": "small_resnet", "classes": 3, "channels": 1, "widths": [2, 3]}
 QUICK = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -124,7 +124,7 @@ def test_lies_that_are_signed_crash_no_reader(two: tuple[bytes, bytes], tmp_path
     def tried(data: st.DataObject) -> None:
         content = copy.deepcopy(whole)
         container, key = data.draw(st.sampled_from(places(content)))
-        value = data.draw(JSON | st.sampled_from([2**40, -1, 0, "timm/x", "resnet18", []]))
+        value = data.draw(JSON | st.sampled_from([2**40, -1, 0, "timm/x", "", []]))
         container[key] = value
         try:
             content["digest"] = packing._digest(content, tensors)

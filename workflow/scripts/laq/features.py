@@ -67,7 +67,9 @@ def write(path: str | os.PathLike[str], batches: Iterator[np.ndarray], labels: n
                 }
             )
             writer = writer or stack.enter_context(
-                pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                pq.ParquetWriter(
+                    temporary, table.schema, compression="zstd", write_page_checksum=True
+                )
             )
             writer.write_table(table)
             start = stop
@@ -86,7 +88,9 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=["index", "label", "features"])
+        table = pq.read_table(
+            path, columns=["index", "label", "features"], page_checksum_verification=True
+        )
         if not len(table) or any(column.null_count for column in table.columns):
             raise ValueError("it has no rows, or values are missing")
         size = table.schema.field("features").type.list_size

@@ -130,9 +130,9 @@ def _cell(value: Any) -> Any:
 
 
 def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    """Write ``table`` as Parquet with its index, atomically."""
+    """Write ``table`` as Parquet with its index and checksums of its pages, atomically."""
     with atomic(path) as temporary:
-        table.to_parquet(temporary, engine="pyarrow", compression="zstd")
+        table.to_parquet(temporary, engine="pyarrow", compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -148,7 +148,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
 
     try:
         if Path(path).suffix == ".parquet":
-            table = pd.read_parquet(path)
+            table = pd.read_parquet(path, page_checksum_verification=True)
         else:
             # Only nothing is missing: a variant may be called nan, or inf.
             ids = dict.fromkeys(["setting", "network", "subset", "variant", "scope"], str)
