@@ -16,6 +16,7 @@ from laq import datasets, errors, methods, provenance, replay
 from laq.checked_config import checked as checked_config_of
 from laq.provenance import settings_text
 
+
 def checked_config():
     """The config with defaults; a WorkflowError that lists its faults otherwise."""
     named = workflow.config_settings.config
