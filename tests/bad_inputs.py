@@ -257,7 +257,7 @@ DISTANCES = [
     ),
     Case(
         *("a subset for a series", "subsets/target_2.json", "icd/targets_2.json"),
-        *(spoil.copy_of("subsets/even.json"), ("does not hold 2 subsets of 4 classes",), AGAIN),
+        *(spoil.copy_of("../subsets/even.json"), ("does not hold 2 subsets of 4 classes",), AGAIN),
     ),
     Case(
         *("distances cut short", "subsets/similar.json", "icd/kl_matrix.parquet"),

@@ -119,6 +119,7 @@ def _run(folder: str, job: dict[str, Any], config: dict[str, Any], terminal: str
         config=config,
         log=[log],
         threads=1,
+        resources={},
         rule=job["rule"],
     )
     binding.run(stand_in, getattr(script, name))
