@@ -63,6 +63,11 @@ def _emptied(path: Path) -> None:
         image.unlink()
 
 
+def _one_dog(path: Path) -> None:
+    for name in ("1.png", "2.png", "3.png"):
+        (path / "dog" / name).unlink()
+
+
 def _one_class(path: Path) -> None:
     _emptied(path)
     (path / "dog").rmdir()

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from laq import config_checks, datasets
+from laq import checked_config, config_checks, datasets
 from laq.schema import complete
 
 ROOT = Path(__file__).parents[1]
@@ -64,3 +64,8 @@ def mappings(node: Any) -> Iterator[dict[str, Any]]:
     if isinstance(node, list):
         for child in node:
             yield from mappings(child)
+
+
+def opened(config: Any, named: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The config through the door that the workflow's own goes through."""
+    return checked_config.checked(config, ROOT / "workflow/schemas", named)[0]

@@ -116,9 +116,10 @@ class Cluster:
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        """Kill the controller, and start it again after the block."""
-        os.kill(int((self.folder / "run" / "slurmctld.pid").read_text()), signal.SIGKILL)
-        time.sleep(0.5)
+        """Stop the controller, and start it again after the block."""
+        # Killed outright it would forget the jobs of its last seconds.
+        os.kill(int((self.folder / "run" / "slurmctld.pid").read_text()), signal.SIGTERM)
+        time.sleep(1)
         yield
         done = self._script("start.sh")
         assert done.returncode == 0, done.stderr

@@ -97,7 +97,7 @@ PY
     [ -e "$device" ] || mknod -m 666 "$device" c 1 3 2>/dev/null || : >"$device"
   done
   echo "Name=gpu File=$folder/devices/gpu[0-$((gpus - 1))]" >"$folder/etc/gres.conf"
-  echo "CgroupAutomount=no" >"$folder/etc/cgroup.conf"
+  : >"$folder/etc/cgroup.conf"
 
   cat >"$folder/etc/slurm.conf" <<CONF
 ClusterName=laq

@@ -6,6 +6,7 @@ import errno
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ import torch
 from laq import activations, disks, features, files, packing
 from laq.datasets import Dataset, archives
 from laq.errors import LaqError, StorageError
+from laq.training import resume
 from laq.training.resume import Keeper
 from tests.mounts import mounted
+from train_network import train_network
 
 VALUES = np.random.default_rng(0).random(100_000)
 
@@ -92,8 +95,24 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match=r"a/b\.txt cannot be written \(Read-only"):
             files.write_text(tmp_path / "a/b.txt", "new")
         with pytest.raises(StorageError, match=r"Read-only.*mounted for writing"):
-            disks.check(tmp_path / "not/there")
-    disks.check(tmp_path / "not/there")
+            disks.check(tmp_path / "not/there", "go elsewhere")
+    disks.check(tmp_path / "not/there", "go elsewhere")
+
+
+@pytest.mark.parametrize("what", ["results", "results/logs", "results/benchmarks", "temporary"])
+def test_a_study_without_a_folder_it_needs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    root, full = tmp_path / "results", tmp_path / what
+    (tmp_path / "temporary").mkdir()
+    full.mkdir(exist_ok=True, parents=True)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    disks.check_study(str(root))
+    with mounted(full, "-t", "tmpfs", "-o", "size=4k", "tmpfs"):
+        remedy = "set TMPDIR" if what == "temporary" else "config key root"
+        with pytest.raises(StorageError, match=rf"in {full} \(No space.*free space.*{remedy}"):
+            disks.check_study(str(root))
+        assert not list(full.iterdir())
 
 
 def test_a_training_goes_on_without_a_state_where_the_disk_is_full(
@@ -104,6 +123,39 @@ def test_a_training_goes_on_without_a_state_where_the_disk_is_full(
     assert "the training goes on without its state" in caplog.text
     assert "No space left" in caplog.text
     assert list(full.iterdir()) == []
+
+
+def test_a_training_is_kept_where_snakemake_has_no_room_to_note_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8), dtype=np.uint8)
+    archives.save(Dataset(images, np.arange(8) % 2, ("a", "b")), "train.npz")
+    files.write_json("classes.json", ["a", "b"])
+    made = Path("models/original.safetensors")
+    call = partial(
+        train_network,
+        train="train.npz",
+        test="train.npz",
+        classes="classes.json",
+        published=[],
+        checkpoint=str(made),
+        history="models/training.csv",
+        entry="tiny",
+        network={"name": "small_resnet", "widths": [4]},
+        weights=None,
+        training={"epochs": 2, "batch_size": 4},
+        seed=0,
+        device="cpu",
+        config={},
+    )
+    Path(".snakemake").mkdir()
+    with mounted(tmp_path / ".snakemake", "-t", "tmpfs", "-o", "size=4k", "tmpfs"):
+        with pytest.raises(StorageError, match=r"\.snakemake \(No space"):
+            call()
+        assert resume.beside(made).exists()
+    call()
+    assert {path.name for path in made.parent.iterdir()} == {made.name, "training.csv"}
 
 
 def test_activations_that_do_not_fit_say_which_folder_is_full(

@@ -193,7 +193,7 @@ def test_a_place_that_takes_no_file_is_named_with_the_remedy(
     assert names(tmp_path) == before
 
 
-@pytest.mark.parametrize("code", sorted(disks.REMEDIES), ids=errno.errorcode.get)
+@pytest.mark.parametrize("code", sorted(disks.REMEDIES | disks.IN_THE_WAY), ids=errno.errorcode.get)
 def test_each_error_of_a_disk_has_its_remedy(tmp_path: Path, code: int) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
@@ -201,7 +201,9 @@ def test_each_error_of_a_disk_has_its_remedy(tmp_path: Path, code: int) -> None:
         temporary.write_text("half")
         raise OSError(code, os.strerror(code))
     assert str(caught.value).startswith(f"{path} cannot be written ({os.strerror(code)}")
-    assert disks.REMEDIES[code] in str(caught.value) and "run again" in str(caught.value)
+    assert (disks.REMEDIES | disks.IN_THE_WAY)[code] in str(caught.value) and "run again" in str(
+        caught.value
+    )
     assert names(tmp_path) == ["a.txt"] and path.read_text() == "old"
 
 
@@ -219,6 +221,7 @@ def test_a_defect_is_not_told_as_a_disk_s_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic(tmp_path / "a.txt"):
         (tmp_path / "nowhere").read_text()
     assert disks.explained(ValueError("at os error 28")) is None
+    assert disks.explained(IsADirectoryError(errno.EISDIR, "no", "a")) is None
 
 
 def test_no_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from laq.errors import ConfigError
+from laq.errors import ConfigError, ProcessError
 from laq.training import TRAINING, Recipe, distributed, launch
 from laq.training.distributed import Team
 
@@ -319,6 +320,18 @@ def arguments(**settings) -> tuple:
     recipe = Recipe.of(TRAINING, settings)
     split = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64)
     return nn.Linear(1, 1), split, split, recipe, torch.Generator()
+
+
+def test_a_training_that_is_told_to_end_says_so(monkeypatch, tmp_path):
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    def ended(_):
+        raise SignalException("", signal.SIGTERM)
+
+    monkeypatch.setattr(torchrun, "run", ended)
+    with pytest.raises(ProcessError, match=r"ended from outside \(SIGTERM\): run again"):
+        launch._run(tmp_path, 2)
 
 
 def test_more_processes_than_gpus_are_refused_with_the_remedy(monkeypatch):

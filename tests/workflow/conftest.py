@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from tests.workflow.watched import Watch
+
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = ("Snakefile", "workflow", "config", "envs", "profiles")
 CONFIG = "config/digits.yaml"
@@ -100,16 +102,19 @@ class Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the digits study has run. Tests leave it as they found it.
+    """A checkout in which the digits study has run, watched. Tests leave it as they found it.
 
     Of several processes that share the tests one runs the study, and each has a copy.
     """
     folder = tmp_path_factory.getbasetemp()
     shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    study = shared / "finished study"
-    with FileLock(shared / "finished study.lock"):
-        if not study.exists():
-            checkout = Checkout.create(tmp_path_factory.mktemp("study") / "laq")
-            checkout.run()
-            checkout.path.rename(study)
-    return Checkout(study).copy(tmp_path_factory.mktemp("finished") / "laq")
+    with FileLock(shared / "finished.lock"):
+        if not (shared / "finished").exists():
+            made = tmp_path_factory.mktemp("study")
+            checkout = Checkout.create(made / "laq")
+            with Watch(made / "watch").over():
+                checkout.run()
+            made.rename(shared / "finished")
+    own = tmp_path_factory.mktemp("own")
+    shutil.copytree(shared / "finished/watch", own / "watch")
+    return Checkout(shared / "finished/laq").copy(own / "laq")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,3 +66,63 @@ def test_files_of_one_s_own_are_named_with_the_remedy_and_nothing_is_made(
     refused(outcome, case.says, case.remedy)
     assert spoiled.state() == before
     assert not (spoiled.folder / "ran").exists()
+
+
+@pytest.fixture
+def checkout(finished: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of the finished study, for the command line."""
+    copy = Checkout.create(tmp_path / "laq", finished.path)
+    for name in ("results", ".snakemake"):
+        shutil.copytree(finished.path / name, copy.path / name, copy_function=shutil.copy2)
+    return copy
+
+
+def test_the_command_line_says_what_the_jobs_say_and_keeps_the_files(checkout: Checkout) -> None:
+    made = {"accuracy.csv", "sweep.csv", "tables/memory.csv", "tables/similarity.csv"}
+    whats = {"a line lost", "a line of the sweep lost", "a layer report of another making"}
+    cases = [case for case in bad_inputs.TABLES + bad_inputs.CHECKPOINTS if case.what in whats]
+    cases = [case for case in cases if case.makes in made]
+    assert len(cases) == 3
+    root = checkout.path / "results/digits"
+    for case in cases:
+        case.change(root / case.file)
+    spoiled = {case.file: (root / case.file).read_bytes() for case in cases}
+    done = checkout.snakemake(*(f"results/digits/{case.makes}" for case in cases))
+    printed = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in printed
+    for case in cases:
+        for words in (f"results/digits/{case.file}", *case.says, case.remedy):
+            assert words in printed
+        assert (root / case.file).read_bytes() == spoiled[case.file]
+    assert not [path for path in root.rglob(".*") if path.is_file()]
+
+
+def test_all_faults_of_a_config_are_listed_on_the_command_line(tmp_path: Path) -> None:
+    checkout = Checkout.create(tmp_path / "laq")
+    (checkout.path / "taken").touch()
+    text = (checkout.path / CONFIG).read_text()
+    text = text.replace('classes: ["0", "2",', 'classes: ["O", "2", "2",').replace(
+        "root: results/digits", "root: taken"
+    )
+    (checkout.path / "own.yaml").write_text(text)
+    done = checkout.snakemake("-n", config="own.yaml")
+    printed = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in printed
+    assert "subsets.definitions.even.classes: listed more than once: '2'" in printed
+
+    (checkout.path / "own.yaml").write_text(text.replace('"2", "2",', '"2",'))
+    done = checkout.snakemake("-n", config="own.yaml")
+    printed = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in printed
+    assert "subsets.definitions.even.classes: 'O' is no class of the data set; there are" in printed
+    assert "root: 'taken' is a file; take a folder" in printed
+
+
+def test_a_program_in_a_config_is_not_run(tmp_path: Path) -> None:
+    checkout = Checkout.create(tmp_path / "laq")
+    program = 'study: !!python/object/apply:os.system ["touch ran"]\n'
+    (checkout.path / "own.yaml").write_text(program)
+    done = checkout.snakemake("-n", config="own.yaml")
+    printed = done.stdout + done.stderr
+    assert done.returncode != 0 and "Config file is not valid" in printed  # Snakemake's words
+    assert not (checkout.path / "ran").exists()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 from tests.kills import Killed, kill_and_resume
 from tests.workflow.conftest import CONFIG, Checkout
@@ -43,31 +43,11 @@ def test_a_job_that_is_killed_alone_is_told_with_what_to_do(tmp_path: Path) -> N
     while not log.exists():
         assert run.poll() is None and time.monotonic() < deadline, "no job started"
         time.sleep(0.02)
-    job = next(pid for pid in children(run.pid) if "make_dataset" in command(pid))
-    os.kill(job, signal.SIGKILL)
+    jobs = psutil.Process(run.pid).children()
+    next(job for job in jobs if "make_dataset" in " ".join(job.cmdline())).kill()
     said = run.communicate(timeout=120)[1]
     assert run.returncode == 1
     assert "Error in rule make_dataset" in said
     assert "A job was killed (SIGKILL)" in said and "--cores" in said
     assert "Traceback" not in said
     assert not list((checkout.path / ROOT).glob("dataset/*"))
-
-
-def children(parent: int) -> list[int]:
-    """Processes that ``parent`` started."""
-    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [pid for pid in pids if status(pid).get("PPid") == str(parent)]
-
-
-def status(pid: int) -> dict[str, str]:
-    """What the system says of a process; nothing of one that has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return {}
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-
-
-def command(pid: int) -> str:
-    """A process's command line."""
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")

@@ -8,39 +8,36 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from laq import advice, config_checks, datasets, disks, errors, methods, provenance, replay, schema
+from laq import advice, datasets, disks, errors, methods, provenance, replay
 from laq import config as study_config
+from laq.checked_config import checked as checked_config_of
 from laq.provenance import settings_text
-
-# A study makes and measures networks; a replay reads published logs. Each has its own keys.
-SCHEMAS = {"study": "config.schema.yaml", "replay": "replay.schema.yaml"}
 
 
 def checked_config():
     """The config with defaults; a WorkflowError that lists its faults otherwise."""
-    kind = config.get("kind", "study")
+    named = workflow.config_settings.config
     try:
-        disks.check(".snakemake")  # Snakemake's own notes: it would end in a traceback
-        if kind not in SCHEMAS:
-            schema.refuse([f"kind: {kind!r} must be one of: {', '.join(SCHEMAS)}"])
-        description = (SCRIPTS.parent / "schemas" / SCHEMAS[kind]).read_text("utf-8")
-        completed = schema.complete(config, yaml.safe_load(description))
-        if kind == "study":
-            config_checks.check(completed, datasets.class_names(completed["dataset"]))
-        else:
-            completed, left_out = replay.with_files(completed, workflow.config_settings.config)
-            for line in left_out:
-                logger.warning(line)
-            completed = replay.filled(completed)
+        completed, said = checked_config_of(config, SCRIPTS.parent / "schemas", named)
+        for line in said:
+            logger.warning(line)
     except errors.LaqError as error:
         raise WorkflowError(str(error)) from None
     return completed
 
+
+def try_disks(check, *arguments):
+    """A WorkflowError where files cannot be made that a run needs."""
+    try:
+        check(*arguments)
+    except errors.StorageError as error:
+        raise WorkflowError(str(error)) from None
+
+
+try_disks(disks.check_project)
 
 STUDY = checked_config()
 config.update(STUDY)
@@ -104,6 +101,10 @@ def reported(file):
     kind = {".csv": "CSV", ".md": "Markdown", ".html": "page", ".json": "JSON"}[suffix]
     labels = {"table": name, "shows": shows, "file": kind}
     return report(file, caption=f"../report/{name}.rst", category=category, labels=labels)
+
+
+onstart:
+    try_disks(disks.check_study, STUDY["root"])
 
 
 onerror:

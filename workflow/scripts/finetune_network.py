@@ -20,7 +20,7 @@ def finetune_network(
     """Write the fine-tuned network and its accuracy per epoch on the subset's images."""
     import torch
 
-    from laq import datasets, devices, lineage, packing, seeds, subset_files
+    from laq import datasets, devices, disks, lineage, packing, seeds, subset_files
     from laq.files import write_rows
     from laq.training import finetune, resume
 
@@ -39,6 +39,7 @@ def finetune_network(
     made = {"subset": members, "seed": seed, "repeat": repeat}
     description = packing.derived(description, variant, recipe, **made)
     packing.save(checkpoint, model.state_dict(), description)
+    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
     resume.clear(state)
 
 

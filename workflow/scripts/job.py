@@ -53,11 +53,11 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     except LaqError as error:
         fail(error)
     except (KeyboardInterrupt, Ended) as told:
-        name = told.name if isinstance(told, Ended) else "SIGINT"
+        ended = told if isinstance(told, Ended) else Ended(signal.SIGINT)
         fail(
-            f"ended from outside ({name}) before its files were whole; run again, and it is done "
-            "anew, a training from its last epoch on",
-            128 + signal.Signals[name],
+            f"ended from outside ({ended.name}) before its files were whole; run again, and it is "
+            "done anew, a training from its last epoch on",
+            ended.code,
         )
     except Exception as error:
         # What no module foresaw: a log or a temporary file that the disk does not take.
@@ -69,9 +69,9 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
 class Ended(SystemExit):
     """The job was told to end."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)  # should nobody catch it
+        self.name = signal.Signals(number).name
 
 
 def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _end_on_signals() -> None:
     """Leave by an exception, so that temporary files are removed, where a signal says to end."""
 
     def end(number: int, _: object) -> NoReturn:
-        raise Ended(signal.Signals(number).name)
+        raise Ended(number)
 
     for name in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(name) == signal.SIG_DFL:  # not under nohup

@@ -26,7 +26,7 @@ def train_network(
     import pandas as pd
     import torch
 
-    from laq import datasets, devices, networks, packing
+    from laq import datasets, devices, disks, networks, packing
     from laq import training as fitting
     from laq.files import write_csv
     from laq.training import resume
@@ -70,6 +70,7 @@ def train_network(
             "seed": seed,
         },
     )
+    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
     resume.clear(state)
 
 

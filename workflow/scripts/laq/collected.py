@@ -30,7 +30,7 @@ def put_together(paths: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    tables = [read_table(path) for path in paths]
+    tables = [read_table(path, PLACE) for path in paths]
     first = tables[0]
     for path, table in zip(paths, tables, strict=True):
         if list(table.columns) != list(first.columns):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from laq import datasets
+from laq.files import expanded
 
 Config = dict[str, Any]
 
@@ -24,7 +24,7 @@ SWEPT = "sweep/agnostic"
 def weights_file(entry: Mapping[str, Any]) -> list[str]:
     """The file of weights that a network, or the features, name: one path, or none."""
     file = entry.get("weights", {}).get("file")
-    return [] if file is None else [str(Path(file).expanduser())]
+    return [] if file is None else [str(expanded(file))]
 
 
 def unverified_file(entry: Mapping[str, Any]) -> list[str]:

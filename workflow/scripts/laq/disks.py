@@ -14,7 +14,6 @@ from pathlib import Path
 from laq.errors import StorageError
 
 _RIGHTS = "give this account the right to write there (chmod, chown)"
-_WAY = "a file lies where a folder is to be: move it away"
 _AGAIN = "run again; work that is finished is kept"
 
 # What the user can mend, by the system's own word for it. All else is a defect of this project.
@@ -31,10 +30,17 @@ REMEDIES = {
     errno.ENOMEM: "memory is short: end other programs, or give the job more",
     errno.ENAMETOOLONG: "shorten the names in the config",
     errno.ESTALE: "the network disk lost the file: see that it is mounted",
-    errno.ENOTDIR: _WAY,
-    errno.EEXIST: _WAY,
+}
+
+# Of a file that was to be written; of others they are defects.
+IN_THE_WAY = {
+    errno.ENOTDIR: "a file lies where a folder is to be: move it away",
+    errno.EEXIST: "a file lies where a folder is to be: move it away",
     errno.EISDIR: "a folder lies where the file is to be: move it away",
 }
+
+# Another disk would do as well.
+_PLACES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 # Libraries in Rust, safetensors among them, raise errors of their own that end so.
 _RUST = re.compile(r"\(os error (\d+)\)")
@@ -62,20 +68,22 @@ def explained(
             f"{error.strerror}: free space in one of them, or set TMPDIR to a folder on a disk "
             f"that has some; {_AGAIN}"
         )
-    if code not in REMEDIES:
+    remedy = (REMEDIES if path is None else REMEDIES | IN_THE_WAY).get(code)
+    if remedy is None:
         return None
+    if code in _PLACES:
+        remedy += ", or put the study elsewhere (config key root)"
     named = path if path is not None else getattr(error, "filename", None)
     what = "a file" if named is None else os.fsdecode(named)
     done = "cannot be written" if path is not None else "cannot be opened or written"
-    free = _free(Path(os.fsdecode(named))) if named is not None and code == errno.ENOSPC else ""
-    return StorageError(
-        f"{what} {done} ({os.strerror(code)}{free}): {REMEDIES[code]}, or put the study elsewhere "
-        f"(config key root); {_AGAIN}"
-    )
+    free = _free(Path(what)) if named is not None and code == errno.ENOSPC else ""
+    return StorageError(f"{what} {done} ({os.strerror(code)}{free}): {remedy}; {_AGAIN}")
 
 
-def check(folder: str | os.PathLike[str]) -> None:
+def check(folder: str | os.PathLike[str], elsewhere: str) -> None:
     """Try whether files can be made in ``folder``, or above it where it is not there yet.
+
+    elsewhere: how the user takes another folder, for the message.
 
     Raises:
         StorageError: no, by rights or by the disk.
@@ -83,14 +91,34 @@ def check(folder: str | os.PathLike[str]) -> None:
     path = Path(folder).absolute()
     there = next(place for place in (path, *path.parents) if place.exists())
     try:
-        with tempfile.TemporaryFile(dir=there, buffering=0) as file:
+        with tempfile.TemporaryFile(dir=there) as file:
             file.write(bytes(2**16))
+            file.flush()
     except OSError as error:
-        remedy = REMEDIES.get(error.errno, "see that it is a folder on a sound disk")
+        remedy = (REMEDIES | IN_THE_WAY).get(error.errno, "see that it is a folder on a sound disk")
         raise StorageError(
-            f"no file can be made in {there} ({error.strerror}): {remedy}, or run in a copy of the "
-            "project elsewhere"
+            f"no file can be made in {there} ({error.strerror}): {remedy}, or {elsewhere}; {_AGAIN}"
         ) from error
+
+
+def check_project() -> None:
+    """Whether Snakemake can keep its notes in the working directory.
+
+    Where it cannot, it ends in a traceback, and makes what it could not note again.
+    """
+    check(".snakemake", "run in a copy of the project elsewhere")
+
+
+def check_study(root: str) -> None:
+    """Whether a study with this root can run: its folder, logs and temporary files.
+
+    A job whose log or benchmark cannot be written has its results thrown away at its end.
+    """
+    for folder in (root, f"{root}/logs", f"{root}/benchmarks"):
+        check(folder, "put the study elsewhere (config key root)")
+    # Not tempfile's choice, which passes by a folder that is full: others do not.
+    named = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp")
+    check(named, "set TMPDIR to another folder")
 
 
 @contextmanager

@@ -79,7 +79,9 @@ def write(
             if origin is not None:
                 table = table.replace_schema_metadata({_ORIGIN: json.dumps(origin)})
             writer = writer or stack.enter_context(
-                pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                pq.ParquetWriter(
+                    temporary, table.schema, compression="zstd", write_page_checksum=True
+                )
             )
             writer.write_table(table)
             start = stop
@@ -113,7 +115,9 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=["index", "label", "features"])
+        table = pq.read_table(
+            path, columns=["index", "label", "features"], page_checksum_verification=True
+        )
         if not len(table) or any(column.null_count for column in table.columns):
             raise ValueError("it has no rows, or values are missing")
         size = table.schema.field("features").type.list_size

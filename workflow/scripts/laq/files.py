@@ -22,6 +22,22 @@ if TYPE_CHECKING:
 AGAIN = "delete it and run again"
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with ``~`` filled in; as it is where nobody is called so."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a file that can be reached; a name that no system takes is none."""
+    try:
+        return expanded(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path near ``path``; move it into place if the block succeeds.
@@ -122,9 +138,9 @@ def _cell(value: Any) -> Any:
 
 
 def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    """Write ``table`` as Parquet with its index, atomically."""
+    """Write ``table`` as Parquet with its index and checksums of its pages, atomically."""
     with atomic(path) as temporary:
-        table.to_parquet(temporary, engine="pyarrow", compression="zstd")
+        table.to_parquet(temporary, engine="pyarrow", compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -140,7 +156,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
 
     try:
         if Path(path).suffix == ".parquet":
-            table = pd.read_parquet(path)
+            table = pd.read_parquet(path, page_checksum_verification=True)
         else:
             # Only nothing is missing: a variant may be called nan, or inf.
             ids = dict.fromkeys(["setting", "network", "subset", "variant", "scope"], str)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,45 @@ FORMAT = 2
 KEY = "laq"
 OWN_KEYS = frozenset({"format", "packed", "digest"})
 REMEDY = "delete it and run the rule that makes it again"
+
+
+def _counts(value: Any, least: int = 0) -> bool:
+    return isinstance(value, list) and all(type(n) is int and n >= least for n in value)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("name"), str)
+
+
+def _rows(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(row, dict) and isinstance(row.get("layer"), str) for row in value
+    )
+
+
+# Of what a description may say, what code that reads it relies on.
+_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "network": (_named, "a mapping with a name"),
+    "classes": (lambda value: value is None or _texts(value), "a list of names"),
+    "images": (
+        lambda value: value is None or (_counts(value, 1) and len(value) == 3),
+        "channels, height and width",
+    ),
+    "subset": (lambda value: value is None or _counts(value), "a list of classes' positions"),
+    "variant": (lambda value: isinstance(value, str), "a name"),
+    "parent": (lambda value: value is None or isinstance(value, str), "a name"),
+    "steps": (
+        lambda value: isinstance(value, list) and all(isinstance(step, dict) for step in value),
+        "a list of steps",
+    ),
+    "seed": (lambda value: type(value) is int, "a whole number"),
+    "repeat": (lambda value: type(value) is int and value >= 1, "a whole number from 1 on"),
+    "layers": (_rows, "a list of layers"),
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +152,15 @@ def content(path: str | os.PathLike[str], file: Any) -> dict[str, Any]:
         )
     if missing := OWN_KEYS - found.keys():
         raise CheckpointError(f"{path} lacks {sorted(missing)} in its description: {REMEDY}")
+    for key, (fits, what) in _KEYS.items():
+        if key in found and not fits(found[key]):
+            raise CheckpointError(f"{path} describes itself wrongly: {key} is not {what}: {REMEDY}")
+    classes, members = found.get("classes"), found.get("subset")
+    if classes is not None and members and max(members) >= len(classes):
+        raise CheckpointError(
+            f"{path} describes itself wrongly: subset has class {max(members)}, where there are "
+            f"{len(classes)}: {REMEDY}"
+        )
     return found
 
 

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from laq import bitpacking, metadata
-from laq.errors import CheckpointError, ConfigError, DataError
+from laq.errors import CheckpointError, DataError
 from laq.files import atomic
 from laq.metadata import REMEDY, Run
 
@@ -218,7 +218,8 @@ def build(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
         raise CheckpointError(
             f"{path} is of a network of {error.name}, which is not installed: pip install it"
         ) from error
-    except (ConfigError, TypeError, ValueError, RuntimeError) as error:
+    # Arguments that no network takes raise nearly anything: TypeError, IndexError, …
+    except Exception as error:
         raise CheckpointError(
             f"{path} does not fit the network it names ({error}): {REMEDY}"
         ) from error

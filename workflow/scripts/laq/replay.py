@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Container, Iterator
-from pathlib import Path
 from typing import Any
 
 from laq.errors import ConfigError
+from laq.files import is_file
 from laq.schema import refuse
 
 Config = dict[str, Any]
@@ -65,7 +65,7 @@ def with_files(config: Config, named: Container[str]) -> tuple[Config, list[str]
     Raises:
         ConfigError: naming each such key and path, and what to do.
     """
-    absent = {s: path for s, path in logs(config).items() if not Path(path).is_file()}
+    absent = {s: path for s, path in logs(config).items() if not is_file(path)}
     if missed := [s for s in absent if s == config["main"] or f"log_{s}" in named]:
         lines = [f"  log_{setting}: there is no file {absent[setting]}" for setting in missed]
         remedy = f"say where it is (--config log_{missed[0]}=PATH)"

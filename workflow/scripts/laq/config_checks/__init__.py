@@ -12,6 +12,8 @@ from laq.schema import refuse
 # Folders that hold the workflow itself.
 _SOURCES = ("workflow", "config", "envs", "profiles", "tests", "docs", "benchmarks")
 
+LONGEST = 200  # letters of a folder's name; file systems take some 250 bytes
+
 
 def check(config: Config, class_names: Sequence[str]) -> None:
     """Check what no schema can: references, sizes against the data set, twins.
@@ -43,6 +45,9 @@ def check(config: Config, class_names: Sequence[str]) -> None:
 def check_root(root: str) -> Iterator[str]:
     """It is no folder of the workflow's, not by a link either, and no file is in its way."""
     here, place = Path.cwd(), Path(root)
+    if max(map(len, place.parts)) > LONGEST:
+        yield f"root: a part of it is longer than {LONGEST} letters; take a shorter one"
+        return
     there = (here / place).resolve()
     own = [(here / name).resolve() for name in _SOURCES]
     if place.parts[0] in _SOURCES or any(there.is_relative_to(folder) for folder in own):

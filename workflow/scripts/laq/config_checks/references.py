@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from laq import datasets
 from laq.config import Config, members
+from laq.files import is_file
 
 
 def subset_ids(config: Config) -> list[str]:
@@ -17,7 +17,7 @@ def subset_ids(config: Config) -> list[str]:
 
 def file(where: str, path: str, what: str) -> Iterator[str]:
     """A file that the config names is there, and Snakemake can take it for an input."""
-    if not Path(path).is_file():
+    if not is_file(path):
         yield f"{where}: there is no file {path!r}; give the path of {what}"
     elif set("{}") & set(path):
         yield f"{where}: {path!r} has braces, which Snakemake takes for wildcards; rename the file"

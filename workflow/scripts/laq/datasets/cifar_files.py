@@ -79,7 +79,8 @@ def read(settings: Mapping[str, Any], files: Official) -> tuple[Path, dict[str, 
         if found.is_dir():
             return found, _from_folder(found, settings["md5"], files)
         return found, _from_archive(found, settings["md5"], files)
-    except (OSError, RuntimeError) as error:  # RuntimeError: ~someone whom nobody knows
+    # RuntimeError: ~someone whom nobody knows; ValueError: a name that no system takes.
+    except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{path.absolute()} cannot be read or written: {error}") from error
 
 

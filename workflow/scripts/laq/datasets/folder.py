@@ -21,6 +21,7 @@ from laq import origins
 from laq.datasets.dataset import Dataset
 from laq.datasets.splits import stratified_split
 from laq.errors import DataError
+from laq.files import expanded
 
 EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -88,7 +89,15 @@ def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _scan(settings: Mapping[str, Any]) -> _Tree:
-    root = Path(settings["path"]).expanduser()
+    try:
+        return _scanned(expanded(settings["path"]))
+    except (OSError, ValueError) as error:  # ValueError: a name that no system takes
+        raise DataError(
+            f"{settings['path']} cannot be read ({error}): set dataset: path to a folder that can"
+        ) from error
+
+
+def _scanned(root: Path) -> _Tree:
     if not root.is_dir():
         fault = "is not a folder" if root.exists() else "does not exist"
         raise DataError(

@@ -15,6 +15,7 @@ from typing import Any
 
 import networkx as nx
 
+from laq import scratch
 from laq.errors import DataError
 
 # Stands in the printed graph for inputs that a rule names by a function.
@@ -116,8 +117,8 @@ def ask(snakefile: Path, config: Mapping[str, Any]) -> RuleGraph:
     Raises:
         DataError: Snakemake refuses; its words are part of the message.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder) / "config.json"  # JSON is YAML
+    with scratch.folder(Path(tempfile.gettempdir()), "laq-rulegraph") as folder:
+        written = folder / "config.json"  # JSON is YAML
         written.write_text(json.dumps(config), encoding="utf-8")
         # A dry run writes no log of its own; the user's profiles have no say in the graph.
         done = subprocess.run(

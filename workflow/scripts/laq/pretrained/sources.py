@@ -17,6 +17,7 @@ import torch
 from laq import origins
 from laq.downloads import impatient
 from laq.errors import ConfigError, DataError
+from laq.files import expanded, is_file
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +48,8 @@ def find(settings: Mapping[str, Any], architecture: str) -> tuple[Path, dict[str
             origin["commit"] = path.parent.name  # of the snapshot, in the hub's cache
             digest = origins.sha256(path)
         case _:
-            path = Path(settings["file"]).expanduser()
-            if not path.is_file():
+            path = expanded(settings["file"])
+            if not is_file(path):
                 raise DataError(f"{path} does not exist: set weights.file to a file of weights")
             digest = origins.sha256(path)
     if digest != settings.get("sha256", digest):
@@ -97,10 +98,10 @@ def _of_torchvision(settings: Mapping[str, Any], architecture: str) -> tuple[Pat
     found = re.search(r"-([0-9a-f]{8,})\.", name)
     digits = settings.get("sha256", found[1] if found else "")
     if "file" in settings:
-        path = Path(settings["file"]).expanduser()
+        path = expanded(settings["file"])
     else:
         path = Path(torch.hub.get_dir(), "checkpoints", name)
-    if not path.is_file():
+    if not is_file(path):
         if not settings["download"] or "file" in settings:
             raise DataError(
                 f"{path} does not exist: download {url} and set weights.file to it"

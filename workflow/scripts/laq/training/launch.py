@@ -98,6 +98,7 @@ def _folder(keeper: Keeper | None) -> Iterator[Path]:
 def _run(folder: Path, processes: int) -> None:
     """Run the workers to their end; raise what ended the first that failed."""
     from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     arguments = [
@@ -114,6 +115,11 @@ def _run(folder: Path, processes: int) -> None:
             torchrun.run(torchrun.parse_args(arguments))
         except ChildFailedError as failed:
             raise _error(folder, failed) from None
+        except SignalException as told:
+            raise ProcessError(
+                f"the training was ended from outside ({told.sigval.name}): run again, it goes on "
+                "from the last state written"
+            ) from None
 
 
 def _error(folder: Path, failed: Any) -> Exception:

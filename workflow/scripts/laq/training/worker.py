@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ def main(folder: Path) -> None:
     """Do the task that ``folder`` holds as one of the processes that torchrun started."""
     task = json.loads((folder / TASK).read_text(encoding="utf-8"))
     _end_with(task["job"])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: the job has it
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     if rank == 0:

@@ -1,0 +1,35 @@
+"""The door that every config goes through, before anything is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from laq import config_checks, datasets, replay, schema
+
+# A study makes and measures networks; a replay reads published logs. Each has its own keys.
+SCHEMAS = {"study": "config.schema.yaml", "replay": "replay.schema.yaml"}
+
+
+def checked(
+    config: Mapping[str, Any], schemas: Path, named: Container[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """The config with its defaults, and lines to be said of it.
+
+    schemas: folder of the schemas. named: keys that the command line gives.
+
+    Raises ``LaqError`` that lists all faults, whatever the config holds.
+    """
+    kind = config.get("kind", "study")
+    if not isinstance(kind, str) or kind not in SCHEMAS:
+        schema.refuse([f"kind: {kind!r} must be one of: {', '.join(SCHEMAS)}"])
+    description = yaml.safe_load((schemas / SCHEMAS[kind]).read_text(encoding="utf-8"))
+    completed = schema.complete(config, description)
+    if kind == "study":
+        config_checks.check(completed, datasets.class_names(completed["dataset"]))
+        return completed, []
+    completed, left_out = replay.with_files(completed, named)
+    return replay.filled(completed), left_out
