@@ -52,7 +52,6 @@ NUMBERS: Mapping[str, Kind] = {
     "top1": _SHARE,
     "images": _NUMBER,
     "weights": _COUNT,
-    "bits": Kind(0),
     "entropy": Kind(0, empty=True),
     "bytes": Kind(0, whole=True, empty=True),
     "float_bytes": _NUMBER,
@@ -82,7 +81,7 @@ def check(path: str | os.PathLike[str], table: pd.DataFrame, names: Iterable[str
     for name in names:
         column = table[name]
         if name in NUMBERS:
-            _check_numbers(path, name, column, NUMBERS[name])
+            check_numbers(path, name, column, NUMBERS[name])
         elif name in WORDS:
             words = WORDS[name]
             wrong = column.isna() | (~column.isin(words) if words else False)
@@ -121,7 +120,8 @@ def check_rows(
                 ) from error
 
 
-def _check_numbers(path: str | os.PathLike[str], name: str, column: pd.Series, kind: Kind) -> None:
+def check_numbers(path: str | os.PathLike[str], name: str, column: pd.Series, kind: Kind) -> None:
+    """The same for one column of a ``kind`` that another table's column of this name has not."""
     import pandas as pd
 
     text = column.map(lambda value: isinstance(value, bool)) if column.dtype == object else False

@@ -15,6 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from laq import metadata
+from laq.columns import Kind, check_numbers
 from laq.errors import DataError
 from laq.files import read_table
 
@@ -57,14 +58,14 @@ def measure(checkpoint: Source, original: Source, layers: Source | None = None) 
     packed = metadata.runs(checkpoint, content)
     runs = [run for weight in packed.values() for run in weight]
     weights = sum(run.weights for run in runs)
+    if layers and "layers" in content:
+        _check_report(checkpoint, layers, content["layers"])
     reported, bits, entropy_bits, coded_bytes = _totals(layers) if layers else (0, 0, 0, 0)
     if reported != weights:
         raise DataError(
             f"{checkpoint} holds {weights} quantized weights and its layer report ({layers}) lists "
             f"{reported}: delete both and run the rule that makes them again"
         )
-    if layers and "layers" in content:
-        _check_report(checkpoint, layers, content["layers"])
     float_bytes, packed_bytes = (Path(path).stat().st_size for path in (original, checkpoint))
     code_bytes = sum(run.code_bytes for run in runs)
     return Memory(
@@ -81,6 +82,7 @@ def measure(checkpoint: Source, original: Source, layers: Source | None = None) 
 def _check_report(checkpoint: Source, layers: Source, own: Sequence[Mapping[str, object]]) -> None:
     """The report beside a checkpoint is the one inside it: two makings differ in nothing else."""
     table = read_table(layers, ["layer", *_NUMBERS])
+    check_numbers(layers, "bits", table["bits"], Kind(0, 32))
     found = table[["layer", *_NUMBERS]].to_dict("records")
     for row, inside in zip_longest(found, own, fillvalue={}):
         same = row.get("layer") == inside.get("layer") and all(

@@ -40,10 +40,6 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
-def _named(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("name"), str)
-
-
 def _rows(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(row, dict) and isinstance(row.get("layer"), str) for row in value
@@ -52,7 +48,7 @@ def _rows(value: Any) -> bool:
 
 # Of what a description may say, what code that reads it relies on.
 _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "network": (_named, "a mapping with a name"),
+    "network": (lambda value: isinstance(value, dict), "a mapping"),
     "classes": (lambda value: value is None or _texts(value), "a list of names"),
     "images": (
         lambda value: value is None or (_counts(value, 1) and len(value) == 3),
