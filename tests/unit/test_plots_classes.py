@@ -148,7 +148,8 @@ def study(folder, drawn: Plane) -> dict[str, str]:
     (folder / "classes.json").write_text(json.dumps(names))
     columns = {"index": drawn.index, "label": drawn.labels}
     columns |= {"umap_1": drawn.points[:, 0], "umap_2": drawn.points[:, 1]}
-    write_parquet(folder / "umap.parquet", pd.DataFrame(columns))
+    table = pd.DataFrame(columns).sort_values("index", ignore_index=True)
+    write_parquet(folder / "umap.parquet", table)
     return {
         "train": str(folder / "train.npz"),
         "classes": str(folder / "classes.json"),
@@ -178,6 +179,6 @@ def test_coordinates_of_other_images_are_refused_by_name(tmp_path):
     table = pd.read_parquet(paths["coordinates"])
     table["label"] = table["label"].to_numpy()[::-1]
     write_parquet(paths["coordinates"], table)
-    with pytest.raises(DataError, match=r"umap\.parquet is not of the images in .*train\.npz"):
+    with pytest.raises(DataError, match=r"umap\.parquet is of other images"):
         plot_classes(**paths, pdf=tmp_path / "f.pdf", png=tmp_path / "f.png", study="", shrinkage=0)
     assert not (tmp_path / "f.pdf").exists()

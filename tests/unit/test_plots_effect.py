@@ -318,7 +318,7 @@ def test_tables_of_two_studies_are_refused() -> None:
 
 def test_the_script_writes_the_same_bytes_twice_and_leaves_duplicates_out(tmp_path: Path) -> None:
     accuracy, sweep = tables()
-    odd = sweep[sweep["subset"] == "s1"].assign(subset="twin", top1=0.0)
+    odd = sweep[sweep["subset"] == "s1"].assign(subset="twin", top1=0.0, correct=0)
     paths = {key: str(tmp_path / f"{key}.csv") for key in ("accuracy", "subsets", "sweep")}
     accuracy.drop(columns="setting").to_csv(paths["accuracy"], index=False)
     chosen = accuracy[["subset", "median_icd"]].drop_duplicates("subset").assign(duplicate_of="")
