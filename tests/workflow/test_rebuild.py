@@ -91,7 +91,8 @@ def evaluated(*subsets: str) -> set[str]:
 QUANT = compressed("quant") | compressed("quant-2")
 QUANTIZED = QUANT | compressed("ft_quant")
 SELECTED = {f"subsets/{subset}.json" for subset in SUBSETS} | TABLES | drawn(2)
-AFTER_ICD = SELECTED | MEASURED | QUANTIZED | finetuned() | swept() | evaluated()
+SPREAD = {"icd/targets_2.json"}  # the series of targets
+AFTER_ICD = SPREAD | SELECTED | MEASURED | QUANTIZED | finetuned() | swept() | evaluated()
 AFTER_UMAP = {"umap/coordinates.parquet", "icd/kl_matrix.parquet"} | drawn(1) | AFTER_ICD
 AFTER_TRAINING = {"features/train.parquet"} | AFTER_UMAP
 TRAINED = {f"models/{NETWORK}/original.safetensors", f"models/{NETWORK}/training.csv"}
