@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +96,10 @@ class Killed:
         for name in records(self.checkout):
             if name not in marked and (self.checkout.path / name).is_file():
                 self._finished[name] = identity_of(self.checkout.path / name)
+
+    def has(self, job: Job) -> bool:
+        """Whether a job was found finished."""
+        return job.outputs <= self._finished.keys()
 
     def refused(self) -> None:
         """A run that is started over a lock says what to do."""
@@ -179,11 +183,13 @@ def jobs(checkout: Checkout) -> list[Job]:
     return [Job(log, rules[log], frozenset(outputs[log]), seconds[log]) for log in sorted(outputs)]
 
 
-def drawn(study: list[Job], count: int, chance: random.Random) -> dict[Job, float]:
-    """``count`` jobs to be killed in, each with the seconds that it is let run."""
+def drawn(
+    study: list[Job], count: int, chance: random.Random, rules: Sequence[str] = ALWAYS
+) -> dict[Job, float]:
+    """``count`` jobs to be killed in, of ``rules`` first, each with the seconds it is let run."""
     assert count <= len(study), f"{count} kills in {len(study)} jobs"
     shuffled = chance.sample(study, len(study))
-    first = [next((job for job in shuffled if job.rule == rule), None) for rule in ALWAYS]
+    first = [next((job for job in shuffled if job.rule == rule), None) for rule in rules]
     victims = list(dict.fromkeys([job for job in first if job] + shuffled))[:count]
     return {job: job.seconds * chance.random() for job in victims}
 
@@ -196,7 +202,8 @@ def kill_and_resume(study: Killed, kills: int, seed: int = 0, patience: float = 
     """
     chance = random.Random(seed)
     planning, unlocking = (chance.uniform(0.5, 2.5) for _ in range(2))
-    left = drawn(jobs(study.reference), kills - 2, chance)
+    every = jobs(study.reference)
+    left = drawn(every, kills - 2, chance)
     run = study.start()
     time.sleep(planning)
     study.kill(run, f"{planning:.1f} s into planning")
@@ -204,9 +211,15 @@ def kill_and_resume(study: Killed, kills: int, seed: int = 0, patience: float = 
         study.unlock()
         run = study.start()
         victim = next_victim(study, run, left, patience)
-        seconds = left.pop(victim)
-        time.sleep(seconds)
+        seconds = wait_in(study, victim, left.pop(victim))
         study.kill(run, f"{seconds:.1f} s into {victim.rule} ({Path(victim.log).stem})")
+        # Some may have come and gone meanwhile: others instead, or the same again.
+        undone = [job for job in every if not study.has(job)]
+        gone = [job for job in left if job not in undone]
+        for job in gone:
+            del left[job]
+        others = [job for job in undone if job not in left]
+        left |= drawn(others, min(len(gone), len(others)), chance, ())
         if len(study.moments) == kills // 2:
             study.refused()
             study.kill_unlocking(unlocking)
@@ -221,6 +234,14 @@ def kill_and_resume(study: Killed, kills: int, seed: int = 0, patience: float = 
     assert ours == theirs
     leftovers = [str(path) for path in (study.checkout.path / study.root).rglob(".*")]
     assert not leftovers, f"temporary files are left: {leftovers}"
+
+
+def wait_in(study: Killed, victim: Job, seconds: float) -> float:
+    """Wait for ``seconds``, or until the job has ended; return how long it was."""
+    started = time.monotonic()
+    while time.monotonic() < started + seconds and running(study.checkout) & victim.outputs:
+        time.sleep(0.02)
+    return time.monotonic() - started
 
 
 def next_victim(
