@@ -102,6 +102,7 @@ def survived(
         profile.write_text(profile.read_text().replace(f"  # {rule}:", f"  {rule}:"))
     arguments = ["--set-resources", "make_dataset:mem_mb=200*attempt"]
     arguments += ["--group-components", "subsets=100", "tables=100", "subset=2"]
+    training = checkout.path / ROOT / "logs/train_network/small_resnet.log"
     seen: dict[str, Job] = {}
     cancelled = overdue = outage = False
     end = time.monotonic() + SECONDS
@@ -115,9 +116,10 @@ def survived(
             if not overdue and (job := first(jobs, "measure_similarity")):
                 cluster.overdue(job.number)
                 overdue = True
-            if not outage and first(jobs, "rule_subset_"):
+            # While a step runs and none begins: srun, begun in an outage, waits two minutes.
+            if not outage and training.exists() and training.stat().st_size:
                 with cluster.outage():
-                    time.sleep(15)
+                    time.sleep(8)
                 outage = True
             time.sleep(0.5)
         printed = ended(process, checkout, 1)
