@@ -8,8 +8,6 @@ import logging
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -23,8 +21,12 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     a job without the GPUs it asked for ends here.
     """
     limit_threads(threads(snakemake))
-    _end_on_signals()
-    _end_with(os.getppid())
+
+    from laq import disks, endings, gpus
+    from laq.errors import LaqError
+
+    endings.raise_on_signals()
+    endings.end_with(os.getppid(), grace=20)
     sys.stdout.flush()
     sys.stderr.flush()
     terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
@@ -33,9 +35,6 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logger = logging.getLogger("laq")
     logger.setLevel(logging.INFO)
-
-    from laq import disks, gpus
-    from laq.errors import LaqError
 
     def fail(reason: object, code: int = 1) -> NoReturn:
         logger.error("error in %s: %s", snakemake.rule, reason)
@@ -52,8 +51,8 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
         function(**arguments(snakemake, function))
     except LaqError as error:
         fail(error)
-    except (KeyboardInterrupt, Ended) as told:
-        ended = told if isinstance(told, Ended) else Ended(signal.SIGINT)
+    except (KeyboardInterrupt, endings.Ended) as told:
+        ended = told if isinstance(told, endings.Ended) else endings.Ended(signal.SIGINT)
         fail(
             f"ended from outside ({ended.name}) before its files were whole; run again, and it is "
             "done anew, a training from its last epoch on",
@@ -64,14 +63,6 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
         if (told := disks.explained(error)) is None:
             raise
         fail(told)
-
-
-class Ended(SystemExit):
-    """The job was told to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)  # should nobody catch it
-        self.name = signal.Signals(number).name
 
 
 def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
@@ -116,33 +107,6 @@ def limit_threads(count: int) -> None:
         os.environ.pop(name, None)
     # Threads that wait must not spin: beside another job that costs a factor of ten and more.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def _end_on_signals() -> None:
-    """Leave by an exception, so that temporary files are removed, where a signal says to end."""
-
-    def end(number: int, _: object) -> NoReturn:
-        raise Ended(number)
-
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(name) == signal.SIG_DFL:  # not under nohup
-            signal.signal(name, end)
-
-
-def _end_with(parent: int) -> None:
-    """End this job when the Snakemake that started it is gone, which would throw its files away.
-
-    It would hold its GPU against the run that is started next.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(20)
-        os._exit(1)  # in the midst of a long call
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _redirect(log: str) -> None:

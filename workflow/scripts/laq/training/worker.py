@@ -7,8 +7,6 @@ import logging
 import os
 import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import distributed
 
 from laq import devices, disks, networks
+from laq.endings import end_with
 from laq.errors import LaqError
 from laq.training.distributed import Team
 from laq.training.loop import fit
@@ -30,7 +29,7 @@ NETWORK, HISTORY, NOTE = "network.safetensors", "history.json", "error.{rank}.js
 def main(folder: Path) -> None:
     """Do the task that ``folder`` holds as one of the processes that torchrun started."""
     task = json.loads((folder / TASK).read_text(encoding="utf-8"))
-    _end_with(task["job"])
+    end_with(task["job"])
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: the job has it
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -74,17 +73,6 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
         with disks.writing(folder / NETWORK):
             (folder / HISTORY).write_text(json.dumps(history), encoding="utf-8")
             save_file(state, folder / NETWORK)
-
-
-def _end_with(job: int) -> None:
-    """End this process when the job that started it is gone: nobody would take the result."""
-
-    def watch() -> None:
-        while os.getppid() == job:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":
