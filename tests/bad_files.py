@@ -334,7 +334,8 @@ LOGS = [
 
 def dataset_job(settings: dict[str, Any]) -> tuple[Job, dict[str, Any]]:
     """The making of a data set in a folder of its own, and its config."""
-    made = {"train": "own/train.npz", "test": "own/test.npz", "classes": "own/classes.json"}
+    made = {name: f"own/{name}.npz" for name in ("train", "test")}
+    made |= {name: f"own/{name}.json" for name in ("classes", "origin")}
     job = _job("make_dataset", {}, made, {"dataset": settings, "seed": 0})
     return job, {"dataset": settings}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -71,10 +70,7 @@ def test_files_of_one_s_own_are_named_with_the_remedy_and_nothing_is_made(
 @pytest.fixture
 def checkout(finished: Checkout, tmp_path: Path) -> Checkout:
     """A copy of the finished study, for the command line."""
-    copy = Checkout.create(tmp_path / "laq", finished.path)
-    for name in ("results", ".snakemake"):
-        shutil.copytree(finished.path / name, copy.path / name, copy_function=shutil.copy2)
-    return copy
+    return finished.copy(tmp_path / "laq")
 
 
 def test_the_command_line_says_what_the_jobs_say_and_keeps_the_files(checkout: Checkout) -> None:

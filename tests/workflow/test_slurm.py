@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -201,9 +200,7 @@ def test_memory_and_time_grow_with_every_retry_and_groups_ask_for_their_largest_
 def test_a_job_without_its_gpu_ends_at_once_and_says_so(
     cluster: Cluster, finished: Checkout, tmp_path: Path
 ) -> None:
-    checkout = Checkout.create(tmp_path / "laq", finished.path)
-    for name in ("results", ".snakemake"):
-        shutil.copytree(finished.path / name, checkout.path / name, copy_function=shutil.copy2)
+    checkout = finished.copy(tmp_path / "laq")
     quant, accuracy = f"{MODELS}/even/quant.safetensors", f"{ROOT}/sweep/small_resnet/even.csv"
     for name in (quant, accuracy):
         (checkout.path / name).unlink()

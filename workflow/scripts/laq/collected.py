@@ -83,17 +83,21 @@ def _check_rows(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 
 
 def _check_alike(paths: Sequence[str | os.PathLike[str]], tables: Sequence[pd.DataFrame]) -> None:
-    """Each network's tables have a row for the same variants or points."""
-    firsts: dict[str, tuple[str | os.PathLike[str], set[tuple[object, ...]]]] = {}
+    """Each network's subsets have a row for the same variants or points, in one table or more."""
+    found: dict[tuple[str, str], tuple[str | os.PathLike[str], set[tuple[object, ...]]]] = {}
     for path, table in zip(paths, tables, strict=True):
         if not (keys := _known(table, ROW)) or "subset" not in table:
             return
-        own = set(table[keys].itertuples(index=False, name=None))
-        other, rows = firsts.setdefault(str(table["network"].iloc[0]), (path, own))
-        if rows != own:
-            odd = ", ".join(map(str, min(rows ^ own, key=str)))
+        place = str(table["network"].iloc[0]), str(table["subset"].iloc[0])
+        _, rows = found.setdefault(place, (path, set()))
+        rows.update(table[keys].itertuples(index=False, name=None))
+    firsts: dict[str, tuple[str | os.PathLike[str], set[tuple[object, ...]]]] = {}
+    for (network, subset), (path, rows) in found.items():
+        other, expected = firsts.setdefault(network, (path, rows))
+        if rows != expected:
+            odd = ", ".join(map(str, min(rows ^ expected, key=str)))
             raise DataError(
-                f"{path} has not the same rows for {table['subset'].iloc[0]} as "
+                f"{path} has not the same rows for {subset} as "
                 f"{f'{other} has' if other != path else 'for others'} ({odd}): delete the one "
                 "that lacks rows and run again"
             )
