@@ -20,7 +20,7 @@ def fresh(tmp_path: Path) -> Checkout:
 
 def assert_same_dataset(one: Checkout, other: Checkout) -> None:
     files = [path for path in (one.path / DATASET).rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"train.npz", "test.npz", "classes.json"}
+    assert {path.name for path in files} == {"train.npz", "test.npz", "classes.json", "origin.json"}
     for path in files:
         assert path.read_bytes() == (other.path / DATASET / path.name).read_bytes()
 
