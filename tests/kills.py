@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,17 +58,20 @@ class Killed:
     reference: Checkout
     root: str
     config: str = CONFIG
-    temporary: Path | None = None  # TMPDIR of all runs
+    options: Sequence[str] = ()  # of all runs
+    environment: Mapping[str, str] = field(default_factory=dict)
+    umask: int = -1
     moments: list[str] = field(default_factory=list)
     _finished: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Snakemake with its jobs, in a process group of their own."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *self.options, *arguments]
         return subprocess.Popen(
             [*command, "--configfile", self.config],
             cwd=self.checkout.path,
-            env=os.environ | ({"TMPDIR": str(self.temporary)} if self.temporary else {}),
+            env=os.environ | self.environment,
+            umask=self.umask,
             stdout=subprocess.DEVNULL,
             stderr=(self.checkout.path / "said").open("wb"),
             start_new_session=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from tests import elsewhere
 from tests.kills import Killed, kill_and_resume
 from tests.workflow.conftest import CONFIG, Checkout
 
@@ -16,13 +17,20 @@ ROOT = "results/digits"
 KILLS = 20
 
 
-def test_a_study_killed_at_twenty_moments_ends_as_an_undisturbed_one(
+def test_a_study_killed_at_twenty_moments_elsewhere_ends_as_an_undisturbed_one_here(
     finished: Checkout, tmp_path: Path
 ) -> None:
-    checkout = Checkout.create(tmp_path / "laq", finished.path)
-    study = Killed(checkout, finished, ROOT)
+    """Elsewhere: one core, told to be three; other threads, order, hash seed, locale, rights."""
+    checkout = Checkout.create(tmp_path / "another place" / "laq", finished.path)
+    study = Killed(
+        *(checkout, finished, ROOT),
+        options=elsewhere.OPTIONS,
+        environment=elsewhere.ENVIRONMENT | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+        umask=elsewhere.UMASK,
+    )
     try:
-        kill_and_resume(study, KILLS)
+        with elsewhere.on_one_core():
+            kill_and_resume(study, KILLS)
     finally:
         print(*study.moments, f"{len(study.moments)} of {KILLS} kills recovered", sep="\n")
     assert len(study.moments) == KILLS

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -237,58 +234,6 @@ def test_every_conclusion_has_a_verdict(root: Path) -> None:
     assert set(zip(readings["icd"], readings["repeat"], strict=True)) >= {
         *(("median", "1"), ("median", "2"), ("mean", "mean"))
     }
-
-
-# Another environment than the developer's, in all that results must not depend on.
-ELSEWHERE = {
-    **{f"{name}_NUM_THREADS": "3" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")},
-    "OMP_DYNAMIC": "TRUE",
-    "MKL_DYNAMIC": "TRUE",
-    "OMP_THREAD_LIMIT": "3",
-    "PYTHONHASHSEED": "12345",
-    "TZ": "Pacific/Kiritimati",
-    "LC_ALL": "C",
-    "PYTHONUTF8": "0",
-    "PYTHONCOERCECLOCALE": "0",  # ASCII, as it was once
-    "HOME": "/dev/null/nobody",
-}
-ONE_THREAD = ("compress_network", "sweep_calibration", "evaluate_subset", "embed_features")
-
-
-@contextmanager
-def on_one_core() -> Iterator[None]:
-    """Let this process and its children see one core, where the system can."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
-
-
-def test_a_cold_run_elsewhere_gives_the_same_bytes(finished: Checkout, tmp_path: Path) -> None:
-    """One core, told to be three; other threads, order, hash seed, locale, place and rights."""
-    other = Checkout.create(tmp_path / "another place" / "laq", finished.path)
-    threads = [f"{rule}=3" for rule in (*ONE_THREAD, "finetune_network", "fit_curves")]
-    threads += ["train_network=1", "extract_features=1"]
-    with on_one_core():
-        other.run(
-            *("--cores", "3", "--scheduler", "greedy", "--set-threads", *threads),
-            *("--prioritize", f"results/digits/models/{NETWORK}/even/ft_quant.safetensors"),
-            env={**os.environ, **ELSEWHERE, "XDG_CACHE_HOME": str(tmp_path / "cache")},
-            umask=0o077,
-        )
-    compared = 0
-    for path in sorted((finished.path / "results").rglob("*")):
-        counts = path.is_file() and path.suffix not in {".log", ".tsv"}
-        if counts:
-            twin = other.path / path.relative_to(finished.path)
-            assert twin.read_bytes() == path.read_bytes(), f"{path.name} differs"
-            compared += 1
-    assert compared == 117
 
 
 def test_the_workflow_is_lint_free() -> None:
