@@ -213,7 +213,7 @@ def test_a_job_that_is_told_to_end_leaves_nothing_and_says_so(tmp_path, name):
 
 def test_a_job_ends_with_the_snakemake_that_started_it(tmp_path):
     # A shell in Snakemake's place, which ends at once and leaves the job behind.
-    process = start(tmp_path, WORKING, "sh", "-c", '"$@" & sleep 3', "sh")
+    process = start(tmp_path, WORKING, "sh", "-c", '"$@" & sleep 12', "sh")
     _, said = process.communicate(timeout=30)
     assert "ended from outside (SIGTERM)" in said
     assert {path.name for path in tmp_path.iterdir()} == {"job.log", "script.py"}

@@ -79,9 +79,7 @@ def _run(commands: str, folder: Path) -> None:
 @pytest.fixture
 def copy(finished: Checkout, tmp_path: Path) -> Path:
     """A copy of the project in which the digits study has run, with ``snakemake`` to call."""
-    folder = Checkout.create(tmp_path / "laq", finished.path).path
-    for name in ("results", ".snakemake"):
-        shutil.copytree(finished.path / name, folder / name, copy_function=shutil.copy2)
+    folder = finished.copy(tmp_path / "laq").path
     shutil.copy(PROJECT / "results/README.md", folder / "results")
     (folder / "bin").mkdir()
     script = folder / "bin/snakemake"

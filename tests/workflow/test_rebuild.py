@@ -274,9 +274,7 @@ def test_touched_sources_rebuild_nothing(finished: Checkout) -> None:
 def test_a_fresh_checkout_over_existing_results_rebuilds_nothing(
     finished: Checkout, tmp_path: Path
 ) -> None:
-    fresh = Checkout.create(tmp_path / "elsewhere", finished.path)
-    for name in ("results", ".snakemake"):
-        shutil.copytree(finished.path / name, fresh.path / name, copy_function=shutil.copy2)
+    fresh = finished.copy(tmp_path / "elsewhere")
     # In a commit of its own, with pages that the results were made without.
     (fresh.path / "README.md").write_text("another word\n")
     if shutil.which("git"):

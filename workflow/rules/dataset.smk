@@ -22,7 +22,7 @@ rule make_dataset:
     threads: 2
     resources:
         mem_mb=growing(4000),
-        runtime=growing(30),
+        runtime=growing(120),
     params:
         settings=settings_text(dataset=datasets.identity(STUDY["dataset"]), seed=SEED),
         files=datasets.fingerprint(STUDY["dataset"]),

@@ -6,7 +6,7 @@ settings, arms, tables.
 
 AXIS = STUDY["scale"]
 PUBLISHED = []
-LOGS = replay.logs(STUDY)
+LOGS = {name: str(files.expanded(path)) for name, path in replay.logs(STUDY).items()}
 
 
 def sweep_table():

@@ -4,7 +4,7 @@ Makes: the helpers that rules of tables and figures call; replay.smk has those o
 """
 
 AXIS = STUDY["subsets"]["scale"]
-PUBLISHED = FIGURES.get("published", [])
+PUBLISHED = [str(files.expanded(FIGURES["published"]))] if "published" in FIGURES else []
 
 # Rules that tell of the study or take something out of it, and are no step of it.
 NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "record_provenance", "write_pages"]

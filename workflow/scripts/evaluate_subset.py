@@ -24,6 +24,7 @@ def evaluate_subset(
     lineage.check_all(checkpoints, variants, split, chosen)
     arrays = datasets.of_classes(split, chosen["indices"])
     images, labels = (torch.from_numpy(array) for array in arrays)
+    del split  # images of all classes
     place = {key: chosen[key] for key in ("subset", "median_icd", "mean_icd")}
     rows = [
         {"network": network, **place, "variant": variant, "repeat": repeat, **vars(result)}

@@ -29,6 +29,7 @@ def finetune_network(
     splits = [tuple(map(torch.from_numpy, datasets.of_classes(split, members))) for split in loaded]
     own = seeds.of_repeat(seed, repeat)
     description = lineage.of_parent(parent, recipe["parent"], loaded[0], members, seed)
+    del loaded  # images of all classes, for as long as the training takes
     model = packing.load(parent)
     # Siblings share their batches and so compare in pairs; a chain's next link does not.
     generator = devices.seed_everything(own, "finetune", len(description["steps"]), *members)

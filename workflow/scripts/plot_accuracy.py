@@ -6,7 +6,7 @@ from collections.abc import Sequence
 def plot_accuracy(
     accuracy: str,
     subsets: str,
-    published: str | Sequence[str],
+    published: Sequence[str],
     pdf: str,
     png: str,
     title: str,
@@ -19,7 +19,7 @@ def plot_accuracy(
     resamples: int,
     seed: int,
 ) -> None:
-    """Draw the arms (setting, variant, label) with their curves; ``published``: a log or none."""
+    """Draw the arms (setting, variant, label) with their curves; ``published``: one log or none."""
     from functools import partial
 
     from laq import observations
@@ -37,7 +37,7 @@ def plot_accuracy(
         settings=settings,
         scopes=scopes,
         crossed=crossed,
-        published=fit(logs.read(published, "published")) if published else None,
+        published=fit(logs.read(published[0], "published")) if published else None,
         confidence=confidence,
     )
     save(figure, pdf, png)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from laq.errors import StorageError
 
-_RIGHTS = "give this account the right to write there (chmod, chown)"
+_RIGHTS = "give this account the right to read and write there (chmod, chown)"
 _AGAIN = "run again; work that is finished is kept"
 
 # What the user can mend, by the system's own word for it. All else is a defect of this project.
@@ -78,6 +78,20 @@ def explained(
     done = "cannot be written" if path is not None else "cannot be opened or written"
     free = _free(Path(what)) if named is not None and code == errno.ENOSPC else ""
     return StorageError(f"{what} {done} ({os.strerror(code)}{free}): {remedy}; {_AGAIN}")
+
+
+def check_reading(error: BaseException, path: str | os.PathLike[str]) -> None:
+    """Raise ``StorageError`` where ``path`` is not read for want of rights, memory or a sound disk.
+
+    Such a file is not to be deleted.
+    """
+    if isinstance(error, MemoryError):
+        told = "memory is short", "give the job more, or end other programs"
+    elif isinstance(error, OSError) and error.errno in REMEDIES:
+        told = os.strerror(error.errno), REMEDIES[error.errno]
+    else:
+        return
+    raise StorageError(f"{path} cannot be read ({told[0]}): {told[1]}; {_AGAIN}") from error
 
 
 def check(folder: str | os.PathLike[str], elsewhere: str) -> None:

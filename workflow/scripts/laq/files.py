@@ -107,6 +107,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: run the rule that makes it") from error
     except (ValueError, RecursionError, OSError) as error:
+        disks.check_reading(error, path)
         raise DataError(f"{path} is not valid JSON ({error}): {AGAIN}") from error
 
 
@@ -159,13 +160,14 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
             table = pd.read_parquet(path, page_checksum_verification=True)
         else:
             # Only nothing is missing: a variant may be called nan, or inf.
-            ids = dict.fromkeys(["setting", "network", "subset", "variant", "scope"], str)
+            ids = dict.fromkeys(["setting", "network", "subset", "variant", "scope", "layer"], str)
             text = io.StringIO(_whole_text(path))
             table = pd.read_csv(text, keep_default_na=False, na_values=[""], dtype=ids)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: run the rule that makes it") from error
     # Damaged Parquet raises many kinds: pyarrow's own, ValueError, OSError, KeyError, …
     except Exception as error:
+        disks.check_reading(error, path)
         raise DataError(f"{path} is not a readable table ({error}): {AGAIN}") from error
     if missing := [name for name in columns or () if name not in table.columns]:
         raise DataError(

@@ -24,6 +24,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from laq import disks
 from laq.errors import CheckpointError
 
 FORMAT = 2
@@ -118,6 +119,7 @@ def opened(path: str | os.PathLike[str], framework: str = "numpy") -> Iterator[A
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist: run the rule that makes it") from error
     except (SafetensorError, OSError) as error:
+        disks.check_reading(error, path)
         remedy = REMEDY if Path(path).suffix == ".safetensors" else "give a .safetensors file"
         raise CheckpointError(
             f"{path} is truncated or no safetensors file ({error}): {remedy}"

@@ -34,7 +34,7 @@ def sweep(place: Path, name: str) -> None:
         except OSError:  # gone meanwhile, or another user's
             continue
         try:
-            if _lock(handle):
+            if _lock(handle) is True:
                 shutil.rmtree(path, ignore_errors=True)
         finally:
             os.close(handle)
@@ -47,19 +47,19 @@ def _own(place: Path, name: str) -> tuple[str, int]:
         with suppress(FileNotFoundError):
             handle = os.open(path, os.O_RDONLY)
             # Another's sweep may have come before the lock.
-            if _lock(handle) and Path(path).exists():
+            if _lock(handle) is not False and Path(path).exists():
                 return path, handle
             os.close(handle)
 
 
-def _lock(handle: int) -> bool:
-    """Lock a folder; False where another process has it."""
+def _lock(handle: int) -> bool | None:
+    """Lock a folder; False where another process has it, None on a disk that locks no folders."""
     try:
         import fcntl  # not on Windows, where checkpoints can be loaded
 
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except (ImportError, OSError):  # a disk without locks: two jobs do not write one file
-        return True
+    except (ImportError, OSError):  # as on NFS: whether its process lives cannot be told
+        return None
     return True

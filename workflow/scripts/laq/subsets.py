@@ -185,8 +185,8 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
         ``{kind: target, size, median}``: one target, see ``target_median``;
         ``{kind: target, size, scale: linear | log, count, rank}``: of ``count`` targets
         spread over the attainable axis the one at ``rank``. The members of a series differ
-        from each other and from the first similar and dissimilar subset; each is found
-        without the others' files;
+        from each other and from the first similar and dissimilar subset, so each is found
+        after those before it (``target_series`` finds all at once, ``member`` reads them);
         ``{kind: classes, indices}``: these classes;
         ``{kind: superclasses, superclass, indices}``: these classes of one superclass.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
+from laq import disks
 from laq.datasets.dataset import Dataset
 from laq.errors import DataError
 from laq.files import AGAIN, atomic, read_json
@@ -17,12 +19,11 @@ from laq.files import AGAIN, atomic, read_json
 _MEMBERS = {"images.npy", "labels.npy"}
 
 # What NumPy and zipfile raise on damaged archives; TypeError comes of a bare array in place of
-# an archive, MemoryError of a header that claims more numbers than there are.
+# an archive. A header that claims more numbers than there are gives MemoryError.
 _UNREADABLE = (
     DataError,
     OSError,
     EOFError,
-    MemoryError,
     ValueError,
     TypeError,
     RuntimeError,
@@ -67,7 +68,7 @@ def load_names(path: str | os.PathLike[str]) -> list[str]:
     names = read_json(path)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path} is not a list of class names: {AGAIN}")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise DataError(f"{path} names a class more than once ({', '.join(twice)}): {AGAIN}")
     return names
 
@@ -88,5 +89,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
             yield archive
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: run the rule that makes it") from error
+    except MemoryError as error:
+        raise DataError(
+            f"{path} does not hold this data set, or memory is short ({error}): give the job more "
+            f"memory, or {AGAIN}"
+        ) from error
     except _UNREADABLE as error:
+        disks.check_reading(error, path)
         raise DataError(f"{path} does not hold this data set ({error}): {AGAIN}") from error
