@@ -219,6 +219,12 @@ def test_a_job_ends_with_the_snakemake_that_started_it(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"job.log", "script.py"}
 
 
+def _heeding() -> None:
+    """Signals that the tests were started without, as under nohup or in the background."""
+    for name in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(name, signal.SIG_DFL)
+
+
 def start(folder: Path, body: str, *under: str) -> subprocess.Popen:
     """Start a job whose function is ``body``; return once it has said something."""
     script = folder / "script.py"
@@ -227,6 +233,7 @@ def start(folder: Path, body: str, *under: str) -> subprocess.Popen:
         [*under, sys.executable, script],
         cwd=folder,
         env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"},
+        preexec_fn=_heeding,
         stderr=subprocess.PIPE,
         text=True,
     )
