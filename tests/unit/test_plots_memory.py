@@ -29,7 +29,7 @@ def rows(variant: str, packed: list[int], bits: float, network: str = "net") -> 
     return [
         {
             "network": network,
-            "subset": f"s{place}",
+            "subset": f"s{place}" if variant != "original" else None,
             "variant": variant,
             "repeat": 1,
             "weights": 0 if bits == 0 else round((bytes_ - 1000) * 8 / bits),
