@@ -77,7 +77,7 @@ def test_a_full_disk_under_snakemake_s_own_notes_loses_nothing(
 ) -> None:
     notes = fresh.path / ".snakemake"
     notes.mkdir()
-    with mounted(notes, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+    with mounted(notes, "-t", "tmpfs", "-o", "size=256k", "tmpfs"):
         filler = notes / "filler"
         with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
             while True:
