@@ -38,14 +38,14 @@ time.sleep({seconds})
 for output in snakemake.output:
     Path(output).touch()
 """
-# Jobs beside those of a subset: data, network, distances, tables, figures.
+STUDY_JOBS = 35  # data, network, distances, tables, figures
 SUBSET_JOBS = 5  # choosing, evaluating, a sweep, and what one fine-tuning adds
 
 
 def shape(jobs: int) -> tuple[int, int]:
     """Subsets, and quantized variants of each, that make about so many jobs."""
     subsets = max(5, min(200, round((jobs / 2.5) ** 0.5)))
-    return subsets, max(1, round((jobs - 35) / subsets) - SUBSET_JOBS)
+    return subsets, max(1, round((jobs - STUDY_JOBS) / subsets) - SUBSET_JOBS)
 
 
 def project(folder: Path, jobs: int, seconds: float) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from laq.errors import DataError
-from laq.files import atomic
+from laq.files import AGAIN, atomic
 from laq.networks import head, to_input
 
 _ORIGIN = "weights"  # key of a Parquet file's metadata
@@ -132,9 +132,7 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         if not np.array_equal(table["index"], np.arange(len(table))):
             raise ValueError("its rows are not in the order of the images")
     except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{path} is not a feature table ({error}): delete it and run again"
-        ) from error
+        raise DataError(f"{path} is not a feature table ({error}): {AGAIN}") from error
     if not np.isfinite(matrix).all():
-        raise DataError(f"{path} holds features that are not finite: delete it and run again")
+        raise DataError(f"{path} holds features that are not finite: {AGAIN}")
     return matrix, labels

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from laq.errors import DataError
+from laq.files import AGAIN
 
 _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _PARQUET = {"float": "float32", "double": "float64"}
@@ -28,7 +29,7 @@ def words(paths: Sequence[Path]) -> str:
     # Whatever a damaged header raises: struct, zipfile, pyarrow, json and NumPy have their own.
     except Exception as error:
         shown = f"one of {there[0].parent}/*{there[0].suffix}" if len(there) > 1 else there[0]
-        raise DataError(f"{shown} cannot be read ({error}): delete it and run again") from error
+        raise DataError(f"{shown} cannot be read ({error}): {AGAIN}") from error
 
 
 def _words(there: Sequence[Path]) -> str:
