@@ -462,5 +462,5 @@ def test_the_published_curves_cross_where_their_equations_say(files: dict, tmp_p
     assert crossed_at(panel)[0] == pytest.approx((at, at))
     assert panel.texts[0].get_text() == "Quant crosses Original at 13 (11 to 15)"
     outputs = {key: str(tmp_path / f"fig5.{key}") for key in ("pdf", "png")}
-    plot_accuracy(**files, **outputs, **settings(published=str(LOG)))
+    plot_accuracy(**files, **outputs, **settings(published=[str(LOG)]))
     assert Path(outputs["pdf"]).stat().st_size > 10_000
