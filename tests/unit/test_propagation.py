@@ -107,7 +107,7 @@ def naive(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLaye
 
 
 def nearest(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
-    return QuantizedLayer(alphabet.codes(weight), alphabet, 0.0, 1.0, 0)
+    return QuantizedLayer(alphabet.nearest(weight), alphabet, 0.0, 1.0, 0)
 
 
 def first_input(network: nn.Module, name: str, batch: Tensor) -> Tensor:
