@@ -53,7 +53,7 @@ def study(tmp_path) -> dict[str, Path]:
         {
             "layer": name.removesuffix(".weight"),
             "weights": 2000,
-            "bits": sum(run.bits * run.codes.numel() for run in parts) / 2000,
+            "bits": sum(run.grid.bits * run.codes.numel() for run in parts) / 2000,
             "entropy": sum(entropy_bits(run.codes) for run in parts) / 2000,
             "bytes": sum(run.nbytes for run in parts),
         }

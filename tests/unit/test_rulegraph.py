@@ -227,12 +227,12 @@ def test_recipes_tell_what_is_shared_once_and_what_differs_each_time() -> None:
 def test_a_setting_that_differs_is_told_whatever_it_is() -> None:
     base = {"method": "gpfq", "bits": 4, "images": 64, "classes": "subset"}
     variants = {
-        "a": {"compress": {**base, "per_channel": True, "keep": ["fc"]}},
-        "b": {"compress": {**base, "per_channel": False, "keep": []}},
+        "a": {"compress": {**base, "fold_batchnorm": True, "keep": ["fc"]}},
+        "b": {"compress": {**base, "fold_batchnorm": False, "keep": []}},
     }
     assert recipes(variants, "compress")[1:] == [
-        "a: per channel yes, keep fc",
-        "b: per channel no, keep none",
+        "a: fold batchnorm yes, keep fc",
+        "b: fold batchnorm no, keep none",
     ]
 
 

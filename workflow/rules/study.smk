@@ -12,9 +12,9 @@ GPU = 0 if STUDY["device"] == "cpu" else 1
 
 
 def compress_code(wildcards):
-    """Digest for a compressed variant: its own method's module and no other's."""
-    method = VARIANTS[wildcards.variant]["compress"]["method"]
-    return code("compress_network.py", methods.METHODS[method].module)
+    """Digest for a compressed variant: its own method's module and alphabet's, and no other's."""
+    recipe = VARIANTS[wildcards.variant]["compress"]
+    return code("compress_network.py", *methods.modules(recipe))
 
 
 def checkpoint(network, subset, variant):
@@ -123,9 +123,9 @@ def variants_and_repeats(*names):
 
 
 def sweep_code(wildcards):
-    """Digest for the sweep: the module of its variant's method and no other."""
-    method = STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]["method"]
-    return code("sweep_calibration.py", methods.METHODS[method].module)
+    """Digest for the sweep: the modules of its variant's method and alphabet, and no other."""
+    recipe = STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]
+    return code("sweep_calibration.py", *methods.modules(recipe))
 
 
 def sweep_settings(network):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from laq.errors import ConfigError, DataError
+from laq.granularity import Blocks
 from laq.grids import Uniform
 
 Scheme = Literal["paper", "packed"]
@@ -111,6 +112,16 @@ class Alphabet(Uniform):
                 f"is {mean.item():g}. Leave the layer in float or raise the quantile"
             )
         return cls.of(step, bits, scheme)
+
+
+def packed(weight: Tensor, bits: int, blocks: Blocks, scale: float, quantile: float) -> Alphabet:
+    """The alphabet called so, a step for the layer or, where ``blocks`` has rows, for each."""
+    return Alphabet.from_weights(weight, bits, "packed", scale, quantile, blocks.rows is not None)
+
+
+def paper(weight: Tensor, bits: int, blocks: Blocks, scale: float, quantile: float) -> Alphabet:
+    """The alphabet called so, a step for the layer or, where ``blocks`` has rows, for each."""
+    return Alphabet.from_weights(weight, bits, "paper", scale, quantile, blocks.rows is not None)
 
 
 def _row_quantiles(weight: Tensor, quantile: float) -> Tensor:

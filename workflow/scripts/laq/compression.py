@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from laq import allocation, devices, methods
 from laq.activations import MEMORY
 from laq.allocation import Allocation, LayerSize
-from laq.alphabets import Alphabet
 from laq.calibration import calibration_pool
 from laq.datasets import Dataset
+from laq.granularity import Blocks
+from laq.grids import Grid
 from laq.layer import Solver
 from laq.patches import Sampling
 from laq.propagation import QuantizedNetwork, folded, layers_in_order, quantize_network
@@ -89,7 +90,7 @@ def compress(
     return walk(
         network,
         solver=solver,
-        alphabets=lambda name, weight: _alphabets(weight, settings, runs.get(name)),
+        alphabets=lambda name, weight: _grids(weight, settings, runs.get(name)),
         generator=patches,
     )
 
@@ -110,7 +111,7 @@ def _best_widths(
         alone = walk(
             network,
             solver=allocation.on_float_inputs(solver),
-            alphabets=lambda _, weight: _alphabets(weight, settings, ((len(weight), bits),)),
+            alphabets=lambda _, weight: _grids(weight, settings, ((len(weight), bits),)),
             generator=torch.Generator().set_state(state),  # the same patches for every width
         )
         return {size.name: alone.network.get_submodule(size.name).weight for size in sizes}
@@ -132,29 +133,25 @@ def _solver(settings: dict[str, Any], noise: torch.Generator) -> Solver:
         threshold=settings["threshold"] if method.rounding == "soft" else 0.0,
         generator=noise if method.rounding == "stochastic" else None,
     )
-    options = {name: settings[name] for name in method.options}
+    options = {name: settings[name] for name in method.options if name != "threshold"}
     return partial(methods.solver(settings["method"]), rounding=rounding, **options)
 
 
-def _alphabets(
+def _grids(
     weight: Tensor, settings: dict[str, Any], runs: Sequence[tuple[int, int]] | None
-) -> list[tuple[int, Alphabet]]:
-    """The alphabets of a layer's runs of (rows, bits), each fitted to the whole layer.
+) -> list[tuple[int, Grid]]:
+    """The grids of a layer's runs of (rows, bits), each fitted to the whole layer.
 
     Where ``runs`` is None, all rows have the bits of the settings.
     """
-    alphabets, first = [], 0
+    fit = methods.fit(settings["alphabet"])
+    options = {name: settings[name] for name in methods.ALPHABETS[settings["alphabet"]].options}
+    blocks = Blocks.of(settings["granularity"], settings["group"])
+    grids, first = [], 0
     for rows, bits in runs or ((len(weight), settings["bits"]),):
-        alphabet = Alphabet.from_weights(
-            weight,
-            bits,
-            settings["alphabet"],
-            settings["scale"],
-            settings["quantile"],
-            settings["per_channel"],
-        )
+        grid = fit(weight, bits, blocks, **options)
         if methods.METHODS[settings["method"]].rounding == "hard":
-            alphabet = alphabet.with_gap(settings["threshold"])
-        alphabets.append((rows, alphabet.of_rows(slice(first, first + rows))))
+            grid = grid.with_gap(settings["threshold"])
+        grids.append((rows, grid.of_rows(slice(first, first + rows))))
         first += rows
-    return alphabets
+    return grids

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from laq import datasets
+from laq import datasets, methods
 from laq.files import expanded
 
 Config = dict[str, Any]
@@ -149,12 +149,8 @@ def effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
     if "compress" not in recipe:
         return recipe
     settings = {**recipe["compress"], "keep": sorted(recipe["compress"]["keep"])}
-    unused = {
-        "fraction": settings["patches"] == "all",
-        "threshold": settings["method"] not in ("gpfq_l1", "gpfq_l0"),
-        "damping": settings["method"] != "gptq",
-    }
-    used = {key: value for key, value in settings.items() if not unused.get(key)}
+    unused = methods.unused(settings) | ({"fraction"} if settings["patches"] == "all" else set())
+    used = {key: value for key, value in settings.items() if key not in unused}
     if "widths" in used:
         used["widths"] = sorted(used["widths"])
     if isinstance(used["bits"], list) and len(set(used["bits"])) == 1:

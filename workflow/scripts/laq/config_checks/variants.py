@@ -8,6 +8,7 @@ from typing import Any
 
 from laq.config import Config, effect
 from laq.config_checks import references
+from laq.methods import ALPHABETS, METHODS
 
 
 def check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
@@ -40,6 +41,7 @@ def check_calibration(config: Config) -> Iterator[str]:
             close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
             hint = f"; did you mean {', '.join(close)}?" if close else ""
             yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
+        yield from _check_levels(where, settings)
         yield from _check_threshold(where, settings)
         if settings["batch"] == "fresh" and settings["images"] == "all":
             yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
@@ -50,11 +52,33 @@ def check_calibration(config: Config) -> Iterator[str]:
                 yield f"{where}.bits: a mean of {bits} cannot be made of the widths {widths}"
 
 
+def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """What the method takes, and the alphabet."""
+    method, alphabet = METHODS[settings["method"]], ALPHABETS[settings["alphabet"]]
+    named = f"{where}.alphabet: {settings['alphabet']}"
+    if method.moves_levels and "scale" not in alphabet.options:
+        yield f"{named} has levels of its own; method {settings['method']} takes packed or paper"
+    elif method.equispaced and not alphabet.equispaced:
+        takes = ", ".join(name for name, known in METHODS.items() if not known.equispaced)
+        yield f"{named} is not equispaced, so its method must be {takes}, not {settings['method']}"
+    if settings["granularity"] not in alphabet.granularities:
+        yield (
+            f"{where}.granularity: {settings['granularity']!r} is none that {settings['alphabet']} "
+            f"takes: choose {', '.join(alphabet.granularities)}"
+        )
+    bits = settings.get("widths") or settings["bits"]
+    outside = [b for b in (bits if isinstance(bits, list) else [bits]) if b not in alphabet.bits]
+    if outside:
+        first, last = alphabet.bits[0], alphabet.bits[-1]
+        span = f"{first}" if first == last else f"{first} to {last}"
+        yield f"{where}.bits: {settings['alphabet']} takes {span}, not {outside[0]}"
+
+
 def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
     """A hard threshold must leave levels of the alphabet beyond it, at the fewest bits."""
     bits = settings.get("widths") or settings["bits"]
     fewest = min(bits) if isinstance(bits, list) else bits
-    last = 2 ** (fewest - 1) - (settings["alphabet"] == "packed")
+    last = 2 ** (fewest - 1) - (settings["alphabet"] != "paper")
     threshold = settings["threshold"]
     if settings["method"] == "gpfq_l0" and threshold >= last:
         yield (
