@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from laq import ranges
 from laq.errors import ConfigError
 
 Mode = Literal["static", "dynamic"]
@@ -41,10 +42,9 @@ def grid(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
     A range that is 0 … 0 has the step 1: any serves.
     """
-    first, last = limits(bits)
-    step = (high - low) / (last - first)
+    step = ranges.steps(low, high, bits, symmetric=False)
     step = torch.where(step > 0, step, torch.ones_like(step))
-    return step, (first - low / step).round().clamp(first, last)
+    return step, ranges.zero_points(low, step, bits)
 
 
 def codes(x: Tensor, step: Tensor, zero: Tensor, bits: int) -> Tensor:

@@ -154,8 +154,9 @@ def _square_errors(
         levels = (codes - zero) * step  # (B, L)
         between = (levels[:, 1:] + levels[:, :-1]) / 2
         inner = torch.searchsorted(values, between)
-        ends = torch.nn.functional.pad(inner, (1, 0)), torch.nn.functional.pad(
-            inner, (0, 1), value=values.shape[1]
+        ends = (
+            torch.nn.functional.pad(inner, (1, 0)),
+            torch.nn.functional.pad(inner, (0, 1), value=values.shape[1]),
         )
         count, total, square = (
             running.gather(1, ends[1]) - running.gather(1, ends[0]) for running in moments

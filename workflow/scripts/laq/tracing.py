@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from laq.activations import Activations, Frame, LayerInputs
 from laq.calibration import CalibrationImages
 from laq.errors import DataError, LaqError
+from laq.input_quantization import InputQuantizer
 
 # What is quantized.
 QUANTIZABLE = (nn.Conv2d, nn.Linear)
@@ -37,10 +38,10 @@ def check_signature(network: nn.Module) -> None:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into every module that holds layers, and into no layer."""
+    """Looks into every module that holds layers, and into no layer or quantizer of inputs."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        if isinstance(module, QUANTIZABLE):
+        if isinstance(module, (*QUANTIZABLE, InputQuantizer)):
             return True
         # Attention hands its weights to a function; it calls no layer that could be met.
         inner = [] if isinstance(module, nn.MultiheadAttention) else list(module.modules())[1:]
@@ -92,6 +93,25 @@ def call_order(graph: fx.Graph, layers: Collection[str]) -> list[str]:
     """Those of ``layers`` that ``graph`` calls, in the order of their first calls."""
     calls = (node.target for node in graph.nodes if node.op == "call_module")
     return list(dict.fromkeys(name for name in calls if name in layers))
+
+
+def quantizers_before(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Layers whose input comes from a quantizer of its own in ``graph``, with its name.
+
+    Between the two may be what works on one value alone, such as a reshape.
+    """
+    found = {}
+    for layer in graph.nodes:
+        if layer.op != "call_module" or not isinstance(modules[layer.target], QUANTIZABLE):
+            continue
+        node = _input(layer)
+        while node.op != "call_module" or not isinstance(modules[node.target], InputQuantizer):
+            if len(node.all_input_nodes) != 1:
+                break
+            (node,) = node.all_input_nodes
+        else:
+            found.setdefault(layer.target, node.target)
+    return found
 
 
 def walk(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 KINDS = {
+    "folded_batchnorm": "laq.folding",
     "input_quantizers": "laq.input_quantization",
 }
 
