@@ -218,6 +218,14 @@ def _segments(graph: fx.Graph, layers: Collection[str]) -> Iterator[_Segment]:
         yield _Segment(nodes[start:stop], freed, node.target, _input(node).name)
 
 
+def attribute(node: fx.Node, modules: Mapping[str, nn.Module]) -> Any:
+    """What a ``get_attr`` node stands for: a tensor of a module, or one that its code made."""
+    if _CONSTANT in node.meta:
+        return node.meta[_CONSTANT]
+    owner, _, name = node.target.rpartition(".")
+    return getattr(modules[owner], name)
+
+
 def _evaluate(
     node: fx.Node,
     values: Mapping[str, Any],
@@ -230,12 +238,7 @@ def _evaluate(
         return node.args[0] if node.args else None  # another's default
 
     def value(used: fx.Node) -> Any:
-        if used.op != "get_attr":
-            return values[used.name]
-        if _CONSTANT in used.meta:
-            return used.meta[_CONSTANT]
-        owner, _, attribute = used.target.rpartition(".")
-        return getattr(modules[owner], attribute)
+        return values[used.name] if used.op != "get_attr" else attribute(used, modules)
 
     args, kwargs = fx.map_arg((node.args, node.kwargs), value)
     if node.op == "call_module":

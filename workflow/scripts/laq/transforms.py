@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KINDS = {
     "folded_batchnorm": "laq.folding",
     "input_quantizers": "laq.input_quantization",
+    "integer": "laq.integer.placement",
 }
 
 
