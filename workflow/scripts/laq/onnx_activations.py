@@ -1,10 +1,10 @@
 """Quantized activations inside an ONNX graph: pairs of QuantizeLinear and DequantizeLinear.
 
-A static quantizer of 4 or 8 bits becomes such a pair with its step and zero. Codes of 8 bits are
-UINT8, 128 above ours: ONNX Runtime's kernels for x86 want activations so. Those of 4 are INT4.
-Where all values between layers are quantized, biases become INT32 in units of their accumulators,
-so that runtimes find whole layers in integers (QLinearConv). Other quantizers become the operations
-that they are made of.
+A static quantizer becomes such a pair with its step and zero. Codes are UINT8, 128 above ours: ONNX
+Runtime's kernels for x86 want activations so. Fewer than 8 bits are a clip before it. Where all
+values between layers are quantized, biases become INT32 in units of their accumulators, so that
+runtimes find whole layers in integers (QLinearConv). Other quantizers become the operations that
+they are made of.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from laq.input_quantization import InputQuantizer
+from laq.input_quantization import InputQuantizer, limits
 from laq.packing import PackedWeight
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# Bits that QuantizeLinear has types of, and what is added to our codes in them.
-SHIFTS = {4: 0, 8: 128}
-
+# What is added to our codes.
+_ABOVE = 128
 
 _MOVES = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
@@ -33,27 +32,29 @@ class _Pair(nn.Module):
 
     def __init__(self, quantizer: InputQuantizer) -> None:
         super().__init__()
-        self.register_buffer("step", quantizer.step.float())
-        self.dtype = torch.uint8 if SHIFTS[quantizer.bits] else torch.int8
-        self.register_buffer("zero", (quantizer.zero + SHIFTS[quantizer.bits]).to(self.dtype))
+        step, zero = quantizer.step.float(), quantizer.zero
+        self.register_buffer("step", step)
+        self.register_buffer("zero", (zero + _ABOVE).to(torch.uint8))
+        self.ends = [float((code - zero) * step) for code in limits(quantizer.bits)]
+        self.clips = quantizer.bits < 8
 
     def forward(self, x: Tensor) -> Tensor:
         def operator(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
             inputs = [value, self.step, self.zero]
             return torch.onnx.ops.symbolic(name, inputs, dtype=dtype, shape=x.shape)
 
-        return operator("DequantizeLinear", operator("QuantizeLinear", x, self.dtype), x.dtype)
+        if self.clips:
+            x = x.clamp(*self.ends)
+        return operator("DequantizeLinear", operator("QuantizeLinear", x, torch.uint8), x.dtype)
 
 
-def prepare(network: nn.Module) -> dict[str, int]:
-    """Replace the quantizers of ``network`` by what is exported; their names and bits."""
-    replaced = {}
+def prepare(network: nn.Module) -> None:
+    """Replace the quantizers of ``network`` by what is exported."""
     for name, module in list(network.named_modules()):
-        if isinstance(module, InputQuantizer) and module.step is not None and module.bits in SHIFTS:
+        static = isinstance(module, InputQuantizer) and module.mode == "static"
+        if static and module.bits <= 8:
             owner, _, attribute = name.rpartition(".")
             setattr(network.get_submodule(owner), attribute, _Pair(module))
-            replaced[name] = module.bits
-    return replaced
 
 
 def repeat_behind_moves(graph: ir.Graph) -> None:
@@ -77,19 +78,6 @@ def repeat_behind_moves(graph: ir.Graph) -> None:
         for use in uses:
             use.node.replace_input_with(use.idx, values.outputs[0])
         graph.insert_after(node, [codes, values])
-
-
-def narrow(graph: ir.Graph, quantizers: Mapping[str, int]) -> None:
-    """Give the zeros of ``quantizers`` of 4 bits their type, which is that of their codes."""
-    import ml_dtypes
-    import onnx_ir as ir
-
-    for name, bits in quantizers.items():
-        zero = graph.initializers[f"{name}.zero"]
-        if bits == 4:
-            array = zero.const_value.numpy().astype(ml_dtypes.int4)
-            zero.const_value = ir.tensor(array, name=zero.name)
-            zero.type = ir.TensorType(ir.DataType.INT4)
 
 
 def replace_biases(

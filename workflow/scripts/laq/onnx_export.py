@@ -81,7 +81,7 @@ def export(
     network = packing.build(checkpoint, content)
     transforms = content.description.get("transforms", ())
     units = onnx_activations.bias_units(network, content.packed, transforms)
-    quantizers = onnx_activations.prepare(network)
+    onnx_activations.prepare(network)
     model, used = _traced(network, _shape(checkpoint, content.description, shape), checkpoint)
     stored = []
     for name, runs in content.packed.items():
@@ -90,7 +90,6 @@ def export(
             stored += onnx_weights.replace(model.graph, name, values, runs)
         else:
             stored += onnx_weights.left_out(name, runs, _why_unused(network, name, used))
-    onnx_activations.narrow(model.graph, quantizers)
     onnx_activations.replace_biases(model.graph, content.state, units)
     _tidy(model)
     onnx_activations.repeat_behind_moves(model.graph)

@@ -97,13 +97,13 @@ def compare(
             raise DataError(f"{path} was made of a network without an accuracy: evaluate it first")
         evaluated = correct[result.scope] / result.n
         # In images, so that 1 of 500 is not more than 0.2 points.
-        allowed = max(TOLERANCE * result.n, 1.0 if rounding else 0.0)
+        allowed, said = max(TOLERANCE * result.n, 1.0 if rounding else 0.0), "0.2 points"
         if on_grids:
-            allowed = max(ON_GRIDS * result.n, 2.0)
+            allowed, said = max(ON_GRIDS * result.n, 2.0), "1 point"
         if abs(result.correct - correct[result.scope]) > allowed + 1e-9:
             raise CheckpointError(
                 f"{path} has a top-1 of {result.top1:.2%} in ONNX Runtime (scope {result.scope}) "
-                f"where the evaluation says {evaluated:.2%}, more than 0.2 points apart"
+                f"where the evaluation says {evaluated:.2%}, more than {said} apart"
                 + _remedy(accuracy, largest, rounding)
             )
         competing = slice(None) if result.scope == "all" else members
