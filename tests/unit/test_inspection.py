@@ -14,6 +14,7 @@ from scipy import stats
 
 import inspect_checkpoint
 from laq import packing
+from laq.alphabets import Alphabet
 from laq.inspection import inspect, render
 from laq.packing import PackedWeight
 
@@ -45,7 +46,7 @@ def packed() -> dict[str, list[PackedWeight]]:
     def run(shape, bits, step):
         largest = 2 ** (bits - 1) - 1
         codes = torch.randint(-largest, largest + 1, shape, generator=generator)
-        return PackedWeight(codes, step, bits, "packed", largest, bits)
+        return PackedWeight(codes, Alphabet.of(step, bits, "packed"))
 
     return {
         "body.weight": [

@@ -12,6 +12,7 @@ from matplotlib.patches import StepPatch
 from laq import layer_weights, networks, packing
 from laq.alphabets import Alphabet
 from laq.errors import CheckpointError, ConfigError
+from laq.packing import PackedWeight
 from laq.plots.weights import weights_before_and_after
 from plot_weights import plot_weights
 
@@ -33,7 +34,8 @@ def packed(weight, splits, per_channel=False, gap=None):
             alphabet = alphabet.with_gap(gap)
         part = slice(first, first + rows)
         alphabet = alphabet.of_rows(part)
-        runs.append(alphabet.pack(alphabet.codes(flat[part]).view(weight[part].shape)))
+        codes = alphabet.nearest(flat[part]).view(weight[part].shape)
+        runs.append(PackedWeight(codes, alphabet))
         first += rows
     return runs
 

@@ -108,7 +108,7 @@ def naive(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLaye
 
 
 def nearest(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
-    return QuantizedLayer(alphabet.codes(weight), alphabet, 0.0, 1.0, 0)
+    return QuantizedLayer(alphabet.nearest(weight), alphabet, 0.0, 1.0, 0)
 
 
 def first_input(network: nn.Module, name: str, batch: Tensor) -> Tensor:
@@ -783,7 +783,7 @@ def test_folding_quantizes_the_folded_weights_and_says_how_to_build_the_network(
     scale = network.stem[1].weight / (network.stem[1].running_var + network.stem[1].eps).sqrt()
     weight = network.stem[0].weight.detach().flatten(1) * scale.detach()[:, None]
     (packed,) = result.packed["stem.0.weight"]
-    assert packed.step == pytest.approx(float(alphabet(weight).step), rel=1e-12)
+    assert packed.grid.step == pytest.approx(float(alphabet(weight).step), rel=1e-12)
     fields = {key: value for key, value in entry.items() if key != "kind"}
     fresh = SmallResNet(3, channels=2, widths=(3, 4)).double().eval()
     fresh = folding.apply(fresh, **json.loads(json.dumps(fields)))

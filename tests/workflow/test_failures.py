@@ -78,7 +78,7 @@ umap: { neighbors: 10 }
 subsets:
   size: 2
   definitions:
-    similar: { kind: similar, count: 3 }
+    similar: { kind: similar }
     mine: { kind: classes, classes: ["; rm -rf x", "naïve Ω"] }
 variants:
   original: {}

@@ -24,6 +24,7 @@ from laq.alphabets import Alphabet
 from laq.calibration import CalibrationImages
 from laq.errors import DataError, LaqError
 from laq.folding import fold
+from laq.grids import Grid
 from laq.input_calibration import InputSettings, calibrate
 from laq.input_quantization import NAME, InputQuantizer, attach
 from laq.layer import Pair, QuantizedLayer, Samples, Solver
@@ -34,9 +35,9 @@ from laq.tracing import QUANTIZABLE
 
 logger = logging.getLogger(__name__)
 
-# Name and weight (N, d) of a layer to the alphabets of its filters, in consecutive runs that
-# cover the N rows: (rows, alphabet) each. The layers of a grouped convolution take one run.
-Alphabets = Callable[[str, Tensor], Sequence[tuple[int, Alphabet]]]
+# Name and weight (N, d) of a layer to the grids of its filters, in consecutive runs that
+# cover the N rows: (rows, grid) each. The layers of a grouped convolution take one run.
+Grids = Callable[[str, Tensor], Sequence[tuple[int, Grid]]]
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ class QuantizedNetwork:
         """Nominal bits a quantized weight, in the mean; 32 where none is."""
         runs = [run for weight in self.packed.values() for run in weight]
         weights = sum(run.codes.numel() for run in runs)
-        return sum(run.bits * run.codes.numel() for run in runs) / weights if runs else 32.0
+        return sum(run.grid.bits * run.codes.numel() for run in runs) / weights if runs else 32.0
 
 
-def four_bits(name: str, weight: Tensor) -> list[tuple[int, Alphabet]]:
+def four_bits(name: str, weight: Tensor) -> list[tuple[int, Grid]]:
     """The default alphabets: ``packed`` at 4 bits for all rows of every layer."""
     return [(len(weight), Alphabet.from_weights(weight, 4, "packed"))]
 
@@ -71,7 +72,7 @@ def quantize_network(
     images: Tensor,
     *,
     solver: Solver | None = None,
-    alphabets: Alphabets = four_bits,
+    alphabets: Grids = four_bits,
     sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
     generator: torch.Generator | None = None,
     keep: Mapping[str, str] | None = None,
@@ -147,7 +148,7 @@ def quantize_network(
             values = _joined([solution.weight for solution in solutions])
             twin.get_submodule(name).weight.data = values.reshape(layer.weight.shape)
             runs = tuple(
-                solution.alphabet.pack(solution.codes.unflatten(1, layer.weight.shape[1:]))
+                PackedWeight(solution.codes.unflatten(1, layer.weight.shape[1:]), solution.grid)
                 for solution in solutions
             )
             packed[f"{name}.weight"] = runs
@@ -243,7 +244,7 @@ def _twin(network: nn.Module, weights: Sequence[nn.Parameter]) -> nn.Module:
 
 
 def _solve(
-    name: str, weight: Tensor, samples: Samples, solver: Solver, alphabets: Alphabets
+    name: str, weight: Tensor, samples: Samples, solver: Solver, alphabets: Grids
 ) -> list[QuantizedLayer]:
     """The solutions of a layer's runs of rows."""
     try:

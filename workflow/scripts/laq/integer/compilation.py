@@ -13,7 +13,7 @@ from laq.errors import ConfigError, DataError
 from laq.input_quantization import InputQuantizer
 from laq.integer import grammar, operations
 from laq.integer.operations import Accumulate, Grid
-from laq.integer.placement import Packed, accumulator_steps, preparation
+from laq.integer.placement import Packed, accumulator_steps, preparation, whole
 
 
 class IntegerNetwork(nn.Module):
@@ -176,8 +176,11 @@ class _Compiler:
             grammar.refuse(node, self.modules, "its weights are in float")
         if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
             grammar.refuse(node, self.modules, f"it pads by {layer.padding_mode}, not with zeros")
-        codes = torch.cat([run.codes.cpu().long() for run in runs])
-        if any(run.offset for run in runs) or codes.min() < -128 or codes.max() > 127:
+        if not whole(runs):
+            grammar.refuse(node, self.modules, "its weights are no integers times a step")
+        rows = [run.grid.centred(run.codes.flatten(1)).cpu().long() for run in runs]
+        codes = torch.cat(rows).view(layer.weight.shape)
+        if codes.min() < -128 or codes.max() > 127:
             grammar.refuse(node, self.modules, "its weights are not integers of 8 bits")
         return codes
 

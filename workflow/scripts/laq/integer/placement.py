@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from laq import tracing
+from laq.grids import Uniform
 from laq.input_quantization import InputQuantizer
 from laq.integer import grammar
 from laq.packing import PackedWeight
@@ -104,7 +105,7 @@ def bias_units(network: nn.Module, packed: Packed) -> dict[str, Tensor]:
     units = {}
     for name, quantizer in tracing.quantizers_before(graph, modules).items():
         runs = packed.get(f"{name}.weight")
-        if modules[name].bias is not None and runs is not None:
+        if modules[name].bias is not None and runs is not None and whole(runs):
             units[f"{name}.bias"] = accumulator_steps(runs, modules[quantizer].step)
     return units
 
@@ -112,13 +113,22 @@ def bias_units(network: nn.Module, packed: Packed) -> dict[str, Tensor]:
 def accumulator_steps(runs: Sequence[PackedWeight], step: Tensor) -> Tensor:
     """What 1 in the accumulator of each filter stands for: (n,) float64.
 
-    step: () of the layer's input.
+    runs: ``whole``. step: () of the layer's input.
     """
-    steps = [
-        run.step.double().reshape(-1).expand(len(run.codes) if run.step.numel() == 1 else -1)
-        for run in runs
-    ]
+    steps = []
+    for run in runs:
+        shape = (len(run.codes), run.codes[0].numel())
+        steps.append(run.grid.steps(shape).double().expand(len(run.codes), 1)[:, 0])
     return torch.cat(steps).to(step.device) * step.double()
+
+
+def whole(runs: Sequence[PackedWeight]) -> bool:
+    """Whether weights are integers times a step of their filter."""
+    grids = [run.grid for run in runs]
+    return all(
+        isinstance(grid, Uniform) and grid.by_row and not grid.gap and grid.has_zero
+        for grid in grids
+    )
 
 
 def _is_result(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
