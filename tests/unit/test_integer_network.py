@@ -268,6 +268,11 @@ def test_an_operation_that_is_not_known_is_named(odd: nn.Module, named: str) -> 
         placement.apply(Odd(odd).eval())
 
 
+def test_more_bits_than_8_are_refused() -> None:
+    with pytest.raises(ConfigError, match="codes of 16 bits"):
+        placement.apply(Mobile(), 16)
+
+
 def test_weights_that_are_no_integers_of_8_bits_are_named(study: Study) -> None:
     packed = {k: v for k, v in study.result.packed.items() if k != "head.weight"}
     with pytest.raises(ConfigError, match=r"head \(Linear\): its weights are in float"):

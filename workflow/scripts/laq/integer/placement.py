@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from laq import tracing
+from laq.errors import ConfigError
 from laq.grids import Uniform
 from laq.input_quantization import InputQuantizer
 from laq.integer import grammar
@@ -32,8 +33,10 @@ def apply(network: nn.Module, bits: int = 8) -> nn.Module:
 
     The result is a ``torch.fx.GraphModule`` whose other modules are those of ``network``, by the
     same names. Raises ``ConfigError`` that names the operation for a network that cannot run in
-    integers, and ``LaqError`` for one that cannot be traced.
+    integers, or for more than 8 bits, and ``LaqError`` for a network that cannot be traced.
     """
+    if bits > 8:
+        raise ConfigError(f"codes of {bits} bits are more than integers of 8 hold")
     graph, modules = tracing.trace(network.eval()), dict(network.named_modules())
     places = places_of(graph, modules)
     network.add_module(HOLDER, nn.Module())
