@@ -232,6 +232,25 @@ def test_other_networks_of_known_operations(bits: int) -> None:
         assert found.std(dim=0).min() > 0
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "sums"), [("resnet18", 8), ("mobilenet_v2", 10)])
+def test_networks_of_torchvision_can_run_in_integers(name: str, sums: int) -> None:
+    network = networks.create(name, 3, channels=3, side=32, stem="standard").eval()
+    image = torch.rand(2, 3, 32, 32)
+    whole, _ = folded(network, image)
+    kept = whole.state_dict().keys()
+    placed = placement.apply(whole)
+    layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in placed.modules())
+    # The image, all layers but the last, sums and the mean.
+    quantizers = placed.get_submodule(placement.HOLDER)
+    assert len(list(quantizers.children())) == layers + sums + 1
+    added = placed.state_dict().keys() - kept
+    assert len(added) == 2 * (layers + sums + 1)
+    assert all(key.startswith("quantizers.") for key in added)
+    placement.in_float(placed)
+    torch.testing.assert_close(placed(image), network(image), rtol=1e-3, atol=1e-4)
+
+
 class Odd(nn.Module):
     def __init__(self, odd: Any) -> None:
         super().__init__()

@@ -47,10 +47,10 @@ def apply(network: nn.Module, bits: int = 8) -> nn.Module:
             quantizer = graph.create_node("call_module", f"{HOLDER}.{node.name}", (node,))
         node.replace_all_uses_with(quantizer, lambda user, own=quantizer: user is not own)
     simulated = fx.GraphModule(network, graph, type(network).__name__)
-    for name, module in network.named_modules():
-        for buffer in module._non_persistent_buffers_set:  # it makes all of them persistent
-            owner = simulated.get_submodule(name)
-            owner._non_persistent_buffers_set.update({buffer} & owner._buffers.keys())
+    for name, module in simulated.named_modules():  # all of its buffers would be persistent
+        if name in modules:
+            passing = modules[name]._non_persistent_buffers_set & module._buffers.keys()
+            module._non_persistent_buffers_set.update(passing)
     return simulated
 
 
