@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import datetime
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -502,3 +503,33 @@ def test_of_near_classes_the_one_with_other_capitals_comes_first(
     meant = line.split("did you mean ")[1].rstrip("?").split(", ")
     assert meant[: len(first)] == first
     assert len(set(meant)) == len(meant) <= 3
+
+
+def test_settings_of_activations_that_are_not_used_make_no_difference() -> None:
+    def effect(**settings: Any) -> Any:
+        variant = checked(edited({"variants/quant/compress": {"bits": 8, **settings}}))
+        return study.effect(variant["variants"]["quant"])["compress"]
+
+    plain = effect()
+    assert plain.keys().isdisjoint(("activations", "inference"))
+    assert effect(activations=None, inference="simulated") == plain
+    assert effect(activations={"range": "mse", "quantile": 0.5}) == effect(
+        activations={"range": "mse"}
+    )
+    assert effect(activations={"mode": "dynamic", "range": "kl"}) == effect(
+        activations={"mode": "dynamic"}
+    )
+    assert effect(activations={"range": "percentile", "quantile": 0.5}) != effect(
+        activations={"range": "percentile"}
+    )
+    assert effect(activations={}) != plain
+
+
+def test_modules_are_those_that_a_variant_s_network_is_built_with() -> None:
+    settings = {"fold_batchnorm": True, "activations": {}, "inference": "integer", "bits": 8}
+    recipes = checked(edited({"variants/quant/compress": settings}))["variants"]
+    wanted = {"laq.folding", "laq.input_quantization", "laq.integer.placement"}
+    assert set(study.modules_of(recipes["quant"])) == wanted | {"laq.integer.compilation"}
+    assert study.modules_of(recipes["ft"]) == study.modules_of(recipes["ft_quant"]) == []
+    for module in study.modules_of(recipes["quant"]):
+        importlib.import_module(module)

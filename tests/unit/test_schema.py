@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import json
 import re
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
@@ -194,14 +194,17 @@ def test_glyphs_are_as_many_as_there_are() -> None:
 
 
 def test_choices_are_those_of_the_registries() -> None:
-    from laq import alphabets, networks  # torch
+    from laq import granularity, networks, ranges  # torch
 
     compress = DEFS["compress"]["properties"]
     assert DEFS["dataset"]["properties"]["kind"]["enum"] == list(datasets.KINDS)
     assert compress["method"]["enum"] == list(methods.METHODS)
-    assert set(compress["alphabet"]["enum"]) == set(get_args(alphabets.Scheme))
+    assert compress["alphabet"]["enum"] == list(methods.ALPHABETS)
+    assert compress["range"]["enum"] == list(ranges.HOWS)
+    assert compress["granularity"]["enum"] == list(granularity.KINDS)
     bits = compress["bits"]
-    assert range(bits["minimum"], bits["maximum"] + 1) == alphabets.BITS
+    known = [b for alphabet in methods.ALPHABETS.values() for b in alphabet.bits]
+    assert (bits["minimum"], bits["maximum"]) == (min(known), max(known))
     conditions = [case["if"] for case in DEFS["network"]["allOf"]]
     own = conditions[0]["properties"]["architecture"]["enum"]
     assert own == list(networks.ARCHITECTURES)

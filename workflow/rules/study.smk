@@ -12,9 +12,16 @@ GPU = 0 if STUDY["device"] == "cpu" else 1
 
 
 def compress_code(wildcards):
-    """Digest for a compressed variant: its own method's module and alphabet's, and no other's."""
-    recipe = VARIANTS[wildcards.variant]["compress"]
-    return code("compress_network.py", *methods.modules(recipe))
+    """Digest for a compressed variant: the modules of its method, alphabet and network alone."""
+    recipe = VARIANTS[wildcards.variant]
+    named = methods.modules(recipe["compress"])
+    return code("compress_network.py", *named, *study_config.modules_of(recipe))
+
+
+def loading_code(script, *variants):
+    """Digest of a script that loads these variants' networks."""
+    recipes = [VARIANTS[variant] for variant in variants]
+    return code(script, *sorted({m for recipe in recipes for m in study_config.modules_of(recipe)}))
 
 
 def checkpoint(network, subset, variant):
@@ -123,9 +130,10 @@ def variants_and_repeats(*names):
 
 
 def sweep_code(wildcards):
-    """Digest for the sweep: the modules of its variant's method and alphabet, and no other."""
-    recipe = STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]
-    return code("sweep_calibration.py", *methods.modules(recipe))
+    """Digest for the sweep: the modules of its variant's method, alphabet and network alone."""
+    recipe = STUDY["variants"][STUDY["sweep"]["variant"]]
+    named = methods.modules(recipe["compress"])
+    return code("sweep_calibration.py", *named, *study_config.modules_of(recipe))
 
 
 def sweep_settings(network):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,10 +19,12 @@ from laq.calibration import calibration_pool
 from laq.datasets import Dataset
 from laq.granularity import Blocks
 from laq.grids import Grid
+from laq.input_calibration import InputSettings
 from laq.layer import Solver
 from laq.patches import Sampling
 from laq.propagation import QuantizedNetwork, folded, layers_in_order, quantize_network
 from laq.rounding import Rounding
+from laq.transforms import COMPILERS, KINDS
 
 
 def for_subset(
@@ -69,6 +74,7 @@ def compress(
     """
     solver = _solver(settings, noise)
     keep = dict.fromkeys(settings["keep"], "kept in float by the config")
+    transforms: list[dict[str, Any]] = []
     walk = partial(
         quantize_network,
         images=images,
@@ -77,8 +83,13 @@ def compress(
         batch=batch,
         memory=memory,
     )
+    inputs = InputSettings(**settings["activations"]) if settings.get("activations") else None
     if settings["fold_batchnorm"]:
-        network = folded(network, images)
+        network, transforms = folded(network, images)
+    integer = settings.get("inference") == "integer"
+    if integer:
+        network, entry = _on_grids(network, inputs.bits)
+        transforms.append(entry)
     if "widths" in settings:
         seen = images if batch is None else images[:: max(1, len(images) // batch)][:batch]
         sizes = _sizes(network, images, keep)
@@ -87,12 +98,31 @@ def compress(
         runs = allocation.equal_shares(_sizes(network, images, keep), settings["bits"])
     else:
         runs = {}
-    return walk(
+    result = walk(
         network,
         solver=solver,
         alphabets=lambda name, weight: _grids(weight, settings, runs.get(name)),
         generator=patches,
+        inputs=inputs,
     )
+    if integer:
+        _check_integer(result)
+    return replace(result, transforms=[*transforms, *result.transforms])
+
+
+def _on_grids(network: nn.Module, bits: int) -> tuple[nn.Module, dict[str, Any]]:
+    """A copy of ``network`` that simulates one in integers, not yet calibrated, and how it is
+    built."""
+    placement = importlib.import_module(KINDS["integer"])
+    simulated = placement.apply(copy.deepcopy(network), bits)
+    placement.in_float(simulated)
+    return simulated, {"kind": "integer", "bits": bits}
+
+
+def _check_integer(result: QuantizedNetwork) -> None:
+    """Round biases as the integer network has them, and see now that there is such a network."""
+    importlib.import_module(KINDS["integer"]).round_biases(result.network, result.packed)
+    importlib.import_module(COMPILERS["integer"]).compile(result.network, result.packed)
 
 
 def _best_widths(

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from laq import datasets, methods
+from laq import datasets, methods, transforms
 from laq.files import expanded
 
 Config = dict[str, Any]
@@ -96,6 +96,19 @@ def _repeat_id(name: str, repeat: int) -> str:
     return name if repeat == 1 else f"{name}-{repeat}"
 
 
+def modules_of(recipe: Mapping[str, Any]) -> list[str]:
+    """Modules that a variant's network is built with by name, as ``laq.transforms`` has them."""
+    settings = recipe.get("compress", {})
+    kinds = {
+        "folded_batchnorm": settings.get("fold_batchnorm"),
+        "input_quantizers": settings.get("activations"),
+        "integer": settings.get("inference") == "integer",
+    }
+    registries = (transforms.KINDS, transforms.COMPILERS)
+    used = [kind for kind, wanted in kinds.items() if wanted]
+    return [modules[kind] for modules in registries for kind in used if kind in modules]
+
+
 def variants_with(config: Config, step: str) -> list[str]:
     """Ids of all that is made by ``finetune`` or by ``compress``, repeats too."""
     return [name for name, recipe in made_variants(config).items() if step in recipe]
@@ -151,11 +164,24 @@ def effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
     settings = {**recipe["compress"], "keep": sorted(recipe["compress"]["keep"])}
     unused = methods.unused(settings) | ({"fraction"} if settings["patches"] == "all" else set())
     used = {key: value for key, value in settings.items() if key not in unused}
+    used = {key: value for key, value in used.items() if (key, value) not in _IN_FLOAT.items()}
+    if "activations" in used:
+        used["activations"] = _activations_effect(used["activations"])
     if "widths" in used:
         used["widths"] = sorted(used["widths"])
     if isinstance(used["bits"], list) and len(set(used["bits"])) == 1:
         used["bits"] = used["bits"][0]
     return {**recipe, "compress": used}
+
+
+# Settings of a compression that leave activations as they are.
+_IN_FLOAT = {"activations": None, "inference": "simulated"}
+
+
+def _activations_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
+    dynamic = settings["mode"] == "dynamic"
+    unused = {"range": dynamic, "quantile": dynamic or settings["range"] != "percentile"}
+    return {key: value for key, value in settings.items() if not unused.get(key)}
 
 
 # Settings of training that ask for nothing; `laq.training` takes them where they are not named.
