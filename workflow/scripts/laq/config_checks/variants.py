@@ -36,10 +36,11 @@ def check_calibration(config: Config) -> Iterator[str]:
     for name in (name for name, recipe in config["variants"].items() if "compress" in recipe):
         settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
         classes, bits = settings["classes"], settings["bits"]
-        if classes not in ("subset", "all", *known):
+        if classes not in ("subset", "all", "none", *known):
             close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
             hint = f"; did you mean {', '.join(close)}?" if close else ""
             yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
+        yield from _check_source(where, settings, config["synthesis"]["images"])
         yield from _check_threshold(where, settings)
         if settings["batch"] == "fresh" and settings["images"] == "all":
             yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
@@ -48,6 +49,18 @@ def check_calibration(config: Config) -> Iterator[str]:
                 yield f"{where}.widths: bits is a list; give the budget as one number, or no widths"
             elif not min(widths) <= bits <= max(widths):
                 yield f"{where}.bits: a mean of {bits} cannot be made of the widths {widths}"
+
+
+def _check_source(where: str, settings: Mapping[str, Any], made: int) -> Iterator[str]:
+    """Images of no class are made by one way alone, and no more are taken than are made."""
+    source, images = settings["images_from"], settings["images"]
+    if settings["classes"] == "none" and source != "synthetic":
+        yield (
+            f"{where}.classes: none asks for images of no class, which images_from {source} does "
+            "not give; take images_from: synthetic, or subset or all"
+        )
+    if source != "training" and images != "all" and images > made:
+        yield f"{where}.images: {images} is more than the {made} that are made (synthesis.images)"
 
 
 def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
