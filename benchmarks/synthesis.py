@@ -1,6 +1,6 @@
 """What calibration images made without data are worth, beside real ones and beside noise.
 
-    python benchmarks/synthesis.py [--classes 30] [--size 6] [--subsets 8] [--bits 3 4] [--seeds 2]
+    python benchmarks/synthesis.py [--classes 100] [--size 10] [--subsets 8] [--bits 3 4] [--seeds 2]
         [--keep folder] [--set steps=400 …]
 
 Trains the default network on glyphs of so many classes, draws subsets of them, and quantizes the
@@ -80,7 +80,7 @@ def trained(settings: dict[str, Any], splits: tuple[Dataset, Dataset], folder: P
     }
     network = networks.create(**spec)
     tensors = [(torch.from_numpy(s.images), torch.from_numpy(s.labels)) for s in splits]
-    training.train(network, *tensors, entry["training"], generator, torch.device("cpu"), file, spec)
+    training.train(network, *tensors, entry["training"], generator, torch.device("cpu"))
     if file:
         packing.save(file, network.state_dict(), {"network": spec})
     return network.eval()
@@ -104,8 +104,8 @@ def made(network, classes, kind, members, split, settings, seed) -> Dataset:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--classes", type=int, default=30)
-    parser.add_argument("--size", type=int, default=6)
+    parser.add_argument("--classes", type=int, default=100)
+    parser.add_argument("--size", type=int, default=10)
     parser.add_argument("--subsets", type=int, default=8)
     parser.add_argument("--bits", type=int, nargs="+", default=[3, 4])
     parser.add_argument("--seeds", type=int, default=2)
