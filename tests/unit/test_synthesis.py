@@ -314,7 +314,9 @@ def test_a_checkpoint_says_what_calibrated_it(study: Path, tmp_path: Path) -> No
     from tests.configs import checked, edited
 
     images = job(study, tmp_path / "made.npz")
-    recipe = checked(edited({"variants/free": {"compress": {"bits": 3, "method": "msq"}}}))["variants"]["free"]
+    recipe = checked(edited({"variants/free": {"compress": {"bits": 3, "method": "msq"}}}))[
+        "variants"
+    ]["free"]
     recipe["compress"] |= {"images_from": "synthetic", "images": 24}
     place = str(study / "odd.json")
     compress_network(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,13 +52,15 @@ class Objective:
 
     def __init__(self, network: nn.Module, name: str, settings: Mapping[str, Any]) -> None:
         """Raises ``ConfigError``, which calls the network ``name``, where it has no BatchNorm."""
-        self._network = copy.deepcopy(network).eval().requires_grad_(False)
+        # Channels last, the faster layout of convolutions.
+        own = copy.deepcopy(network).to(memory_format=torch.channels_last)
+        self._network = own.eval().requires_grad_(False)
         self._statistics = Statistics(self._network, name)
         self._settings = settings
 
     def __call__(self, images: Tensor, labels: Tensor | None) -> Terms:
         """Of ``images`` in [0, 1] (n, c, h, w), asked to be of ``labels`` (n,) unless None."""
-        logits = self._network(images)
+        logits = self._network(images.contiguous(memory_format=torch.channels_last))
         statistics = self._statistics.loss()
         variation, norm = priors.variation(images), priors.norm(images)
         loss = statistics + self._settings["variation"] * variation
