@@ -1,7 +1,7 @@
 """What calibration images made without data are worth, beside real ones and beside noise.
 
-    python benchmarks/synthesis.py [--classes 100] [--size 10] [--subsets 8] [--bits 3 4] [--seeds 2]
-        [--keep folder] [--set steps=400 …]
+    python benchmarks/synthesis.py [--classes 100] [--size 10] [--subsets 5] [--bits 3 4]
+        [--seeds 1] [--sources 0 2] [--keep folder] [--set steps=400 …]
 
 Trains the default network on glyphs of so many classes, draws subsets of them, and quantizes the
 network for each by GPFQ on 64 images of each source. Prints top-1 over the subset's classes and
@@ -106,9 +106,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--size", type=int, default=10)
-    parser.add_argument("--subsets", type=int, default=8)
+    parser.add_argument("--subsets", type=int, default=5)
     parser.add_argument("--bits", type=int, nargs="+", default=[3, 4])
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--sources", type=int, nargs="+", help="places in the list, from 0 on")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--set", nargs="*", default=[])

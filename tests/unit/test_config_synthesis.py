@@ -38,7 +38,7 @@ def test_images_are_made_for_what_variants_ask_and_once() -> None:
     [
         ("near", "synthetic", {"steps", "learning_rate", "shift", "class_weight"}),
         ("none", "synthetic", {"steps", "learning_rate", "shift"}),
-        ("all", "generated", {"class_weight", "steps of its own", "batch_size"}),
+        ("all", "generated", {"class weight of its own", "steps of its own", "batch_size"}),
     ],
 )
 def test_settings_that_are_not_in_use_make_no_difference(
@@ -53,6 +53,7 @@ def test_settings_that_are_not_in_use_make_no_difference(
         "shift": {"shift": 7},
         "class_weight": {"class_weight": 7},
         "steps of its own": {"generator": {"steps": 7}},
+        "class weight of its own": {"generator": {"class_weight": 7}},
         "batch_size": {"generator": {"batch_size": 7}},
     }
     found = {name for name, change in changes.items() if effect(**change) != effect()}

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from tqdm import tqdm
 
 from laq.synthesis.course import Course
@@ -20,6 +21,8 @@ from laq.synthesis.request import Made, Request
 
 # Images at most that are matched together: few have no statistics, many take memory.
 BATCH = 128
+
+CONTRAST = 0.3  # standard deviation of the noise, in pixels from 0 to 1
 
 
 def make(
@@ -38,9 +41,7 @@ def make(
     parts = torch.arange(request.count).tensor_split(-(-request.count // BATCH))
     for number, part in enumerate(parts, 1):
         asked = None if labels is None else labels[part].to(device)
-        # Grey noise, whose pixels are in range but for one in twenty.
-        noise = torch.randn(len(part), *request.shape, generator=generator)
-        images = (0.5 + 0.25 * noise).clamp(0, 1).to(device).requires_grad_()
+        images = noise(len(part), request.shape, generator).to(device).requires_grad_()
         optimiser = torch.optim.Adam([images], settings["learning_rate"])
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings["steps"])
         title = f"batch {number} of {len(parts)}"
@@ -56,6 +57,21 @@ def make(
         found.append(course.stored(number, objective, images.detach(), asked))
     whole, given = (torch.cat(side) for side in zip(*found, strict=True))
     return Made(whole, given, course.rows)
+
+
+def noise(count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+    """Noise in [0, 1], (count, c, h, w), with as much of every scale, around middle grey.
+
+    White noise, from which the literature starts, is nothing like an image to the first layers, and
+    a few hundred steps do not make it so: images have most of their spectrum at low frequencies.
+    """
+    channels, *side = shape
+    images, cells = torch.zeros(count, *shape), 1
+    while cells <= max(side):
+        grid = torch.randn(count, channels, cells, cells, generator=generator)
+        images += functional.interpolate(grid, side, mode="bilinear")
+        cells *= 2
+    return (0.5 + CONTRAST * images / images.std()).clamp(0, 1)
 
 
 def _shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
