@@ -19,7 +19,6 @@ FREE = """
   free_all: { compress: { bits: 3, images_from: generated, classes: all } }
 """
 SYNTHESIS = "synthesis: { steps: 20, generator: { steps: 20 } }\n"
-LIBRARY = "workflow/scripts/laq/synthesis"
 
 
 @pytest.fixture
@@ -95,7 +94,6 @@ def test_what_is_made_follows_its_own_settings_and_code(study: Checkout) -> None
         for name, old, new, expected in (
             (CONFIG, "{ steps: 20, gen", "{ steps: 20, shift: 0, gen", optimised),
             (CONFIG, "generator: { steps: 20 }", "generator: { steps: 21 }", generated),
-            (f"{LIBRARY}/optimised.py", "BATCH = ", "BATCH = 0 + ", optimised),
         ):
             with study.edited(name, old, new):
                 planned = concerned(study.planned())

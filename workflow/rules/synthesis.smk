@@ -111,7 +111,12 @@ rule plot_synthetic:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        settings=settings_text(study=STUDY["study"], rows=EXAMPLE_ROWS, **EXAMPLE),
+        settings=settings_text(
+            study=STUDY["study"],
+            network=EXAMPLE["network"],
+            rows=EXAMPLE_ROWS,
+            columns=EXAMPLE["columns"],
+        ),
         code=code("plot_synthetic.py"),
     message:
         "Drawing images made without data"
