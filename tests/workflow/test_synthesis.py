@@ -18,7 +18,9 @@ FREE = """
   free_blind: { compress: { bits: 3, images_from: synthetic, classes: none } }
   free_all: { compress: { bits: 3, images_from: generated, classes: all } }
 """
-SYNTHESIS = "synthesis: { steps: 20, generator: { steps: 20 } }\n"
+SYNTHESIS = """synthesis: { steps: 20, generator: { steps: 20 } }
+figures: { synthetic: { subset: even } }
+"""
 
 
 @pytest.fixture
