@@ -35,6 +35,7 @@ else:
 
     include: "workflow/rules/study.smk"  #     the study's parts
     include: "workflow/rules/shown.smk"  #     what tables and figures ask of them
+    include: "workflow/rules/made.smk"  #      images made without data
     include: "workflow/rules/exports.smk"  #   what goes out of the study
     include: "workflow/rules/dataset.smk"  #   images
     include: "workflow/rules/networks.smk"  #  trained networks
