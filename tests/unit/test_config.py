@@ -68,7 +68,7 @@ def test_an_overlong_value_is_cut() -> None:
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    edits = {"seed": -1, "variants/quant/compress/bits": 1, "dataset/kind": "x", "sed": 1}
+    edits = {"seed": -1, "variants/quant/compress/bits": 0, "dataset/kind": "x", "sed": 1}
     keys = {line.split(":")[0] for line in faults(edited(edits))}
     assert keys == {"seed", "variants.quant.compress.bits", "dataset.kind", "sed"}
     edits = {

@@ -15,6 +15,7 @@ from laq import advice, datasets, disks, errors, files, methods, provenance, rep
 from laq import config as study_config
 from laq.checked_config import checked as checked_config_of
 from laq.provenance import settings_text
+from laq.synthesis import kinds
 
 
 def checked_config():

@@ -166,6 +166,7 @@ def artifacts():
         variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
         expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
         "<results>/accuracy.csv",
+        made_images(),
         sweeps(),
         sweep_table(),
         similarities(),
@@ -186,4 +187,5 @@ def figures():
         "fig7",
         *(["fig8"] if "sweep" in STUDY else []),
         *(["fig9"] if similarities() else []),
+        *(["synthetic"] if made_images() else []),
     ]

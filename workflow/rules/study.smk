@@ -45,7 +45,7 @@ def parent_checkpoint(wildcards):
 def calibration_subset(wildcards):
     """The subset whose classes calibrate a variant: its own, or another one's."""
     classes = VARIANTS[wildcards.variant]["compress"]["classes"]
-    subset = wildcards.subset if classes in ("subset", "all") else classes
+    subset = wildcards.subset if classes in ("subset", "all", "none") else classes
     return f"<results>/subsets/{subset}.json"
 
 

@@ -1,6 +1,6 @@
 """Variants of a network for a subset: each is one step, fine-tuning or compression, from its parent.
 
-Reads: <results>/dataset/, subsets/{subset}.json, the parent's checkpoint
+Reads: <results>/dataset/, subsets/{subset}.json, synthetic/, the parent's checkpoint
 Makes: <results>/models/{network}/{subset}/{variant}.safetensors, and for each its report:
        <results>/models/{network}/{subset}/{variant}.csv (accuracy per epoch) or
        <results>/layers/{network}/{subset}/{variant}.csv (bits and error per layer);
@@ -42,9 +42,9 @@ rule finetune_network:
 
 
 rule compress_network:
-    """Quantize the parent, calibrated on training images."""
+    """Quantize the parent, calibrated on training images or on images made without data."""
     input:
-        train="<results>/dataset/train.npz",
+        images=calibration_images,
         classes="<results>/dataset/classes.json",
         subset="<results>/subsets/{subset}.json",
         calibration=calibration_subset,

@@ -38,7 +38,8 @@ def for_subset(
 ) -> tuple[QuantizedNetwork, int]:
     """``network`` compressed for a subset, and the number of images that calibrate a layer.
 
-    ``train``: all training images. ``members``: the subset's classes, on which every draw depends.
+    ``train``: all images there are, of training or made without data. ``members``: the subset's
+    classes, on which every draw depends.
     ``classes``: those whose images calibrate, all where None. ``settings``: a variant's
     ``compress`` entry. The network is left as it was.
     """

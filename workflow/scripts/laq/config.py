@@ -114,6 +114,40 @@ def variants_with(config: Config, step: str) -> list[str]:
     return [name for name, recipe in made_variants(config).items() if step in recipe]
 
 
+def made_images(config: Config, subsets: Iterable[str]) -> list[tuple[str, str]]:
+    """Images that are made without data: for which classes (a subset's id, all or none), and how.
+
+    Each pair once; ``subsets``: ids of all.
+    """
+    recipes = (recipe.get("compress", {}) for recipe in config["variants"].values())
+    asked = [(s["classes"], s["images_from"]) for s in recipes if calibrates_on_made(s)]
+    pairs = [
+        (each, kind)
+        for classes, kind in asked
+        for each in (subsets if classes == "subset" else [classes])
+    ]
+    return list(dict.fromkeys(pairs))
+
+
+def calibrates_on_made(settings: Mapping[str, Any]) -> bool:
+    """Whether a ``compress`` entry calibrates on images made without data."""
+    return settings.get("images_from", "training") != "training"
+
+
+def synthesis_effect(settings: Mapping[str, Any], classes: str, kind: str) -> dict[str, Any]:
+    """Settings of ``synthesis`` without what makes no difference to images of ``kind``.
+
+    ``classes``: a subset's id, all, or none, which asks for no class.
+    """
+    used = {key: value for key, value in settings.items() if key != "generator"}
+    if kind == "generated":
+        del used["shift"]
+        used |= settings["generator"]
+    if classes == "none":
+        del used["class_weight"]
+    return used
+
+
 def ranked_arms(config: Config) -> dict[str, str]:
     """The variants whose top-1 predictors are ranked against, by role: original, quant, agnostic.
 
@@ -180,7 +214,7 @@ _IN_FLOAT = {"activations": None, "inference": "simulated"}
 
 def _activations_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
     dynamic = settings["mode"] == "dynamic"
-    unused = {"range": dynamic, "quantile": dynamic or settings["range"] != "percentile"}
+    unused = {"range": dynamic, "percentile": dynamic or settings["range"] != "percentile"}
     return {key: value for key, value in settings.items() if not unused.get(key)}
 
 

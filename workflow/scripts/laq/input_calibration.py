@@ -26,13 +26,13 @@ _PIECE = 2**24
 class InputSettings:
     """How inputs are quantized: ``compress.activations`` of a variant.
 
-    bits, mode: as in ``InputQuantizer``. range, quantile: of ``laq.ranges``, for static grids.
+    bits, mode: as in ``InputQuantizer``. range, percentile: of ``laq.ranges``, for static grids.
     """
 
     bits: int = 8
     mode: Mode = "static"
     range: How = "minmax"
-    quantile: float = 0.9999
+    percentile: float = 99.99
 
 
 def calibrate(
@@ -56,7 +56,7 @@ def calibrate(
             settings.range,
             symmetric=False,
             counts=counts[None],
-            quantile=settings.quantile,
+            quantile=settings.percentile / 100,
         )
     quantizer.calibrate(low.squeeze().clamp(max=0), high.squeeze().clamp(min=0))
 

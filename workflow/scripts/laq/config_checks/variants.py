@@ -10,6 +10,9 @@ from laq.config import Config, effect
 from laq.config_checks import references
 from laq.methods import ALPHABETS, METHODS
 
+# Alphabets whose levels are whole multiples of a step.
+_WHOLE = ("packed", "paper", "symmetric", "asymmetric", "ternary")
+
 
 def check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     earlier: dict[str, dict[str, Any]] = {}
@@ -37,11 +40,12 @@ def check_calibration(config: Config) -> Iterator[str]:
     for name in (name for name, recipe in config["variants"].items() if "compress" in recipe):
         settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
         classes, bits = settings["classes"], settings["bits"]
-        if classes not in ("subset", "all", *known):
+        if classes not in ("subset", "all", "none", *known):
             close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
             hint = f"; did you mean {', '.join(close)}?" if close else ""
             yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
         yield from _check_levels(where, settings)
+        yield from _check_source(where, settings, config["synthesis"]["images"])
         yield from _check_threshold(where, settings)
         yield from _check_inference(where, settings)
         if settings["batch"] == "fresh" and settings["images"] == "all":
@@ -75,6 +79,18 @@ def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"{where}.bits: {settings['alphabet']} takes {span}, not {outside[0]}"
 
 
+def _check_source(where: str, settings: Mapping[str, Any], made: int) -> Iterator[str]:
+    """Images of no class are made by one way alone, and no more are taken than are made."""
+    source, images = settings["images_from"], settings["images"]
+    if settings["classes"] == "none" and source != "synthetic":
+        yield (
+            f"{where}.classes: none asks for images of no class, which images_from {source} does "
+            "not give; take images_from: synthetic, or subset or all"
+        )
+    if source != "training" and images != "all" and images > made:
+        yield f"{where}.images: {images} is more than the {made} that are made (synthesis.images)"
+
+
 def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
     """A hard threshold must leave levels of the alphabet beyond it, at the fewest bits."""
     bits = settings.get("widths") or settings["bits"]
@@ -103,6 +119,8 @@ def _check_inference(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
         "keep": (not settings["keep"], "no layer in float"),
         "bits": (widest + (settings["alphabet"] == "paper") <= 8, "codes of 8 bits or fewer"),
         "method": (settings["method"] != "gpfq_l0", "a method other than gpfq_l0"),
+        "alphabet": (settings["alphabet"] in _WHOLE, f"one of {', '.join(_WHOLE)}"),
+        "granularity": (settings["granularity"] != "inputs", "one step a filter"),
     }
     for key, (given, what) in wanted.items():
         if not given:

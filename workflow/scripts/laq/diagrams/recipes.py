@@ -62,7 +62,7 @@ def _phrase(key: str, value: Any) -> str:
         case "images":
             return f"{value} calibration image{'s' * (value != 1)}"
         case "classes":
-            named = {"subset": "subset's classes", "all": "all classes"}
+            named = {"subset": "subset's classes", "all": "all classes", "none": "no class"}
             return named.get(value, f"classes of {value}")
         case "epochs":
             return f"{value} epoch{'s' * (value != 1)}"
