@@ -151,12 +151,34 @@ def layers_in_order(
 
     ``images`` and ``keep``: as there; one image is run.
     """
+    met, reasons = layers_met(network, images, keep)
+    return {name: network.get_submodule(name) for name in met if name not in reasons}
+
+
+@torch.no_grad()
+def layers_met(
+    network: nn.Module, images: Tensor, keep: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """The convolution and linear layers in the order of their first calls, and why some stay in
+    float or share the codes of another, by name.
+
+    ``images`` and ``keep``: as of ``quantize_network``; one image is run.
+    """
     pool = CalibrationImages.of(images[:1], network)
     with _evaluating(network):
         _, met = _graph(network, pool)
-    modules = dict(network.named_modules())
-    reasons = _reasons(modules, met, keep)
-    return {name: modules[name] for name in met if name not in reasons}
+    return met, _reasons(dict(network.named_modules()), met, keep)
+
+
+def layer_report(
+    network: nn.Module,
+    met: Sequence[str],
+    reasons: Mapping[str, str],
+    rows: Mapping[str, Layer],
+) -> list[Layer]:
+    """A row for every weight of two dimensions or more: of the layers that were met, in their
+    order, those of ``rows``, or why they stay in float; then all others."""
+    return list(_report(dict(network.named_modules()), met, reasons, rows))
 
 
 @torch.no_grad()

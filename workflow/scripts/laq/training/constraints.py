@@ -13,15 +13,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
-
-# Of each kind the module and the class, imported when a training asks for it.
-KINDS = {
-    "lsq": ("laq.qat.lsq", "LearnedSteps"),
-    "prox": ("laq.qat.prox", "GrowingPull"),
-}
 
 # Parameters and the optimizer's settings for them: ``params``, and of ``weight_decay`` and
 # ``share``, of the recipe's learning rate, those that are not as for all others.
@@ -29,18 +23,27 @@ Group = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Progress:
+    """``done`` of the ``steps`` that a training takes."""
+
+    done: int
+    steps: int
+
+    @property
+    def share(self) -> float:
+        return self.done / self.steps
+
+
+@dataclass(frozen=True)
 class Constraint:
     """Asks nothing of a training, which then is what it is without one; others descend from it.
 
-    ``progress`` is the share of the training's steps that are done, 0 before the first.
     """
-
-    kind: ClassVar[str] = "none"
 
     @property
     def description(self) -> dict[str, Any]:
         """All of it as JSON holds it, for ``create`` and for the identity of the training."""
-        return {"kind": self.kind, **asdict(self)}
+        return {"kind": f"{type(self).__module__}:{type(self).__name__}", **asdict(self)}
 
     def prepare(self, network: nn.Module) -> None:
         """Put into ``network``, before it is trained, the modules that the constraint needs.
@@ -52,15 +55,15 @@ class Constraint:
     def begin_epoch(self, network: nn.Module) -> None:
         """Called after ``network.train()``, for modules that are to stay in evaluation mode."""
 
-    def penalty(self, network: nn.Module, progress: float) -> Tensor | None:
+    def penalty(self, network: nn.Module, progress: Progress) -> Tensor | None:
         """What is added to the loss of a step: a scalar, or None for nothing.
 
         Of parameters alone, not of images: every process of a training adds the same.
         """
         return None
 
-    def after_step(self, network: nn.Module, progress: float) -> None:
-        """Called after the optimizer's step, without gradients, with the progress it made."""
+    def after_step(self, network: nn.Module, progress: Progress) -> None:
+        """Called after the optimizer's step, which ``progress`` counts, without gradients."""
 
     def groups(self, network: nn.Module) -> list[Group]:
         """Parameters that learn in another way than the recipe says."""
@@ -68,9 +71,15 @@ class Constraint:
 
 
 def create(description: Mapping[str, Any] | None) -> Constraint:
-    """The constraint of a description; the one that asks nothing where there is none."""
-    if description is None or description["kind"] == Constraint.kind:
+    """The constraint of a description; the one that asks nothing where there is none.
+
+    Raises ``ValueError`` for a description of anything else: a defect of the caller.
+    """
+    if description is None:
         return Constraint()
-    module, name = KINDS[description["kind"]]
-    settings = {key: value for key, value in description.items() if key != "kind"}
-    return getattr(importlib.import_module(module), name)(**settings)
+    settings = dict(description)
+    module, _, name = settings.pop("kind").partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    if not (isinstance(kind, type) and issubclass(kind, Constraint)):
+        raise ValueError(f"{module}:{name} is no constraint")
+    return kind(**settings)

@@ -15,7 +15,7 @@ from laq.errors import DataError
 from laq.networks import predict, to_input
 from laq.training import optimizers, precision, schedules
 from laq.training.augmentation import Augmentation
-from laq.training.constraints import Constraint
+from laq.training.constraints import Constraint, Progress
 from laq.training.distributed import Team
 from laq.training.recipe import Recipe
 from laq.training.resume import Keeper
@@ -141,9 +141,8 @@ class State:
         self.history: list[dict[str, Any]] = []
 
     @property
-    def progress(self) -> float:
-        """The share of all steps that are done."""
-        return self.schedule.last_epoch / self.steps
+    def progress(self) -> Progress:
+        return Progress(self.schedule.last_epoch, self.steps)
 
     def step(self, loss: Tensor) -> None:
         """One step of all parameters against the gradients of ``loss`` and of the penalty."""

@@ -1,0 +1,186 @@
+"""Weights on the grid {−K, …, K} · step inside a network that is being trained, K = 2^(bits−1) − 1.
+
+A layer's weight becomes a function of a float weight and of steps, torch's parametrization: the
+layer, the networks that hold it and their traces know nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from laq.alphabets import Alphabet
+from laq.errors import DataError
+from laq.packing import PackedWeight
+from laq.qat import batchnorm
+from laq.training.constraints import Constraint
+
+BITS = range(2, 9)
+
+
+class GridWeight(nn.Module):
+    """A layer's weight on a grid of ``bits``; subclasses say what it is while the layer trains.
+
+    ``step``: float32 (), or (N, 1) with one for each of the weight's N rows; a parameter where
+    ``learned``, a buffer otherwise.
+    """
+
+    learned: ClassVar[bool] = False
+
+    def __init__(self, bits: int, rows: int | None) -> None:
+        super().__init__()
+        self.bits = bits
+        step = torch.ones(() if rows is None else (rows, 1))
+        if self.learned:
+            self.step = nn.Parameter(step)
+        else:
+            self.register_buffer("step", step)
+
+    @property
+    def limit(self) -> int:
+        """K, the largest code."""
+        return 2 ** (self.bits - 1) - 1
+
+    def steps(self, weight: Tensor) -> Tensor:
+        """The steps in a shape that goes with ``weight`` (N, …)."""
+        return self.step.view(-1, *[1] * (weight.ndim - 1)) if self.step.ndim else self.step
+
+    def rounded(self, weight: Tensor) -> Tensor:
+        """The nearest points of the grid, in the bits that ``PackedWeight.values`` has."""
+        step = self.steps(weight)
+        return (weight / step).round().clamp(-self.limit, self.limit) * step
+
+    def trained(self, weight: Tensor) -> Tensor:
+        """The weight that a step of the training sees."""
+        raise NotImplementedError
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.trained(weight) if self.training else self.rounded(weight)
+
+    def extra_repr(self) -> str:
+        return f"bits={self.bits}, steps={self.step.numel()}"
+
+    @torch.no_grad()
+    def packed(self, weight: Tensor) -> PackedWeight:
+        """Codes and steps of ``weight`` (N, …). Raises ``DataError`` for a step that is no step."""
+        alphabet = Alphabet(self.step.detach(), self.bits, "packed")
+        return alphabet.pack(alphabet.codes(weight.flatten(1)).view(weight.shape))
+
+
+@dataclass(frozen=True)
+class OnGrid(Constraint):
+    """Weights that end on grids; subclasses say how they get there.
+
+    bits: of each layer that is quantized. per_channel: a step for each row of a weight.
+    frozen: keep the statistics of BatchNorm as they are.
+    """
+
+    weight: ClassVar[type[GridWeight]]
+
+    bits: Mapping[str, int]
+    per_channel: bool = False
+    frozen: bool = True
+
+    def prepare(self, network: nn.Module) -> None:
+        attach(network, self.weight, self.bits, self.per_channel)
+
+    def begin_epoch(self, network: nn.Module) -> None:
+        if self.frozen:
+            batchnorm.freeze(network)
+
+
+def attach(
+    network: nn.Module, kind: type[GridWeight], bits: Mapping[str, int], per_channel: bool
+) -> None:
+    """Give each layer of ``network`` that ``bits`` names a weight of that ``kind``, in place.
+
+    Layers that share a weight with one of them get it as well. Steps are 1: see ``fit``.
+    """
+    for name, width in bits.items():
+        weight = network.get_submodule(name).weight
+        own = kind(width, len(weight) if per_channel else None).to(weight.device)
+        sharing = [m for m in network.modules() if m._parameters.get("weight") is weight]
+        for layer in sharing:
+            parametrize.register_parametrization(layer, "weight", own, unsafe=True)
+
+
+def attached(network: nn.Module) -> Iterator[tuple[GridWeight, nn.Parameter]]:
+    """The weights on a grid, each once: what says how, and the float weight behind it."""
+    known = set()
+    for module in network.modules():
+        if isinstance(module, parametrize.ParametrizationList):
+            first = module[0]
+            if isinstance(first, GridWeight) and first not in known:
+                known.add(first)
+                yield first, module.original
+
+
+@torch.no_grad()
+def fit(network: nn.Module, refinements: int = 20) -> None:
+    """Set every step to one that its weights lose little on, in place.
+
+    From 2 mean |w| / √K (Esser et al. 2020) codes and their least-squares step are found in turn,
+    Lloyd's way, so that Σ (w − Q(w))² never grows.
+
+    Raises ``DataError`` for weights that are all 0 or not finite.
+    """
+    for weight, values in attached(network):
+        rows = _sharing(weight, values)
+        step = 2 * rows.abs().mean(1) / weight.limit**0.5
+        # A row of zeros takes any step: that of the others.
+        step = torch.where(step > 0, step, step.mean())
+        if not bool(((step > 0) & step.isfinite()).all()):
+            raise DataError("weights are all 0, or not finite, so they give no step")
+        weight.step.copy_(step.view(weight.step.shape))
+        for _ in range(refinements):
+            refit(weight, values)
+
+
+@torch.no_grad()
+def refit(weight: GridWeight, values: Tensor) -> None:
+    """Set the steps, in place, to those nearest to ``values`` for the codes that they have now."""
+    rows, step = _sharing(weight, values), weight.step.reshape(-1, 1)
+    found = least_squares(rows, step, weight.limit)
+    weight.step.copy_(found.view(weight.step.shape))
+
+
+def _sharing(weight: GridWeight, values: Tensor) -> Tensor:
+    """The float weight with a row for each step."""
+    return values.detach().reshape(weight.step.numel(), -1)
+
+
+def least_squares(rows: Tensor, step: Tensor, limit: int) -> Tensor:
+    """The step that, for the codes ``step`` gives, is nearest to each row: (R, n), (R, 1) → (R, 1).
+
+    Unchanged where all codes are 0.
+    """
+    codes = (rows / step).round().clamp(-limit, limit)
+    squares = codes.square().sum(1, keepdim=True)
+    found = (rows * codes).sum(1, keepdim=True) / squares.clamp(min=1)
+    return torch.where(found > 0, found, step)
+
+
+@torch.no_grad()
+def detach(network: nn.Module, names: Iterable[str]) -> dict[str, PackedWeight]:
+    """Make plain parameters of the weights of the layers ``names``, with the values of their codes.
+
+    Returns the packed weights by the parameters' names. The float weights are gone, in layers that
+    share one with a layer named as well.
+    """
+    packed: dict[str, PackedWeight] = {}
+    for name in names:
+        held = network.get_submodule(name).parametrizations.weight
+        weight, values = held[0], held.original
+        packed[f"{name}.weight"] = weight.packed(values)
+        plain = nn.Parameter(packed[f"{name}.weight"].values)
+        for layer in list(network.modules()):
+            if parametrize.is_parametrized(layer, "weight"):
+                if layer.parametrizations.weight[0] is weight:
+                    parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+                    layer.weight = plain
+    return packed
