@@ -22,6 +22,9 @@ from laq.training.constraints import Constraint
 
 BITS = range(2, 9)
 
+# Of the step that ``fit`` begins with, which suits about 2 bits; more bits want smaller shares.
+_FACTORS = [2 ** (power / 8) for power in range(-16, 13)]
+
 
 class GridWeight(nn.Module):
     """A layer's weight on a grid of ``bits``; subclasses say what it is while the layer trains.
@@ -52,8 +55,7 @@ class GridWeight(nn.Module):
 
     def rounded(self, weight: Tensor) -> Tensor:
         """The nearest points of the grid, in the bits that ``PackedWeight.values`` has."""
-        step = self.steps(weight)
-        return (weight / step).round().clamp(-self.limit, self.limit) * step
+        return nearest(weight, self.steps(weight), self.limit)
 
     def trained(self, weight: Tensor) -> Tensor:
         """The weight that a step of the training sees."""
@@ -103,7 +105,7 @@ def attach(
     """
     for name, width in bits.items():
         weight = network.get_submodule(name).weight
-        own = kind(width, len(weight) if per_channel else None).to(weight.device)
+        own = kind(width, len(weight) if per_channel else None).to(weight)
         sharing = [m for m in network.modules() if m._parameters.get("weight") is weight]
         for layer in sharing:
             parametrize.register_parametrization(layer, "weight", own, unsafe=True)
@@ -121,24 +123,28 @@ def attached(network: nn.Module) -> Iterator[tuple[GridWeight, nn.Parameter]]:
 
 
 @torch.no_grad()
-def fit(network: nn.Module, refinements: int = 20) -> None:
-    """Set every step to one that its weights lose little on, in place.
+def fit(network: nn.Module) -> None:
+    """Set every step to the one that its weights lose least on, Σ (w − Q(w))², in place.
 
-    From 2 mean |w| / √K (Esser et al. 2020) codes and their least-squares step are found in turn,
-    Lloyd's way, so that Σ (w − Q(w))² never grows.
+    Found among multiples of 2 mean |w| / √K, where Esser et al. (2020) begin, each made the
+    least-squares step of its codes.
 
     Raises ``DataError`` for weights that are all 0 or not finite.
     """
     for weight, values in attached(network):
         rows = _sharing(weight, values)
-        step = 2 * rows.abs().mean(1) / weight.limit**0.5
+        start = 2 * rows.abs().mean(1, keepdim=True) / weight.limit**0.5
         # A row of zeros takes any step: that of the others.
-        step = torch.where(step > 0, step, step.mean())
-        if not bool(((step > 0) & step.isfinite()).all()):
+        start = torch.where(start > 0, start, start.mean())
+        if not bool(((start > 0) & start.isfinite()).all()):
             raise DataError("weights are all 0, or not finite, so they give no step")
-        weight.step.copy_(step.view(weight.step.shape))
-        for _ in range(refinements):
-            refit(weight, values)
+        best, least = start, torch.full_like(start, torch.inf)
+        for factor in _FACTORS:
+            step = least_squares(rows, factor * start, weight.limit)
+            error = (rows - nearest(rows, step, weight.limit)).square().sum(1, keepdim=True)
+            best = torch.where(error < least, step, best)
+            least = torch.minimum(error, least)
+        weight.step.copy_(best.view(weight.step.shape))
 
 
 @torch.no_grad()
@@ -152,6 +158,11 @@ def refit(weight: GridWeight, values: Tensor) -> None:
 def _sharing(weight: GridWeight, values: Tensor) -> Tensor:
     """The float weight with a row for each step."""
     return values.detach().reshape(weight.step.numel(), -1)
+
+
+def nearest(values: Tensor, step: Tensor, limit: int) -> Tensor:
+    """The points nearest to ``values`` of the grid {−limit, …, limit} · step, which broadcasts."""
+    return (values / step).round().clamp(-limit, limit) * step
 
 
 def least_squares(rows: Tensor, step: Tensor, limit: int) -> Tensor:
@@ -178,9 +189,8 @@ def detach(network: nn.Module, names: Iterable[str]) -> dict[str, PackedWeight]:
         weight, values = held[0], held.original
         packed[f"{name}.weight"] = weight.packed(values)
         plain = nn.Parameter(packed[f"{name}.weight"].values)
-        for layer in list(network.modules()):
-            if parametrize.is_parametrized(layer, "weight"):
-                if layer.parametrizations.weight[0] is weight:
-                    parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
-                    layer.weight = plain
+        on_grid = [m for m in network.modules() if parametrize.is_parametrized(m, "weight")]
+        for layer in (m for m in on_grid if m.parametrizations.weight[0] is weight):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+            layer.weight = plain
     return packed

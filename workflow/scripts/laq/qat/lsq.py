@@ -29,9 +29,7 @@ class LearnedStep(grid.GridWeight):
     def trained(self, weight: Tensor) -> Tensor:
         """The values of ``rounded``, with the gradients above."""
         shared = weight.numel() // self.step.numel()
-        return Rounding.apply(
-            weight, self.steps(weight), self.limit, (shared * self.limit) ** -0.5
-        )
+        return Rounding.apply(weight, self.steps(weight), self.limit, (shared * self.limit) ** -0.5)
 
 
 class Rounding(torch.autograd.Function):

@@ -32,9 +32,9 @@ def quantize(
 ) -> tuple[QuantizedNetwork, list[dict[str, Any]]]:
     """Train ``network`` on, in place, until its weights lie on grids; it then holds their values.
 
-    ``settings``: a variant's ``qat`` entry. All else as of ``laq.training.train``; accuracies on the
-    test images are those of the quantized network. Returns the network with its packed weights and
-    layer report, and the history.
+    ``settings``: a variant's ``qat`` entry. All else as of ``laq.training.train``; accuracies on
+    the test images are those of the quantized network. Returns the network with its packed weights
+    and layer report, and the history.
 
     Raises ``ConfigError`` for layers that there are not, and what ``laq.training.train`` raises.
     """

@@ -36,9 +36,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Constraint:
-    """Asks nothing of a training, which then is what it is without one; others descend from it.
-
-    """
+    """Asks nothing of a training, which then is what it is without one; others descend from it."""
 
     @property
     def description(self) -> dict[str, Any]:

@@ -41,8 +41,9 @@ def fit(
 ) -> list[dict[str, Any]]:
     """As ``laq.training.loop.fit``, in ``recipe.processes`` processes of this machine.
 
-    Each rebuilds the network from ``spec`` and ``constraint``. On CUDA each has a GPU of its own. All files lie in a
-    folder that is removed at the end, and by the next training if this one is killed.
+    Each rebuilds the network from ``spec`` and ``constraint``. On CUDA each has a GPU of its own.
+    All files lie in a folder that is removed at the end, and by the next training if this one is
+    killed.
     """
     if spec is None:
         raise ValueError("more processes than one build the network anew: give its spec")

@@ -31,8 +31,9 @@ class Epoch:
     """One row of the training history.
 
     learning_rate: of the epoch's last step. train_loss: mean cross-entropy in nats, with label
-    smoothing where that is set and without a constraint's penalty; like train_top1 it is taken while the network learns, in
-    training mode and on changed images. test_top1: after the epoch, in evaluation mode, float32.
+    smoothing where that is set and without a constraint's penalty; like train_top1 it is taken
+    while the network learns, in training mode and on changed images. test_top1: after the epoch,
+    in evaluation mode, float32.
     """
 
     epoch: int

@@ -12,12 +12,11 @@ from laq.training.constraints import Group
 from laq.training.recipe import Recipe
 
 
-def create(
-    network: nn.Module, recipe: Recipe, own: Sequence[Group] = ()
-) -> torch.optim.Optimizer:
+def create(network: nn.Module, recipe: Recipe, own: Sequence[Group] = ()) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters.
 
-    ``adamw``: Loshchilov and Hutter 2019, torch's betas and epsilon. ``own``: a constraint's groups.
+    ``adamw``: Loshchilov and Hutter 2019, torch's betas and epsilon. ``own``: the groups of a
+    constraint.
     """
     rate = recipe.learning_rate
     groups = _groups(network, recipe, {id(p) for group in own for p in group["params"]})
