@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import weakref
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import calibration, tracing
+from laq import calibration, folding, tracing
 from laq.alphabets import Alphabet
 from laq.errors import ConfigError, DataError, LaqError
 from laq.layer import QuantizedLayer, Samples, relative_error
@@ -774,21 +775,19 @@ def test_a_grouped_layer_is_one_run():
 # BatchNorm folded
 
 
-def test_folding_quantizes_the_folded_weights_and_keeps_the_state_dicts_form():
+def test_folding_quantizes_the_folded_weights_and_says_how_to_build_the_network():
     network, batch = example("small_resnet")
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    result = quantize(folded(network, batch), batch)
-    state = result.network.state_dict()
-    assert {key: value.shape for key, value in state.items()} == {
-        key: value.shape for key, value in before.items()
-    }
+    whole, (entry,) = folded(network, batch)
+    result = quantize(whole, batch)
     scale = network.stem[1].weight / (network.stem[1].running_var + network.stem[1].eps).sqrt()
     weight = network.stem[0].weight.detach().flatten(1) * scale.detach()[:, None]
     (packed,) = result.packed["stem.0.weight"]
     assert packed.step == pytest.approx(float(alphabet(weight).step), rel=1e-12)
-    # What remains is a BatchNorm, so that a fresh network takes the checkpoint as it is.
+    fields = {key: value for key, value in entry.items() if key != "kind"}
     fresh = SmallResNet(3, channels=2, widths=(3, 4)).double().eval()
-    fresh.load_state_dict(state)
+    fresh = folding.apply(fresh, **json.loads(json.dumps(fields)))
+    fresh.load_state_dict(result.network.state_dict())
     with torch.no_grad():
         assert torch.equal(fresh(batch), result.network(batch))
     for key, value in network.state_dict().items():
@@ -798,7 +797,7 @@ def test_folding_quantizes_the_folded_weights_and_keeps_the_state_dicts_form():
 def test_many_bits_on_a_folded_network_give_its_outputs():
     network, batch = example("small_resnet")
     result = quantize(
-        folded(network, batch),
+        folded(network, batch)[0],
         batch,
         solver=nearest,
         alphabets=lambda _, weight: [

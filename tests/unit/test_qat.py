@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from laq.errors import DataError
 from laq.qat import grid, lsq, prox
+from laq.qat.rounding import Rounding
 from laq.training.constraints import Progress
 
 torch.set_num_threads(1)
@@ -68,7 +69,7 @@ def test_gradients_are_finite_differences_where_rounding_is_taken_for_constant(s
     assert torch.autograd.gradcheck(surrogate, (weight, step))
     above = torch.randn_like(weight)
     expected = torch.autograd.grad((surrogate(weight, step) * above).sum(), (weight, step))
-    rounded = lsq.Rounding.apply(weight, step, limit, 1.0)
+    rounded = Rounding.apply(weight, step, -limit, limit, 1.0)
     torch.testing.assert_close(rounded, surrogate(weight, step))
     found = torch.autograd.grad((rounded * above).sum(), (weight, step))
     torch.testing.assert_close(found, expected)
@@ -77,9 +78,9 @@ def test_gradients_are_finite_differences_where_rounding_is_taken_for_constant(s
 def test_the_step_of_clipped_weights_has_its_true_derivative():
     weight = torch.tensor([[5.0, -7.0, 9.0]], dtype=torch.float64)
     step = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
-    lsq.Rounding.apply(weight, step, 3, 1.0)[0, :2].sum().backward()
+    Rounding.apply(weight, step, -3, 3, 1.0)[0, :2].sum().backward()
     assert step.grad == 0
-    assert torch.autograd.gradcheck(lambda s: lsq.Rounding.apply(weight, s, 3, 1.0), (step,))
+    assert torch.autograd.gradcheck(lambda s: Rounding.apply(weight, s, -3, 3, 1.0), (step,))
 
 
 @given(
@@ -109,7 +110,7 @@ def test_the_first_step_loses_nearly_as_little_as_any(bits, per_channel):
     torch.manual_seed(1)
     network = nn.Sequential(nn.Linear(200, 5))
     nn.init.normal_(network[0].weight)
-    prox.GrowingPull({"0": bits}, per_channel).prepare(network)
+    prox.GrowingPull({"0": bits}, per_channel=per_channel).prepare(network)
     grid.fit(network)
     ((weight, values),) = grid.attached(network)
     rows = values.detach() if per_channel else values.detach().reshape(1, -1)

@@ -25,6 +25,7 @@ torch.set_num_threads(1)
 
 SPEC = {"name": "small_resnet", "classes": 4, "channels": 1, "widths": [6, 12]}
 OWN = {"layers", "keep", "classes", "method", "bits", "per_channel", "batchnorm"}
+OWN |= {"step_rate", "activations"}
 
 
 def settings(**changes) -> dict:
@@ -41,7 +42,7 @@ def images(n: int, seed: int) -> Split:
     pixels = torch.randint(0, 120, (n, 1, 8, 8), generator=generator)
     for image, label in zip(pixels, labels.tolist(), strict=True):
         y, x = 4 * (label // 2), 4 * (label % 2)
-        image[0, y : y + 4, x : x + 4] += 25
+        image[0, y : y + 4, x : x + 4] += 35
     return pixels.to(torch.uint8), labels
 
 
@@ -78,8 +79,8 @@ def test_settings_are_those_of_the_schema():
 
 
 @pytest.mark.parametrize("method", methods.METHODS)
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_the_file_is_the_network_that_was_trained(tmp_path, monkeypatch, method, per_channel):
+@pytest.mark.parametrize("others", [{}, {"per_channel": True, "activations": {"bits": 4}}], ids=str)
+def test_the_file_is_the_network_that_was_trained(tmp_path, monkeypatch, method, others):
     seen: list[Tensor] = []
     detach = training.grid.detach
 
@@ -88,9 +89,10 @@ def test_the_file_is_the_network_that_was_trained(tmp_path, monkeypatch, method,
         return detach(network, names)
 
     monkeypatch.setattr(training.grid, "detach", watched)
-    result, history = quantized(method=method, per_channel=per_channel, bits=3, keep=["head"])
+    result, history = quantized(method=method, **others, bits=3, keep=["head"])
     path = tmp_path / "lsq.safetensors"
-    packing.save(path, result.network.state_dict(), {"network": SPEC}, result.packed)
+    description = {"network": SPEC, "transforms": result.transforms}
+    packing.save(path, result.network.state_dict(), description, result.packed)
     logits = predict(packing.load(path), SPLITS[1][0], CPU)
     torch.testing.assert_close(logits, seen[0], rtol=1e-5, atol=1e-5)
     assert torch.equal(logits.argmax(1), seen[0].argmax(1))
@@ -186,6 +188,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(monkeypatch, tmp_path, met
 def test_two_processes_train_the_same_weights_as_one():
     """To the rounding of sums: steps within 1e-3, and hardly a code another one."""
     changes = {"per_channel": True, "bits": 4, "epochs": 1, "batch_size": 48}
+    changes["activations"] = {"bits": 8}
     (one, alone), (two, shared) = (quantized(**changes, processes=n) for n in (1, 2))
     assert alone[0]["train_loss"] == pytest.approx(shared[0]["train_loss"], rel=1e-3)
     differ = total = 0

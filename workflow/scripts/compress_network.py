@@ -48,6 +48,7 @@ def compress_network(
         alphabet=settings["alphabet"] if result.packed else None,
         calibration={"classes": settings["classes"], "images": count},
         layers=[layer.row() for layer in result.layers],
+        transforms=[*described.get("transforms", []), *result.transforms],
     )
     packing.save(checkpoint, result.network.cpu().state_dict(), description, result.packed)
     write_rows(layers, [vars(layer) for layer in result.layers])

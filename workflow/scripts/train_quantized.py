@@ -21,7 +21,7 @@ def train_quantized(
     """Write the quantized network, codes bit-packed, its accuracy per epoch and layer report."""
     import torch
 
-    from laq import datasets, devices, disks, lineage, packing, seeds, subset_files
+    from laq import datasets, devices, disks, lineage, packing, seeds, subset_files, transforms
     from laq.files import write_rows
     from laq.qat import training
     from laq.training import resume
@@ -36,7 +36,7 @@ def train_quantized(
     model = packing.load(parent)
     # Siblings share their batches and so compare in pairs; a chain's next link does not.
     generator = devices.seed_everything(own, "finetune", len(description["steps"]), *taken)
-    state, spec = resume.beside(checkpoint), description["network"]
+    state, spec = resume.beside(checkpoint), transforms.spec(description)
     result, rows = training.quantize(
         model, *splits, settings, generator, devices.pick(device), state, spec
     )
@@ -53,6 +53,7 @@ def train_quantized(
         alphabet="packed",
         calibration={"classes": settings["classes"], "images": len(splits[0][0])},
         layers=[layer.row() for layer in result.layers],
+        transforms=[*description.get("transforms", []), *result.transforms],
     )
     packing.save(checkpoint, result.network.state_dict(), description, result.packed)
     disks.check_project()  # where Snakemake cannot note that this is done, it is done again

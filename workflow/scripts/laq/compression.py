@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from laq.allocation import Allocation, LayerSize
 from laq.alphabets import Alphabet
 from laq.calibration import calibration_pool
 from laq.datasets import Dataset
+from laq.input_calibration import InputSettings
 from laq.layer import Solver
 from laq.patches import Sampling
 from laq.propagation import QuantizedNetwork, folded, layers_in_order, quantize_network
@@ -68,6 +70,7 @@ def compress(
     """
     solver = _solver(settings, noise)
     keep = dict.fromkeys(settings["keep"], "kept in float by the config")
+    transforms: list[dict[str, Any]] = []
     walk = partial(
         quantize_network,
         images=images,
@@ -77,7 +80,7 @@ def compress(
         memory=memory,
     )
     if settings["fold_batchnorm"]:
-        network = folded(network, images)
+        network, transforms = folded(network, images)
     if "widths" in settings:
         seen = images if batch is None else images[:: max(1, len(images) // batch)][:batch]
         sizes = _sizes(network, images, keep)
@@ -86,12 +89,14 @@ def compress(
         runs = allocation.equal_shares(_sizes(network, images, keep), settings["bits"])
     else:
         runs = {}
-    return walk(
+    result = walk(
         network,
         solver=solver,
         alphabets=lambda name, weight: _alphabets(weight, settings, runs.get(name)),
         generator=patches,
+        inputs=InputSettings(**settings["activations"]) if settings.get("activations") else None,
     )
+    return replace(result, transforms=[*transforms, *result.transforms])
 
 
 def _best_widths(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from laq import packing
 from laq.errors import CheckpointError, ConfigError
@@ -113,7 +113,7 @@ def parent_state(
         return packing.read(parent).state
     from laq.propagation import folded
 
-    network: nn.Module = folded(packing.load(parent), torch.as_tensor(image))
+    network, _ = folded(packing.load(parent), torch.as_tensor(image))
     return network.state_dict()
 
 

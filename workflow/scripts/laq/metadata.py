@@ -47,6 +47,12 @@ def _rows(value: Any) -> bool:
     )
 
 
+def _kinds(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("kind"), str) for entry in value
+    )
+
+
 # Of what a description may say, what code that reads it relies on.
 _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "network": (lambda value: isinstance(value, dict), "a mapping"),
@@ -65,6 +71,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (lambda value: type(value) is int, "a whole number"),
     "repeat": (lambda value: type(value) is int and value >= 1, "a whole number from 1 on"),
     "layers": (_rows, "a list of layers"),
+    "transforms": (_kinds, "a list of mappings with a kind each"),
 }
 
 

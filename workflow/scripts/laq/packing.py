@@ -88,7 +88,8 @@ def save(
 
     A name in ``packed`` replaces the tensor of that name in ``state``: its runs of rows, one
     below the other, must have that tensor's shape. ``description`` is JSON; ``load`` needs its
-    ``network``, the arguments of ``laq.networks.create``. Equal arguments give equal bytes.
+    ``network``, the arguments of ``laq.networks.create``, and applies its ``transforms``
+    (``laq.transforms``). Equal arguments give equal bytes.
 
     Raises ``ValueError`` for a description that uses a key of the format's own, and for packed
     weights that do not match ``state`` or their alphabet: defects of the caller.
@@ -207,13 +208,15 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> nn
 
 def build(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
     """The network of a checkpoint that was read from ``path``, as ``load`` gives it on the CPU."""
-    from laq import networks
+    from laq import transforms
 
     if "network" not in checkpoint.description:
         raise CheckpointError(f"{path} does not say which network it is of: {REMEDY}")
     try:
-        network = networks.create(**checkpoint.description["network"])
+        network = transforms.create(**transforms.spec(checkpoint.description))
         network.load_state_dict(checkpoint.state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} describes itself wrongly: {error}: {REMEDY}") from error
     except ModuleNotFoundError as error:
         raise CheckpointError(
             f"{path} is of a network of {error.name}, which is not installed: pip install it"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from laq.entropy import entropy
+from laq.input_quantization import InputQuantizer
 from laq.layer import QuantizedLayer, Samples, relative_error
 from laq.packing import PackedWeight
 
@@ -26,6 +27,8 @@ class Layer:
     error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ over the samples and all filters. zeros: weights that became
     0. silent: input columns that never fire. entropy: of the codes, in bits a code. bytes: of
     packed codes and steps. reason: why it was left in float, empty where it was quantized.
+    input_bits: of the layer's input, None in float. input_step, input_zero: of a static input's
+    grid, in which a code c stands for (c − zero) · step.
     """
 
     layer: str
@@ -43,6 +46,18 @@ class Layer:
     entropy: float | None = None
     bytes: int | None = None
     reason: str = ""
+    input_bits: int | None = None
+    input_step: float | None = None
+    input_zero: int | None = None
+
+    def with_input(self, quantizer: InputQuantizer | None) -> Layer:
+        """The same row, of a layer whose input ``quantizer`` quantizes."""
+        if quantizer is None:
+            return self
+        if quantizer.step is None:
+            return replace(self, input_bits=quantizer.bits)
+        step, zero = float(quantizer.step), int(quantizer.zero)
+        return replace(self, input_bits=quantizer.bits, input_step=step, input_zero=zero)
 
     def row(self) -> dict[str, Any]:
         """As JSON holds it, which has no infinity: an error without a reference is None."""

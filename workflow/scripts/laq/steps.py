@@ -83,6 +83,8 @@ def qat_effect(settings: Settings) -> dict[str, Any]:
     """Settings of ``qat`` without the order of layers, other methods' and what is not in use."""
     others = {option for method in METHODS.values() for option in method.options}
     others -= set(METHODS[settings["method"]].options)
+    if not (METHODS[settings["method"]].learns or "activations" in settings):
+        others.add("step_rate")
     used = {key: value for key, value in settings.items() if key not in others}
     for key in ("keep", "layers"):
         if isinstance(used[key], list):

@@ -62,6 +62,8 @@ def _phrase(key: str, value: Any) -> str:
         case "classes":
             named = {"subset": "subset's classes", "all": "all classes"}
             return named.get(value, f"classes of {value}")
+        case "activations" if value is not None:
+            return f"inputs of {value['bits']} bits"
         case "epochs":
             return f"{value} epoch{'s' * (value != 1)}"
         case "learning_rate":

@@ -7,7 +7,6 @@ layer, the networks that hold it and their traces know nothing of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -17,8 +16,6 @@ from torch.nn.utils import parametrize
 from laq.alphabets import Alphabet
 from laq.errors import DataError
 from laq.packing import PackedWeight
-from laq.qat import batchnorm
-from laq.training.constraints import Constraint
 
 BITS = range(2, 9)
 
@@ -72,28 +69,6 @@ class GridWeight(nn.Module):
         """Codes and steps of ``weight`` (N, …). Raises ``DataError`` for a step that is no step."""
         alphabet = Alphabet(self.step.detach(), self.bits, "packed")
         return alphabet.pack(alphabet.codes(weight.flatten(1)).view(weight.shape))
-
-
-@dataclass(frozen=True)
-class OnGrid(Constraint):
-    """Weights that end on grids; subclasses say how they get there.
-
-    bits: of each layer that is quantized. per_channel: a step for each row of a weight.
-    frozen: keep the statistics of BatchNorm as they are.
-    """
-
-    weight: ClassVar[type[GridWeight]]
-
-    bits: Mapping[str, int]
-    per_channel: bool = False
-    frozen: bool = True
-
-    def prepare(self, network: nn.Module) -> None:
-        attach(network, self.weight, self.bits, self.per_channel)
-
-    def begin_epoch(self, network: nn.Module) -> None:
-        if self.frozen:
-            batchnorm.freeze(network)
 
 
 def attach(

@@ -1,8 +1,9 @@
 """The methods of quantization-aware training by name: one line a method.
 
-A method is a class that descends from ``laq.qat.grid.OnGrid``, of which ``options`` are the
-settings beside those that all have. Its module is imported only when a variant asks for it, so that
-the workflow rebuilds exactly the variants whose method changed.
+A method is a class that descends from ``laq.qat.constraint.OnGrid``, of which ``options`` are the
+settings beside those that all have. ``learns``: whether it learns the steps of weights. Its module
+is imported only when a variant asks for it, so that the workflow rebuilds exactly the variants
+whose method changed.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ class Method:
     module: str
     name: str
     options: tuple[str, ...] = ()
+    learns: bool = False
 
 
 METHODS = {
-    "lsq": Method("laq.qat.lsq", "LearnedSteps", ("step_rate",)),
+    "lsq": Method("laq.qat.lsq", "LearnedSteps", learns=True),
     "prox": Method("laq.qat.prox", "GrowingPull", ("pull",)),
 }
 

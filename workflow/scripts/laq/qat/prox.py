@@ -15,6 +15,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from laq.qat import grid
+from laq.qat.constraint import OnGrid
 from laq.training.constraints import Progress
 
 
@@ -26,7 +27,7 @@ class FloatWeight(grid.GridWeight):
 
 
 @dataclass(frozen=True)
-class GrowingPull(grid.OnGrid):
+class GrowingPull(OnGrid):
     """Weights that are pulled to their grids, ever harder, until they lie on them.
 
     pull: how hard. At the share s of the training a weight moves by pull · s / (1 − s) steps of its
@@ -39,6 +40,7 @@ class GrowingPull(grid.OnGrid):
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """Fit the steps to the weights, then take the proximal step."""
+        super().after_step(network, progress)
         left = progress.steps - progress.done
         reach = self.pull * progress.share / left if left else float("inf")
         for weight, values in grid.attached(network):

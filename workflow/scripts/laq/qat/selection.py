@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from laq import propagation
+from laq import layer_choice, propagation
 from laq.errors import ConfigError
 from laq.report import Layer
 
@@ -41,7 +41,7 @@ def select(network: nn.Module, images: Tensor, settings: Mapping[str, Any]) -> S
     Raises:
         ConfigError: a name is of no layer that can be quantized, or no layer is left.
     """
-    met, reasons = propagation.layers_met(network, images, {})
+    met, reasons = layer_choice.met_with_reasons(network, images, {})
     for key in ("layers", "keep"):
         names = [] if settings[key] == "all" else settings[key]
         if unknown := [name for name in names if name not in met]:
@@ -53,7 +53,7 @@ def select(network: nn.Module, images: Tensor, settings: Mapping[str, Any]) -> S
     if settings["layers"] != "all":
         others = [name for name in met if name not in settings["layers"]]
         keep = {**dict.fromkeys(others, NOT_CHOSEN), **keep}
-    met, reasons = propagation.layers_met(network, images, keep)
+    met, reasons = layer_choice.met_with_reasons(network, images, keep)
     chosen = tuple(name for name in met if name not in reasons)
     if not chosen:
         raise ConfigError(

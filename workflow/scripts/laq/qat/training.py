@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from laq import training
+from laq import input_quantization, training
 from laq.entropy import entropy
+from laq.networks import to_input
 from laq.packing import PackedWeight
 from laq.propagation import QuantizedNetwork
-from laq.qat import grid, methods
+from laq.qat import grid, inputs, methods
 from laq.qat.selection import select
 from laq.report import Layer
 from laq.training import Recipe, Split
+
+# Images that the grids of inputs begin with.
+CALIBRATING = 256
 
 
 def quantize(
@@ -40,14 +44,20 @@ def quantize(
     """
     selection = select(network, train_split[0], settings)
     method = methods.METHODS[settings["method"]]
+    activations = settings.get("activations")
+    quantized_inputs = selection.chosen if activations else ()
     constraint = methods.constraint(settings["method"])(
         bits=dict.fromkeys(selection.chosen, settings["bits"]),
+        inputs=dict.fromkeys(quantized_inputs, activations["bits"] if activations else 0),
         per_channel=settings["per_channel"],
         frozen=settings["batchnorm"] == "frozen",
+        step_rate=settings["step_rate"],
         **{name: settings[name] for name in method.options},
     )
     constraint.prepare(network)
     grid.fit(network)
+    if quantized_inputs:
+        inputs.calibrate(network, to_input(_spread(train_split[0])))
     recipe = {key: settings[key] for key in names_of_recipe() & settings.keys()}
     history = training.finetune(
         network,
@@ -61,12 +71,21 @@ def quantize(
         constraint=constraint,
     )
     packed = grid.detach(network, selection.chosen)
-    rows = {
-        name: _row(name, network.get_submodule(name), packed[f"{name}.weight"])
-        for name in selection.chosen
-    }
+    specs = inputs.detach(network, quantized_inputs)
+    rows = {}
+    for name in selection.chosen:
+        layer = network.get_submodule(name)
+        row = _row(name, layer, packed[f"{name}.weight"])
+        rows[name] = row.with_input(getattr(layer, input_quantization.NAME, None))
     runs = {name: (weight,) for name, weight in packed.items()}
-    return QuantizedNetwork(network, runs, selection.report(network, rows)), history
+    transforms = [{"kind": "input_quantizers", "layers": specs}] if specs else []
+    report = selection.report(network, rows)
+    return QuantizedNetwork(network, runs, report, transforms), history
+
+
+def _spread(images: Tensor) -> Tensor:
+    """So many images as ranges of inputs are chosen on, evenly of all."""
+    return images[:: max(1, len(images) // CALIBRATING)][:CALIBRATING]
 
 
 def names_of_recipe() -> set[str]:

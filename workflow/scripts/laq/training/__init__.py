@@ -42,7 +42,7 @@ def train(
     momentum on one cycle. ``generator``, on the CPU, draws batches and augmentations; torch's own
     draws what layers do, such as dropout: seed both. ``state``: file from which an interrupted
     training goes on; who has stored the result calls ``resume.clear``. ``spec``: the network's
-    arguments of ``laq.networks.create``, needed for more processes than one. ``constraint``: what
+    arguments of ``laq.transforms.create``, needed for more processes than one. ``constraint``: what
     the training keeps to; ``network`` is prepared for it already, and stays so.
 
     Returns one ``Epoch`` row an epoch, as a dictionary, and leaves the network on the CPU in

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import distributed
 
-from laq import devices, disks, networks
+from laq import devices, disks, transforms
 from laq.endings import end_with
 from laq.errors import LaqError
 from laq.training import constraints
@@ -56,7 +56,8 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
     generator = torch.Generator()
     generator.set_state(start.pop("generator"))
     drawn = start.pop("torch")
-    network, constraint = networks.create(**task["spec"]), constraints.create(task["constraint"])
+    network = transforms.create(**task["spec"])
+    constraint = constraints.create(task["constraint"])
     constraint.prepare(network)
     network.load_state_dict({name.removeprefix("network."): x for name, x in start.items()})
     # As in one process: seeded alike on every device, and gone on from where the network was made.

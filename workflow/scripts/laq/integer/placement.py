@@ -1,0 +1,127 @@
+"""Quantizers on every value between the layers of a network, simulated in float.
+
+They are modules of the network's graph, one behind each layer, sum and mean, and behind the clip
+that follows it; one before the first layer makes the quantized image. The logits have none: they
+are what the last layer accumulates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, fx, nn
+
+from laq import tracing
+from laq.input_quantization import InputQuantizer
+from laq.integer import grammar
+from laq.packing import PackedWeight
+
+# The module that holds the quantizers, each called by the node of the graph whose value it takes.
+HOLDER = "quantizers"
+
+_MAKING = ("layer", "sum", "mean")
+
+
+def apply(network: nn.Module, bits: int = 8) -> nn.Module:
+    """``network`` with quantizers of ``bits`` on all values, as a kind of ``laq.transforms``.
+
+    The result is a ``torch.fx.GraphModule`` whose other modules are those of ``network``, by the
+    same names. Raises ``ConfigError`` that names the operation for a network that cannot run in
+    integers, and ``LaqError`` for one that cannot be traced.
+    """
+    graph, modules = tracing.trace(network.eval()), dict(network.named_modules())
+    places = places_of(graph, modules)
+    network.add_module(HOLDER, nn.Module())
+    device = next(network.parameters(), torch.empty(0)).device
+    for node in places:
+        network.get_submodule(HOLDER).add_module(node.name, InputQuantizer(bits).to(device))
+        with graph.inserting_after(node):
+            quantizer = graph.create_node("call_module", f"{HOLDER}.{node.name}", (node,))
+        node.replace_all_uses_with(quantizer, lambda user, own=quantizer: user is not own)
+    simulated = fx.GraphModule(network, graph, type(network).__name__)
+    for name, module in network.named_modules():
+        for buffer in module._non_persistent_buffers_set:  # it makes all of them persistent
+            owner = simulated.get_submodule(name)
+            owner._non_persistent_buffers_set.update({buffer} & owner._buffers.keys())
+    return simulated
+
+
+def in_float(network: nn.Module) -> None:
+    """Let all quantizers of ``network`` pass values on until they are calibrated."""
+    for module in network.modules():
+        if isinstance(module, InputQuantizer):
+            module.enabled = False
+
+
+def places_of(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> list[fx.Node]:
+    """The nodes whose values are put on a grid, in the order of the graph.
+
+    Raises ``ConfigError`` that names the operation for what is not known in integers.
+    """
+    prepared = preparation(graph, modules)
+    places, fused = set(), set()
+    for node in graph.nodes:
+        if node.op == "output" or node in prepared:
+            continue
+        places |= prepared & set(grammar.operands(node))
+        kind = grammar.kind(node, modules)
+        if kind in _MAKING:
+            tail = grammar.tail(node, modules)
+            fused |= set(tail)
+            if not (kind == "layer" and not tail and _is_result(node, modules)):
+                places.add((tail or [node])[-1])
+        elif kind == "clip" and node not in fused and grammar.bounds(node, modules)[1] < math.inf:
+            grammar.refuse(node, modules, "its values are used before they are clipped as well")
+    return [node for node in graph.nodes if node in places]
+
+
+def preparation(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> set[fx.Node]:
+    """The nodes before the first layer: they depend on the image alone, and stay in float."""
+    prepared: set[fx.Node] = set()
+    stops = (*tracing.QUANTIZABLE, InputQuantizer)
+    for node in graph.nodes:
+        stop = node.op == "call_module" and isinstance(modules[node.target], stops)
+        if not stop and node.op != "output" and prepared.issuperset(grammar.operands(node)):
+            prepared.add(node)
+    return prepared
+
+
+@torch.no_grad()
+def round_biases(network: nn.Module, packed: Mapping[str, Sequence[PackedWeight]]) -> None:
+    """Round the biases of ``network``, calibrated, to what its accumulators can hold: whole
+    multiples of the input's step times the weight's."""
+    graph, modules = tracing.trace(network), dict(network.named_modules())
+    before = tracing.quantizers_before(graph, modules)
+    for name, quantizer in before.items():
+        layer, runs = modules[name], packed.get(f"{name}.weight")
+        if layer.bias is not None and runs is not None:
+            unit = accumulator_steps(runs, modules[quantizer].step)
+            rounded = (layer.bias.double() / unit).round() * unit
+            layer.bias.copy_(rounded)
+
+
+def accumulator_steps(runs: Sequence[PackedWeight], step: Tensor) -> Tensor:
+    """What 1 in the accumulator of each filter stands for: (n,) float64.
+
+    step: () of the layer's input.
+    """
+    steps = [
+        run.step.double().reshape(-1).expand(len(run.codes) if run.step.numel() == 1 else -1)
+        for run in runs
+    ]
+    return torch.cat(steps).to(step.device) * step.double()
+
+
+def _is_result(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether ``node`` gives the network's output, but for what moves it about."""
+    while True:
+        users = list(node.users)
+        if len(users) != 1:
+            return False
+        if users[0].op == "output":
+            return True
+        if grammar.kind(users[0], modules) != "move":
+            return False
+        node = users[0]
