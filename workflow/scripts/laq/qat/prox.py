@@ -36,7 +36,7 @@ class GrowingPull(OnGrid):
 
     weight: ClassVar[type[grid.GridWeight]] = FloatWeight
 
-    pull: float = 0.3
+    pull: float = 1.0
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """Fit the steps to the weights, then take the proximal step."""

@@ -34,4 +34,6 @@ class Rounding(torch.autograd.Function):
         codes = scaled.round().clamp_(ctx.low, ctx.high)
         slope = torch.where(inside, codes - scaled, codes)
         of_step = (above * slope).sum_to_size(step.shape) * ctx.scale
-        return above * inside, of_step, None, None, None
+        # In the layout of x, which processes that share gradients expect.
+        of_x = torch.mul(above, inside, out=torch.empty_like(x))
+        return of_x, of_step, None, None, None

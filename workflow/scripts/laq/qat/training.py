@@ -36,9 +36,9 @@ def quantize(
 ) -> tuple[QuantizedNetwork, list[dict[str, Any]]]:
     """Train ``network`` on, in place, until its weights lie on grids; it then holds their values.
 
-    ``settings``: a variant's ``qat`` entry. All else as of ``laq.training.train``; accuracies on
-    the test images are those of the quantized network. Returns the network with its packed weights
-    and layer report, and the history.
+    ``settings``: a variant's ``qat`` entry, where what the method does not use may be left out. All
+    else as of ``laq.training.train``; accuracies on the test images are those of the quantized
+    network. Returns the network with its packed weights and layer report, and the history.
 
     Raises ``ConfigError`` for layers that there are not, and what ``laq.training.train`` raises.
     """
@@ -51,8 +51,7 @@ def quantize(
         inputs=dict.fromkeys(quantized_inputs, activations["bits"] if activations else 0),
         per_channel=settings["per_channel"],
         frozen=settings["batchnorm"] == "frozen",
-        step_rate=settings["step_rate"],
-        **{name: settings[name] for name in method.options},
+        **{name: settings[name] for name in (*method.options, "step_rate") if name in settings},
     )
     constraint.prepare(network)
     grid.fit(network)
