@@ -41,8 +41,8 @@ def test_gradients_are_those_written_out_by_hand(bits, per_channel):
     weight = torch.randn(4, 3, 2, 2, dtype=torch.float64, requires_grad=True)
     above = torch.randn(weight.shape, dtype=torch.float64)
     quantizer = lsq.LearnedStep(bits, 4 if per_channel else None).double()
-    step = torch.rand(quantizer.step.shape, dtype=torch.float64) + 0.2
-    quantizer.step.data.copy_(step)
+    step = torch.rand(quantizer.unit.shape, dtype=torch.float64) + 0.2
+    quantizer.unit.copy_(step)
     (quantizer(weight) * above).sum().backward()
     rows = [slice(i, i + 1) for i in range(4)] if per_channel else [slice(None)]
     for place, part in enumerate(rows):
@@ -50,7 +50,9 @@ def test_gradients_are_those_written_out_by_hand(bits, per_channel):
         of_weights, of_step = hand_written(w, s, quantizer.limit, above[part].numpy())
         np.testing.assert_allclose(weight.grad[part], of_weights, rtol=1e-12)
         scale = 1 / np.sqrt(w.size * quantizer.limit)
-        np.testing.assert_allclose(quantizer.step.grad.view(-1)[place], of_step * scale, rtol=1e-10)
+        np.testing.assert_allclose(
+            quantizer.ratio.grad.view(-1)[place] * s, of_step * scale, rtol=1e-10
+        )
 
 
 @pytest.mark.parametrize("shape", [(), (3, 1)])
@@ -94,7 +96,9 @@ def test_rounded_weights_are_the_packed_ones_bit_for_bit(bits, rows, seed, kind,
     torch.manual_seed(seed)
     weight = torch.randn(rows, 3, 2, 2)
     layer = kind(bits, rows if per_channel else None)
-    layer.step.data.copy_(torch.rand(layer.step.shape) + 0.01)
+    layer.unit.copy_(torch.rand(layer.unit.shape) + 0.01)
+    for ratio in layer.parameters():
+        nn.init.uniform_(ratio, 0.5, 2)
     packed = layer.packed(weight)
     assert packed.width == bits and packed.largest == layer.limit == 2 ** (bits - 1) - 1
     assert torch.equal(layer.eval()(weight), packed.values)

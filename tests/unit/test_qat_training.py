@@ -189,15 +189,15 @@ def test_a_killed_training_ends_as_an_undisturbed_one(monkeypatch, tmp_path, met
 
 
 def test_two_processes_train_the_same_weights_as_one():
-    """To the rounding of sums, by which an input may fall to the next code here and there."""
+    """To the rounding of sums. On finer grids of inputs it makes more of them another code."""
     changes = {"per_channel": True, "bits": 4, "epochs": 1, "batch_size": 48}
-    changes["activations"] = {"bits": 8}
+    changes["activations"] = {"bits": 4}
     (one, alone), (two, shared) = (quantized(**changes, processes=n) for n in (1, 2))
-    assert alone[0]["train_loss"] == pytest.approx(shared[0]["train_loss"], rel=1e-3)
+    assert alone[0]["train_loss"] == pytest.approx(shared[0]["train_loss"], rel=1e-4)
     differ = total = 0
     for name, (weight,) in one.packed.items():
         (other,) = two.packed[name]
-        torch.testing.assert_close(weight.step, other.step, rtol=5e-3, atol=0)
+        torch.testing.assert_close(weight.step, other.step, rtol=1e-4, atol=0)
         differ += int((weight.codes != other.codes).sum())
         total += weight.codes.numel()
-    assert differ <= 0.01 * total
+    assert differ <= 0.001 * total

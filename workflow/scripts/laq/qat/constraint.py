@@ -11,8 +11,8 @@ from torch import nn
 from laq.qat import batchnorm, grid, inputs
 from laq.training.constraints import Constraint, Group, Progress
 
-# A step that would turn negative becomes next to nothing instead.
-_LEAST = 1e-8
+# A step never falls below this share of where it began, and so never to 0.
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class OnGrid(Constraint):
             batchnorm.freeze(network)
 
     def learned(self, network: nn.Module) -> list[nn.Parameter]:
-        """The steps that are learned."""
-        return [module.step for module in inputs.attached(network)]
+        """The steps that are learned, as ratios to where they began."""
+        return [module.ratio for module in inputs.attached(network)]
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
-        for step in self.learned(network):
-            step.clamp_(min=_LEAST)
+        for ratio in self.learned(network):
+            ratio.clamp_(min=_LEAST)
 
     def groups(self, network: nn.Module) -> list[Group]:
         """Steps do not decay: a smaller one makes no simpler network."""
-        steps = self.learned(network)
-        return [{"params": steps, "weight_decay": 0.0, "share": self.step_rate}] if steps else []
+        ratios = self.learned(network)
+        return [{"params": ratios, "weight_decay": 0.0, "share": self.step_rate}] if ratios else []

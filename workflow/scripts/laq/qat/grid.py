@@ -7,7 +7,6 @@ layer, the networks that hold it and their traces know nothing of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,20 +25,20 @@ _FACTORS = [2 ** (power / 8) for power in range(-16, 13)]
 class GridWeight(nn.Module):
     """A layer's weight on a grid of ``bits``; subclasses say what it is while the layer trains.
 
-    ``step``: float32 (), or (N, 1) with one for each of the weight's N rows; a parameter where
-    ``learned``, a buffer otherwise.
+    unit: the steps as they were set, (), or (N, 1) with one for each of the weight's N rows.
     """
 
-    learned: ClassVar[bool] = False
+    unit: Tensor
 
     def __init__(self, bits: int, rows: int | None) -> None:
         super().__init__()
         self.bits = bits
-        step = torch.ones(() if rows is None else (rows, 1))
-        if self.learned:
-            self.step = nn.Parameter(step)
-        else:
-            self.register_buffer("step", step)
+        self.register_buffer("unit", torch.ones(() if rows is None else (rows, 1)))
+
+    @property
+    def step(self) -> Tensor:
+        """The steps as they are, in the shape of ``unit``."""
+        return self.unit
 
     @property
     def limit(self) -> int:
@@ -48,7 +47,7 @@ class GridWeight(nn.Module):
 
     def steps(self, weight: Tensor) -> Tensor:
         """The steps in a shape that goes with ``weight`` (N, …)."""
-        return self.step.view(-1, *[1] * (weight.ndim - 1)) if self.step.ndim else self.step
+        return along(self.step, weight)
 
     def rounded(self, weight: Tensor) -> Tensor:
         """The nearest points of the grid, in the bits that ``PackedWeight.values`` has."""
@@ -62,7 +61,7 @@ class GridWeight(nn.Module):
         return self.trained(weight) if self.training else self.rounded(weight)
 
     def extra_repr(self) -> str:
-        return f"bits={self.bits}, steps={self.step.numel()}"
+        return f"bits={self.bits}, steps={self.unit.numel()}"
 
     @torch.no_grad()
     def packed(self, weight: Tensor) -> PackedWeight:
@@ -119,20 +118,24 @@ def fit(network: nn.Module) -> None:
             error = (rows - nearest(rows, step, weight.limit)).square().sum(1, keepdim=True)
             best = torch.where(error < least, step, best)
             least = torch.minimum(error, least)
-        weight.step.copy_(best.view(weight.step.shape))
+        weight.unit.copy_(best.view(weight.unit.shape))
 
 
 @torch.no_grad()
 def refit(weight: GridWeight, values: Tensor) -> None:
     """Set the steps, in place, to those nearest to ``values`` for the codes that they have now."""
-    rows, step = _sharing(weight, values), weight.step.reshape(-1, 1)
-    found = least_squares(rows, step, weight.limit)
-    weight.step.copy_(found.view(weight.step.shape))
+    found = least_squares(_sharing(weight, values), weight.unit.reshape(-1, 1), weight.limit)
+    weight.unit.copy_(found.view(weight.unit.shape))
 
 
 def _sharing(weight: GridWeight, values: Tensor) -> Tensor:
     """The float weight with a row for each step."""
-    return values.detach().reshape(weight.step.numel(), -1)
+    return values.detach().reshape(weight.unit.numel(), -1)
+
+
+def along(steps: Tensor, weight: Tensor) -> Tensor:
+    """``steps``, () or (N, 1), in a shape that goes with ``weight`` (N, …)."""
+    return steps.view(-1, *[1] * (weight.ndim - 1)) if steps.ndim else steps
 
 
 def nearest(values: Tensor, step: Tensor, limit: int) -> Tensor:

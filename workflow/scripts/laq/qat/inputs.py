@@ -21,18 +21,26 @@ from laq.qat.rounding import Rounding
 
 
 class LearnedInput(nn.Module):
-    """Takes the place of a static ``InputQuantizer`` while the network is trained."""
+    """Takes the place of a static ``InputQuantizer`` while the network is trained.
+
+    As in ``laq.qat.lsq`` the step's ratio to ``unit``, where it began, is what is learned.
+    """
 
     def __init__(self, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        self.step = nn.Parameter(torch.ones(()))
+        self.register_buffer("unit", torch.ones(()))
+        self.ratio = nn.Parameter(torch.ones(()))
         self.register_buffer("zero", torch.zeros((), dtype=torch.int32))
+
+    @property
+    def step(self) -> Tensor:
+        return self.unit * self.ratio
 
     def forward(self, x: Tensor) -> Tensor:
         low, high = (end - self.zero for end in input_quantization.limits(self.bits))
         largest = torch.maximum(-low, high)
-        scale = (math.prod(x.shape[1:]) * largest) ** -0.5
+        scale = (math.prod(x.shape[1:]) * largest) ** -0.5 / self.unit**2
         return Rounding.apply(x, self.step, low, high, scale)
 
     def extra_repr(self) -> str:
@@ -72,7 +80,7 @@ def _calibrate(module: LearnedInput, arrived: tuple[Tensor]) -> None:
     quantizer = InputQuantizer(module.bits).to(arrived[0].device)
     settings = InputSettings(module.bits, "static", "mse")
     input_calibration.calibrate(quantizer, lambda: iter(arrived), settings)
-    module.step.copy_(quantizer.step)
+    module.unit.copy_(quantizer.step)
     module.zero.copy_(quantizer.zero)
 
 
@@ -83,7 +91,7 @@ def detach(network: nn.Module, names: Iterable[str]) -> dict[str, dict[str, obje
         layer = network.get_submodule(name)
         learned = getattr(layer, NAME)
         plain = InputQuantizer(learned.bits)
-        plain.load_state_dict({key: x.detach() for key, x in learned.state_dict().items()})
-        setattr(layer, NAME, plain.to(learned.step.device).train(layer.training))
+        plain.load_state_dict({"step": learned.step.detach(), "zero": learned.zero})
+        setattr(layer, NAME, plain.to(learned.unit.device).train(layer.training))
         specs[name] = {"bits": plain.bits, "mode": plain.mode}
     return specs
