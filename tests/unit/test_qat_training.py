@@ -75,7 +75,7 @@ def test_settings_are_those_of_the_schema():
     assert properties.keys() == OWN | options | recipe
     assert properties["method"]["enum"] == list(methods.METHODS)
     stated = {key: of["default"] for key, of in properties.items() if key in recipe}
-    own = {"learning_rate": 0.0003, "schedule": "cosine"}
+    own = {"learning_rate": 0.001, "schedule": "cosine"}
     assert Recipe.of(FINETUNING, own) == Recipe.of(Recipe(), stated)
 
 
