@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from laq import input_quantization
 from laq.errors import DataError
-from laq.qat import grid, lsq, prox
+from laq.qat import grid, inputs, lsq, prox
 from laq.qat.rounding import Rounding
 from laq.training.constraints import Progress
 
@@ -230,3 +231,48 @@ def test_a_network_is_the_same_wherever_it_is_prepared():
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     x = torch.randn(5, 8)
     assert torch.equal(first(x), second(x))
+
+
+# Inputs
+
+
+def test_inputs_end_as_the_quantizers_that_a_checkpoint_has():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
+    images = 2 * torch.randn(20, 1, 4, 4) + 1
+    plain = network(images)
+    constraint = lsq.LearnedSteps({"0": 8, "3": 8}, inputs={"0": 8, "3": 8})
+    constraint.prepare(network)
+    grid.fit(network)
+    inputs.calibrate(network, images)
+    nn.init.constant_(network[3].input_quantizer.ratio, 1.25)
+    trained = network(images)
+    assert (trained - plain).abs().max() < 0.1 * plain.abs().max()
+    # After ReLU every code is of a number that occurs; before it some are below zero.
+    assert network[3].input_quantizer.zero == -128 < network[0].input_quantizer.zero
+    specs = inputs.detach(network, ["0", "3"])
+    grid.detach(network, ["0", "3"])
+    assert specs == dict.fromkeys(("0", "3"), {"bits": 8, "mode": "static"})
+    assert torch.equal(network(images), trained)
+    other = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
+    input_quantization.attach(other, specs)
+    other.load_state_dict(network.state_dict())
+    assert torch.equal(other(images), trained)
+
+
+def test_steps_are_learned_and_do_not_decay():
+    network = nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 2))
+    constraint = lsq.LearnedSteps({"0": 2}, inputs={"0": 8, "1": 8}, step_rate=0.5)
+    constraint.prepare(network)
+    (group,) = constraint.groups(network)
+    names = {name for name, p in network.named_parameters() if any(p is q for q in group["params"])}
+    assert names == {n for n, _ in network.named_parameters() if n.endswith(".ratio")}
+    assert len(names) == 3 and (group["weight_decay"], group["share"]) == (0.0, 0.5)
+    with torch.no_grad():
+        group["params"][0].fill_(-3)
+    constraint.after_step(network, Progress(1, 2))
+    assert all(parameter > 0 for parameter in group["params"])
+    prox_only = nn.Sequential(nn.Linear(4, 2))
+    pulled = prox.GrowingPull({"0": 2})
+    pulled.prepare(prox_only)
+    assert pulled.groups(prox_only) == []

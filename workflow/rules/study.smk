@@ -16,9 +16,16 @@ GPU = 0 if STUDY["device"] == "cpu" else 1
 
 
 def compress_code(wildcards):
-    """Digest for a compressed variant: its own method's module and no other's."""
-    method = VARIANTS[wildcards.variant]["compress"]["method"]
-    return code("compress_network.py", methods.METHODS[method].module)
+    """Digest for a compressed variant: the modules of its own method and network, no others."""
+    recipe = VARIANTS[wildcards.variant]
+    method = methods.METHODS[recipe["compress"]["method"]].module
+    return code("compress_network.py", method, *study_config.modules_of(recipe))
+
+
+def loading_code(script, *variants):
+    """Digest of a script that loads these variants' networks."""
+    recipes = [VARIANTS[variant] for variant in variants]
+    return code(script, *sorted({m for recipe in recipes for m in study_config.modules_of(recipe)}))
 
 
 def checkpoint(network, subset, variant):
@@ -30,8 +37,9 @@ def checkpoint(network, subset, variant):
 
 def qat_code(wildcards):
     """Digest for a variant trained quantized: its own method's module and no other's."""
-    method = VARIANTS[wildcards.variant]["qat"]["method"]
-    return code("train_quantized.py", qat_methods.METHODS[method].module)
+    recipe = VARIANTS[wildcards.variant]
+    method = qat_methods.METHODS[recipe["qat"]["method"]].module
+    return code("train_quantized.py", method, *study_config.modules_of(recipe))
 
 
 def variant_files(pattern, names):
@@ -133,9 +141,10 @@ def variants_and_repeats(*names):
 
 
 def sweep_code(wildcards):
-    """Digest for the sweep: the module of its variant's method and no other."""
-    method = STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]["method"]
-    return code("sweep_calibration.py", methods.METHODS[method].module)
+    """Digest for the sweep: the modules of its variant's method and network, no others."""
+    recipe = STUDY["variants"][STUDY["sweep"]["variant"]]
+    method = methods.METHODS[recipe["compress"]["method"]].module
+    return code("sweep_calibration.py", method, *study_config.modules_of(recipe))
 
 
 def sweep_settings(network):

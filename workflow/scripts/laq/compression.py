@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +23,7 @@ from laq.layer import Solver
 from laq.patches import Sampling
 from laq.propagation import QuantizedNetwork, folded, layers_in_order, quantize_network
 from laq.rounding import Rounding
+from laq.transforms import COMPILERS, KINDS
 
 
 def for_subset(
@@ -79,8 +82,13 @@ def compress(
         batch=batch,
         memory=memory,
     )
+    inputs = InputSettings(**settings["activations"]) if settings.get("activations") else None
     if settings["fold_batchnorm"]:
         network, transforms = folded(network, images)
+    integer = settings.get("inference") == "integer"
+    if integer:
+        network, entry = _on_grids(network, inputs.bits)
+        transforms.append(entry)
     if "widths" in settings:
         seen = images if batch is None else images[:: max(1, len(images) // batch)][:batch]
         sizes = _sizes(network, images, keep)
@@ -94,9 +102,26 @@ def compress(
         solver=solver,
         alphabets=lambda name, weight: _alphabets(weight, settings, runs.get(name)),
         generator=patches,
-        inputs=InputSettings(**settings["activations"]) if settings.get("activations") else None,
+        inputs=inputs,
     )
+    if integer:
+        _check_integer(result)
     return replace(result, transforms=[*transforms, *result.transforms])
+
+
+def _on_grids(network: nn.Module, bits: int) -> tuple[nn.Module, dict[str, Any]]:
+    """A copy of ``network`` that simulates one in integers, not yet calibrated, and how it is
+    built."""
+    placement = importlib.import_module(KINDS["integer"])
+    simulated = placement.apply(copy.deepcopy(network), bits)
+    placement.in_float(simulated)
+    return simulated, {"kind": "integer", "bits": bits}
+
+
+def _check_integer(result: QuantizedNetwork) -> None:
+    """Round biases as the integer network has them, and see now that there is such a network."""
+    importlib.import_module(KINDS["integer"]).round_biases(result.network, result.packed)
+    importlib.import_module(COMPILERS["integer"]).compile(result.network, result.packed)
 
 
 def _best_widths(

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from laq import datasets, steps
+from laq import datasets, steps, transforms
 from laq.files import expanded
 
 Config = dict[str, Any]
@@ -92,6 +92,19 @@ def made_variants(config: Config) -> dict[str, dict[str, Any]]:
 
 def _repeat_id(name: str, repeat: int) -> str:
     return name if repeat == 1 else f"{name}-{repeat}"
+
+
+def modules_of(recipe: Mapping[str, Any]) -> list[str]:
+    """Modules that a variant's network is built with by name, as ``laq.transforms`` has them."""
+    settings = {**recipe.get("compress", {}), **recipe.get("qat", {})}
+    kinds = {
+        "folded_batchnorm": settings.get("fold_batchnorm"),
+        "input_quantizers": settings.get("activations"),
+        "integer": settings.get("inference") == "integer",
+    }
+    registries = (transforms.KINDS, transforms.COMPILERS)
+    used = [kind for kind, wanted in kinds.items() if wanted]
+    return [modules[kind] for modules in registries for kind in used if kind in modules]
 
 
 def variants_with(config: Config, *names: str) -> list[str]:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from laq import packing
 from laq.errors import CheckpointError, LaqError
+from laq.transforms import COMPILERS
 
 if TYPE_CHECKING:
     from torch import nn
 
     from laq.packing import PackedWeight
-
-# Transforms that ask for a network of another kind, and the module whose ``compile`` makes it.
-COMPILERS = {"integer": "laq.integer.compilation"}
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
@@ -30,6 +28,13 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         return ready(network, checkpoint.packed, checkpoint.description.get("transforms", ()))
     except LaqError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def on_grids(path: str | os.PathLike[str]) -> bool:
+    """Whether values between layers are quantized, so that a difference in the last bits of a sum
+    may become one of a whole step."""
+    kinds = {entry["kind"] for entry in packing.describe(path).get("transforms", ())}
+    return bool(kinds & {"input_quantizers", *COMPILERS})
 
 
 def ready(

@@ -72,6 +72,9 @@ def compression_effect(settings: Settings) -> dict[str, Any]:
         "damping": settings["method"] != "gptq",
     }
     used = {key: value for key, value in settings.items() if not unused.get(key)}
+    used = {key: value for key, value in used.items() if (key, value) not in _IN_FLOAT.items()}
+    if "activations" in used:
+        used["activations"] = _activations_effect(used["activations"])
     if "widths" in used:
         used["widths"] = sorted(used["widths"])
     if isinstance(used["bits"], list) and len(set(used["bits"])) == 1:
@@ -79,12 +82,24 @@ def compression_effect(settings: Settings) -> dict[str, Any]:
     return used
 
 
+# Settings of a compression that leave activations as they are.
+_IN_FLOAT = {"activations": None, "inference": "simulated"}
+
+
+def _activations_effect(settings: Settings) -> dict[str, Any]:
+    dynamic = settings["mode"] == "dynamic"
+    unused = {"range": dynamic, "quantile": dynamic or settings["range"] != "percentile"}
+    return {key: value for key, value in settings.items() if not unused.get(key)}
+
+
 def qat_effect(settings: Settings) -> dict[str, Any]:
     """Settings of ``qat`` without the order of layers, other methods' and what is not in use."""
     others = {option for method in METHODS.values() for option in method.options}
     others -= set(METHODS[settings["method"]].options)
-    if not (METHODS[settings["method"]].learns or "activations" in settings):
-        others.add("step_rate")
+    if settings["activations"] is None:
+        others.add("activations")
+        if not METHODS[settings["method"]].learns:
+            others.add("step_rate")
     used = {key: value for key, value in settings.items() if key not in others}
     for key in ("keep", "layers"):
         if isinstance(used[key], list):

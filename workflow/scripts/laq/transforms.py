@@ -24,6 +24,9 @@ KINDS = {
     "integer": "laq.integer.placement",
 }
 
+# Of kinds that ask for another network in the place of the loaded one: ``laq.inference``.
+COMPILERS = {"integer": "laq.integer.compilation"}
+
 
 def create(
     name: str, classes: int, transforms: Sequence[Mapping[str, Any]] = (), **arguments: Any

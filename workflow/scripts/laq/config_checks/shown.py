@@ -43,6 +43,9 @@ def check_sweep(config: Config) -> Iterator[str]:
     ]
     what = "variant compressed from original on the subset's classes to one number of bits"
     yield from references.known("sweep.variant", name, simple, what)
+    in_integers = name in simple and config["variants"][name]["compress"]["inference"] == "integer"
+    if in_integers and max(config["sweep"]["bits"], default=0) > 8:
+        yield f"sweep.bits: {name} runs in integers, with 8 bits or fewer"
 
 
 def check_claims(config: Config) -> Iterator[str]:

@@ -48,6 +48,7 @@ def check_calibration(config: Config) -> Iterator[str]:
             hint = f"; did you mean {', '.join(close)}?" if close else ""
             yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
         yield from _check_threshold(where, settings)
+        yield from _check_inference(where, settings)
         if settings["batch"] == "fresh" and settings["images"] == "all":
             yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
         if widths := settings.get("widths"):
@@ -68,6 +69,27 @@ def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
             f"{where}.threshold: {threshold:g} must be below {last}, the last level of "
             f"{fewest} bits ({settings['alphabet']})"
         )
+
+
+def _check_inference(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Integers all the way: every value and every weight is one, of 8 bits at most."""
+    if settings["inference"] != "integer":
+        return
+    activations, bits = settings["activations"], settings["bits"]
+    widest = max(settings.get("widths") or (bits if isinstance(bits, list) else [bits]))
+    wanted = {
+        "activations": (
+            activations is not None and activations["mode"] == "static",
+            "static activations, such as {bits: 8}",
+        ),
+        "fold_batchnorm": (settings["fold_batchnorm"], "true"),
+        "keep": (not settings["keep"], "no layer in float"),
+        "bits": (widest + (settings["alphabet"] == "paper") <= 8, "codes of 8 bits or fewer"),
+        "method": (settings["method"] != "gpfq_l0", "a method other than gpfq_l0"),
+    }
+    for key, (given, what) in wanted.items():
+        if not given:
+            yield f"{where}.{key}: inference in integers needs {what}; or set inference: simulated"
 
 
 def _ancestors(name: str, variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:

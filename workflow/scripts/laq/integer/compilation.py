@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, fx, nn
@@ -13,10 +13,7 @@ from laq.errors import ConfigError, DataError
 from laq.input_quantization import InputQuantizer
 from laq.integer import grammar, operations
 from laq.integer.operations import Accumulate, Grid
-from laq.integer.placement import accumulator_steps, preparation
-from laq.packing import PackedWeight
-
-Packed = Mapping[str, Sequence[PackedWeight]]
+from laq.integer.placement import Packed, accumulator_steps, preparation
 
 
 class IntegerNetwork(nn.Module):

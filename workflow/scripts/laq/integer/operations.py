@@ -1,8 +1,9 @@
 """Operations on codes: int8 in, int8 out, and whole numbers all the way between.
 
 Products of layers are computed by torch's floating-point kernels, which are exact on them: every
-partial sum is a whole number below 2^24 in float32 or 2^53 in float64, whichever suffices, and the
-sum has been checked to fit 32 bits. No such number is ever rounded.
+partial sum is a whole number up to 2^24 in float32, where need be of the weights' upper and lower
+digits apart, or else up to 2^53 in float64, and the sum has been checked to fit 32 bits. So no
+number is ever rounded there.
 """
 
 from __future__ import annotations
@@ -80,8 +81,7 @@ class Accumulate(nn.Module):
         total = int((largest + bias.abs()).max())
         if total >= 2**31:
             raise DataError(f"sums of up to {total} do not fit an accumulator of 32 bits")
-        self.exact = torch.float32 if int(largest.max()) <= 2**24 else torch.float64
-        self.zero = grid.zero
+        self.zero, self.reach = grid.zero, grid.reach
         self.register_buffer("weight", weight.to(torch.int8))
         self.register_buffer("bias", bias.to(torch.int32))
         self.geometry: dict[str, Any] | None = None
@@ -91,15 +91,26 @@ class Accumulate(nn.Module):
             self.bias = self.bias.view(-1, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        # On a GPU float32 may mean TF32, and its convolutions may be transformed ones.
-        exact = torch.float64 if x.is_cuda else self.exact
-        inputs, weight = x.to(exact) - self.zero, self.weight.to(exact)
-        if self.geometry is None:
-            sums = nn.functional.linear(inputs, weight)
-        else:
+        if x.is_cuda:  # where float32 may mean TF32, and convolutions may be transformed ones
             with torch.backends.cudnn.flags(enabled=False):
-                sums = nn.functional.conv2d(inputs, weight, **self.geometry)
-        return sums.long() + self.bias
+                return self._sums(x, self.weight, torch.float64).long() + self.bias
+        if self._fits(self.weight):
+            return self._sums(x, self.weight, torch.float32).long() + self.bias
+        upper, lower = self.weight >> 4, self.weight & 15
+        if not (self._fits(upper) and self._fits(lower)):
+            return self._sums(x, self.weight, torch.float64).long() + self.bias
+        sums = self._sums(x, upper, torch.float32).long().mul_(16)
+        return sums.add_(self._sums(x, lower, torch.float32).long()).add_(self.bias)
+
+    def _fits(self, weight: Tensor) -> bool:
+        """Whether no partial sum leaves the whole numbers that float32 holds."""
+        return int(weight.flatten(1).long().abs().sum(1).max()) * self.reach <= 2**24
+
+    def _sums(self, x: Tensor, weight: Tensor, exact: torch.dtype) -> Tensor:
+        inputs, weight = x.to(exact) - self.zero, weight.to(exact)
+        if self.geometry is None:
+            return nn.functional.linear(inputs, weight)
+        return nn.functional.conv2d(inputs, weight, **self.geometry)
 
 
 class Layer(_Rescaled):

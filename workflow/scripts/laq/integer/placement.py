@@ -21,6 +21,8 @@ from laq.packing import PackedWeight
 # The module that holds the quantizers, each called by the node of the graph whose value it takes.
 HOLDER = "quantizers"
 
+Packed = Mapping[str, Sequence[PackedWeight]]
+
 _MAKING = ("layer", "sum", "mean")
 
 
@@ -89,17 +91,22 @@ def preparation(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> set[fx.Nod
 
 
 @torch.no_grad()
-def round_biases(network: nn.Module, packed: Mapping[str, Sequence[PackedWeight]]) -> None:
-    """Round the biases of ``network``, calibrated, to what its accumulators can hold: whole
-    multiples of the input's step times the weight's."""
+def round_biases(network: nn.Module, packed: Packed) -> None:
+    """Round the biases of ``network``, calibrated, to what its accumulators can hold."""
+    for name, unit in bias_units(network, packed).items():
+        bias = network.get_parameter(name)
+        bias.copy_((bias.double() / unit).round() * unit)
+
+
+def bias_units(network: nn.Module, packed: Packed) -> dict[str, Tensor]:
+    """By name of a bias what 1 in its layer's accumulators stands for, (n,) float64."""
     graph, modules = tracing.trace(network), dict(network.named_modules())
-    before = tracing.quantizers_before(graph, modules)
-    for name, quantizer in before.items():
-        layer, runs = modules[name], packed.get(f"{name}.weight")
-        if layer.bias is not None and runs is not None:
-            unit = accumulator_steps(runs, modules[quantizer].step)
-            rounded = (layer.bias.double() / unit).round() * unit
-            layer.bias.copy_(rounded)
+    units = {}
+    for name, quantizer in tracing.quantizers_before(graph, modules).items():
+        runs = packed.get(f"{name}.weight")
+        if modules[name].bias is not None and runs is not None:
+            units[f"{name}.bias"] = accumulator_steps(runs, modules[quantizer].step)
+    return units
 
 
 def accumulator_steps(runs: Sequence[PackedWeight], step: Tensor) -> Tensor:
