@@ -252,7 +252,7 @@ def test_inputs_end_as_the_quantizers_that_a_checkpoint_has():
     assert network[3].input_quantizer.zero == -128 < network[0].input_quantizer.zero
     specs = inputs.detach(network, ["0", "3"])
     grid.detach(network, ["0", "3"])
-    assert specs == dict.fromkeys(("0", "3"), {"bits": 8, "mode": "static"})
+    assert specs == {name: {"bits": 8, "mode": "static"} for name in ("0", "3")}
     assert torch.equal(network(images), trained)
     other = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
     input_quantization.attach(other, specs)
@@ -270,7 +270,7 @@ def test_steps_are_learned_and_do_not_decay():
     assert len(names) == 3 and (group["weight_decay"], group["share"]) == (0.0, 0.5)
     with torch.no_grad():
         group["params"][0].fill_(-3)
-    constraint.after_step(network, Progress(1, 2))
+        constraint.after_step(network, Progress(1, 2))
     assert all(parameter > 0 for parameter in group["params"])
     prox_only = nn.Sequential(nn.Linear(4, 2))
     pulled = prox.GrowingPull({"0": 2})
