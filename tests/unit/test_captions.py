@@ -115,6 +115,11 @@ def test_figure_3_speaks_of_what_is_made() -> None:
     text = words("fig3", {**given, "variants": tuned})
     assert "fine-tuned for every subset" in text
     assert "compressed" not in text and "calibration" not in text
+    own = {"bits": 2, "classes": "subset"}
+    trained = {**tuned, "lsq": {"parent": "original", "qat": own}}
+    text = words("fig3", {**given, "variants": trained})
+    assert "fine-tuned and trained with quantized weights for every subset" in text
+    assert "label-agnostic" not in text and "images that quantization sees" in text
 
 
 def figure_4(**recipe: Any) -> str:

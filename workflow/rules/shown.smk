@@ -159,11 +159,9 @@ def artifacts():
             network=NETWORKS,
             file=["original.safetensors", "training.csv"],
         ),
-        variant_files(
-            "<results>/models/{network}/{subset}/{variant}.safetensors", ["finetune", "compress"]
-        ),
-        variant_files("<results>/models/{network}/{subset}/{variant}.csv", ["finetune"]),
-        variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
+        variant_files("<results>/models/{network}/{subset}/{variant}.safetensors", MADE),
+        variant_files("<results>/models/{network}/{subset}/{variant}.csv", TRAINED),
+        variant_files("<results>/layers/{network}/{subset}/{variant}.csv", PACKED),
         expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
         "<results>/accuracy.csv",
         made_images(),

@@ -1,12 +1,16 @@
 """The parts of a study, and helpers for the params and inputs of its rules.
 
-Makes: NETWORKS, SUBSETS, VARIANTS (all that is made for every subset, repeats too).
+Makes: NETWORKS, SUBSETS, VARIANTS (all that is made for every subset, repeats too), and of these
+MADE, TRAINED and PACKED by what their steps leave.
 """
 
 NETWORKS = STUDY["networks"]
 CLASS_NAMES = datasets.class_names(STUDY["dataset"])
 SUBSETS = study_config.subsets(STUDY, CLASS_NAMES)
 VARIANTS = study_config.made_variants(STUDY)
+MADE = study_config.variants_with(STUDY, *steps.STEPS)
+TRAINED = study_config.trained_variants(STUDY)
+PACKED = study_config.packed_variants(STUDY)
 THREADS = STUDY["threads"]
 GPU = 0 if STUDY["device"] == "cpu" else 1
 
@@ -31,9 +35,15 @@ def checkpoint(network, subset, variant):
     return f"<results>/models/{network}/{subset}/{variant}.safetensors"
 
 
-def variant_files(pattern, steps):
-    """The pattern's files for all networks and subsets and the variants made by ``steps``."""
-    names = [name for step in steps for name in study_config.variants_with(STUDY, step)]
+def qat_code(wildcards):
+    """Digest for a variant trained quantized: its own method's module and no other's."""
+    recipe = VARIANTS[wildcards.variant]
+    method = qat_methods.METHODS[recipe["qat"]["method"]].module
+    return code("train_quantized.py", method, *study_config.modules_of(recipe))
+
+
+def variant_files(pattern, names):
+    """The pattern's files for all networks and subsets and the variants of these names."""
     return expand(pattern, network=NETWORKS, subset=SUBSETS, variant=names)
 
 
@@ -73,7 +83,7 @@ def network_settings(network):
     if weights is not None:
         weights = study_config.weights_identity(weights)
     if training is not None:
-        training = study_config.training_effect(training)
+        training = steps.training_effect(training)
     return settings_text(
         entry=network,
         network=description,
@@ -90,8 +100,9 @@ def training_processes(wildcards):
 
 
 def finetuning_processes(wildcards):
-    """How many processes share a variant's fine-tuning."""
-    return VARIANTS[wildcards.variant]["finetune"]["processes"]
+    """How many processes share a variant's training."""
+    recipe = VARIANTS[wildcards.variant]
+    return recipe[steps.of(recipe)]["processes"]
 
 
 def target_series(wildcards):
@@ -109,8 +120,8 @@ def subset_settings(subset):
 def variant_settings(variant):
     """Settings of making a variant: its own recipe alone, and of it what makes a difference."""
     recipe = VARIANTS[variant]
-    # Of each process of a fine-tuning; Snakemake is told of the threads of all.
-    threads = {"threads": 1} if "finetune" in recipe else {}
+    # Of each process of a training; Snakemake is told of the threads of all.
+    threads = {"threads": 1} if steps.STEPS[steps.of(recipe)].trains else {}
     return settings_text(
         variant=recipe["variant"],
         recipe=study_config.effect(recipe),

@@ -10,12 +10,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from laq import datasets, methods, transforms
+from laq import datasets, steps, transforms
 from laq.files import expanded
 
 Config = dict[str, Any]
-
-_STEPS = ("finetune", "compress")
 
 # Stands for the sweep's label-agnostic control; no variant has a stroke in its name.
 SWEPT = "sweep/agnostic"
@@ -98,7 +96,7 @@ def _repeat_id(name: str, repeat: int) -> str:
 
 def modules_of(recipe: Mapping[str, Any]) -> list[str]:
     """Modules that a variant's network is built with by name, as ``laq.transforms`` has them."""
-    settings = recipe.get("compress", {})
+    settings = {**recipe.get("compress", {}), **recipe.get("qat", {})}
     kinds = {
         "folded_batchnorm": settings.get("fold_batchnorm"),
         "input_quantizers": settings.get("activations"),
@@ -109,9 +107,20 @@ def modules_of(recipe: Mapping[str, Any]) -> list[str]:
     return [modules[kind] for modules in registries for kind in used if kind in modules]
 
 
-def variants_with(config: Config, step: str) -> list[str]:
-    """Ids of all that is made by ``finetune`` or by ``compress``, repeats too."""
-    return [name for name, recipe in made_variants(config).items() if step in recipe]
+def variants_with(config: Config, *names: str) -> list[str]:
+    """Ids of all that is made by one of the steps called ``names``, repeats too, step by step."""
+    made = made_variants(config)
+    return [name for step in names for name, recipe in made.items() if step in recipe]
+
+
+def trained_variants(config: Config) -> list[str]:
+    """Ids of all that is made by a step that has epochs."""
+    return variants_with(config, *(name for name, step in steps.STEPS.items() if step.trains))
+
+
+def packed_variants(config: Config) -> list[str]:
+    """Ids of all that is made by a step whose weights end as codes."""
+    return variants_with(config, *(name for name, step in steps.STEPS.items() if step.packs))
 
 
 def made_images(config: Config, subsets: Iterable[str]) -> list[tuple[str, str]]:
@@ -190,61 +199,6 @@ def effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
     Equal for variants that are the same.
     """
-    recipe = {key: value for key, value in recipe.items() if key in ("parent", *_STEPS)}
-    if "finetune" in recipe:
-        return {**recipe, "finetune": training_effect(recipe["finetune"])}
-    if "compress" not in recipe:
-        return recipe
-    settings = {**recipe["compress"], "keep": sorted(recipe["compress"]["keep"])}
-    unused = methods.unused(settings) | ({"fraction"} if settings["patches"] == "all" else set())
-    used = {key: value for key, value in settings.items() if key not in unused}
-    used = {key: value for key, value in used.items() if (key, value) not in _IN_FLOAT.items()}
-    if "activations" in used:
-        used["activations"] = _activations_effect(used["activations"])
-    if "widths" in used:
-        used["widths"] = sorted(used["widths"])
-    if isinstance(used["bits"], list) and len(set(used["bits"])) == 1:
-        used["bits"] = used["bits"][0]
-    return {**recipe, "compress": used}
-
-
-# Settings of a compression that leave activations as they are.
-_IN_FLOAT = {"activations": None, "inference": "simulated"}
-
-
-def _activations_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
-    dynamic = settings["mode"] == "dynamic"
-    unused = {"range": dynamic, "percentile": dynamic or settings["range"] != "percentile"}
-    return {key: value for key, value in settings.items() if not unused.get(key)}
-
-
-# Settings of training that ask for nothing; `laq.training` takes them where they are not named.
-_OFF = {
-    "decay_norms": True,
-    "warmup": 0,
-    "clip_norm": 0,
-    "flip": False,
-    "policy": "none",
-    "erase": 0,
-    "precision": "float32",
-    "processes": 1,
-}
-
-
-def training_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of ``training`` or ``finetune`` without what makes no difference.
-
-    Equal for trainings that are the same.
-    """
-    unused = {
-        "momentum": settings["optimizer"] != "sgd",
-        "warmup": settings["schedule"] == "one_cycle",
-        "milestones": settings["schedule"] != "step",
-        "factor": settings["schedule"] != "step",
-        "decay_norms": not settings["weight_decay"],
-    }
-    used = {key: value for key, value in settings.items() if not unused.get(key)}
-    used = {key: value for key, value in used.items() if (key, value) not in _OFF.items()}
-    if "milestones" in used:
-        used["milestones"] = sorted(used["milestones"])
-    return used
+    step = steps.of(recipe)
+    recipe = {key: value for key, value in recipe.items() if key in ("parent", step)}
+    return {**recipe, step: steps.STEPS[step].effect(recipe[step])} if step else recipe

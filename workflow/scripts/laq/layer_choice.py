@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, fx, nn
 
 from laq import hooks, tracing
@@ -61,13 +62,17 @@ def graph_of(network: nn.Module, pool: CalibrationImages) -> tuple[fx.Graph | No
     return None, called
 
 
-def layers_of(network: nn.Module, images: Tensor, keep: Mapping[str, str]) -> list[str]:
-    """The layers that are quantized, in the order of their first calls on one of ``images``."""
-    _, met = graph_of(network, CalibrationImages.of(images[:1], network))
+@torch.no_grad()
+def met_with_reasons(
+    network: nn.Module, images: Tensor, keep: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """The convolution and linear layers in the order of their first calls on one of ``images``, and
+    why some of them stay in float or share the codes of another."""
+    with evaluating(network):
+        _, met = graph_of(network, CalibrationImages.of(images[:1], network))
     modules = dict(network.named_modules())
     met = [name for name in met if isinstance(modules[name], QUANTIZABLE)]
-    reasons = reasons_of(modules, met, keep)
-    return [name for name in met if name not in reasons]
+    return met, reasons_of(modules, met, keep)
 
 
 def reasons_of(

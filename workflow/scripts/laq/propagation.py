@@ -167,9 +167,19 @@ def layers_in_order(
 
     ``images`` and ``keep``: as there; one image is run.
     """
-    with layer_choice.evaluating(network):
-        names = layer_choice.layers_of(network, images, keep)
-    return {name: network.get_submodule(name) for name in names}
+    met, reasons = layer_choice.met_with_reasons(network, images, keep)
+    return {name: network.get_submodule(name) for name in met if name not in reasons}
+
+
+def layer_report(
+    network: nn.Module,
+    met: Sequence[str],
+    reasons: Mapping[str, str],
+    rows: Mapping[str, Layer],
+) -> list[Layer]:
+    """A row for every weight of two dimensions or more: of the layers that were met, in their
+    order, those of ``rows``, or why they stay in float; then all others."""
+    return list(_report(dict(network.named_modules()), met, reasons, rows))
 
 
 @torch.no_grad()

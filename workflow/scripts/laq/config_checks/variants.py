@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from laq import steps
 from laq.config import Config, effect
 from laq.config_checks import references
 from laq.methods import ALPHABETS, METHODS
@@ -20,18 +21,24 @@ def check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         if name == "original":
             continue
         where, parent = f"variants.{name}", recipe["parent"]
-        starts = [v for v, r in variants.items() if v != name and "compress" not in r]
+        starts = [v for v, r in variants.items() if v != name and not _packed(r)]
         allowed = f"it must be one of: {', '.join(starts)}"
         if parent not in variants:
             yield f"{where}.parent: {parent!r} is no variant; {allowed}"
         elif name in _ancestors(name, variants):
             yield f"{where}.parent: {parent!r} leads back to {name}; a line starts from original"
-        elif "compress" in variants[parent]:
-            yield f"{where}.parent: {parent!r} is compressed and cannot be worked on; {allowed}"
+        elif _packed(variants[parent]):
+            made = steps.STEPS[steps.of(variants[parent])].made
+            yield f"{where}.parent: {parent!r} is {made} and cannot be worked on; {allowed}"
         same = effect(recipe)
         if twin := next((other for other in earlier if earlier[other] == same), None):
             yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"
         earlier[name] = same
+
+
+def _packed(recipe: Mapping[str, Any]) -> bool:
+    step = steps.of(recipe)
+    return step is not None and steps.STEPS[step].packs
 
 
 def check_calibration(config: Config) -> Iterator[str]:
