@@ -56,6 +56,11 @@ else:
 
         include: "workflow/rules/deploy.smk"  # ONNX files, and which variant to deploy
 
+    if "zoo" in STUDY:
+
+        include: "workflow/rules/entries.smk"  # the zoo's entries
+        include: "workflow/rules/zoo.smk"  #     quantizers side by side: target zoo
+
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences
 include: "workflow/rules/claims.smk"  # verdicts

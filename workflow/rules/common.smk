@@ -91,6 +91,8 @@ TABLES = {
     "predictors": ("Tables", "what foretells the price of quantization"),
     "deploy": ("Tables", "which variant to deploy"),
     "onnx": ("Tables", "ONNX files in ONNX Runtime"),
+    "zoo": ("Zoo", "every method on every subset"),
+    "methods": ("Zoo", "methods compared: accuracy, bytes, gain"),
     "logs": ("Tables", "the published logs"),
     "provenance": ("Study", "sources, config, seeds, versions, machine"),
 }

@@ -9,6 +9,7 @@ PUBLISHED = [str(files.expanded(FIGURES["published"]))] if "published" in FIGURE
 # Rules that tell of the study or take something out of it, and are no step of it.
 NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "record_provenance", "write_pages"]
 NO_STEPS += ["export_onnx", "evaluate_onnx", "collect_onnx", "choose_variants"]
+NO_STEPS += ["zoo", "measure_zoo", "collect_zoo", "plot_zoo"]
 
 
 def sweep_table():

@@ -50,7 +50,10 @@ def check_training(config: Config) -> Iterator[str]:
     """Schedules that fit their epochs, and a device that can do what is asked."""
     networks, variants = config["networks"].items(), config["variants"].items()
     trains = [name for name, step in STEPS.items() if step.trains]
-    steps = [("networks", "training", networks), *(("variants", name, variants) for name in trains)]
+    methods = config.get("zoo", {"methods": {}})["methods"].items()
+    steps = [("networks", "training", networks)]
+    steps += [("variants", name, variants) for name in trains]
+    steps += [("zoo.methods", name, methods) for name in trains]
     trainings = {
         f"{place}.{name}.{step}": entry[step]
         for place, step, entries in steps

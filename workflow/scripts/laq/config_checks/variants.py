@@ -46,22 +46,28 @@ def check_calibration(config: Config) -> Iterator[str]:
     known = references.subset_ids(config)
     for name in (name for name, recipe in config["variants"].items() if "compress" in recipe):
         settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
-        classes, bits = settings["classes"], settings["bits"]
+        classes = settings["classes"]
         if classes not in ("subset", "all", "none", *known):
             close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
             hint = f"; did you mean {', '.join(close)}?" if close else ""
             yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
-        yield from _check_levels(where, settings)
         yield from _check_source(where, settings, config["synthesis"]["images"])
-        yield from _check_threshold(where, settings)
-        yield from _check_inference(where, settings)
-        if settings["batch"] == "fresh" and settings["images"] == "all":
-            yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
-        if widths := settings.get("widths"):
-            if isinstance(bits, list):
-                yield f"{where}.widths: bits is a list; give the budget as one number, or no widths"
-            elif not min(widths) <= bits <= max(widths):
-                yield f"{where}.bits: a mean of {bits} cannot be made of the widths {widths}"
+        yield from check_compression(where, settings)
+
+
+def check_compression(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """What of a ``compress`` entry has nothing to do with whose images calibrate."""
+    yield from _check_levels(where, settings)
+    yield from _check_threshold(where, settings)
+    yield from _check_inference(where, settings)
+    bits = settings["bits"]
+    if settings["batch"] == "fresh" and settings["images"] == "all":
+        yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
+    if widths := settings.get("widths"):
+        if isinstance(bits, list):
+            yield f"{where}.widths: bits is a list; give the budget as one number, or no widths"
+        elif not min(widths) <= bits <= max(widths):
+            yield f"{where}.bits: a mean of {bits} cannot be made of the widths {widths}"
 
 
 def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -86,16 +92,22 @@ def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"{where}.bits: {settings['alphabet']} takes {span}, not {outside[0]}"
 
 
+def check_made(where: str, images: int | str, made: int) -> Iterator[str]:
+    """No more images are taken than are made without data."""
+    if images != "all" and images > made:
+        yield f"{where}.images: {images} is more than the {made} that are made (synthesis.images)"
+
+
 def _check_source(where: str, settings: Mapping[str, Any], made: int) -> Iterator[str]:
     """Images of no class are made by one way alone, and no more are taken than are made."""
-    source, images = settings["images_from"], settings["images"]
+    source = settings["images_from"]
     if settings["classes"] == "none" and source != "synthetic":
         yield (
             f"{where}.classes: none asks for images of no class, which images_from {source} does "
             "not give; take images_from: synthetic, or subset or all"
         )
-    if source != "training" and images != "all" and images > made:
-        yield f"{where}.images: {images} is more than the {made} that are made (synthesis.images)"
+    if source != "training":
+        yield from check_made(where, settings["images"], made)
 
 
 def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,32 @@
+"""Put the zoo's measurements into one table, and what they come to into another."""
+
+from typing import Any
+
+
+def collect_zoo(
+    tables: list[str],
+    subsets: str,
+    zoo: str,
+    methods: str,
+    columns: dict[str, dict[str, Any]],
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Write all rows one below the other, and a row for each method and calibration.
+
+    columns: what each method is, in words for the second table.
+    """
+    from laq.collected import put_together
+    from laq.files import write_csv
+    from laq.zoo.summary import observations, summarise
+
+    write_csv(zoo, put_together(tables))
+    found = observations(zoo, subsets)
+    write_csv(methods, summarise(found, columns, confidence, resamples, seed))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, collect_zoo)

@@ -1,0 +1,146 @@
+"""The zoo's entries: what each is made by, and on whose images.
+
+Everything here is pure and light, since it runs each time the workflow is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from laq import methods, steps
+from laq.config import effect, modules_of
+from laq.qat.methods import METHODS
+
+Recipe = Mapping[str, Any]
+
+# The entry that all are compared with: the trained network in float.
+ORIGINAL = "original"
+
+# The calibration of what looks at no image.
+NONE = "none"
+
+# Modules with ``make(task)``, imported by name so that an entry depends on its own step alone.
+MAKERS = {
+    "compress": "laq.zoo.compressed",
+    "finetune": "laq.zoo.finetuned",
+    "qat": "laq.zoo.quantized",
+}
+
+# Whose images, as settings of a ``compress`` entry.
+_WHOSE = {
+    "subset": {"classes": "subset", "images_from": "training"},
+    "all": {"classes": "all", "images_from": "training"},
+    "synthetic": {"classes": "subset", "images_from": "synthetic"},
+    NONE: {"classes": "subset", "images_from": "training"},
+}
+
+
+def recipes(zoo: Mapping[str, Any]) -> dict[str, Recipe]:
+    """All entries by name, in the config's order, ``original`` first; its recipe is empty."""
+    return {ORIGINAL: {}, **zoo["methods"]}
+
+
+def calibrations(recipe: Recipe, asked: Sequence[str]) -> list[str]:
+    """Of the calibrations ``asked`` for, those of an entry: ``none`` alone where it looks at no
+    image, and no synthetic images where it trains."""
+    step = steps.of(recipe)
+    if step is None or (step == "compress" and not _looks_at_images(recipe["compress"])):
+        return [NONE]
+    return [each for each in asked if each != "synthetic" or step == "compress"]
+
+
+def calibrated(recipe: Recipe, calibration: str) -> dict[str, Any]:
+    """The recipe of a variant: an entry's, with whose images it takes."""
+    step = steps.of(recipe)
+    whose = _WHOSE[calibration]
+    if step == "compress":
+        return {"parent": ORIGINAL, step: {**recipe[step], **whose}}
+    if step == "qat":
+        return {"parent": ORIGINAL, step: {**recipe[step], "classes": whose["classes"]}}
+    return {"parent": ORIGINAL, **recipe}
+
+
+def serves_every_subset(recipe: Recipe, calibration: str) -> bool:
+    """Whether the network made for one subset is that for any other."""
+    step = steps.of(recipe)
+    if step == "compress":
+        rounding = methods.METHODS[recipe[step]["method"]].rounding
+        return calibration == NONE and rounding != "stochastic"
+    return step is None or calibration == "all"
+
+
+def modules(recipe: Recipe) -> list[str]:
+    """Modules that making and loading an entry imports by name."""
+    step = steps.of(recipe)
+    if step is None:
+        return []
+    named = [MAKERS[step], *modules_of(recipe)]
+    if step == "compress":
+        return [*named, *methods.modules(recipe[step])]
+    return [*named, METHODS[recipe[step]["method"]].module] if step == "qat" else named
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """An entry without what makes no difference, as its rule's params have it."""
+    return effect(recipe)
+
+
+def columns(recipe: Recipe) -> dict[str, Any]:
+    """What an entry is, in the words of its settings: columns of ``zoo/methods.csv``."""
+    step = steps.of(recipe)
+    own = recipe[step] if step in ("compress", "qat") else {}
+    bits, inputs = own.get("bits", 32), own.get("activations")
+    mode = (inputs or {}).get("mode", "learned")
+    return {
+        "family": family(recipe),
+        "rule": own.get("method", step),
+        "alphabet": own.get("alphabet", "packed" if own else None),
+        "bits": "+".join(map(str, bits)) if isinstance(bits, list) else str(bits),
+        "granularity": _granularity(own),
+        "activations": f"{inputs['bits']} {mode}" if inputs else None,
+        "inference": own.get("inference", "simulated"),
+    }
+
+
+# Families in the order of figures' legends.
+FAMILIES = (
+    "float",
+    "nearest",
+    "codebook",
+    "binary, ternary",
+    "stochastic",
+    "GPFQ",
+    "GPTQ",
+    "activations too",
+    "in training",
+)
+
+_FAMILIES = {"gptq": "GPTQ", "msq": "nearest", "stochastic": "stochastic"}
+
+
+def family(recipe: Recipe) -> str:
+    """One of ``FAMILIES``, by what tells an entry from others first."""
+    if "qat" in recipe:
+        return "in training"
+    if "compress" not in recipe:
+        return "float"
+    own = recipe["compress"]
+    if own.get("activations"):
+        return "activations too"
+    if own["alphabet"] in ("binary", "ternary"):
+        return "binary, ternary"
+    if not methods.ALPHABETS[own["alphabet"]].equispaced:
+        return "codebook"
+    return _FAMILIES.get(own["method"], "GPFQ")
+
+
+def _granularity(own: Mapping[str, Any]) -> str | None:
+    shared = own.get("granularity")
+    return f"{shared} of {own['group']}" if shared in ("channels", "inputs") else shared
+
+
+def _looks_at_images(own: Mapping[str, Any]) -> bool:
+    inputs = own.get("activations")
+    ranges = inputs is not None and inputs["mode"] == "static"
+    return methods.METHODS[own["method"]].data or "widths" in own or ranges

@@ -1,0 +1,63 @@
+"""Make one entry of the zoo for every subset and calibration, and measure each network."""
+
+from typing import Any
+
+
+def measure_zoo(
+    train: str,
+    test: str,
+    classes: str,
+    subsets: list[str],
+    synthetic: list[str],
+    parent: str,
+    table: str,
+    seconds: str,
+    network: str,
+    method: str,
+    recipe: dict[str, Any],
+    calibrations: list[str],
+    seed: int,
+    device: str,
+    memory_mb: int,
+) -> None:
+    """Write two rows a subset and calibration, one for each scope; and how long each took.
+
+    synthetic: images made without data, a file for each of ``subsets`` where a calibration asks for
+    them. recipe: of the entry; empty for the trained network itself.
+    """
+    from pathlib import Path
+
+    from tqdm import tqdm
+
+    from laq import datasets, devices, lineage, subset_files
+    from laq.files import write_rows
+    from laq.zoo.course import Course
+
+    training, testing = (datasets.load(path, classes) for path in (train, test))
+    chosen = [subset_files.read(path, training.classes) for path in subsets]
+    made_without = dict(zip(subsets, synthetic, strict=False))
+    described = lineage.of_parent(parent, "original", training, None, seed)
+    course = Course(
+        parent, described, method, recipe, training, testing, seed, memory_mb * 2**20,
+        devices.pick(device), Path(table).parent,
+    )  # fmt: skip
+    found, times = [], []
+    for path, subset in tqdm(list(zip(subsets, chosen, strict=True)), desc="subsets"):
+        place = {"network": network, "method": method, "subset": subset["subset"]}
+        distances = {key: subset[key] for key in ("median_icd", "mean_icd")}
+        for calibration in calibrations:
+            images = None
+            if calibration == "synthetic":
+                images = datasets.load(made_without[path], classes, whole=False)
+            ids = {**place, "calibration": calibration}
+            rows, took = course.measure(subset["indices"], calibration, images)
+            found += [{**ids, "scope": row.pop("scope"), **distances, **row} for row in rows]
+            times.append({**ids, **took})
+    write_rows(table, found)
+    write_rows(seconds, times)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, measure_zoo)

@@ -1,0 +1,25 @@
+"""The zoo's figures: accuracy against bytes, and what label-awareness gains."""
+
+
+def plot_zoo(
+    methods: str,
+    pareto: list[str],
+    gain: list[str],
+    study: str,
+    confidence: float,
+) -> None:
+    """Draw both, each as PDF and PNG."""
+    from laq.files import read_table
+    from laq.plots import pareto as bytes_figure
+    from laq.plots import zoo_gains
+    from laq.plots.style import save
+
+    table = read_table(methods, ["network", "scope", "top1", "bytes"])
+    save(bytes_figure.accuracy_against_bytes(table, study), *pareto)
+    save(zoo_gains.gains(table, study, confidence), *gain)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, plot_zoo)
