@@ -35,11 +35,13 @@ else:
 
     include: "workflow/rules/study.smk"  #     the study's parts
     include: "workflow/rules/shown.smk"  #     what tables and figures ask of them
+    include: "workflow/rules/made.smk"  #      images made without data
     include: "workflow/rules/exports.smk"  #   what goes out of the study
     include: "workflow/rules/dataset.smk"  #   images
     include: "workflow/rules/networks.smk"  #  trained networks
     include: "workflow/rules/distances.smk"  # features, UMAP, class × class KL matrix
     include: "workflow/rules/subsets.smk"  #   class subsets by median inter-class distance
+    include: "workflow/rules/synthesis.smk"  # calibration images made without data
     include: "workflow/rules/variants.smk"  #  fine-tuned and quantized networks
     include: "workflow/rules/accuracy.smk"  #  top-1 over all classes and over the subset
     include: "workflow/rules/sweep.smk"  #     other bits, other calibration images

@@ -36,11 +36,11 @@ def pack(rows: Tensor, shape: torch.Size, bits: int, scheme: str, **how: Any) ->
     """Rows of a weight rounded to the nearest level; ``gap``: a threshold in steps."""
     gap, double = how.pop("gap", None), how.pop("double", False)
     alphabet = Alphabet.from_weights(rows.double() if double else rows, bits, scheme, **how)
-    codes = alphabet.codes(rows.to(alphabet.step.dtype))
+    codes = alphabet.nearest(rows.to(alphabet.step.dtype))
     if gap is not None:
         alphabet = alphabet.with_gap(gap)
         codes = codes.clamp(-alphabet.largest, alphabet.largest)
-    return alphabet.pack(codes.view(-1, *shape[1:]))
+    return PackedWeight(codes.view(-1, *shape[1:]), alphabet)
 
 
 def quantize(

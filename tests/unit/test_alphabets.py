@@ -15,7 +15,7 @@ BOTH = pytest.mark.parametrize("scheme", ["paper", "packed"])
 
 
 def unit(bits: int, scheme: str, dtype: torch.dtype = torch.float64) -> Alphabet:
-    return Alphabet(torch.ones((), dtype=dtype), bits, scheme)
+    return Alphabet.of(torch.ones((), dtype=dtype), bits, scheme)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_per_channel_gives_each_row_its_own_step_and_dead_rows_the_mean():
     weight = torch.tensor([[1.0, -2.0], [0.0, 0.0], [4.0, 3.0]])
     alphabet = Alphabet.from_weights(weight, 2, scale=1.0, per_channel=True)
     torch.testing.assert_close(alphabet.step, torch.tensor([[1.0], [1.0], [2.0]]))
-    assert alphabet.codes(weight).tolist() == [[1, -2], [0, 0], [2, 2]]
+    assert alphabet.nearest(weight).tolist() == [[1, -2], [0, 0], [2, 2]]
 
 
 @BOTH
@@ -66,8 +66,8 @@ def test_per_channel_gives_each_row_its_own_step_and_dead_rows_the_mean():
     value=st.floats(-1e5, 1e5, allow_subnormal=False),
 )
 def test_codes_are_the_nearest_levels(scheme, bits, step, value):
-    alphabet = Alphabet(torch.tensor(step, dtype=torch.float64), bits, scheme)
-    code = alphabet.codes(torch.tensor([[value]], dtype=torch.float64)).item()
+    alphabet = Alphabet.of(torch.tensor(step, dtype=torch.float64), bits, scheme)
+    code = alphabet.nearest(torch.tensor([[value]], dtype=torch.float64)).item()
     distances = {k: abs(value - k * step) for k in range(-alphabet.largest, alphabet.largest + 1)}
     assert code in distances
     assert distances[code] <= min(distances.values()) + 1e-9 * max(1.0, abs(value))
@@ -75,31 +75,31 @@ def test_codes_are_the_nearest_levels(scheme, bits, step, value):
 
 def test_halfway_values_go_to_the_even_code():
     halfway = torch.tensor([[-1.5, -0.5, 0.5, 1.5, 2.5]], dtype=torch.float64)
-    assert unit(4, "paper").codes(halfway).tolist() == [[-2, 0, 0, 2, 2]]
+    assert unit(4, "paper").nearest(halfway).tolist() == [[-2, 0, 0, 2, 2]]
 
 
 @BOTH
 @given(data=st.data(), bits=st.integers(2, 32))
 def test_every_code_survives_the_way_to_its_level_and_back(scheme, data, bits):
     step = torch.tensor(0.0173, dtype=torch.float64)
-    alphabet = Alphabet(step, bits, scheme)
+    alphabet = Alphabet.of(step, bits, scheme)
     code = data.draw(st.integers(-alphabet.largest, alphabet.largest))
     codes = torch.tensor([[code]])
     values = alphabet.values(codes)
     assert values.dtype == torch.float64
-    assert torch.equal(alphabet.codes(values), codes)
+    assert torch.equal(alphabet.nearest(values), codes)
 
 
 @BOTH
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_32_bits_stop_at_the_last_level_and_do_not_overflow(scheme, dtype):
     alphabet = unit(32, scheme, dtype)
-    codes = alphabet.codes(torch.tensor([[-1e30, 1e30]], dtype=dtype))
+    codes = alphabet.nearest(torch.tensor([[-1e30, 1e30]], dtype=dtype))
     assert codes.dtype == (torch.int32 if alphabet.largest < 2**31 else torch.int64)
     low, high = codes[0].tolist()
     assert low == -high
     assert alphabet.largest - 128 < high <= alphabet.largest
-    assert alphabet.codes(alphabet.values(codes)).equal(codes)
+    assert alphabet.nearest(alphabet.values(codes)).equal(codes)
 
 
 @pytest.mark.parametrize("bits", [0, 1, 33, 4.0, True])
@@ -143,7 +143,7 @@ def test_weights_without_a_step_are_refused(weight, message, per_channel):
 @pytest.mark.parametrize("step", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_step_must_be_positive_and_finite(step):
     with pytest.raises(DataError, match="positive and finite"):
-        Alphabet(torch.tensor(step), 4, "paper")
+        Alphabet.of(torch.tensor(step), 4, "paper")
 
 
 @BOTH

@@ -51,6 +51,7 @@ def drawn() -> list[tuple[str, str]]:
         lacks = {"fig6"} if not of["figures"]["mixed"] else set()
         lacks |= {"fig8", "sweep"} if "sweep" not in of else {"logs"}
         lacks |= {"fig9", "similarity", "predictors"} if "similarity" not in of else set()
+        lacks |= {"synthetic"}
         lacks |= {"deploy", "onnx"} if "deploy" not in of else set()
         if of["kind"] == "replay":
             lacks |= {"fig1", "fig2", "fig3", "fig4", "fig7", "memory"}
@@ -114,6 +115,11 @@ def test_figure_3_speaks_of_what_is_made() -> None:
     text = words("fig3", {**given, "variants": tuned})
     assert "fine-tuned for every subset" in text
     assert "compressed" not in text and "calibration" not in text
+    own = {"bits": 2, "classes": "subset"}
+    trained = {**tuned, "lsq": {"parent": "original", "qat": own}}
+    text = words("fig3", {**given, "variants": trained})
+    assert "fine-tuned and trained with quantized weights for every subset" in text
+    assert "label-agnostic" not in text and "images that quantization sees" in text
 
 
 def figure_4(**recipe: Any) -> str:
@@ -174,6 +180,19 @@ def test_figure_9_speaks_of_the_variant_and_the_images_it_shows() -> None:
     given["networks"]["second"] = next(iter(given["networks"].values()))
     text = words("fig9", given)
     assert "top-1 that mine loses" in text and "row of panels" in text
+
+
+def test_the_figure_of_made_images_speaks_of_those_there_are() -> None:
+    given = config("digits.yaml")
+    recipe = given["variants"]["quant"]["compress"]
+    given["variants"]["free"] = {"compress": {**recipe, "images_from": "synthetic"}}
+    page, text = html("synthetic", given), words("synthetic", given)
+    assert "system-message" not in page
+    assert "Optimised pixels" in text and "generator" not in text and "brackets" not in text
+    given["variants"]["free"]["compress"]["classes"] = "none"
+    given["variants"]["other"] = {"compress": {**recipe, "images_from": "generated"}}
+    text = words("synthetic", given)
+    assert "“generator”" in text and "in brackets, where no class was asked for" in text
 
 
 @pytest.mark.parametrize(("tolerance", "said"), [(0.01, "1 point below"), (0.005, "0.5 points")])

@@ -107,8 +107,8 @@ def test_settings_reach_the_quantizer():
     assert compressed(bits=2).layers[0].levels == 3
     assert compressed(scale=2.32).layers[0].step == pytest.approx(2 * plain.layers[0].step)
     assert compressed(quantile=0.5).layers[0].step < plain.layers[0].step
-    (run,) = compressed(per_channel=True).packed["head.weight"]
-    assert run.step.shape == (4, 1)
+    (run,) = compressed(granularity="channel").packed["head.weight"]
+    assert run.grid.step.shape == (4, 1)
     drawn = compressed(patches="published", fraction=0.5)
     assert plain.layers[0].samples == 6 * 64
     assert drawn.layers[0].samples == 6 * 5  # of 3×3 patches of each padded 8×8 image
@@ -163,7 +163,7 @@ def bits_of(row) -> list[float]:
 
 
 def test_a_split_layer_keeps_each_filters_own_step():
-    result = compressed(bits=[5, 3], per_channel=True)
+    result = compressed(bits=[5, 3], granularity="channel")
     (split,) = [row for row in result.layers if row.split]
     first, second = result.packed[f"{split.layer}.weight"]
     torch.manual_seed(0)
@@ -172,10 +172,10 @@ def test_a_split_layer_keeps_each_filters_own_step():
         (5, 3), (first, second), weight.split([len(first.codes), len(second.codes)]), strict=True
     ):
         torch.testing.assert_close(
-            run.step, Alphabet.from_weights(rows, bits, "packed", per_channel=True).step
+            run.grid.step, Alphabet.from_weights(rows, bits, "packed", per_channel=True).step
         )
     whole = compressed(bits=[5, 3])
-    steps = [run.step for run in whole.packed[f"{split.layer}.weight"]]
+    steps = [run.grid.step for run in whole.packed[f"{split.layer}.weight"]]
     expected = [Alphabet.from_weights(weight, bits, "packed").step for bits in (5, 3)]
     torch.testing.assert_close(torch.stack(steps), torch.stack(expected))
 

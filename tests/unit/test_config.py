@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import datetime
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laq import config as study
-from laq import config_checks, datasets
+from laq import config_checks, datasets, steps
 from laq.errors import ConfigError
 from laq.schema import complete
 from tests.configs import BASE, ROOT, SCHEMA, checked, edited
@@ -67,7 +68,7 @@ def test_an_overlong_value_is_cut() -> None:
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    edits = {"seed": -1, "variants/quant/compress/bits": 1, "dataset/kind": "x", "sed": 1}
+    edits = {"seed": -1, "variants/quant/compress/bits": 0, "dataset/kind": "x", "sed": 1}
     keys = {line.split(":")[0] for line in faults(edited(edits))}
     assert keys == {"seed", "variants.quant.compress.bits", "dataset.kind", "sed"}
     edits = {
@@ -214,6 +215,31 @@ def test_variants_are_told_apart_by_their_step() -> None:
     config = checked(yaml.safe_load(BASE))
     assert study.variants_with(config, "finetune") == ["ft"]
     assert study.variants_with(config, "compress") == ["quant", "ft_quant"]
+    config = checked(edited({"variants/lsq": {"parent": "ft", "qat": {"bits": 2}}}))
+    assert study.variants_with(config, *steps.STEPS) == ["ft", "quant", "ft_quant", "lsq"]
+    assert study.trained_variants(config) == ["ft", "lsq"]
+    assert study.packed_variants(config) == ["quant", "ft_quant", "lsq"]
+
+
+def test_a_setting_that_its_method_does_not_use_makes_no_other_training() -> None:
+    lsq = {"bits": 2, "keep": ["b", "a"]}
+    same = [{"pull": 3}, {"keep": ["a", "b"]}, {"momentum": 0.5}, {"method": "lsq"}]
+    for changes in same:
+        edits = {"variants/one": {"qat": lsq}, "variants/two": {"qat": {**lsq, **changes}}}
+        with pytest.raises(ConfigError, match="two: alike with one"):
+            checked(edited(edits))
+    prox = {"bits": 2, "method": "prox"}
+    for base, changes in (
+        (lsq, {"step_rate": 2}),
+        (lsq, {"activations": {"bits": 8}}),
+        (prox, {"pull": 3}),
+        ({**prox, "activations": {"bits": 8}}, {"step_rate": 2}),
+    ):
+        edits = {"variants/one": {"qat": base}, "variants/two": {"qat": {**base, **changes}}}
+        assert len(checked(edited(edits))["variants"]) == 6
+    with pytest.raises(ConfigError, match="two: alike with one"):
+        edits = {"variants/one": {"qat": prox}, "variants/two": {"qat": {**prox, "step_rate": 2}}}
+        checked(edited(edits))
 
 
 @hypothesis.settings(deadline=None)  # the first imports torch
@@ -243,7 +269,7 @@ def test_settings_of_training_that_are_left_out_make_no_difference(key, settings
 
     properties = SCHEMA["$defs"][key]["properties"]
     completed = {name: child["default"] for name, child in properties.items()} | settings
-    effect = study.training_effect(completed)
+    effect = steps.training_effect(completed)
     defaults = {"training": TRAINING, "finetune": FINETUNING}[key]
     whole, short = (Recipe.of(defaults, given) for given in (completed, effect))
     differ = {
@@ -259,7 +285,7 @@ def test_settings_of_training_that_are_left_out_make_no_difference(key, settings
     assert differ <= unused | {"milestones"}
     assert whole.schedule != "step" or set(short.milestones) == set(whole.milestones)
     # And equal for all that differ in these alone.
-    assert study.training_effect({**completed, **dict.fromkeys(unused, 0.7)}) == effect
+    assert steps.training_effect({**completed, **dict.fromkeys(unused, 0.7)}) == effect
 
 
 def test_repeats_are_made_from_the_parents_own_and_have_ids_of_no_variant() -> None:
@@ -369,7 +395,7 @@ PARENT = st.fixed_dictionaries(
     {}, optional={"parent": st.sampled_from(["original", "a", "b", "c"])}
 )
 STEP = st.builds(lambda n: {"finetune": {"epochs": n}}, st.integers(1, 3)) | st.builds(
-    lambda n: {"compress": {"bits": n}}, st.integers(2, 4)
+    lambda step, n: {step: {"bits": n}}, st.sampled_from(["compress", "qat"]), st.integers(2, 4)
 )
 RECIPE = st.builds(lambda parent, step: parent | step, PARENT, STEP)
 
@@ -502,3 +528,33 @@ def test_of_near_classes_the_one_with_other_capitals_comes_first(
     meant = line.split("did you mean ")[1].rstrip("?").split(", ")
     assert meant[: len(first)] == first
     assert len(set(meant)) == len(meant) <= 3
+
+
+def test_settings_of_activations_that_are_not_used_make_no_difference() -> None:
+    def effect(**settings: Any) -> Any:
+        variant = checked(edited({"variants/quant/compress": {"bits": 8, **settings}}))
+        return study.effect(variant["variants"]["quant"])["compress"]
+
+    plain = effect()
+    assert plain.keys().isdisjoint(("activations", "inference"))
+    assert effect(activations=None, inference="simulated") == plain
+    assert effect(activations={"range": "mse", "percentile": 50}) == effect(
+        activations={"range": "mse"}
+    )
+    assert effect(activations={"mode": "dynamic", "range": "kl"}) == effect(
+        activations={"mode": "dynamic"}
+    )
+    assert effect(activations={"range": "percentile", "percentile": 50}) != effect(
+        activations={"range": "percentile"}
+    )
+    assert effect(activations={}) != plain
+
+
+def test_modules_are_those_that_a_variant_s_network_is_built_with() -> None:
+    settings = {"fold_batchnorm": True, "activations": {}, "inference": "integer", "bits": 8}
+    recipes = checked(edited({"variants/quant/compress": settings}))["variants"]
+    wanted = {"laq.folding", "laq.input_quantization", "laq.integer.placement"}
+    assert set(study.modules_of(recipes["quant"])) == wanted | {"laq.integer.compilation"}
+    assert study.modules_of(recipes["ft"]) == study.modules_of(recipes["ft_quant"]) == []
+    for module in study.modules_of(recipes["quant"]):
+        importlib.import_module(module)

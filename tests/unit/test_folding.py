@@ -1,4 +1,4 @@
-"""BatchNorm folded into the layer before it: the same outputs, the same names and shapes."""
+"""BatchNorm folded into the layer before it: the same outputs, and no BatchNorm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq.folding import fold
+from laq.errors import LaqError
+from laq.folding import apply, fold
 from laq.networks import SmallResNet
 from laq.tracing import trace
 
@@ -91,31 +92,42 @@ FOLDED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
 
 @pytest.mark.parametrize("name", FOLDED)
 @torch.no_grad()
-def test_outputs_names_and_shapes_stay(name):
+def test_outputs_stay_and_nothing_is_left_of_the_batchnorm(name):
     make, shape, pairs = FOLDED[name]
     network, x = ready(make()), images(*shape)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     folded, names = fold(network, trace(network), x[:1])
     assert len(names) == pairs
     torch.testing.assert_close(folded(x), network(x), rtol=1e-10, atol=1e-10)
-    after = folded.state_dict()
-    assert {key: value.shape for key, value in after.items()} == {
-        key: value.shape for key, value in before.items()
-    }
+    after, gone = folded.state_dict(), {norm for _, norm in names}
+    weights = {f"{layer}.{part}" for layer, _ in names for part in ("weight", "bias")}
+    kept = {key for key in before if key.rpartition(".")[0] not in gone}
+    assert after.keys() == kept | weights
+    for key in after.keys() - weights:
+        assert torch.equal(after[key], before[key]), key
+    # As a checkpoint is loaded.
+    built = apply(make().double().eval(), [list(pair) for pair in names])
+    built.load_state_dict(after)
+    assert torch.equal(built(x), folded(x))
     for key, value in network.state_dict().items():
         assert torch.equal(value, before[key]), key
-    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
-    assert {f"{layer}.weight" for layer in names} <= changed
-    assert bool(changed) == bool(pairs)
+
+
+class Activating(nn.BatchNorm2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).relu()
 
 
 @torch.no_grad()
-def test_the_scale_is_in_the_weight_and_the_batchnorm_adds_alone():
-    network = ready(nn.Sequential(nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3)))
-    conv, norm = network
-    folded, _ = fold(network, trace(network), images(1, 2, 4, 4))
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    torch.testing.assert_close(folded[0].weight, conv.weight * scale[:, None, None, None])
-    x = images(2, 3, 4, 4)
-    shift = folded[1](x) - x
-    assert shift.std(dim=(0, 2, 3)).max() < 1e-12
+def test_a_batchnorm_that_does_more_stays(monkeypatch):
+    network = ready(nn.Sequential(nn.Conv2d(2, 3, 2), Activating(3)))
+    monkeypatch.setattr(Activating, "__module__", "torch.nn")  # a leaf of the graph
+    folded, names = fold(network, trace(network), images(1, 2, 4, 4))
+    assert names == [] and isinstance(folded[1], Activating)
+
+
+def test_pairs_that_are_none_are_refused():
+    network = nn.Sequential(nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3))
+    for pair in (("0", "2"), ("1", "0"), ("0", "0")):
+        with pytest.raises(LaqError, match=f"{pair[1]} is no BatchNorm behind a layer {pair[0]}"):
+            apply(network, [pair])

@@ -174,7 +174,7 @@ def test_groups_are_layers_of_their_own(groups, neurons, columns, kind, form):
     difference = reference = 0.0
     for group, part in enumerate(parts):
         rows = slice(group * neurons, (group + 1) * neurons)
-        own = Alphabet(alphabet.step[rows], 4, "paper")
+        own = Alphabet.of(alphabet.step[rows], 4, "paper")
         draws = None if noise is None else noise[:, rows].numpy()
         codes, error = naive(*part, own, rounding, draws)
         np.testing.assert_array_equal(result.codes[rows].numpy(), codes)
@@ -237,7 +237,7 @@ def test_stochastic_rounding_is_right_in_the_mean():
     weight, inputs, _ = layer(2000, 1, 5, drift=0.0)
     weight = weight.fill_(0.3)
     rounding = Rounding("stochastic", generator=torch.Generator().manual_seed(0))
-    alphabet = Alphabet(torch.tensor(1.0, dtype=weight.dtype), 4, "packed")
+    alphabet = Alphabet.of(torch.tensor(1.0, dtype=weight.dtype), 4, "packed")
     codes = quantize_layer(weight, inputs, inputs, alphabet, rounding=rounding).codes
     assert set(codes.unique().tolist()) == {0, 1}
     assert codes.double().mean().item() == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / 2000) ** 0.5)
@@ -323,7 +323,7 @@ def test_the_output_error_is_well_below_that_of_nearest_rounding():
     for seed in range(10):
         weight, inputs, quantized = layer(32, 256, 64, drift=0.0, seed=seed)
         alphabet = Alphabet.from_weights(weight, 3)
-        nearest = alphabet.values(alphabet.codes(weight))
+        nearest = alphabet.values(alphabet.nearest(weight))
         reference = inputs @ weight.T
         error = (reference - quantized @ nearest.T).norm() / reference.norm()
         ratios.append(quantize_layer(weight, inputs, quantized, alphabet).error / error.item())
@@ -397,15 +397,15 @@ def broken(name: str) -> tuple[Tensor, Tensor, Tensor]:
 )
 def test_a_layer_that_cannot_be_quantized_says_why(name, message):
     tensors = broken(name)
-    alphabet = Alphabet(torch.tensor(0.1, dtype=tensors[0].dtype), 4, "paper")
+    alphabet = Alphabet.of(torch.tensor(0.1, dtype=tensors[0].dtype), 4, "paper")
     with pytest.raises(DataError, match=message):
         quantize_layer(*tensors, alphabet)
 
 
 def test_an_alphabet_of_other_neurons_is_refused():
     tensors = layer(3, 10, 5)
-    alphabet = Alphabet(torch.ones(4, 1, dtype=torch.float64), 4, "paper")
-    with pytest.raises(DataError, match=r"alphabet step \(4, 1\)"):
+    alphabet = Alphabet.of(torch.ones(4, 1, dtype=torch.float64), 4, "paper")
+    with pytest.raises(DataError, match=r"grid scales \(4, 1\)"):
         quantize_layer(*tensors, alphabet)
 
 

@@ -50,7 +50,7 @@ def grouped_quantizer(
     parts = zip(weight.chunk(groups), x.chunk(groups, 1), steps, strict=True)
     alphabets = [
         optimal_brain_quantizer(
-            rows, inputs, Alphabet(step, alphabet.bits, alphabet.scheme), damping
+            rows, inputs, Alphabet.of(step, alphabet.bits, alphabet.scheme), damping
         )
         for rows, inputs, step in parts
     ]
@@ -214,7 +214,7 @@ def test_independent_inputs_leave_nothing_to_make_up_for():
     inputs = torch.eye(50, dtype=torch.float64)
     alphabet = Alphabet.from_weights(weight, 3)
     result = gptq.solve(weight, Samples.of(inputs, inputs), alphabet)
-    assert torch.equal(result.codes, alphabet.codes(weight))
+    assert torch.equal(result.codes, alphabet.nearest(weight))
 
 
 def test_stochastic_rounding_takes_the_levels_on_both_sides():

@@ -14,6 +14,7 @@ from scipy import stats
 
 import inspect_checkpoint
 from laq import packing
+from laq.alphabets import Alphabet
 from laq.inspection import inspect, render
 from laq.packing import PackedWeight
 
@@ -45,7 +46,7 @@ def packed() -> dict[str, list[PackedWeight]]:
     def run(shape, bits, step):
         largest = 2 ** (bits - 1) - 1
         codes = torch.randint(-largest, largest + 1, shape, generator=generator)
-        return PackedWeight(codes, step, bits, "packed", largest, bits)
+        return PackedWeight(codes, Alphabet.of(step, bits, "packed"))
 
     return {
         "body.weight": [
@@ -80,12 +81,14 @@ def test_every_run_of_rows_has_its_numbers(save, packed):
         counts = run.codes.unique(return_counts=True)[1]
         assert row["shape"] == list(run.codes.shape)
         assert row["weights"] == run.codes.numel()
-        assert (row["bits"], row["width"]) == (run.bits, run.width)
-        assert row["levels"] == 2**run.bits - 1
+        assert (row["bits"], row["width"]) == (run.grid.bits, run.grid.width)
+        assert row["levels"] == 2**run.grid.bits - 1
         assert row["zeros"] == (run.codes == 0).sum()
         assert row["entropy"] == pytest.approx(stats.entropy(counts, base=2))
-        assert row["bytes"] == -(-run.codes.numel() * run.bits // 8) + 4 * run.step.numel()
-        assert row["step"] == pytest.approx(float(run.step.mean()))
+        assert (
+            row["bytes"] == -(-run.codes.numel() * run.grid.bits // 8) + 4 * run.grid.step.numel()
+        )
+        assert row["step"] == pytest.approx(float(run.grid.step.mean()))
     assert [row["error"] for row in found["packed"]] == [0.1199, 0.0448, 0.0448]
     assert [row["silent"] for row in found["packed"]] == [0, 12, 12]
     (head,) = found["floats"]
@@ -109,7 +112,7 @@ def test_totals_are_those_of_the_file(save, packed):
     assert totals["bits_per_weight"] == 8 * sum(run.nbytes for run in parts) / weights
     saved = sum(
         run.codes.numel()
-        * (run.width - stats.entropy(run.codes.unique(return_counts=True)[1], base=2))
+        * (run.grid.width - stats.entropy(run.codes.unique(return_counts=True)[1], base=2))
         for run in parts
     )
     assert totals["entropy_bytes"] == pytest.approx(path.stat().st_size - saved / 8, abs=2)

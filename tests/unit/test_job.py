@@ -277,8 +277,9 @@ def test_compression_training_and_evaluation_import_lean():
         "finetune_network.py",
         "sweep_calibration.py",
         "train_network.py",
+        "train_quantized.py",
     )
-    modules = loaded([*lines, "import laq.gpfq"])
+    modules = loaded([*lines, "import laq.gpfq", "import laq.qat.lsq, laq.qat.prox"])
     assert {"torch", "pandas", "numba", "laq", "job"} <= modules
     heavy = {"seaborn", "umap", "torchvision", "sklearn", "matplotlib", "PIL", "snakemake"}
     assert not modules & heavy
@@ -292,7 +293,7 @@ def test_evaluation_and_training_need_no_compiler():
 
 def test_making_and_evaluating_variants_needs_no_pandas():
     names = ("compress_network.py", "evaluate_subset.py", "finetune_network.py")
-    lines = statements(*names, "measure_similarity.py")
+    lines = statements(*names, "measure_similarity.py", "train_quantized.py")
     assert "pandas" not in loaded([*lines, "import laq.gpfq"])
 
 

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from scipy import stats
 
 from laq import packing
+from laq.alphabets import Alphabet
 from laq.errors import CheckpointError, DataError
 from laq.files import write_csv
 from laq.memory import measure
@@ -31,7 +32,7 @@ def runs(rows: list[int], bits: list[int], seed: int = 0) -> list[PackedWeight]:
         largest = 2 ** (width - 1) - 1
         spread = torch.randn(count, 40, generator=generator) * largest / 3
         codes = spread.round().clamp(-largest, largest).to(torch.int8)
-        weights.append(PackedWeight(codes, torch.rand(count, 1), width, "packed", largest, width))
+        weights.append(PackedWeight(codes, Alphabet.of(torch.rand(count, 1), width, "packed")))
     return weights
 
 
@@ -52,7 +53,7 @@ def study(tmp_path) -> dict[str, Path]:
         {
             "layer": name.removesuffix(".weight"),
             "weights": 2000,
-            "bits": sum(run.bits * run.codes.numel() for run in parts) / 2000,
+            "bits": sum(run.grid.bits * run.codes.numel() for run in parts) / 2000,
             "entropy": sum(entropy_bits(run.codes) for run in parts) / 2000,
             "bytes": sum(run.nbytes for run in parts),
         }

@@ -83,7 +83,7 @@ def test_data_do_not_matter_and_silent_inputs_keep_their_weights():
     alphabet = Alphabet.from_weights(weight, 4)
     codes = msq.solve(weight, Samples.of(inputs, quantized), alphabet).codes
     silent = msq.solve(weight, Samples.of(inputs, torch.zeros_like(inputs)), alphabet)
-    assert torch.equal(codes, alphabet.codes(weight))
+    assert torch.equal(codes, alphabet.nearest(weight))
     assert torch.equal(codes, silent.codes)
     assert silent.silent == 30
     assert silent.error == pytest.approx(1.0)
@@ -100,7 +100,7 @@ def test_an_input_that_fires_in_one_chunk_is_not_silent():
 def test_stochastic_rounding_is_right_on_average():
     weight = torch.full((4000, 1), 0.3, dtype=torch.float64)
     inputs = torch.ones(1, 1, dtype=torch.float64)
-    alphabet = Alphabet(torch.ones((), dtype=torch.float64), 4, "packed")
+    alphabet = Alphabet.of(torch.ones((), dtype=torch.float64), 4, "packed")
     rounding = Rounding("stochastic", generator=torch.Generator().manual_seed(0))
     codes = msq.solve(weight, Samples.of(inputs, inputs), alphabet, rounding=rounding).codes
     assert set(codes.flatten().tolist()) == {0, 1}
@@ -110,7 +110,7 @@ def test_stochastic_rounding_is_right_on_average():
 def test_a_soft_threshold_pulls_weights_to_zero():
     weight = torch.tensor([[-2.6, -0.9, 0.4, 1.2, 9.0]], dtype=torch.float64)
     inputs = torch.ones(1, 5, dtype=torch.float64)
-    alphabet = Alphabet(torch.ones((), dtype=torch.float64), 3, "packed")
+    alphabet = Alphabet.of(torch.ones((), dtype=torch.float64), 3, "packed")
     rounding = Rounding("soft", threshold=0.5)
     result = msq.solve(weight, Samples.of(inputs, inputs), alphabet, rounding=rounding)
     assert result.codes.tolist() == [[-2, 0, 0, 1, 3]]

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import compression, datasets, devices, networks, onnx_weights, packing
+from laq import compression, datasets, devices, inference, networks, onnx_weights, packing
 from laq.errors import CheckpointError, ConfigError
 from laq.evaluation import score
 from laq.onnx_export import OPSET, Export, export
@@ -349,9 +349,11 @@ def test_onnx_runtime_is_as_accurate_as_what_was_evaluated(tmp_path: Path) -> No
     labels = torch.from_numpy(test.labels)
     recipes = {
         "quant": {"bits": 3},
-        "paper": {"bits": 4, "alphabet": "paper", "per_channel": True},
+        "paper": {"bits": 4, "alphabet": "paper", "granularity": "channel"},
         "mp53": {"bits": [5, 3], "fold_batchnorm": True},
         "sparse": {"bits": 4, "method": "gpfq_l0", "keep": ["head"]},
+        "static": {"bits": 4, "activations": {"bits": 6}},
+        "dynamic": {"bits": 4, "activations": {"mode": "dynamic"}},
     }
     for name, recipe in recipes.items():
         settings = checked(edited({"variants/quant/compress": recipe}))["variants"]["quant"]
@@ -364,7 +366,9 @@ def test_onnx_runtime_is_as_accurate_as_what_was_evaluated(tmp_path: Path) -> No
         )
         path = tmp_path / f"{name}.safetensors"
         state = result.network.state_dict()
-        packing.save(path, state, {"network": spec, "classes": list(test.classes)}, result.packed)
+        description = {"network": spec, "classes": list(test.classes)}
+        description["transforms"] = result.transforms
+        packing.save(path, state, description, result.packed)
         written = export(path, tmp_path / f"{name}.onnx", test.images.shape[1:])
         assert {w.stored for w in written.weights} <= {"int4", "int8"}
         found = torch.from_numpy(predict(tmp_path / f"{name}.onnx", test.images))
@@ -373,6 +377,8 @@ def test_onnx_runtime_is_as_accurate_as_what_was_evaluated(tmp_path: Path) -> No
             *(score(each, labels, range(10)) for each in (found, wanted)), strict=True
         ):
             assert torch_s.top1 > 0.8
-            assert abs(mine.top1 - torch_s.top1) <= 0.002
-        # A variant whose codes were lost would differ; this one is the same but for rounding.
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+            assert abs(mine.top1 - torch_s.top1) <= (0.005 if inference.on_grids(path) else 0.002)
+        # A variant whose codes were lost would differ; this one is the same but for rounding,
+        # which on grids may become a step of some layer's input.
+        near = float(wanted.std()) / 20 if inference.on_grids(path) else 1e-4
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=near)

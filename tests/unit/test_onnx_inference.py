@@ -113,6 +113,22 @@ def test_a_fifth_of_a_point_may_differ_and_by_rounding_one_image(
     assert ("export" in said) == (by > ROUNDING)
 
 
+@pytest.mark.parametrize(
+    ("n", "apart", "refused"), [(100, 2, False), (100, 3, True), (500, 5, False), (500, 6, True)]
+)
+def test_a_point_or_two_images_may_differ_where_values_are_on_grids(
+    n: int, apart: int, refused: bool
+) -> None:
+    logits, labels = case(n, n // 2)
+    evaluated = {"all": n // 2, "subset": n // 2 + apart}
+    arguments = (FILE, logits, logits + 0.3 * (labels == 1)[:, None], labels, [1, 2], evaluated)
+    if not refused:
+        compare(*arguments, TABLE, on_grids=True)
+        return
+    with pytest.raises(CheckpointError, match="more than 1 point apart"):
+        compare(*arguments, TABLE, on_grids=True)
+
+
 def test_rounding_is_of_the_logits_spread_and_not_of_their_size() -> None:
     """A tenth is much for logits of 1, wherever they lie, and nothing for logits of 10,000."""
     logits, labels = case(100, 50)

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from laq import inspection, lineage, networks, packing
 from laq.alphabets import Alphabet
 from laq.errors import CheckpointError, LaqError
+from laq.packing import PackedWeight
 
 SPEC = {"name": "small_resnet", "classes": 3, "channels": 1, "widths": [2, 3]}
 QUICK = settings(
@@ -32,7 +33,7 @@ def written(path: Path, seed: int) -> Path:
         weight = network.get_submodule(name).weight
         rows = weight.detach().flatten(1)
         alphabet = Alphabet.from_weights(rows, 4, "packed")
-        packed[f"{name}.weight"] = (alphabet.pack(alphabet.codes(rows).view_as(weight)),)
+        packed[f"{name}.weight"] = (PackedWeight(alphabet.nearest(rows).view_as(weight), alphabet),)
     facts = {"variant": "quant", "parent": "original", "steps": [], "seed": 0, "repeat": 1}
     facts |= {"subset": [0, 2], "classes": ["a", "b", "c"], "images": [1, 8, 8], "bits": 4}
     packing.save(path, network.state_dict(), {"network": SPEC, **facts}, packed)
@@ -166,5 +167,5 @@ def test_what_is_not_finite_is_refused_by_its_tensor(tmp_path: Path, name: str, 
 def test_a_step_below_zero_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "quant.safetensors", 1)
     exchanged(path, "head.weight.step.0", torch.tensor(-0.5))
-    with pytest.raises(CheckpointError, match=r"head\.weight .*steps are negative.*delete it"):
+    with pytest.raises(CheckpointError, match=r"head\.weight .*must be positive.*delete it"):
         packing.read(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import weakref
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import calibration, tracing
+from laq import calibration, folding, tracing
 from laq.alphabets import Alphabet
 from laq.errors import ConfigError, DataError, LaqError
 from laq.layer import QuantizedLayer, Samples, relative_error
@@ -107,7 +108,7 @@ def naive(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLaye
 
 
 def nearest(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
-    return QuantizedLayer(alphabet.codes(weight), alphabet, 0.0, 1.0, 0)
+    return QuantizedLayer(alphabet.nearest(weight), alphabet, 0.0, 1.0, 0)
 
 
 def first_input(network: nn.Module, name: str, batch: Tensor) -> Tensor:
@@ -306,7 +307,7 @@ def test_packed_codes_are_the_weights_of_the_network_bit_for_bit(bits):
     state = result.network.state_dict()
     assert len(result.packed) == 7
     for name, (weight,) in result.packed.items():
-        assert torch.equal(state[name], weight.codes * weight.step), name
+        assert torch.equal(state[name], weight.codes * weight.grid.step), name
         assert weight.codes.abs().max() <= 2 ** (bits - 1) - 1
 
 
@@ -322,9 +323,9 @@ def test_steps_of_channels_follow_their_groups():
         ],
     )
     (packed,) = result.packed["0.weight"]
-    assert packed.step.shape == (8, 1)
+    assert packed.grid.step.shape == (8, 1)
     # One input a filter and no drift: each weight goes to its nearest level.
-    levels = torch.round(network[0].weight.flatten(1) / packed.step)
+    levels = torch.round(network[0].weight.flatten(1) / packed.grid.step)
     assert torch.equal(packed.codes.flatten(1), levels.long())
 
 
@@ -364,7 +365,7 @@ def test_the_report_counts_weights_samples_zeros_and_silent_inputs():
         assert row.kind == type(modules[row.layer]).__name__
         assert row.shape == "x".join(str(side) for side in weight.shape)
         assert (row.weights, row.bits, row.levels, row.reason) == (weight.numel(), 3, 7, "")
-        assert row.step == pytest.approx(float(packed.step))
+        assert row.step == pytest.approx(float(packed.grid.step))
         assert (row.zeros, row.split) == (int((packed.codes == 0).sum()), "")
         assert row.bytes == packed.nbytes
         assert 0 < row.entropy < 3
@@ -708,7 +709,7 @@ def test_everything_but_network_and_images_has_a_default():
     first, second = (quantize_network(network, batch) for _ in range(2))
     assert_same_codes(first, second)
     for (run,) in first.packed.values():
-        assert (run.bits, run.scheme) == (4, "packed")
+        assert (run.grid.bits, run.grid.scheme) == (4, "packed")
 
 
 # Runs of rows with alphabets of their own
@@ -740,7 +741,7 @@ def test_runs_of_rows_have_alphabets_of_their_own():
             expected = naive(part, Samples.of(*pair), levels)
             assert packed.codes.shape == (size, *layer.weight.shape[1:])
             assert torch.equal(packed.codes.flatten(1), expected.codes), name
-            assert packed.bits == levels.bits
+            assert packed.grid.bits == levels.bits
             values.append(expected.weight)
         target = quantized.get_submodule(name).weight
         target.data = torch.cat(values).view(target.shape)
@@ -774,21 +775,19 @@ def test_a_grouped_layer_is_one_run():
 # BatchNorm folded
 
 
-def test_folding_quantizes_the_folded_weights_and_keeps_the_state_dicts_form():
+def test_folding_quantizes_the_folded_weights_and_says_how_to_build_the_network():
     network, batch = example("small_resnet")
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    result = quantize(folded(network, batch), batch)
-    state = result.network.state_dict()
-    assert {key: value.shape for key, value in state.items()} == {
-        key: value.shape for key, value in before.items()
-    }
+    whole, (entry,) = folded(network, batch)
+    result = quantize(whole, batch)
     scale = network.stem[1].weight / (network.stem[1].running_var + network.stem[1].eps).sqrt()
     weight = network.stem[0].weight.detach().flatten(1) * scale.detach()[:, None]
     (packed,) = result.packed["stem.0.weight"]
-    assert packed.step == pytest.approx(float(alphabet(weight).step), rel=1e-12)
-    # What remains is a BatchNorm, so that a fresh network takes the checkpoint as it is.
+    assert packed.grid.step == pytest.approx(float(alphabet(weight).step), rel=1e-12)
+    fields = {key: value for key, value in entry.items() if key != "kind"}
     fresh = SmallResNet(3, channels=2, widths=(3, 4)).double().eval()
-    fresh.load_state_dict(state)
+    fresh = folding.apply(fresh, **json.loads(json.dumps(fields)))
+    fresh.load_state_dict(result.network.state_dict())
     with torch.no_grad():
         assert torch.equal(fresh(batch), result.network(batch))
     for key, value in network.state_dict().items():
@@ -798,7 +797,7 @@ def test_folding_quantizes_the_folded_weights_and_keeps_the_state_dicts_form():
 def test_many_bits_on_a_folded_network_give_its_outputs():
     network, batch = example("small_resnet")
     result = quantize(
-        folded(network, batch),
+        folded(network, batch)[0],
         batch,
         solver=nearest,
         alphabets=lambda _, weight: [

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from laq.methods import METHODS
 from laq.provenance import code_digest, import_closure, settings_text, sources_digest
+from laq.synthesis import kinds
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 
@@ -184,6 +185,7 @@ def own(script: str, *modules: str) -> set[str]:
     return reached(SCRIPTS / script, *modules)
 
 
+MAKERS = {f"laq/synthesis/{name}.py" for name in ("optimised", "generated", "generator")}
 ALL = sorted(path.name for path in SCRIPTS.glob("*_*.py") if "import job" in path.read_text())
 
 
@@ -197,6 +199,17 @@ def test_the_quantizer_concerns_quantized_variants_alone() -> None:
     assert "laq/gpfq.py" in own("compress_network.py", METHODS["gpfq"].module)
     for script in ALL:
         assert "laq/gpfq.py" not in own(script)
+
+
+def test_making_images_concerns_no_one_who_takes_them() -> None:
+    for script in ALL:
+        assert bool(kinds.KINDS) and not MAKERS & own(script)
+        if script != "synthesize_images.py":
+            assert not any(name.startswith("laq/synthesis/") for name in own(script)), script
+    optimised, generated = (own("synthesize_images.py", module) for module in kinds.KINDS.values())
+    assert MAKERS & optimised == {"laq/synthesis/optimised.py"}
+    assert MAKERS & generated == MAKERS - optimised
+    assert not {"laq/compression.py", "laq/calibration.py"} & (optimised | generated)
 
 
 def test_plots_concern_figures_alone() -> None:

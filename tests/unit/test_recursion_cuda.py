@@ -33,10 +33,19 @@ needs_triton = pytest.mark.skipif(
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 
 
-def rule(kind: str, dtype: torch.dtype, limit: int = 4) -> tuple:
+def rule(kind: str, dtype: torch.dtype) -> tuple:
     number = torch.empty(0, dtype=dtype).numpy().dtype.type
     threshold, gap = (1.3, 0.3) if kind == "hard" else (0.7, 0.0)
-    return KINDS.index(kind), number(threshold), number(limit), number(gap)
+    return KINDS.index(kind), number(threshold), number(gap)
+
+
+def bounds(base: Tensor, limit: int = 4) -> Tensor:
+    """(2, G, n): ±limit, and for the last neurons of several −1 … 6."""
+    groups, _, neurons = base.shape
+    own = torch.tensor([-limit, limit]).to(base.dtype)[:, None, None].repeat(1, groups, neurons)
+    if limit == 4 and neurons > 3:
+        own[0, :, -3:], own[1, :, -3:] = -1, 6
+    return own
 
 
 def cases() -> Iterator[Case]:
@@ -44,13 +53,15 @@ def cases() -> Iterator[Case]:
     combinations = itertools.product(DTYPES, KINDS)
     for name, kind in combinations:
         arguments = sums(2, 19, 21, DTYPES[name], kind)
-        yield f"{name} {kind}", [*arguments, rule(kind, DTYPES[name])]
+        yield f"{name} {kind}", [*arguments, rule(kind, DTYPES[name]), bounds(arguments[0])]
     for name, dtype in DTYPES.items():
         for shape in ((1, 64, 20), (1, 100, 3), (7, 9, 1), (1, 1, 5)):
-            yield f"{name} {shape}", [*sums(*shape, dtype), rule("nearest", dtype)]
+            arguments = sums(*shape, dtype)
+            yield f"{name} {shape}", [*arguments, rule("nearest", dtype), bounds(arguments[0])]
         for kind, many in itertools.product(KINDS, (4, 2**31 - 200)):
             arguments = borders(dtype, kind)
-            yield f"{name} {kind} border {many}", [*arguments, rule(kind, dtype, many)]
+            ends = bounds(arguments[0], many)
+            yield f"{name} {kind} border {many}", [*arguments, rule(kind, dtype), ends]
 
 
 def sums(groups: int, columns: int, neurons: int, dtype: torch.dtype, kind: str = "nearest"):
@@ -84,16 +95,16 @@ def borders(dtype: torch.dtype, kind: str):
 def walked(loop: Callable[..., None], device: str = "cpu") -> dict[str, Tensor]:
     """Codes and errors that ``loop`` gives for every case; columns around the block stay −9."""
     results = {}
-    for name, [base, *tensors, numbers] in cases():
+    for name, [base, *tensors, numbers, ends] in cases():
         base = base.to(device)
         tensors = [None if tensor is None else tensor.to(device) for tensor in tensors]
         groups, columns, neurons = base.shape
-        wide = numbers[2] > 2**24
+        wide = ends.max() > 2**24
         codes = torch.full(
             (groups, neurons, columns + 3), -9, dtype=torch.int64 if wide else torch.int8
         )
         codes = codes.to(device)
-        loop(base, *tensors, numbers, codes, 2)
+        loop(base, *tensors, numbers, ends.to(device), codes, 2)
         results |= {f"{name} codes": codes.cpu(), f"{name} errors": base.cpu()}
     return results
 
@@ -138,7 +149,7 @@ def test_errors_are_the_cpu_s(on_cuda: dict[str, Tensor], on_cpu: dict[str, Tens
 def test_the_cases_reach_the_last_level_and_zero(on_cpu: dict[str, Tensor]) -> None:
     for name in (f"float64 {kind} codes" for kind in KINDS):
         inner = on_cpu[name][..., 2:-1]
-        assert inner.min() == -4 and inner.max() == 4 and (inner == 0).any(), name
+        assert inner.min() == -4 and inner.max() == 6 and (inner == 0).any(), name
 
 
 @needs_triton
@@ -152,11 +163,11 @@ def test_kernel_compiles_for_a_gpu(kind: str, number: str, integer: str, columns
 
     from laq import recursion_cuda
 
-    constants = {"kind": kind, "threshold": 0.7, "limit": 2147483647.0, "gap": 0.0}
+    constants = {"kind": kind, "threshold": 0.7, "gap": 0.1234567890123}
     constants |= {"rows": columns, "tile": 16}
     if kind != "stochastic":
         constants["noise"] = None
-    matrices = dict.fromkeys(("base", "weight", "mix", "noise"), f"*{number}")
+    matrices = dict.fromkeys(("base", "weight", "mix", "noise", "bounds"), f"*{number}")
     integers = dict.fromkeys(("first", "columns", "neurons", "width"), "i32")
     signature = matrices | integers | {"alive": "*i1", "codes": f"*{integer}"}
     signature |= dict.fromkeys(constants, "constexpr")
@@ -165,8 +176,8 @@ def test_kernel_compiles_for_a_gpu(kind: str, number: str, integer: str, columns
     kernel = triton.compile(
         source, target=target, options={"num_warps": 1, "enable_fp_fusion": True}
     )
-    if number == "fp64":  # 2³¹ − 1 has not been through float32
-        assert f"{np.float64(2147483647).view(np.uint64):x}" in kernel.asm["ptx"].lower()
+    if number == "fp64":  # the gap has not been through float32
+        assert f"{np.float64(0.1234567890123).view(np.uint64):x}" in kernel.asm["ptx"].lower()
 
 
 def test_missing_triton_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

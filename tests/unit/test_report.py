@@ -11,16 +11,18 @@ from torch import Tensor, nn
 from laq import report
 from laq.alphabets import Alphabet
 from laq.layer import QuantizedLayer, Samples
+from laq.packing import PackedWeight
 
 LAYER = nn.Conv2d(2, 6, 1, bias=False)
 
 
 def solution(codes: Tensor, bits: int, error: float, reference: float) -> QuantizedLayer:
-    return QuantizedLayer(codes, Alphabet(torch.tensor(0.5), bits, "packed"), error, reference, 1)
+    grid = Alphabet.of(torch.tensor(0.5), bits, "packed")
+    return QuantizedLayer(codes, grid, error, reference, 1)
 
 
 def row(*solutions: QuantizedLayer) -> report.Layer:
-    packed = [s.alphabet.pack(s.codes[..., None, None]) for s in solutions]
+    packed = [PackedWeight(s.codes[..., None, None], s.grid) for s in solutions]
     samples = Samples.of(torch.ones(7, 2), torch.ones(7, 2))
     return report.quantized("stem", LAYER, LAYER.weight, samples, solutions, packed)
 

@@ -12,6 +12,7 @@ from laq import recursion, rounding
 from laq.errors import ConfigError
 from laq.rounding import KINDS, Rounding
 
+ENDS = torch.tensor(-4.0, dtype=torch.float64), torch.tensor(4.0, dtype=torch.float64)
 VALUES = torch.tensor([-9.0, -2.5, -1.2, -0.5, 0.0, 0.3, 0.7, 1.5, 2.4, 9.0], dtype=torch.float64)
 
 
@@ -24,7 +25,7 @@ VALUES = torch.tensor([-9.0, -2.5, -1.2, -0.5, 0.0, 0.3, 0.7, 1.5, 2.4, 9.0], dt
     ],
 )
 def test_codes_are_those_of_the_definition(kind, threshold, expected):
-    assert rounding.codes(VALUES, kind, threshold, 4.0).tolist() == expected
+    assert rounding.codes(VALUES, kind, threshold, *ENDS).tolist() == expected
 
 
 def test_stochastic_codes_are_a_neighbour_and_right_in_the_mean():
@@ -32,7 +33,7 @@ def test_stochastic_codes_are_a_neighbour_and_right_in_the_mean():
     noise = Rounding("stochastic", generator=torch.Generator().manual_seed(0)).noise(
         20_000, like=values
     )
-    codes = rounding.codes(values, "stochastic", 0.0, 4.0, noise)
+    codes = rounding.codes(values, "stochastic", 0.0, *ENDS, noise)
     assert set(codes.tolist()) == {-2.0, -1.0}
     assert codes.mean().item() == pytest.approx(-1.3, abs=4 * (0.3 * 0.7 / 20_000) ** 0.5)
 
@@ -43,15 +44,16 @@ def test_stochastic_codes_are_a_neighbour_and_right_in_the_mean():
     noise=st.floats(0, 1, exclude_max=True),
     kind=st.sampled_from(KINDS),
     threshold=st.floats(0, 3),
-    limit=st.integers(1, 40),
+    ends=st.tuples(st.integers(-40, 0), st.integers(0, 40)),
 )
-def test_the_compiled_loop_rounds_alike(value, noise, kind, threshold, limit):
+def test_the_compiled_loop_rounds_alike(value, noise, kind, threshold, ends):
     number = torch.tensor([value], dtype=torch.float64)
     draw = torch.tensor([noise], dtype=torch.float64)
-    expected = rounding.codes(number, kind, threshold, float(limit), draw).item()
-    compiled = recursion._code(value, noise, KINDS.index(kind), threshold, float(limit))
+    low, high = (torch.tensor(float(end), dtype=torch.float64) for end in ends)
+    expected = rounding.codes(number, kind, threshold, low, high, draw).item()
+    compiled = recursion._code(value, noise, KINDS.index(kind), threshold, *map(float, ends))
     assert compiled == expected
-    assert abs(expected) <= limit
+    assert ends[0] <= expected <= ends[1]
 
 
 def test_noise_does_not_depend_on_how_it_is_cut():

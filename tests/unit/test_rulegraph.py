@@ -222,17 +222,22 @@ def test_recipes_tell_what_is_shared_once_and_what_differs_each_time() -> None:
     ]
     assert recipes(variants, "finetune") == ["ft: 1 epoch, rate 0.0003"]
     assert recipes({"original": {}}, "compress") == []
+    trained = {"method": "lsq", "bits": 2, "epochs": 5, "classes": "all"}
+    lsq = {"qat": {**trained, "activations": {"bits": 8}}, "parent": "ft"}
+    assert recipes({"lsq": lsq}, "qat") == ["lsq: LSQ, 2 bits, 5 epochs, all classes, from ft"]
+    both = {"lsq": lsq, "float": {"qat": trained}}
+    assert recipes(both, "qat")[1:] == ["lsq: inputs of 8 bits, from ft", "float"]
 
 
 def test_a_setting_that_differs_is_told_whatever_it_is() -> None:
     base = {"method": "gpfq", "bits": 4, "images": 64, "classes": "subset"}
     variants = {
-        "a": {"compress": {**base, "per_channel": True, "keep": ["fc"]}},
-        "b": {"compress": {**base, "per_channel": False, "keep": []}},
+        "a": {"compress": {**base, "fold_batchnorm": True, "keep": ["fc"]}},
+        "b": {"compress": {**base, "fold_batchnorm": False, "keep": []}},
     }
     assert recipes(variants, "compress")[1:] == [
-        "a: per channel yes, keep fc",
-        "b: per channel no, keep none",
+        "a: fold batchnorm yes, keep fc",
+        "b: fold batchnorm no, keep none",
     ]
 
 

@@ -7,13 +7,13 @@ import dataclasses
 import itertools
 import json
 import re
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from laq import config_checks, datasets, methods
+from laq import config_checks, datasets, methods, steps
 from laq.datasets import glyphs
 from laq.errors import ConfigError
 from laq.schema import complete
@@ -194,14 +194,22 @@ def test_glyphs_are_as_many_as_there_are() -> None:
 
 
 def test_choices_are_those_of_the_registries() -> None:
-    from laq import alphabets, networks  # torch
+    from laq import granularity, networks, ranges  # torch
+    from laq.qat import grid
 
     compress = DEFS["compress"]["properties"]
     assert DEFS["dataset"]["properties"]["kind"]["enum"] == list(datasets.KINDS)
     assert compress["method"]["enum"] == list(methods.METHODS)
-    assert set(compress["alphabet"]["enum"]) == set(get_args(alphabets.Scheme))
+    assert compress["alphabet"]["enum"] == list(methods.ALPHABETS)
+    assert compress["range"]["enum"] == list(ranges.HOWS)
+    assert compress["granularity"]["enum"] == list(granularity.KINDS)
+    step = [case["required"] for case in DEFS["variant"]["oneOf"]]
+    assert step == [[name] for name in steps.STEPS]
+    bits = DEFS["qat"]["properties"]["bits"]
+    assert range(bits["minimum"], bits["maximum"] + 1) == grid.BITS
     bits = compress["bits"]
-    assert range(bits["minimum"], bits["maximum"] + 1) == alphabets.BITS
+    known = [b for alphabet in methods.ALPHABETS.values() for b in alphabet.bits]
+    assert (bits["minimum"], bits["maximum"]) == (min(known), max(known))
     conditions = [case["if"] for case in DEFS["network"]["allOf"]]
     own = conditions[0]["properties"]["architecture"]["enum"]
     assert own == list(networks.ARCHITECTURES)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from laq.steps import STEPS
 from tests.workflow.conftest import Checkout
 
 STUDY = """
@@ -27,6 +28,10 @@ VARIANTS = {
     "only the networks": ("", {}),
     "no compression": ("  ft: { finetune: {} }", {"finetune_network": 4}),
     "no fine-tuning": ("  nan: { compress: { bits: 3 } }", {"compress_network": 4}),
+    "training with quantized weights": (
+        "  lsq: { parent: a, qat: { bits: 2 } }\n  a: { finetune: {} }",
+        {"finetune_network": 4, "train_quantized": 4},
+    ),
     "a chain": (
         "  q2: { parent: b_2, compress: { bits: 2 } }\n"
         "  b_2: { parent: a, finetune: {} }\n"
@@ -54,10 +59,8 @@ def test_studies_of_other_shapes_are_planned(
 ) -> None:
     (checkout.path / "other.yaml").write_text(STUDY + variants)
     jobs = planned(checkout.run("-n", config="other.yaml"))
-    steps = {
-        rule: n for rule, n in jobs.items() if rule in ("finetune_network", "compress_network")
-    }
-    assert steps == expected
+    rules = {step.rule for step in STEPS.values()}
+    assert {rule: n for rule, n in jobs.items() if rule in rules} == expected
     assert (jobs["train_network"], jobs["select_subset"], jobs["evaluate_subset"]) == (2, 2, 4)
 
 

@@ -41,6 +41,7 @@ def test_every_rule_without_a_gpu_shares_a_job_or_has_reason_not_to():
     assert with_subsets()["groups"].keys() - small == {
         "finetune_network",
         "compress_network",
+        "train_quantized",
         "evaluate_subset",
     }
 

@@ -253,7 +253,11 @@ def test_a_variant_calibrated_on_another_subset_follows_it(finished: Checkout) -
             with finished.edited(CONFIG, '["0", "2", "4", "6", "8"]', '["1", "3", "5", "7", "9"]'):
                 assert finished.planned() >= set(made)
             description = packing.describe(finished.path / "results/digits" / made[0])
-            assert description["calibration"] == {"classes": "even", "images": 64}
+            assert description["calibration"] == {
+                "classes": "even",
+                "images": 64,
+                "from": "training",
+            }
         finally:
             for name in made:
                 (finished.path / "results/digits" / name).unlink()

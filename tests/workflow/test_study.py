@@ -163,7 +163,11 @@ def test_checkpoints_describe_themselves(root: Path, variant: str, parent: str, 
     }[variant]
     if bits == 4:
         assert described["alphabet"] == "packed"
-        assert described["calibration"] == {"classes": "subset", "images": 64}
+        assert described["calibration"] == {
+            "classes": "subset",
+            "images": 64,
+            "from": "training",
+        }
     original = root / f"models/{NETWORK}/original.safetensors"
     assert (path.stat().st_size < 0.3 * original.stat().st_size) == (bits == 4)
 

@@ -29,7 +29,7 @@ rule evaluate_subset:
         settings=lambda wildcards: settings_text(
             network=wildcards.network, variants=variants_and_repeats(*VARIANTS)
         ),
-        code=code("evaluate_subset.py"),
+        code=loading_code("evaluate_subset.py", *VARIANTS),
     message:
         "Evaluating {wildcards.network} on {wildcards.subset}"
     script:

@@ -11,10 +11,12 @@ from pathlib import Path
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from laq import advice, datasets, disks, errors, files, methods, provenance, replay
+from laq import advice, datasets, disks, errors, files, methods, provenance, replay, steps
 from laq import config as study_config
 from laq.checked_config import checked as checked_config_of
 from laq.provenance import settings_text
+from laq.qat import methods as qat_methods
+from laq.synthesis import kinds
 
 
 def checked_config():

@@ -27,7 +27,7 @@ rule export_onnx:
         runtime=growing(60),
     params:
         settings=settings_text(),
-        code=code("export_onnx.py"),
+        code=lambda wildcards: loading_code("export_onnx.py", wildcards.variant),
     message:
         "Exporting {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
     script:
@@ -62,7 +62,7 @@ rule evaluate_onnx:
             variant=VARIANTS[wildcards.variant]["variant"],
             repeat=VARIANTS[wildcards.variant]["repeat"],
         ),
-        code=code("evaluate_onnx.py"),
+        code=lambda wildcards: loading_code("evaluate_onnx.py", wildcards.variant),
     message:
         "Running {wildcards.network} for {wildcards.subset} in ONNX Runtime: {wildcards.variant}"
     script:

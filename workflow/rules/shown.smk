@@ -159,13 +159,12 @@ def artifacts():
             network=NETWORKS,
             file=["original.safetensors", "training.csv"],
         ),
-        variant_files(
-            "<results>/models/{network}/{subset}/{variant}.safetensors", ["finetune", "compress"]
-        ),
-        variant_files("<results>/models/{network}/{subset}/{variant}.csv", ["finetune"]),
-        variant_files("<results>/layers/{network}/{subset}/{variant}.csv", ["compress"]),
+        variant_files("<results>/models/{network}/{subset}/{variant}.safetensors", MADE),
+        variant_files("<results>/models/{network}/{subset}/{variant}.csv", TRAINED),
+        variant_files("<results>/layers/{network}/{subset}/{variant}.csv", PACKED),
         expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
         "<results>/accuracy.csv",
+        made_images(),
         sweeps(),
         sweep_table(),
         similarities(),
@@ -186,4 +185,5 @@ def figures():
         "fig7",
         *(["fig8"] if "sweep" in STUDY else []),
         *(["fig9"] if similarities() else []),
+        *(["synthetic"] if made_images() else []),
     ]

@@ -1,20 +1,31 @@
 """The parts of a study, and helpers for the params and inputs of its rules.
 
-Makes: NETWORKS, SUBSETS, VARIANTS (all that is made for every subset, repeats too).
+Makes: NETWORKS, SUBSETS, VARIANTS (all that is made for every subset, repeats too), and of these
+MADE, TRAINED and PACKED by what their steps leave.
 """
 
 NETWORKS = STUDY["networks"]
 CLASS_NAMES = datasets.class_names(STUDY["dataset"])
 SUBSETS = study_config.subsets(STUDY, CLASS_NAMES)
 VARIANTS = study_config.made_variants(STUDY)
+MADE = study_config.variants_with(STUDY, *steps.STEPS)
+TRAINED = study_config.trained_variants(STUDY)
+PACKED = study_config.packed_variants(STUDY)
 THREADS = STUDY["threads"]
 GPU = 0 if STUDY["device"] == "cpu" else 1
 
 
 def compress_code(wildcards):
-    """Digest for a compressed variant: its own method's module and no other's."""
-    method = VARIANTS[wildcards.variant]["compress"]["method"]
-    return code("compress_network.py", methods.METHODS[method].module)
+    """Digest for a compressed variant: the modules of its method, alphabet and network alone."""
+    recipe = VARIANTS[wildcards.variant]
+    named = methods.modules(recipe["compress"])
+    return code("compress_network.py", *named, *study_config.modules_of(recipe))
+
+
+def loading_code(script, *variants):
+    """Digest of a script that loads these variants' networks."""
+    recipes = [VARIANTS[variant] for variant in variants]
+    return code(script, *sorted({m for recipe in recipes for m in study_config.modules_of(recipe)}))
 
 
 def checkpoint(network, subset, variant):
@@ -24,9 +35,15 @@ def checkpoint(network, subset, variant):
     return f"<results>/models/{network}/{subset}/{variant}.safetensors"
 
 
-def variant_files(pattern, steps):
-    """The pattern's files for all networks and subsets and the variants made by ``steps``."""
-    names = [name for step in steps for name in study_config.variants_with(STUDY, step)]
+def qat_code(wildcards):
+    """Digest for a variant trained quantized: its own method's module and no other's."""
+    recipe = VARIANTS[wildcards.variant]
+    method = qat_methods.METHODS[recipe["qat"]["method"]].module
+    return code("train_quantized.py", method, *study_config.modules_of(recipe))
+
+
+def variant_files(pattern, names):
+    """The pattern's files for all networks and subsets and the variants of these names."""
     return expand(pattern, network=NETWORKS, subset=SUBSETS, variant=names)
 
 
@@ -38,7 +55,7 @@ def parent_checkpoint(wildcards):
 def calibration_subset(wildcards):
     """The subset whose classes calibrate a variant: its own, or another one's."""
     classes = VARIANTS[wildcards.variant]["compress"]["classes"]
-    subset = wildcards.subset if classes in ("subset", "all") else classes
+    subset = wildcards.subset if classes in ("subset", "all", "none") else classes
     return f"<results>/subsets/{subset}.json"
 
 
@@ -66,7 +83,7 @@ def network_settings(network):
     if weights is not None:
         weights = study_config.weights_identity(weights)
     if training is not None:
-        training = study_config.training_effect(training)
+        training = steps.training_effect(training)
     return settings_text(
         entry=network,
         network=description,
@@ -83,8 +100,9 @@ def training_processes(wildcards):
 
 
 def finetuning_processes(wildcards):
-    """How many processes share a variant's fine-tuning."""
-    return VARIANTS[wildcards.variant]["finetune"]["processes"]
+    """How many processes share a variant's training."""
+    recipe = VARIANTS[wildcards.variant]
+    return recipe[steps.of(recipe)]["processes"]
 
 
 def target_series(wildcards):
@@ -102,8 +120,8 @@ def subset_settings(subset):
 def variant_settings(variant):
     """Settings of making a variant: its own recipe alone, and of it what makes a difference."""
     recipe = VARIANTS[variant]
-    # Of each process of a fine-tuning; Snakemake is told of the threads of all.
-    threads = {"threads": 1} if "finetune" in recipe else {}
+    # Of each process of a training; Snakemake is told of the threads of all.
+    threads = {"threads": 1} if steps.STEPS[steps.of(recipe)].trains else {}
     return settings_text(
         variant=recipe["variant"],
         recipe=study_config.effect(recipe),
@@ -123,9 +141,10 @@ def variants_and_repeats(*names):
 
 
 def sweep_code(wildcards):
-    """Digest for the sweep: the module of its variant's method and no other."""
-    method = STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]["method"]
-    return code("sweep_calibration.py", methods.METHODS[method].module)
+    """Digest for the sweep: the modules of its variant's method, alphabet and network alone."""
+    recipe = STUDY["variants"][STUDY["sweep"]["variant"]]
+    named = methods.modules(recipe["compress"])
+    return code("sweep_calibration.py", *named, *study_config.modules_of(recipe))
 
 
 def sweep_settings(network):

@@ -1,10 +1,10 @@
-"""Compress a network, calibrated on training images."""
+"""Compress a network, calibrated on training images or on images made without data."""
 
 from typing import Any
 
 
 def compress_network(
-    train: str,
+    images: str,
     classes: str,
     subset: str,
     calibration: str,
@@ -22,11 +22,13 @@ def compress_network(
     from laq import compression, datasets, devices, lineage, packing, seeds, subset_files
     from laq.files import write_rows
 
-    settings, split = recipe["compress"], datasets.load(train, classes)
+    settings = recipe["compress"]
+    source = settings["images_from"]
+    split = datasets.load(images, classes, whole=source == "training")
     members, others = (
         subset_files.read(path, split.classes)["indices"] for path in (subset, calibration)
     )
-    taken = None if settings["classes"] == "all" else others
+    taken = None if settings["classes"] in ("all", "none") else others
     described = lineage.of_parent(parent, recipe["parent"], split, members, seed)
     result, count = compression.for_subset(
         packing.load(parent).to(devices.pick(device)),
@@ -46,8 +48,9 @@ def compress_network(
         repeat=repeat,
         bits=result.bits,
         alphabet=settings["alphabet"] if result.packed else None,
-        calibration={"classes": settings["classes"], "images": count},
+        calibration={"classes": settings["classes"], "images": count, "from": source},
         layers=[layer.row() for layer in result.layers],
+        transforms=[*described.get("transforms", []), *result.transforms],
     )
     packing.save(checkpoint, result.network.cpu().state_dict(), description, result.packed)
     write_rows(layers, [vars(layer) for layer in result.layers])

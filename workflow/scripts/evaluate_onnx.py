@@ -22,7 +22,7 @@ def evaluate_onnx(
 
     import torch
 
-    from laq import datasets, lineage, networks, onnx_inference, packing, subset_files
+    from laq import datasets, inference, lineage, networks, onnx_inference, subset_files
     from laq.files import read_table, write_rows
 
     split = datasets.load(test, classes)
@@ -31,14 +31,16 @@ def evaluate_onnx(
     images, labels = datasets.of_classes(split, chosen["indices"])
     table_of_torch = read_table(accuracy, ["variant", "repeat", "scope", "correct"])
     mine = (table_of_torch["variant"] == variant) & (table_of_torch["repeat"] == repeat)
+    network_of_torch = inference.load(checkpoint)
     comparisons = onnx_inference.compare(
         onnx,
         torch.from_numpy(onnx_inference.predict(onnx, images)),
-        networks.predict(packing.load(checkpoint), torch.from_numpy(images), torch.device("cpu")),
+        networks.predict(network_of_torch, torch.from_numpy(images), torch.device("cpu")),
         torch.from_numpy(labels),
         chosen["indices"],
         dict(table_of_torch[mine].set_index("scope")["correct"]),
         accuracy,
+        inference.on_grids(checkpoint),
     )
     place = {"network": network, "subset": chosen["subset"], "variant": variant, "repeat": repeat}
     files = {"onnx_bytes": onnx, "packed_bytes": checkpoint, "float_bytes": original}

@@ -14,7 +14,7 @@ def evaluate_subset(
     """Write two rows a checkpoint, one for each scope; ``variants`` are their names and repeats."""
     import torch
 
-    from laq import datasets, devices, lineage, packing, subset_files
+    from laq import datasets, devices, inference, lineage, subset_files
     from laq.evaluation import score
     from laq.files import write_rows
     from laq.networks import predict
@@ -29,7 +29,9 @@ def evaluate_subset(
     rows = [
         {"network": network, **place, "variant": variant, "repeat": repeat, **vars(result)}
         for (variant, repeat), path in zip(variants, checkpoints, strict=True)
-        for result in score(predict(packing.load(path), images, target), labels, chosen["indices"])
+        for result in score(
+            predict(inference.load(path), images, target), labels, chosen["indices"]
+        )
     ]
     columns = ["network", "subset", "variant", "repeat", "scope", "median_icd", "mean_icd"]
     columns += ["n", "correct", "top1", "top5", "correct5", "inside"]

@@ -20,7 +20,7 @@ def finetune_network(
     """Write the fine-tuned network and its accuracy per epoch on the subset's images."""
     import torch
 
-    from laq import datasets, devices, disks, lineage, packing, seeds, subset_files
+    from laq import datasets, devices, disks, lineage, packing, seeds, subset_files, transforms
     from laq.files import write_rows
     from laq.training import finetune, resume
 
@@ -33,7 +33,7 @@ def finetune_network(
     model = packing.load(parent)
     # Siblings share their batches and so compare in pairs; a chain's next link does not.
     generator = devices.seed_everything(own, "finetune", len(description["steps"]), *members)
-    state, spec = resume.beside(checkpoint), description["network"]
+    state, spec = resume.beside(checkpoint), transforms.spec(description)
     settings, place = recipe["finetune"], devices.pick(device)
     rows = finetune(model, *splits, settings, generator, place, state, spec)
     write_rows(history, rows)

@@ -25,7 +25,7 @@ def sweep_calibration(
     import torch
     from tqdm import tqdm
 
-    from laq import compression, datasets, devices, lineage, packing, seeds, subset_files
+    from laq import compression, datasets, devices, inference, lineage, packing, seeds, subset_files
     from laq.evaluation import score
     from laq.files import write_rows
     from laq.networks import predict
@@ -48,7 +48,8 @@ def sweep_calibration(
         result, _ = compression.for_subset(
             original, training, members, taken, settings, own, memory_mb * 2**20
         )
-        for scores in score(predict(result.network, shown, target), labels, members):
+        made = inference.ready(result.network, result.packed, result.transforms)
+        for scores in score(predict(made, shown, target), labels, members):
             ids = {**common, **point._asdict(), "repeat": repeat, "scope": scores.scope}
             counts = ["n", "correct", "top1", "top5", "correct5", "inside"]
             rows.append({**ids, **distances, **{name: getattr(scores, name) for name in counts}})

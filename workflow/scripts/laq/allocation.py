@@ -23,7 +23,7 @@ from laq.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from laq.alphabets import Alphabet
+    from laq.grids.base import Grid
     from laq.layer import QuantizedLayer, Samples, Solver
 
 # Layer to runs of its filters in order: (rows, bits) each.
@@ -190,11 +190,11 @@ def sensitivity(
 def on_float_inputs(solver: Solver) -> Solver:
     """``solver`` for a layer that is quantized alone: both its inputs are the float network's."""
 
-    def solve(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
+    def solve(weight: Tensor, samples: Samples, grid: Grid) -> QuantizedLayer:
         def chunks() -> Iterator[tuple[Tensor, Tensor]]:
             return ((inputs, inputs) for inputs, _ in samples.chunks())
 
-        return solver(weight, replace(samples, chunks=chunks), alphabet)
+        return solver(weight, replace(samples, chunks=chunks), grid)
 
     return solve
 

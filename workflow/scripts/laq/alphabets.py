@@ -1,4 +1,4 @@
-"""The finite set of levels a quantized weight may take.
+"""The alphabets of greedy path-following quantization, fitted to weights.
 
 An alphabet is symmetric and equispaced: {0, ±δ, …, ±Kδ} with δ = C·r/K', where
 K' = 2^(bits − 1) and r is the mean over neurons of a quantile of |w| (Zhang, Zhou & Saab,
@@ -16,14 +16,14 @@ one more code on it, which ``packed`` cannot).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from laq.errors import ConfigError, DataError
-from laq.packing import PackedWeight
+from laq.granularity import Blocks
+from laq.grids.equispaced import Uniform
 
 Scheme = Literal["paper", "packed"]
 BITS = range(2, 33)
@@ -32,82 +32,29 @@ BITS = range(2, 33)
 _QUANTILE_ELEMENTS = 2**22
 
 
-@dataclass(frozen=True, eq=False)
-class Alphabet:
-    """Levels {0, ±step, …, ±largest·step}, all but 0 moved outwards by gap·step.
+class Alphabet(Uniform):
+    """Levels {0, ±step, …, ±K·step}, all but 0 moved outwards by gap·step.
 
-    ``step`` is positive, of shape () for a whole layer or (N, 1) for one step a row, in the
-    dtype of the weights it is meant for. ``gap`` is None where the levels are equispaced.
-
-    Raises ``ConfigError`` for bits outside 2…32 or an unknown scheme, ``DataError`` for a
-    step that is not positive and finite.
+    ``step`` is of shape () for a whole layer or (N, 1) for one step a row.
     """
 
-    step: Tensor
-    bits: int
-    scheme: Scheme
-    gap: float | None = None
+    @classmethod
+    def of(cls, step: Tensor, bits: int, scheme: Scheme, gap: float | None = None) -> Alphabet:
+        """The alphabet with this ``step``; ``gap`` is None where the levels are equispaced.
 
-    def __post_init__(self) -> None:
-        _check_settings(self.bits, self.scheme)
-        if not bool(((self.step > 0) & self.step.isfinite()).all()):
-            raise DataError("the step of an alphabet must be positive and finite")
+        Raises ``ConfigError`` for bits outside 2…32 or an unknown scheme, ``DataError`` for a
+        step that is not positive and finite.
+        """
+        _check_settings(bits, scheme)
+        half = 2 ** (bits - 1)
+        # The published code spends one more code on a gap, which ``packed`` has no room for.
+        largest = half + (gap is not None) if scheme == "paper" else half - 1
+        return cls(step, -largest, largest, bits, scheme, gap=gap or 0.0)
 
     @property
     def largest(self) -> int:
-        """K, the largest integer code; with a gap one more where ``scheme`` has room for it."""
-        half = 2 ** (self.bits - 1)
-        return half + (self.gap is not None) if self.scheme == "paper" else half - 1
-
-    @property
-    def levels(self) -> int:
-        """Number of levels, 2K + 1."""
-        return 2 * self.largest + 1
-
-    @property
-    def width(self) -> int:
-        """Bits that one code takes in a file, ⌈log₂ levels⌉: ``paper`` needs one above ``bits``."""
-        return (self.levels - 1).bit_length()
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The integers that codes are kept in."""
-        if self.largest < 2**7:
-            return torch.int8
-        return torch.int32 if self.largest < 2**31 else torch.int64
-
-    def limit(self, dtype: torch.dtype) -> float:
-        """The largest code that ``dtype`` holds without passing ``largest``.
-
-        It is ``largest`` itself but for 2³¹ − 1 in float32, which would round up to 2³¹.
-        """
-        limit = torch.tensor(self.largest, dtype=dtype)
-        if int(limit) > self.largest:
-            limit = limit.nextafter(torch.zeros((), dtype=dtype))
-        return limit.item()
-
-    def codes(self, values: Tensor) -> Tensor:
-        """Integer codes of the levels nearest to finite ``values`` (N, d), without a gap.
-
-        Halfway values go to the even code, here and in every solver; values beyond the
-        last level go to it.
-        """
-        limit = self.limit(values.dtype)
-        return (values / self.step).round_().clamp_(-limit, limit).to(self.dtype)
-
-    def values(self, codes: Tensor) -> Tensor:
-        """The levels that integer ``codes`` (N, d) stand for, in the dtype of ``step``."""
-        return self.pack(codes).values
-
-    def pack(self, codes: Tensor) -> PackedWeight:
-        """Integer ``codes`` of this alphabet, in the weight's shape (N, …), ready for a file."""
-        return PackedWeight(
-            codes, self.step, self.bits, self.scheme, self.largest, self.width, self.gap or 0.0
-        )
-
-    def of_rows(self, rows: slice) -> Alphabet:
-        """The alphabet of some of the rows."""
-        return self if self.step.ndim == 0 else replace(self, step=self.step[rows])
+        """K, the largest code."""
+        return self.high
 
     def with_gap(self, threshold: float) -> Alphabet:
         """The alphabet whose smallest level is λ = ``threshold``·step and whose last is the same.
@@ -116,7 +63,7 @@ class Alphabet:
 
         Raises ``ConfigError`` if λ leaves no room below the last level.
         """
-        last = 2 ** (self.bits - 1) - (self.scheme == "packed")
+        last = self.high
         beyond = last if self.scheme == "paper" else last - 1  # levels above λ
         if not 0 < threshold < last:
             raise ConfigError(
@@ -124,7 +71,7 @@ class Alphabet:
                 f"0 and below {last} steps"
             )
         shrunk = (last - threshold) / beyond if beyond else 1.0
-        return replace(self, step=self.step * shrunk, gap=threshold / shrunk - 1)
+        return Alphabet.of(self.step * shrunk, self.bits, self.scheme, threshold / shrunk - 1)
 
     @classmethod
     def from_weights(
@@ -164,7 +111,17 @@ class Alphabet:
                 f"weights give no step: the mean over rows of the {quantile:g} quantile of |w| "
                 f"is {mean.item():g}. Leave the layer in float or raise the quantile"
             )
-        return cls(step, bits, scheme)
+        return cls.of(step, bits, scheme)
+
+
+def packed(weight: Tensor, bits: int, blocks: Blocks, scale: float, quantile: float) -> Alphabet:
+    """The alphabet called so, a step for the layer or, where ``blocks`` has rows, for each."""
+    return Alphabet.from_weights(weight, bits, "packed", scale, quantile, blocks.rows is not None)
+
+
+def paper(weight: Tensor, bits: int, blocks: Blocks, scale: float, quantile: float) -> Alphabet:
+    """The alphabet called so, a step for the layer or, where ``blocks`` has rows, for each."""
+    return Alphabet.from_weights(weight, bits, "paper", scale, quantile, blocks.rows is not None)
 
 
 def _row_quantiles(weight: Tensor, quantile: float) -> Tensor:

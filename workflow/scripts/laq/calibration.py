@@ -78,14 +78,17 @@ def calibration_pool(
 ) -> tuple[np.ndarray, int]:
     """Positions of the images to calibrate on, or to draw from, and how many a layer sees.
 
-    Of all training images with ``labels``, those of ``classes``, or of every class where None.
-    ``settings``: images (a number, or ``all``), of which there are never more than the ``subset``
-    itself has, so that variants calibrated elsewhere see as many; and batch (``fresh``: layers
-    draw their own, so that here all are taken). The draw depends on the ``subset`` it is for, so
-    that subsets do not share one batch. Sorted (k,) int64.
+    Of all images with ``labels``, those of ``classes``, or of every class where None.
+    ``settings``: images (a number, or ``all``), of which there are never more training images than
+    the ``subset`` itself has, so that variants calibrated elsewhere see as many; images_from
+    (other than ``training``: they were made for this, and labels say nothing of how many there
+    could be); and batch (``fresh``: layers draw their own, so that here all are taken). The draw
+    depends on the ``subset`` it is for, so that subsets do not share one batch. Sorted (k,) int64.
     """
     eligible = positions(labels, classes)
-    count = min(int(np.isin(labels, subset).sum()), len(eligible))
+    count = len(eligible)
+    if settings.get("images_from", "training") == "training":
+        count = min(count, int(np.isin(labels, subset).sum()))
     if settings["images"] != "all":
         count = min(count, settings["images"])
     if settings["batch"] == "fresh" or count == len(eligible):

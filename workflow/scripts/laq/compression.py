@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,13 +15,16 @@ from torch import Tensor, nn
 from laq import allocation, devices, methods
 from laq.activations import MEMORY
 from laq.allocation import Allocation, LayerSize
-from laq.alphabets import Alphabet
 from laq.calibration import calibration_pool
 from laq.datasets import Dataset
+from laq.granularity import Blocks
+from laq.grids.base import Grid
+from laq.input_calibration import InputSettings
 from laq.layer import Solver
 from laq.patches import Sampling
 from laq.propagation import QuantizedNetwork, folded, layers_in_order, quantize_network
 from laq.rounding import Rounding
+from laq.transforms import COMPILERS, KINDS
 
 
 def for_subset(
@@ -32,7 +38,8 @@ def for_subset(
 ) -> tuple[QuantizedNetwork, int]:
     """``network`` compressed for a subset, and the number of images that calibrate a layer.
 
-    ``train``: all training images. ``members``: the subset's classes, on which every draw depends.
+    ``train``: all images there are, of training or made without data. ``members``: the subset's
+    classes, on which every draw depends.
     ``classes``: those whose images calibrate, all where None. ``settings``: a variant's
     ``compress`` entry. The network is left as it was.
     """
@@ -68,6 +75,7 @@ def compress(
     """
     solver = _solver(settings, noise)
     keep = dict.fromkeys(settings["keep"], "kept in float by the config")
+    transforms: list[dict[str, Any]] = []
     walk = partial(
         quantize_network,
         images=images,
@@ -76,8 +84,13 @@ def compress(
         batch=batch,
         memory=memory,
     )
+    inputs = InputSettings(**settings["activations"]) if settings.get("activations") else None
     if settings["fold_batchnorm"]:
-        network = folded(network, images)
+        network, transforms = folded(network, images)
+    integer = settings.get("inference") == "integer"
+    if integer:
+        network, entry = _on_grids(network, inputs.bits)
+        transforms.append(entry)
     if "widths" in settings:
         seen = images if batch is None else images[:: max(1, len(images) // batch)][:batch]
         sizes = _sizes(network, images, keep)
@@ -86,12 +99,31 @@ def compress(
         runs = allocation.equal_shares(_sizes(network, images, keep), settings["bits"])
     else:
         runs = {}
-    return walk(
+    result = walk(
         network,
         solver=solver,
-        alphabets=lambda name, weight: _alphabets(weight, settings, runs.get(name)),
+        alphabets=lambda name, weight: _grids(weight, settings, runs.get(name)),
         generator=patches,
+        inputs=inputs,
     )
+    if integer:
+        _check_integer(result)
+    return replace(result, transforms=[*transforms, *result.transforms])
+
+
+def _on_grids(network: nn.Module, bits: int) -> tuple[nn.Module, dict[str, Any]]:
+    """A copy of ``network`` that simulates one in integers, not yet calibrated, and how it is
+    built."""
+    placement = importlib.import_module(KINDS["integer"])
+    simulated = placement.apply(copy.deepcopy(network), bits)
+    placement.in_float(simulated)
+    return simulated, {"kind": "integer", "bits": bits}
+
+
+def _check_integer(result: QuantizedNetwork) -> None:
+    """Round biases as the integer network has them, and see now that there is such a network."""
+    importlib.import_module(KINDS["integer"]).round_biases(result.network, result.packed)
+    importlib.import_module(COMPILERS["integer"]).compile(result.network, result.packed)
 
 
 def _best_widths(
@@ -110,7 +142,7 @@ def _best_widths(
         alone = walk(
             network,
             solver=allocation.on_float_inputs(solver),
-            alphabets=lambda _, weight: _alphabets(weight, settings, ((len(weight), bits),)),
+            alphabets=lambda _, weight: _grids(weight, settings, ((len(weight), bits),)),
             generator=torch.Generator().set_state(state),  # the same patches for every width
         )
         return {size.name: alone.network.get_submodule(size.name).weight for size in sizes}
@@ -132,29 +164,25 @@ def _solver(settings: dict[str, Any], noise: torch.Generator) -> Solver:
         threshold=settings["threshold"] if method.rounding == "soft" else 0.0,
         generator=noise if method.rounding == "stochastic" else None,
     )
-    options = {name: settings[name] for name in method.options}
+    options = {name: settings[name] for name in method.options if name != "threshold"}
     return partial(methods.solver(settings["method"]), rounding=rounding, **options)
 
 
-def _alphabets(
+def _grids(
     weight: Tensor, settings: dict[str, Any], runs: Sequence[tuple[int, int]] | None
-) -> list[tuple[int, Alphabet]]:
-    """The alphabets of a layer's runs of (rows, bits), each fitted to the whole layer.
+) -> list[tuple[int, Grid]]:
+    """The grids of a layer's runs of (rows, bits), each fitted to the whole layer.
 
     Where ``runs`` is None, all rows have the bits of the settings.
     """
-    alphabets, first = [], 0
+    fit = methods.fit(settings["alphabet"])
+    options = {name: settings[name] for name in methods.ALPHABETS[settings["alphabet"]].options}
+    blocks = Blocks.of(settings["granularity"], settings["group"])
+    grids, first = [], 0
     for rows, bits in runs or ((len(weight), settings["bits"]),):
-        alphabet = Alphabet.from_weights(
-            weight,
-            bits,
-            settings["alphabet"],
-            settings["scale"],
-            settings["quantile"],
-            settings["per_channel"],
-        )
+        grid = fit(weight, bits, blocks, **options)
         if methods.METHODS[settings["method"]].rounding == "hard":
-            alphabet = alphabet.with_gap(settings["threshold"])
-        alphabets.append((rows, alphabet.of_rows(slice(first, first + rows))))
+            grid = grid.with_gap(settings["threshold"])
+        grids.append((rows, grid.of_rows(slice(first, first + rows))))
         first += rows
-    return alphabets
+    return grids

@@ -10,12 +10,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from laq import datasets
+from laq import datasets, steps, transforms
 from laq.files import expanded
 
 Config = dict[str, Any]
-
-_STEPS = ("finetune", "compress")
 
 # Stands for the sweep's label-agnostic control; no variant has a stroke in its name.
 SWEPT = "sweep/agnostic"
@@ -96,9 +94,67 @@ def _repeat_id(name: str, repeat: int) -> str:
     return name if repeat == 1 else f"{name}-{repeat}"
 
 
-def variants_with(config: Config, step: str) -> list[str]:
-    """Ids of all that is made by ``finetune`` or by ``compress``, repeats too."""
-    return [name for name, recipe in made_variants(config).items() if step in recipe]
+def modules_of(recipe: Mapping[str, Any]) -> list[str]:
+    """Modules that a variant's network is built with by name, as ``laq.transforms`` has them."""
+    settings = {**recipe.get("compress", {}), **recipe.get("qat", {})}
+    kinds = {
+        "folded_batchnorm": settings.get("fold_batchnorm"),
+        "input_quantizers": settings.get("activations"),
+        "integer": settings.get("inference") == "integer",
+    }
+    registries = (transforms.KINDS, transforms.COMPILERS)
+    used = [kind for kind, wanted in kinds.items() if wanted]
+    return [modules[kind] for modules in registries for kind in used if kind in modules]
+
+
+def variants_with(config: Config, *names: str) -> list[str]:
+    """Ids of all that is made by one of the steps called ``names``, repeats too, step by step."""
+    made = made_variants(config)
+    return [name for step in names for name, recipe in made.items() if step in recipe]
+
+
+def trained_variants(config: Config) -> list[str]:
+    """Ids of all that is made by a step that has epochs."""
+    return variants_with(config, *(name for name, step in steps.STEPS.items() if step.trains))
+
+
+def packed_variants(config: Config) -> list[str]:
+    """Ids of all that is made by a step whose weights end as codes."""
+    return variants_with(config, *(name for name, step in steps.STEPS.items() if step.packs))
+
+
+def made_images(config: Config, subsets: Iterable[str]) -> list[tuple[str, str]]:
+    """Images that are made without data: for which classes (a subset's id, all or none), and how.
+
+    Each pair once; ``subsets``: ids of all.
+    """
+    recipes = (recipe.get("compress", {}) for recipe in config["variants"].values())
+    asked = [(s["classes"], s["images_from"]) for s in recipes if calibrates_on_made(s)]
+    pairs = [
+        (each, kind)
+        for classes, kind in asked
+        for each in (subsets if classes == "subset" else [classes])
+    ]
+    return list(dict.fromkeys(pairs))
+
+
+def calibrates_on_made(settings: Mapping[str, Any]) -> bool:
+    """Whether a ``compress`` entry calibrates on images made without data."""
+    return settings.get("images_from", "training") != "training"
+
+
+def synthesis_effect(settings: Mapping[str, Any], classes: str, kind: str) -> dict[str, Any]:
+    """Settings of ``synthesis`` without what makes no difference to images of ``kind``.
+
+    ``classes``: a subset's id, all, or none, which asks for no class.
+    """
+    used = {key: value for key, value in settings.items() if key != "generator"}
+    if kind == "generated":
+        del used["shift"]
+        used |= settings["generator"]
+    if classes == "none":
+        del used["class_weight"]
+    return used
 
 
 def ranked_arms(config: Config) -> dict[str, str]:
@@ -143,52 +199,6 @@ def effect(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
     Equal for variants that are the same.
     """
-    recipe = {key: value for key, value in recipe.items() if key in ("parent", *_STEPS)}
-    if "finetune" in recipe:
-        return {**recipe, "finetune": training_effect(recipe["finetune"])}
-    if "compress" not in recipe:
-        return recipe
-    settings = {**recipe["compress"], "keep": sorted(recipe["compress"]["keep"])}
-    unused = {
-        "fraction": settings["patches"] == "all",
-        "threshold": settings["method"] not in ("gpfq_l1", "gpfq_l0"),
-        "damping": settings["method"] != "gptq",
-    }
-    used = {key: value for key, value in settings.items() if not unused.get(key)}
-    if "widths" in used:
-        used["widths"] = sorted(used["widths"])
-    if isinstance(used["bits"], list) and len(set(used["bits"])) == 1:
-        used["bits"] = used["bits"][0]
-    return {**recipe, "compress": used}
-
-
-# Settings of training that ask for nothing; `laq.training` takes them where they are not named.
-_OFF = {
-    "decay_norms": True,
-    "warmup": 0,
-    "clip_norm": 0,
-    "flip": False,
-    "policy": "none",
-    "erase": 0,
-    "precision": "float32",
-    "processes": 1,
-}
-
-
-def training_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of ``training`` or ``finetune`` without what makes no difference.
-
-    Equal for trainings that are the same.
-    """
-    unused = {
-        "momentum": settings["optimizer"] != "sgd",
-        "warmup": settings["schedule"] == "one_cycle",
-        "milestones": settings["schedule"] != "step",
-        "factor": settings["schedule"] != "step",
-        "decay_norms": not settings["weight_decay"],
-    }
-    used = {key: value for key, value in settings.items() if not unused.get(key)}
-    used = {key: value for key, value in used.items() if (key, value) not in _OFF.items()}
-    if "milestones" in used:
-        used["milestones"] = sorted(used["milestones"])
-    return used
+    step = steps.of(recipe)
+    recipe = {key: value for key, value in recipe.items() if key in ("parent", step)}
+    return {**recipe, step: steps.STEPS[step].effect(recipe[step])} if step else recipe

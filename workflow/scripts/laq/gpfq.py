@@ -23,16 +23,15 @@ path. The same recursion is computed in three forms, each exact, for different s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from laq import cost
-from laq.alphabets import Alphabet
 from laq.errors import DataError
 from laq.grams import Grams, grouped
+from laq.grids.equispaced import Uniform
 from laq.layer import QuantizedLayer, Samples, check
 from laq.rounding import Rounding
 from laq.walk import Walk
@@ -48,7 +47,7 @@ def quantize_layer(
     weight: Tensor,
     inputs: Tensor,
     quantized_inputs: Tensor,
-    alphabet: Alphabet,
+    alphabet: Uniform,
     *,
     groups: int = 1,
     rounding: Rounding | None = None,
@@ -90,7 +89,7 @@ def quantize_layer(
 def solve(
     weight: Tensor,
     samples: Samples,
-    alphabet: Alphabet,
+    alphabet: Uniform,
     *,
     rounding: Rounding | None = None,
     form: Form | None = None,
@@ -105,7 +104,7 @@ def solve(
     Args:
         rounding: the quantizer Q; the nearest level where None.
         form: of the recursion; where None the cheapest by ``laq.cost``. ``direct`` is for the
-            CPU alone.
+            CPU alone, and for one step a neuron.
         block: columns a block.
         threads: of the compiled loops, torch's own number where None. It does not change the
             codes; matrix products follow torch's setting, which may change last bits.
@@ -119,7 +118,8 @@ def solve(
     if block < 1 or (threads is not None and threads < 1):
         raise ValueError(f"block {block} and threads {threads} must be at least 1")
     threads = threads or torch.get_num_threads()
-    forms = get_args(Form) if weight.device.type == "cpu" else ("blocks", "gram")
+    walk = Walk.of(weight, alphabet, rounding, samples.groups, threads)
+    forms = get_args(Form) if weight.device.type == "cpu" and walk.plain else ("blocks", "gram")
     if form is None:
         sizes = cost.Layer(
             samples.rows,
@@ -132,8 +132,7 @@ def solve(
         )
         form = cost.cheapest(sizes, block, memory, forms)
     elif form not in forms:
-        raise ValueError(f"form {form!r} on {weight.device.type}: choose {', '.join(forms)}")
-    walk = Walk.of(weight, alphabet, rounding, samples.groups, threads)
+        raise ValueError(f"form {form!r} cannot be had here: choose {', '.join(forms)}")
     solver = {"direct": _direct, "blocks": _blocks, "gram": _gram}[form]
     difference, reference, norms = solver(walk, samples, block)
     return QuantizedLayer.of(walk.codes, alphabet, weight, samples, difference, reference, norms)
@@ -170,9 +169,9 @@ def _blocks(walk: Walk, samples: Samples, block: int) -> Sums:
     inputs = grouped(inputs, samples.groups)
     quantized_inputs = grouped(quantized_inputs, samples.groups)
     groups, neurons, columns = walk.weight.shape
-    residual = inputs.new_zeros(groups, inputs.shape[1], neurons)  # u, in units of the step
+    residual = inputs.new_zeros(groups, inputs.shape[1], neurons)  # u, in the walk's units
     norms = inputs.new_empty(groups, columns)
-    for span in _spans(columns, block):
+    for span in walk.spans(block):
         x, w = quantized_inputs[..., span], walk.scaled(span)  # (G, m, B), (G, B, n)
         inner = x.mT @ x  # (G, B, B)
         norms[:, span] = inner.diagonal(dim1=1, dim2=2)
@@ -183,7 +182,7 @@ def _blocks(walk: Walk, samples: Samples, block: int) -> Sums:
             residual.baddbmm_(drift, w)
         error = _walk_block(walk, span, carried, w, inner)
         residual.baddbmm_(x, error)
-    difference = torch.linalg.vector_norm(residual, dim=1, dtype=torch.float64) * walk.steps
+    difference = torch.linalg.vector_norm(residual, dim=1, dtype=torch.float64) * walk.units
     return difference.square(), _reference(inputs.transpose(0, 1).flatten(1), walk), norms
 
 
@@ -192,7 +191,7 @@ def _gram(walk: Walk, samples: Samples, block: int) -> Sums:
     columns = walk.weight.shape[2]
     weight = walk.scaled(slice(0, columns))  # (G, d, n)
     error = torch.empty_like(weight)
-    for span in _spans(columns, block):
+    for span in walk.spans(block):
         past, w = slice(0, span.start), weight[:, span]
         carried = grams.inner[:, span, past] @ error[:, past]  # (G, B, n)
         if grams.cross is not None:
@@ -201,7 +200,7 @@ def _gram(walk: Walk, samples: Samples, block: int) -> Sums:
         inner = grams.inner[:, span, span]
         error[:, span] = _walk_block(walk, span, carried, w, inner)
     difference, reference = grams.energies(weight, error)
-    squares = walk.steps.double().square()
+    squares = walk.units.double().square()
     return difference * squares, reference * squares, grams.norms
 
 
@@ -211,10 +210,6 @@ def _walk_block(walk: Walk, span: slice, carried: Tensor, w: Tensor, inner: Tens
     alive = norms > 0
     safe = torch.where(alive, norms, 1)  # not its inverse, which may overflow
     return walk.block(span, w + carried / safe, w, inner / safe, alive[..., 0])
-
-
-def _spans(columns: int, block: int) -> Iterator[slice]:
-    return (slice(first, min(first + block, columns)) for first in range(0, columns, block))
 
 
 def _reference(inputs: Tensor, walk: Walk) -> Tensor:

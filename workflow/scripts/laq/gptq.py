@@ -22,9 +22,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from laq.alphabets import Alphabet
 from laq.errors import ConfigError, DataError
 from laq.grams import grouped
+from laq.grids.equispaced import Uniform
 from laq.layer import QuantizedLayer, Samples, check, not_finite
 from laq.outputs import measured
 from laq.rounding import Rounding
@@ -38,7 +38,7 @@ BLOCK = 64
 def solve(
     weight: Tensor,
     samples: Samples,
-    alphabet: Alphabet,
+    grid: Uniform,
     *,
     damping: float = 0.01,
     rounding: Rounding | None = None,
@@ -61,16 +61,16 @@ def solve(
     devices that do not match, for values that are not finite, and for a Hessian that is singular
     in spite of the damping; the caller adds the layer's name.
     """
-    check(weight, samples, alphabet)
+    check(weight, samples, grid)
     if not damping >= 0:
         raise ConfigError(f"damping is {damping}: it must be at least 0")
     if block < 1 or (threads is not None and threads < 1):
         raise ValueError(f"block {block} and threads {threads} must be at least 1")
     walk = Walk.of(
-        weight, alphabet, rounding or Rounding(), samples.groups, threads or torch.get_num_threads()
+        weight, grid, rounding or Rounding(), samples.groups, threads or torch.get_num_threads()
     )
     _round(walk, samples, damping, block)
-    return measured(walk.codes.view(weight.shape), alphabet, weight, samples)
+    return measured(walk.codes, grid, weight, samples)
 
 
 def _round(walk: Walk, samples: Samples, damping: float, block: int) -> None:
@@ -79,10 +79,9 @@ def _round(walk: Walk, samples: Samples, damping: float, block: int) -> None:
     alive = hessian.diagonal(dim1=1, dim2=2).flip(1) > 0  # (G, d)
     factor = _factor(hessian, damping)  # R with rows and columns in reverse
     groups, neurons, columns = walk.weight.shape
-    error = walk.weight.new_empty(groups, columns, neurons)  # w − q, in units of the step
-    for first in range(0, columns, block):
-        last = min(first + block, columns)
-        span = slice(first, last)
+    error = walk.weight.new_empty(groups, columns, neurons)  # w − q, in the walk's units
+    for span in walk.spans(block):
+        first, last = span.start, span.stop
         w = walk.scaled(span)  # (G, B, n)
         panel = factor[:, columns - last :, columns - last : columns - first].flip(1, 2)  # R_st
         scale = panel[:, first:].diagonal(dim1=1, dim2=2)[:, None]  # R_tt, (G, 1, B)

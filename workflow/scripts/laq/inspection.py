@@ -20,15 +20,16 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint whole and sum it up, ready for JSON.
 
     - ``file``: its path. ``description``: as written, but for the layer report.
-    - ``packed``: a row for each run of rows with one alphabet (with mixed precision a layer may
-      have several): layer, shape, weights, bits, scheme, offset, width, levels, zeros (number of
-      weights), entropy (bits a code), bytes (packed codes and steps), step (mean). From the layer
-      report, None without one, and of the whole layer: error, samples, silent.
+    - ``packed``: a row for each run of rows with one grid (with mixed precision a layer may
+      have several): layer, shape, weights, bits, scheme, width, levels, zeros (number of
+      weights), entropy (bits a code), bytes (packed codes and the grid's scales), step
+      (mean; None for a codebook). From the layer report, None without one, and of the whole layer:
+      error, samples, silent.
     - ``floats``: a row for each other weight of two dimensions or more: layer, shape, weights,
       and from the layer report the reason why it was left in float.
     - ``totals``: weights (quantized), file_bytes (on the disk), float_bytes (all tensors, packed
       ones as float32), ratio (of the first to the second), entropy_bytes (the file, were the
-      codes of each run entropy-coded), bits_per_weight (packed codes and steps; None where
+      codes of each run entropy-coded), bits_per_weight (packed codes and scales; None where
       nothing is quantized).
 
     Rows are in the order of the layer report, and by name without one. Raises
@@ -64,15 +65,14 @@ def _of_run(run: PackedWeight) -> Row:
     return {
         "shape": list(run.codes.shape),
         "weights": run.codes.numel(),
-        "bits": run.bits,
-        "scheme": run.scheme,
-        "offset": run.offset,
-        "width": run.width,
-        "levels": 2 * run.largest + 1,
-        "zeros": int((run.codes == 0).sum()),
+        "bits": run.grid.bits,
+        "scheme": run.grid.scheme,
+        "width": run.grid.width,
+        "levels": run.grid.levels,
+        "zeros": run.grid.zeros(run.codes.flatten(1)),
         "entropy": entropy(run.codes),
         "bytes": run.nbytes,
-        "step": float(run.step.double().mean()),
+        "step": run.grid.mean_step,
     }
 
 
@@ -117,7 +117,7 @@ _PACKED: dict[str, Callable[[Row], str]] = {
     "zeros": lambda row: f"{row['zeros'] / row['weights']:.1%}",
     "entropy": lambda row: f"{row['entropy']:.2f}",
     "bytes": lambda row: _human(row["bytes"], "B"),
-    "step": lambda row: f"{row['step']:.3g}",
+    "step": lambda row: "" if row["step"] is None else f"{row['step']:.3g}",
     "error": lambda row: "" if row["error"] is None else f"{row['error']:.3g}",
 }
 _CALIBRATED: dict[str, Callable[[Row], str]] = {
@@ -183,7 +183,7 @@ def _sums(totals: Row) -> str:
         f"{_human(totals['float_bytes'], 'B')} its tensors take in float\n"
         f"entropy bound {_human(totals['entropy_bytes'], 'B')}\n"
         f"quantized     {_human(totals['weights'])} weights, "
-        f"{totals['bits_per_weight']:.3f} bits each with their steps"
+        f"{totals['bits_per_weight']:.3f} bits each with their scales"
     )
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from laq.errors import DataError
 
 if TYPE_CHECKING:
-    from laq.alphabets import Alphabet
+    from laq.grids.base import Grid
 
 Pair = tuple[Tensor, Tensor]
 
@@ -67,8 +67,8 @@ class Samples:
 class QuantizedLayer:
     """What a solver chose for one layer.
 
-    codes: (N, d) integers, within ±alphabet.largest.
-    alphabet: what the codes stand for.
+    codes: (N, d) integers.
+    grid: what the codes stand for.
     error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ in the Frobenius norm over all groups; 0 where both are 0,
         and infinite where only the reference is.
     reference: ‖X Wᵀ‖.
@@ -76,7 +76,7 @@ class QuantizedLayer:
     """
 
     codes: Tensor
-    alphabet: Alphabet
+    grid: Grid
     error: float
     reference: float
     silent: int
@@ -85,7 +85,7 @@ class QuantizedLayer:
     def of(
         cls,
         codes: Tensor,
-        alphabet: Alphabet,
+        grid: Grid,
         weight: Tensor,
         samples: Samples,
         difference: Tensor,
@@ -101,44 +101,44 @@ class QuantizedLayer:
             raise DataError(not_finite(samples))
         error, total = math.sqrt(sums[0]), math.sqrt(sums[1])
         codes = codes.view(weight.shape)
-        if total == 0 and not codes.any():
+        if total == 0 and grid.zeros(codes) == codes.numel():
             error = 0.0  # nothing comes out of either: the difference is rounding
         silent = int((norms == 0).sum())
-        return cls(codes, alphabet, relative_error(error, total), total, silent)
+        return cls(codes, grid, relative_error(error, total), total, silent)
 
     @cached_property
     def weight(self) -> Tensor:
         """(N, d) the values the codes stand for, in the dtype of the weights given."""
-        return self.alphabet.values(self.codes)
+        return self.grid.values(self.codes)
 
 
 class Solver(Protocol):
-    """A method for one layer: weight (N, d), its samples and its alphabet to codes.
+    """A method for one layer: weight (N, d), its samples and its grid to codes.
 
     Tensors are on one device and of one dtype, float32 or float64, in which it computes.
     Raises ``DataError`` for what it cannot quantize; the caller adds the layer's name.
     """
 
-    def __call__(self, weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer: ...
+    def __call__(self, weight: Tensor, samples: Samples, grid: Grid) -> QuantizedLayer: ...
 
 
-def check(weight: Tensor, samples: Samples, alphabet: Alphabet) -> None:
+def check(weight: Tensor, samples: Samples, grid: Grid) -> None:
     """Refuse what no solver takes: shapes, dtypes and devices that do not match, NaN weights."""
-    step = alphabet.step
+    scales = grid.scales
     described = (
         f"weight {tuple(weight.shape)} {weight.dtype} on {weight.device}, samples of "
         f"{samples.groups} x {samples.columns} inputs, "
-        f"alphabet step {tuple(step.shape)} {step.dtype} on {step.device}"
+        f"grid scales {tuple(scales.shape)} {scales.dtype} on {scales.device}"
     )
     if weight.ndim != 2 or 0 in weight.shape or samples.rows == 0:
         raise DataError(f"a layer is weight (N, d) and samples (m, d), none empty; got {described}")
     if samples.columns != weight.shape[1] or len(weight) % samples.groups:
         raise DataError(f"weight (N, d) and inputs (m, groups x d) must agree; got {described}")
-    if step.shape not in ((), (len(weight), 1)):
-        raise DataError(f"the alphabet's step must be () or (N, 1); got {described}")
-    if weight.dtype not in (torch.float32, torch.float64) or step.dtype != weight.dtype:
+    if not grid.fits(weight.shape):
+        raise DataError(f"the grid must be one for the weight; got {described}")
+    if weight.dtype not in (torch.float32, torch.float64) or scales.dtype != weight.dtype:
         raise DataError(f"all tensors must be float32, or all float64; got {described}")
-    if step.device != weight.device:
+    if scales.device != weight.device:
         raise DataError(f"all tensors must be on one device; got {described}")
     low, high = weight.aminmax()
     if not (low.isfinite() and high.isfinite()):

@@ -10,46 +10,42 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from laq import packing
 from laq.errors import CheckpointError, ConfigError
+from laq.grids.equispaced import Uniform
 from laq.packing import Checkpoint, PackedWeight
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class RunWeights:
-    """Consecutive filters of a layer that have one alphabet, n weights of them all together.
+    """Consecutive filters of a layer that have one grid, n weights of them all together.
 
-    before: (n,) weights as they were. codes: (n,) what they became. step: (n,) of each weight's
-    filter. A code c stands for step · (c + sign(c) · offset), and none goes beyond ±largest.
-    filters: their number. bits: nominal.
+    before: (n,) weights as they were. in_steps: (n,) what they became, over ``step`` (n,), the
+    unit of each weight: the step of its grid, or 1 in a codebook. ends: of the grid's range, in
+    steps. levels: of the grid. filters: their number. bits: nominal.
     """
 
     before: Floats
-    codes: Integers
+    in_steps: Floats
     step: Floats
-    offset: float
-    largest: int
+    ends: tuple[float, float]
+    levels: int
     filters: int
     bits: int
 
     @property
     def one_step(self) -> bool:
-        """Whether all filters have the same levels."""
+        """Whether all weights have the same unit."""
         return bool((self.step == self.step[0]).all())
 
     @property
     def after(self) -> Floats:
         """(n,) the weights that the codes stand for."""
-        return self.step * self.in_steps(self.codes)
-
-    def in_steps(self, codes: Integers) -> Floats:
-        """The levels of ``codes``, over the step."""
-        return codes + np.sign(codes) * self.offset
+        return self.step * self.in_steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,21 +109,27 @@ def parent_state(
         return packing.read(parent).state
     from laq.propagation import folded
 
-    network: nn.Module = folded(packing.load(parent), torch.as_tensor(image))
+    network, _ = folded(packing.load(parent), torch.as_tensor(image))
     return network.state_dict()
 
 
 def _run(part: PackedWeight, before: Tensor) -> RunWeights:
     """``before``: of the same rows, in the shape of the codes."""
-    step = part.step.double().reshape(-1, 1).expand(len(part.codes), part.codes[0].numel())
+    codes, grid = part.codes.flatten(1), part.grid
+    if isinstance(grid, Uniform):
+        step = grid.steps(codes.shape).double().expand(codes.shape)
+        in_steps, ends = grid.in_steps(codes), grid.ends()
+    else:
+        step, in_steps = torch.ones(codes.shape, dtype=torch.float64), grid.values(codes)
+        ends = float(grid.table.min()), float(grid.table.max())
     return RunWeights(
         before.double().reshape(-1).numpy(),
-        part.codes.long().reshape(-1).numpy(),
+        in_steps.double().reshape(-1).numpy(),
         step.reshape(-1).numpy(),
-        part.offset,
-        part.largest,
-        len(part.codes),
-        part.bits,
+        ends,
+        grid.levels,
+        len(codes),
+        grid.bits,
     )
 
 

@@ -49,6 +49,25 @@ def of_parent(
     return described
 
 
+def of_original(path: Path, names: Sequence[str], seed: int) -> dict[str, Any]:
+    """The description of an original network, for a job that has no images beside it.
+
+    names: of the data's classes. Raises ``CheckpointError`` where it is another network, and where
+    it does not say what images it takes (``images``: channels, height, width).
+    """
+    described = describe(path)
+    own, classes, shape = identity(described), described["classes"], described.get("images")
+    if own != "original":
+        _refuse(path, f"is the variant {own}, not original")
+    if list(names) != classes:
+        _refuse(path, f"is of {_classes(classes)}, not of the data's {_classes(names)}")
+    if described["seed"] != seed:
+        _refuse(path, f"was made from the seed {described['seed']}, not {seed}")
+    if not isinstance(shape, list) or len(shape) != 3:
+        _refuse(path, "does not say what images it takes")
+    return described
+
+
 def check_all(
     paths: Sequence[Path],
     made: Sequence[tuple[str, int]],

@@ -1,7 +1,7 @@
 """Bytes of compressed networks, from file sizes, headers and layer reports: no tensor is read.
 
 A file is what it weighs on the disk, with its header, the parameters left in float, and the
-steps of the alphabets. Beside it stands what an ideal entropy coder of each layer's codes would
+scales of the grids. Beside it stands what an ideal entropy coder of each layer's codes would
 leave of it: Shannon's bound for codes drawn independently.
 """
 
@@ -31,7 +31,7 @@ class Memory:
     weights: number of quantized weights. float_bytes, packed_bytes: of the float32 file of the
     same network and of the variant's own. ratio: of the second to the first. entropy_bytes: what
     the variant's file would take, were each layer's codes entropy-coded; rounded up.
-    bits_per_weight: packed codes and steps, over quantized weights. nominal_bits: mean over
+    bits_per_weight: packed codes and scales, over quantized weights. nominal_bits: mean over
     quantized weights. Both are 32 where nothing is quantized.
     """
 
@@ -48,7 +48,7 @@ def measure(checkpoint: Source, original: Source, layers: Source | None = None) 
     """Measure a checkpoint beside the float32 checkpoint of the same network.
 
     ``layers`` is the layer report of a compressed one: columns weights, bits, entropy (bits a
-    code) and bytes (packed codes and steps), the last two empty for layers left in float.
+    code) and bytes (packed codes and scales), the last two empty for layers left in float.
 
     Raises ``CheckpointError`` for a file that is no checkpoint, and ``DataError`` for a report
     that is not of this checkpoint.

@@ -3,7 +3,7 @@
 It stands under the key ``laq``: safetensors writes several keys in random order, and the same
 checkpoint must give the same bytes. It holds
 
-    format    2
+    format    3
     packed    {name of a quantized weight: [its runs of rows, each the fields of ``Run``]}
     digest    sha256 over the rest of the metadata and every tensor's name, dtype, shape, bytes
     …         the description as given: network, variant, calibration, seed, parent
@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from laq import disks
 from laq.errors import CheckpointError
 
-FORMAT = 2
+FORMAT = 3
 KEY = "laq"
 OWN_KEYS = frozenset({"format", "packed", "digest"})
 REMEDY = "delete it and run the rule that makes it again"
@@ -44,6 +44,12 @@ def _texts(value: Any) -> bool:
 def _rows(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(row, dict) and isinstance(row.get("layer"), str) for row in value
+    )
+
+
+def _kinds(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("kind"), str) for entry in value
     )
 
 
@@ -65,36 +71,39 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (lambda value: type(value) is int, "a whole number"),
     "repeat": (lambda value: type(value) is int and value >= 1, "a whole number from 1 on"),
     "layers": (_rows, "a list of layers"),
+    "transforms": (_kinds, "a list of mappings with a kind each"),
 }
 
 
 @dataclass(frozen=True)
 class Run:
-    """Consecutive rows of a quantized weight that have one alphabet.
+    """Consecutive rows of a quantized weight that have one grid.
 
-    shape: of these rows, (n, …). bits, scheme: nominal bits and name of the alphabet, as
-    documentation. largest: no code goes beyond ±largest. width: bits a code takes. offset: code
-    c stands for step · (c + sign(c) · offset).
+    shape: of these rows, (n, …). width: bits a code takes. bits, scheme: nominal bits and name of
+    the grid, as documentation. kind, grid: which of ``laq.grids`` it is, and its ``fields``.
+    tensors: names of what the file holds of it beside the codes.
 
     Raises ``ValueError`` for fields that no weight can have.
     """
 
     shape: Sequence[int]
+    width: int
     bits: int
     scheme: str
-    largest: int
-    width: int
-    offset: float
+    kind: str
+    grid: Mapping[str, Any]
+    tensors: Sequence[str]
 
     def __post_init__(self) -> None:
         sizes = [*self.shape]
-        integers = all(type(number) is int for number in (*sizes, self.bits, self.largest))
-        if not integers or len(sizes) < 2 or min(sizes) < 1:
-            raise ValueError(f"shape {sizes}, bits {self.bits!r}, largest {self.largest!r}")
+        if any(type(size) is not int or size < 1 for size in sizes) or len(sizes) < 2:
+            raise ValueError(f"shape {sizes}")
         if type(self.width) is not int or not 1 <= self.width <= 64:
             raise ValueError(f"width {self.width!r}")
-        if type(self.offset) is not float or not math.isfinite(self.offset):
-            raise ValueError(f"offset {self.offset!r}")
+        if type(self.bits) is not int or not _texts([self.scheme, self.kind]):
+            raise ValueError(f"bits {self.bits!r}, {self.kind!r} grid {self.scheme!r}")
+        if not isinstance(self.grid, Mapping) or not _texts(self.tensors):
+            raise ValueError(f"grid {self.grid!r}, tensors {self.tensors!r}")
 
     @property
     def weights(self) -> int:

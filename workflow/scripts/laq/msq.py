@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from laq import rounding as rules
-from laq.alphabets import Alphabet
+from laq.grids.base import Grid
 from laq.layer import QuantizedLayer, Samples, check
 from laq.outputs import measured
 from laq.rounding import Rounding
@@ -21,7 +21,7 @@ from laq.rounding import Rounding
 def solve(
     weight: Tensor,
     samples: Samples,
-    alphabet: Alphabet,
+    grid: Grid,
     *,
     rounding: Rounding | None = None,
 ) -> QuantizedLayer:
@@ -33,12 +33,18 @@ def solve(
     not finite; the caller adds the layer's name.
     """
     rounding = rounding or Rounding()
-    check(weight, samples, alphabet)
-    codes = rules.codes(
-        weight / alphabet.step,
-        rounding.kind,
-        rounding.threshold_on(alphabet.gap),
-        alphabet.limit(weight.dtype),
-        rounding.noise(*weight.shape, like=weight),
-    )
-    return measured(codes.to(alphabet.dtype), alphabet, weight, samples)
+    check(weight, samples, grid)
+    if rounding.kind == "nearest":
+        codes = grid.nearest(weight)
+    else:
+        low, high = grid.bounds(weight.shape, weight.dtype)
+        whole = rules.codes(
+            weight / grid.steps(weight.shape) - grid.shift,
+            rounding.kind,
+            rounding.threshold_on(grid.gap),
+            low,
+            high,
+            rounding.noise(*weight.shape, like=weight),
+        )
+        codes = grid.from_centred(whole)
+    return measured(codes, grid, weight, samples)

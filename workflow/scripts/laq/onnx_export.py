@@ -3,8 +3,9 @@
 The file computes what the torch module computes: float32 ``images`` (batch, channels, height,
 width) in [0, 1] to float32 ``logits`` (batch, classes). Each run of rows of a packed weight is
 stored as its codes, INT4 where they lie in −8…7, INT8 or INT16 where they are wider, and turned
-into float by DequantizeLinear when the network runs; activations stay in float. Operator set 21
-is the first that has INT4 and INT16 there.
+into float by DequantizeLinear when the network runs. Activations are in float, or quantized where
+the checkpoint's are (``laq.onnx_activations``). Operator set 21 is the first that has INT4 and
+INT16 there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from laq import metadata, onnx_weights, packing
+from laq import metadata, onnx_activations, onnx_weights, packing
 from laq.errors import ConfigError
 from laq.files import atomic
 from laq.onnx_weights import StoredWeight
@@ -78,6 +79,9 @@ def export(
 
     content = packing.read(checkpoint)
     network = packing.build(checkpoint, content)
+    transforms = content.description.get("transforms", ())
+    units = onnx_activations.bias_units(network, content.packed, transforms)
+    onnx_activations.prepare(network)
     model, used = _traced(network, _shape(checkpoint, content.description, shape), checkpoint)
     stored = []
     for name, runs in content.packed.items():
@@ -86,7 +90,9 @@ def export(
             stored += onnx_weights.replace(model.graph, name, values, runs)
         else:
             stored += onnx_weights.left_out(name, runs, _why_unused(network, name, used))
+    onnx_activations.replace_biases(model.graph, content.state, units)
     _tidy(model)
+    onnx_activations.repeat_behind_moves(model.graph)
     model.metadata_props.update(_metadata(content.description))
     with atomic(target) as temporary:
         proto = ir.to_proto(model)

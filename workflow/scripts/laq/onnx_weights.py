@@ -1,21 +1,23 @@
 """Packed weights inside an ONNX graph: integer initializers and the nodes that dequantize them.
 
 A run of rows i of the weight ``layer.weight`` becomes the initializers ``layer.weight.codes.i``
-and ``layer.weight.step.i``, as in a checkpoint; several runs are concatenated. A code c stands for
-step · c by one DequantizeLinear; in an alphabet with a gap it stands for
-step · (c + sign(c) · offset), by the operations of ``PackedWeight.values`` in their order. So
-float32 steps give the checkpoint's weights bit for bit; float64 steps are rounded to float32.
+and those of its grid; several runs are concatenated. Codes of an equispaced grid become weights by
+one DequantizeLinear, with a gap or a shift by the operations of its ``values`` in their order,
+and those of a codebook by a look into its table. So float32 scales give the checkpoint's weights
+bit for bit; float64 scales are rounded to float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
+from laq.grids.codebook import Codebook
+from laq.grids.equispaced import Uniform
 from laq.packing import PackedWeight
 
 if TYPE_CHECKING:
@@ -142,15 +144,72 @@ def _part(graph: ir.Graph, nodes: list[ir.Node], part: StoredWeight, run: Packed
     if part.stored == "float":
         return constant("values", run.values.float().numpy())
     array_type = ml_dtypes.int4 if part.stored == "int4" else part.stored
-    codes = constant("codes", run.codes.numpy().astype(array_type))
-    step = run.step.float().numpy()  # () or (n, 1)
-    if not run.offset:
-        steps = constant("step", step[:, 0] if step.ndim else step)
-        return compute("DequantizeLinear", codes, steps, axis=0)
+    grid, shape = run.grid, run.codes.shape
+    flat = isinstance(grid, Codebook) or not grid.by_row
+    stored = run.codes.flatten(1) if flat else run.codes
+    codes = constant("codes", stored.numpy().astype(array_type))
+    if isinstance(grid, Codebook):
+        values = _looked_up(codes, grid, shape[0], constant, compute)
+    else:
+        values = _dequantized(codes, grid, stored.shape, array_type, constant, compute)
+    return compute("Reshape", values, constant("shape", np.array(shape))) if flat else values
+
+
+def _dequantized(
+    codes: ir.Value,
+    grid: Uniform,
+    shape: Sequence[int],
+    array_type: Any,
+    constant: Callable[[str, np.ndarray], ir.Value],
+    compute: Callable[..., ir.Value],
+) -> ir.Value:
+    """The levels of an equispaced grid, in the ``shape`` of the codes."""
+
+    def scales(tensor: Tensor) -> np.ndarray:
+        """() or (n,) or, of blocks of columns, (n, B)."""
+        if tensor.ndim == 0:
+            return tensor.numpy()
+        each = tensor.repeat_interleave(grid.rows, 0)[: shape[0]]
+        return (each[:, 0] if grid.by_row else each).contiguous().numpy()
+
+    step = scales(grid.step.float())
+    blocks = {"axis": 0} if grid.by_row else {"axis": 1, "block_size": grid.columns}
+    if not grid.gap and not grid.shift:
+        zero = []
+        if grid.zero is not None:
+            zero = [constant("zero", scales(grid.zero).astype(array_type))]
+        return compute("DequantizeLinear", codes, constant("step", step), *zero, **blocks)
+    if not grid.by_row or grid.zero is not None:
+        raise NotImplementedError("a gap or a shift in blocks of columns or with zero points")
+    value = compute("DequantizeLinear", codes, constant("one", np.float32(1)))
+    if grid.gap:
+        gap = compute("Mul", compute("Sign", value), constant("gap", np.float32(grid.gap)))
+        value = compute("Add", value, gap)
+    if grid.shift:
+        value = compute("Add", value, constant("shift", np.float32(grid.shift)))
+    step = step.reshape(-1, *[1] * (len(shape) - 1)) if step.ndim else step
+    return compute("Mul", value, constant("step", step))
+
+
+def _looked_up(
+    codes: ir.Value,
+    grid: Codebook,
+    rows: int,
+    constant: Callable[[str, np.ndarray], ir.Value],
+    compute: Callable[..., ir.Value],
+) -> ir.Value:
+    """The levels of a codebook, (n, d)."""
+    import onnx_ir as ir
+
+    # What opset 21 casts int4 to directly is float, exactly.
+    first = constant("first", np.float32(grid.low))
     whole = compute("DequantizeLinear", codes, constant("one", np.float32(1)))
-    gap = compute("Mul", compute("Sign", whole), constant("offset", np.float32(run.offset)))
-    step = step.reshape(-1, *[1] * (run.codes.ndim - 1)) if step.ndim else step
-    return compute("Mul", compute("Add", whole, gap), constant("step", step))
+    places = compute("Cast", compute("Sub", whole, first), to=ir.DataType.INT64)
+    table = grid.table.float()
+    if len(table) == 1:
+        return compute("Gather", constant("table", table[0].numpy()), places)
+    each = table.repeat_interleave(grid.rows, 0)[:rows]
+    return compute("GatherElements", constant("table", each.numpy()), places, axis=1)
 
 
 def _computed(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from laq.alphabets import Alphabet
 from laq.grams import grouped
+from laq.grids.base import Grid
 from laq.layer import QuantizedLayer, Samples
 
 
-def measured(codes: Tensor, alphabet: Alphabet, weight: Tensor, samples: Samples) -> QuantizedLayer:
+def measured(codes: Tensor, grid: Grid, weight: Tensor, samples: Samples) -> QuantizedLayer:
     """``codes`` (N, d), chosen for ``weight`` (N, d), with their output error over ``samples``.
 
     Passes over the samples once and holds no more than one chunk's outputs (m_c, N).
@@ -18,7 +18,7 @@ def measured(codes: Tensor, alphabet: Alphabet, weight: Tensor, samples: Samples
     """
     w, q = (
         matrix.unflatten(0, (samples.groups, -1)).mT  # (G, d, n)
-        for matrix in (weight, alphabet.values(codes))
+        for matrix in (weight, grid.values(codes))
     )
     difference = reference = norms = weight.new_zeros((), dtype=torch.float64)
     for inputs, quantized_inputs in samples.chunks():
@@ -27,7 +27,7 @@ def measured(codes: Tensor, alphabet: Alphabet, weight: Tensor, samples: Samples
         reference = reference + _squares(outputs)
         difference = difference + _squares(outputs.baddbmm_(x, q, alpha=-1))
         norms = norms + _squares(x, dim=1)  # (G, d)
-    return QuantizedLayer.of(codes, alphabet, weight, samples, difference, reference, norms)
+    return QuantizedLayer.of(codes, grid, weight, samples, difference, reference, norms)
 
 
 def _squares(values: Tensor, dim: int | None = None) -> Tensor:

@@ -1,8 +1,8 @@
 """Checkpoints of compressed networks: safetensors that describe themselves.
 
 The rows of a quantized weight ``layer.weight`` form one run, or with mixed precision several.
-Run i is stored as ``layer.weight.codes.i`` (uint8, the bit string of ``laq.bitpacking``) and
-``layer.weight.step.i`` (() or (rows, 1)); every other tensor is stored as it is. The
+Run i is stored as ``layer.weight.codes.i`` (uint8, the bit string of ``laq.bitpacking``) and the
+tensors of its grid, such as ``layer.weight.step.i``; every other tensor is stored as it is. The
 metadata, ``laq.metadata``, says what the runs are, and holds a digest of everything.
 
 Nothing is ever unpickled.
@@ -25,42 +25,34 @@ from torch import Tensor, nn
 from laq import bitpacking, metadata
 from laq.errors import CheckpointError, DataError
 from laq.files import atomic
+from laq.grids import kinds
+from laq.grids.base import Grid
 from laq.metadata import REMEDY, Run
 
 
 @dataclass(frozen=True, eq=False)
 class PackedWeight:
-    """A quantized weight, or consecutive rows of one: integer ``codes`` in its shape (n, …).
+    """A quantized weight, or consecutive rows of one.
 
-    A code c stands for step · (c + sign(c) · offset): an offset leaves a gap around zero.
-    codes: any integer type. step: () or (n, 1), float32 or float64. bits, scheme:
-    nominal bits and name of the alphabet, as documentation. largest: no code goes beyond
-    ±largest. width: bits a code takes in a file.
+    codes: any integer type, in the weight's shape (n, …). grid: what they stand for, (n, d).
 
-    Alphabets themselves are not needed here: what reads a checkpoint (training, evaluation)
-    does not depend on how codes were chosen.
+    How a grid was chosen is not needed here: what reads a checkpoint (training, evaluation) does
+    not depend on it.
     """
 
     codes: Tensor
-    step: Tensor
-    bits: int
-    scheme: str
-    largest: int
-    width: int
-    offset: float = 0.0
+    grid: Grid
 
     @property
     def values(self) -> Tensor:
-        """The weights that the codes stand for: shape of the codes, dtype of the step."""
-        rows = self.codes.flatten(1).to(self.step.dtype)  # (n, d), a copy
-        if self.offset:
-            rows += rows.sign() * self.offset
-        return rows.mul_(self.step).view(self.codes.shape)
+        """The weights that the codes stand for: shape of the codes, dtype of the grid's scales."""
+        return self.grid.values(self.codes.flatten(1)).view(self.codes.shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the packed codes and the steps take in a file."""
-        return bitpacking.packed_size(self.codes.numel(), self.width) + self.step.nbytes
+        """Bytes that the packed codes and the grid's tensors take in a file."""
+        scales = sum(tensor.nbytes for tensor in self.grid.tensors().values())
+        return bitpacking.packed_size(self.codes.numel(), self.grid.width) + scales
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +80,11 @@ def save(
 
     A name in ``packed`` replaces the tensor of that name in ``state``: its runs of rows, one
     below the other, must have that tensor's shape. ``description`` is JSON; ``load`` needs its
-    ``network``, the arguments of ``laq.networks.create``. Equal arguments give equal bytes.
+    ``network``, the arguments of ``laq.networks.create``, and applies its ``transforms``
+    (``laq.transforms``). Equal arguments give equal bytes.
 
     Raises ``ValueError`` for a description that uses a key of the format's own, and for packed
-    weights that do not match ``state`` or their alphabet: defects of the caller.
+    weights that do not match ``state`` or their grid: defects of the caller.
     """
     if clash := metadata.OWN_KEYS & description.keys():
         raise ValueError(f"description uses keys of the format's own: {sorted(clash)}")
@@ -101,11 +94,12 @@ def save(
         _check_shape(name, weights, state)
         described[name] = [_described(name, weight) for weight in weights]
         for place, weight in enumerate(weights):
-            codes, step = _names(name, place)
-            if clash := {codes, step} & state.keys():
+            stored = {"codes": bitpacking.pack(weight.codes, weight.grid.width)}
+            stored |= weight.grid.tensors()
+            stored = {_name(name, part, place): tensor for part, tensor in stored.items()}
+            if clash := stored.keys() & state.keys():
                 raise ValueError(f"state already has {sorted(clash)}")
-            tensors[codes] = bitpacking.pack(weight.codes, weight.width)
-            tensors[step] = weight.step
+            tensors |= stored
     # Copies: safetensors refuses views of a shared storage.
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -159,12 +153,16 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     for name, runs in metadata.runs(path, content).items():
         try:
             packed[name] = tuple(
-                _unpacked(run, *(state.pop(part) for part in _names(name, place)))
+                _unpacked(
+                    run,
+                    *(state.pop(_name(name, part, place)) for part in ("codes", *run.tensors)),
+                )
                 for place, run in enumerate(runs)
             )
         except (KeyError, DataError) as error:
             raise CheckpointError(
-                f"{path} holds other codes or steps of {name} than it describes ({error}): {REMEDY}"
+                f"{path} holds other codes or scales of {name} than it describes ({error}): "
+                f"{REMEDY}"
             ) from error
         if name in state:
             raise CheckpointError(f"{path} holds {name} both packed and in float: {REMEDY}")
@@ -207,13 +205,15 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> nn
 
 def build(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
     """The network of a checkpoint that was read from ``path``, as ``load`` gives it on the CPU."""
-    from laq import networks
+    from laq import transforms
 
     if "network" not in checkpoint.description:
         raise CheckpointError(f"{path} does not say which network it is of: {REMEDY}")
     try:
-        network = networks.create(**checkpoint.description["network"])
+        network = transforms.create(**transforms.spec(checkpoint.description))
         network.load_state_dict(checkpoint.state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} describes itself wrongly: {error}: {REMEDY}") from error
     except ModuleNotFoundError as error:
         raise CheckpointError(
             f"{path} is of a network of {error.name}, which is not installed: pip install it"
@@ -226,22 +226,24 @@ def build(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
     return network.eval()
 
 
-def _names(name: str, place: int) -> tuple[str, str]:
-    """The tensors that hold the codes and the steps of a weight's run."""
-    return f"{name}.codes.{place}", f"{name}.step.{place}"
+def _name(name: str, part: str, place: int) -> str:
+    """The tensor that holds the codes, or a part of the grid, of a weight's run."""
+    return f"{name}.{part}.{place}"
 
 
 def _described(name: str, weight: PackedWeight) -> dict[str, Any]:
+    grid = weight.grid
     run = Run(
         list(weight.codes.shape),
-        weight.bits,
-        weight.scheme,
-        weight.largest,
-        weight.width,
-        float(weight.offset),
+        grid.width,
+        grid.bits,
+        grid.scheme,
+        kinds.kind(grid),
+        grid.fields(),
+        list(grid.tensors()),
     )
     try:
-        _check_fit(run, weight.codes, weight.step)
+        _check_fit(weight.codes, grid)
     except DataError as error:
         raise ValueError(f"packed weight {name}: {error}") from error
     return asdict(run)
@@ -254,23 +256,23 @@ def _check_shape(name: str, weights: Sequence[PackedWeight], state: Mapping[str,
         raise ValueError(f"packed weight {name} {shapes} is not one of state's")
 
 
-def _unpacked(run: Run, codes: Tensor, step: Tensor) -> PackedWeight:
+def _unpacked(run: Run, codes: Tensor, *parts: Tensor) -> PackedWeight:
     """A run as it was saved. Raises ``DataError`` if its tensors are not as it says."""
+    tensors = dict(zip(run.tensors, parts, strict=True))
+    grid = kinds.restore(run.kind, run.bits, run.scheme, run.grid, tensors)
+    if grid.width != run.width:
+        raise DataError(f"codes of {run.width} bits for {grid.levels} levels")
     unpacked = bitpacking.unpack(codes, run.weights, run.width).view(*run.shape)
-    _check_fit(run, unpacked, step)
-    if step.dtype not in (torch.float32, torch.float64):
-        raise DataError(f"steps are {step.dtype}")
-    if (step < 0).any():
-        raise DataError("steps are negative")
-    return PackedWeight(unpacked, step, run.bits, run.scheme, run.largest, run.width, run.offset)
+    _check_fit(unpacked, grid)
+    return PackedWeight(unpacked, grid)
 
 
-def _check_fit(run: Run, codes: Tensor, step: Tensor) -> None:
+def _check_fit(codes: Tensor, grid: Grid) -> None:
     low, high = (int(code) for code in codes.aminmax())
-    if max(-low, high) > run.largest:
-        raise DataError(f"codes from {low} to {high} go beyond ±{run.largest}")
-    if step.shape not in ((), (run.shape[0], 1)):
-        raise DataError(f"steps of shape {tuple(step.shape)} for {run.shape[0]} rows")
+    if low < grid.low or high > grid.high:
+        raise DataError(f"codes from {low} to {high} go beyond {grid.low} to {grid.high}")
+    if not grid.fits(codes.flatten(1).shape):
+        raise DataError(f"{kinds.kind(grid)} grid of other weights than {tuple(codes.shape)}")
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -11,20 +11,23 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from tqdm import tqdm
 
-from laq import hooks, methods, report, tracing
-from laq.activations import MEMORY, Activations
+from laq import hooks, layer_choice, methods, report, tracing
+from laq.activations import MEMORY, Activations, LayerInputs
 from laq.alphabets import Alphabet
 from laq.calibration import CalibrationImages
-from laq.errors import ConfigError, DataError, LaqError
+from laq.errors import DataError, LaqError
 from laq.folding import fold
-from laq.layer import QuantizedLayer, Samples, Solver
+from laq.grids.base import Grid
+from laq.input_calibration import InputSettings, calibrate
+from laq.input_quantization import NAME, InputQuantizer, attach
+from laq.layer import Pair, QuantizedLayer, Samples, Solver
 from laq.packing import PackedWeight
 from laq.patches import Sampling, layer_samples
 from laq.report import Layer
@@ -32,31 +35,33 @@ from laq.tracing import QUANTIZABLE
 
 logger = logging.getLogger(__name__)
 
-# Name and weight (N, d) of a layer to the alphabets of its filters, in consecutive runs that
-# cover the N rows: (rows, alphabet) each. The layers of a grouped convolution take one run.
-Alphabets = Callable[[str, Tensor], Sequence[tuple[int, Alphabet]]]
+# Name and weight (N, d) of a layer to the grids of its filters, in consecutive runs that
+# cover the N rows: (rows, grid) each. The layers of a grouped convolution take one run.
+Grids = Callable[[str, Tensor], Sequence[tuple[int, Grid]]]
 
 
 @dataclass(frozen=True)
 class QuantizedNetwork:
     """The quantized network, its packed weights by parameter name, and a row for each layer.
 
-    A packed weight is one or more consecutive runs of rows.
+    A packed weight is one or more consecutive runs of rows. transforms: of ``laq.transforms``, what
+    the network has that the one it was made of has not.
     """
 
     network: nn.Module
     packed: dict[str, tuple[PackedWeight, ...]]
     layers: list[Layer]
+    transforms: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def bits(self) -> float:
         """Nominal bits a quantized weight, in the mean; 32 where none is."""
         runs = [run for weight in self.packed.values() for run in weight]
         weights = sum(run.codes.numel() for run in runs)
-        return sum(run.bits * run.codes.numel() for run in runs) / weights if runs else 32.0
+        return sum(run.grid.bits * run.codes.numel() for run in runs) / weights if runs else 32.0
 
 
-def four_bits(name: str, weight: Tensor) -> list[tuple[int, Alphabet]]:
+def four_bits(name: str, weight: Tensor) -> list[tuple[int, Grid]]:
     """The default alphabets: ``packed`` at 4 bits for all rows of every layer."""
     return [(len(weight), Alphabet.from_weights(weight, 4, "packed"))]
 
@@ -67,12 +72,13 @@ def quantize_network(
     images: Tensor,
     *,
     solver: Solver | None = None,
-    alphabets: Alphabets = four_bits,
+    alphabets: Grids = four_bits,
     sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
     generator: torch.Generator | None = None,
     keep: Mapping[str, str] | None = None,
     batch: int | None = None,
     memory: int = MEMORY,
+    inputs: InputSettings | None = None,
 ) -> QuantizedNetwork:
     """Quantize every convolution and linear layer of ``network``, which is left as it was.
 
@@ -96,6 +102,9 @@ def quantize_network(
             many, drawn without replacement, as in the published code.
         memory: bytes of activations held in memory between layers, beside those of one chunk
             of images; the others go to temporary files (TMPDIR).
+        inputs: how the layers' inputs are quantized, in float where None. A range is chosen when
+            they arrive, and the layer solved for them as they then are; those of the float network
+            stay as they were. Where quantizers are modules of the network, these are calibrated.
 
     Raises:
         DataError: a layer's weights or inputs are not finite, or its weight is no plain
@@ -108,39 +117,46 @@ def quantize_network(
     tracing.check_signature(network)
     solver = solver or methods.solver("gpfq")
     generator = generator or torch.Generator().manual_seed(0)
-    pool = CalibrationImages.of(images, network)
-    keep = _known(keep or {}, _quantizable(network))
+    pool, keep = CalibrationImages.of(images, network), keep or {}
+    layer_choice.check_kept(network, keep)
 
-    with _evaluating(network), Activations(memory) as activations:
-        graph, met = _graph(network, pool)
+    with layer_choice.evaluating(network), Activations(memory) as activations:
+        graph, called = layer_choice.graph_of(network, pool)
         modules = dict(network.named_modules())
-        reasons = _reasons(modules, met, keep)
-        chosen = [name for name in met if name not in reasons]
+        met = [name for name in called if isinstance(modules[name], QUANTIZABLE)]
+        reasons = layer_choice.reasons_of(modules, met, keep)
+        stops = [name for name in called if name not in reasons]
 
-        twin = _twin(network, [modules[name].weight for name in chosen])
+        twin = _twin(network, [modules[name].weight for name in met if name not in reasons])
+        quantization = _Inputs(twin, inputs, graph)
         packed: dict[str, tuple[PackedWeight, ...]] = {}
         rows: dict[str, Layer] = {}
-        networks, diverged = (network, twin), lambda: bool(packed)
+        networks, diverged = (network, twin), lambda: bool(packed) or quantization.calibrated
         if batch is None and graph is not None:
-            walk = tracing.walk(graph, networks, pool, chosen, diverged, activations)
+            walk = tracing.walk(graph, networks, pool, stops, diverged, activations)
         else:
             draw = (lambda: pool) if batch is None else (lambda: pool.draw(batch, generator))
-            walk = hooks.rerun(networks, draw, chosen, diverged, activations)
-        for name, inputs in tqdm(walk, desc="layers", total=len(chosen), mininterval=2):
+            walk = hooks.rerun(networks, draw, stops, diverged, activations)
+        for name, arrived in tqdm(walk, desc="layers", total=len(stops), mininterval=2):
             layer = modules[name]
-            samples = layer_samples(layer, inputs.shapes, inputs.chunks, sampling, generator)
+            if isinstance(layer, InputQuantizer):
+                quantization.calibrate(name, arrived)
+                continue
+            chunks, quantizer = quantization.quantized(name, arrived)
+            samples = layer_samples(layer, arrived.shapes, chunks, sampling, generator)
             solutions = _solve(name, layer.weight.detach().flatten(1), samples, solver, alphabets)
             values = _joined([solution.weight for solution in solutions])
             twin.get_submodule(name).weight.data = values.reshape(layer.weight.shape)
             runs = tuple(
-                solution.alphabet.pack(solution.codes.unflatten(1, layer.weight.shape[1:]))
+                PackedWeight(solution.codes.unflatten(1, layer.weight.shape[1:]), solution.grid)
                 for solution in solutions
             )
             packed[f"{name}.weight"] = runs
-            rows[name] = report.quantized(name, layer, layer.weight, samples, solutions, runs)
-            logger.debug("%s: relative output error %.4f", name, rows[name].error)
+            row = report.quantized(name, layer, layer.weight, samples, solutions, runs)
+            rows[name] = row.with_input(quantizer)
+            logger.debug("%s: relative output error %.4f", name, row.error)
         layers = list(_report(modules, met, reasons, rows))
-    return QuantizedNetwork(twin, packed, layers)
+    return QuantizedNetwork(twin, packed, layers, quantization.transforms)
 
 
 @torch.no_grad()
@@ -151,118 +167,84 @@ def layers_in_order(
 
     ``images`` and ``keep``: as there; one image is run.
     """
-    pool = CalibrationImages.of(images[:1], network)
-    with _evaluating(network):
-        _, met = _graph(network, pool)
-    modules = dict(network.named_modules())
-    reasons = _reasons(modules, met, keep)
-    return {name: modules[name] for name in met if name not in reasons}
+    met, reasons = layer_choice.met_with_reasons(network, images, keep)
+    return {name: network.get_submodule(name) for name in met if name not in reasons}
+
+
+def layer_report(
+    network: nn.Module,
+    met: Sequence[str],
+    reasons: Mapping[str, str],
+    rows: Mapping[str, Layer],
+) -> list[Layer]:
+    """A row for every weight of two dimensions or more: of the layers that were met, in their
+    order, those of ``rows``, or why they stay in float; then all others."""
+    return list(_report(dict(network.named_modules()), met, reasons, rows))
 
 
 @torch.no_grad()
-def folded(network: nn.Module, images: Tensor) -> nn.Module:
-    """A copy of ``network`` with the scale of each BatchNorm in the layer before it.
+def folded(network: nn.Module, images: Tensor) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """A copy of ``network`` with each BatchNorm in the layer before it, and what it takes to build
+    it: entries of ``laq.transforms``, none where there is nothing to fold.
 
     Raises ``LaqError`` if the network cannot be traced.
     """
-    with _evaluating(network):
+    with layer_choice.evaluating(network):
         try:
             graph = tracing.trace(network)
         except tracing.UntraceableError as error:
             raise LaqError(f"{error}, or BatchNorm must not be folded (fold_batchnorm)") from error
         pool = CalibrationImages.of(images[:1], network)
-        copied, names = fold(network, graph, pool.chunk(0))
-    if names:
-        logger.info("BatchNorm folded into %d layers", len(names))
-    else:
+        copied, pairs = fold(network, graph, pool.chunk(0))
+    if not pairs:
         logger.warning(
             "no BatchNorm of %s can be folded: none alone uses the output of a layer",
             type(network).__name__,
         )
-    return copied
+        return copied, []
+    logger.info("BatchNorm folded into %d layers", len(pairs))
+    return copied, [{"kind": "folded_batchnorm", "pairs": [list(pair) for pair in pairs]}]
 
 
-def _known(keep: Mapping[str, str], quantizable: Sequence[str]) -> Mapping[str, str]:
-    if unknown := sorted(set(keep) - set(quantizable)):
-        raise ConfigError(
-            f"no convolution or linear layer is called {', '.join(unknown)}, so it cannot be kept "
-            f"in float (compress.keep); there are: {', '.join(quantizable)}"
-        )
-    return keep
+class _Inputs:
+    """Quantizers of the twin's inputs, each calibrated when the walk comes to it.
 
+    They are the network's own modules where it has any, and of its layers otherwise.
+    """
 
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
+    def __init__(
+        self, twin: nn.Module, settings: InputSettings | None, graph: fx.Graph | None
+    ) -> None:
+        modules = dict(twin.named_modules())
+        own = [name for name, module in modules.items() if isinstance(module, InputQuantizer)]
+        self.twin, self.settings, self.calibrated = twin, settings or InputSettings(), False
+        self.attaching = settings is not None and not own
+        self.before = tracing.quantizers_before(graph, modules) if own and graph else {}
+        self.specs: dict[str, dict[str, Any]] = {}
 
+    @property
+    def transforms(self) -> list[dict[str, Any]]:
+        """Entries of ``laq.transforms`` for what was attached."""
+        return [{"kind": "input_quantizers", "layers": self.specs}] if self.specs else []
 
-def _quantizable(network: nn.Module) -> list[str]:
-    return [name for name, m in network.named_modules() if isinstance(m, QUANTIZABLE)]
+    def calibrate(self, name: str, arrived: LayerInputs) -> None:
+        """Calibrate the network's own quantizer ``name`` on what arrives at it."""
+        quantizer = self.twin.get_submodule(name)
+        calibrate(quantizer, lambda: (xq for _, xq in arrived.chunks()), self.settings)
+        self.calibrated = True
 
-
-def _graph(network: nn.Module, pool: CalibrationImages) -> tuple[fx.Graph | None, list[str]]:
-    """The traced graph, None where it is not what the network runs; its layers in call order."""
-    quantizable = _quantizable(network)
-    if "" in quantizable:
-        raise LaqError(
-            f"the network is a single {type(network).__name__} layer: wrap it in nn.Sequential"
-        )
-    called = hooks.call_order(network, pool.chunk(0)[:1], quantizable)
-    try:
-        graph = tracing.trace(network)
-        if called == tracing.call_order(graph, quantizable):
-            return graph, called
-        reason = f"{type(network).__name__} runs other layers than torch.fx traces"
-    except tracing.UntraceableError as error:
-        reason = str(error)
-    logger.warning("%s; it is rerun from the images for each layer, which is slower", reason)
-    return None, called
-
-
-def _reasons(
-    modules: Mapping[str, nn.Module], met: Sequence[str], keep: Mapping[str, str]
-) -> dict[str, str]:
-    """Why layers that are met stay in float, or share the codes of another, by name."""
-    holders: dict[Tensor, list[str]] = {}
-    for name, module in modules.items():
-        for weight in module._parameters.values():
-            holders.setdefault(weight, []).append(name)
-    reasons: dict[str, str] = {}
-    for name in met:
-        layer = modules[name]
-        if name in keep:
-            reasons[name] = keep[name]
-        elif _has_own_forward(layer):
-            reasons[name] = f"{type(layer).__name__} computes with its weight in a way of its own"
-        elif "weight" not in layer._parameters:
-            raise DataError(
-                f"layer {name}: its weight is computed from other parameters (weight norm, "
-                "pruning), so codes cannot replace it: make it a plain parameter first "
-                "(torch.nn.utils.parametrize.remove_parametrizations, prune.remove), or leave the "
-                "layer in float (compress.keep)"
-            )
-        else:
-            others = [other for other in holders[layer.weight] if other != name]
-            if floats := [other for other in others if other in keep or other not in met]:
-                reasons[name] = f"shares the weight of {floats[0]}, which stays in float"
-            elif first := [other for other in met[: met.index(name)] if other in others]:
-                reasons[name] = f"shares the codes of {first[0]}"
-    return reasons
-
-
-def _has_own_forward(layer: nn.Module) -> bool:
-    """Whether a subclass does anything else with its weight than the layer it descends from."""
-    base = next(base for base in QUANTIZABLE if isinstance(layer, base))
-    methods = ("forward", "_conv_forward")
-    return any(
-        getattr(type(layer), method, None) is not getattr(base, method, None) for method in methods
-    )
+    def quantized(
+        self, name: str, arrived: LayerInputs
+    ) -> tuple[Callable[[], Iterator[Pair]], InputQuantizer | None]:
+        """What the layer ``name`` gets in both networks, and the quantizer that it comes from."""
+        if not self.attaching:
+            before = self.before.get(name)
+            return arrived.chunks, self.twin.get_submodule(before) if before else None
+        self.specs[name] = {"bits": self.settings.bits, "mode": self.settings.mode}
+        attach(self.twin, {name: self.specs[name]})
+        quantizer = self.twin.get_submodule(f"{name}.{NAME}")
+        calibrate(quantizer, lambda: (xq for _, xq in arrived.chunks()), self.settings)
+        return lambda: ((x, quantizer(xq)) for x, xq in arrived.chunks()), quantizer
 
 
 def _twin(network: nn.Module, weights: Sequence[nn.Parameter]) -> nn.Module:
@@ -272,7 +254,7 @@ def _twin(network: nn.Module, weights: Sequence[nn.Parameter]) -> nn.Module:
 
 
 def _solve(
-    name: str, weight: Tensor, samples: Samples, solver: Solver, alphabets: Alphabets
+    name: str, weight: Tensor, samples: Samples, solver: Solver, alphabets: Grids
 ) -> list[QuantizedLayer]:
     """The solutions of a layer's runs of rows."""
     try:

@@ -1,8 +1,8 @@
 """The compiled loops of greedy quantization on the CPU: columns in order, neurons side by side.
 
-Everything is in units of the alphabet's step. Neurons do not depend on each other, so a tile of
-them walks the columns in vector registers, and threads take different tiles, which does not
-change a bit of the result.
+Everything is in units of the grid's step, and a code is 0 where its level is. Neurons do not
+depend on each other, so a tile of them walks the columns in vector registers, and threads take
+different tiles, which does not change a bit of the result.
 
 All of it is in one file: Numba's cache on disk would not see a change in another one.
 """
@@ -31,7 +31,7 @@ _launch = threading.Lock()
 
 
 @compiled()
-def _code(value, noise, kind, threshold, limit):
+def _code(value, noise, kind, threshold, low, high):
     """``laq.rounding.codes`` of one number; ``kind`` is its place in KINDS."""
     if kind == 0:
         code = np.rint(value)
@@ -44,7 +44,7 @@ def _code(value, noise, kind, threshold, limit):
         else:
             code = np.rint(excess) + 1 if excess > 0 else 0 * value
         code = np.copysign(code, value)
-    return min(max(code, -limit), limit)
+    return min(max(code, low), high)
 
 
 @compiled()
@@ -54,13 +54,15 @@ def _level(code, gap):
 
 
 @compiled()
-def _path_tile(weight, steps, x, drift, inner, cross, noise, rule, codes, squares, group, start):
+def _path_tile(
+    weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares, group, start
+):
     """``path`` for the neurons of ``group`` from ``start`` on; u is kept for this tile alone.
 
     Four columns and four samples, or two, are taken at a time, so that the sums stay in registers
     for sixteen multiply-adds.
     """
-    kind, threshold, limit, gap = rule
+    kind, threshold, gap = rule
     columns, samples = weight.shape[2], x.shape[2]
     neurons = weight.shape[1]
     lanes = min(LANES, neurons - start)
@@ -73,6 +75,9 @@ def _path_tile(weight, steps, x, drift, inner, cross, noise, rule, codes, square
     total = np.empty((4, LANES), weight.dtype)
     error = np.empty((4, LANES), weight.dtype)
     step[:lanes] = steps[group, start : start + lanes]
+    low, high = np.zeros(LANES, weight.dtype), np.zeros(LANES, weight.dtype)
+    low[:lanes] = bounds[0, group, start : start + lanes]
+    high[:lanes] = bounds[1, group, start : start + lanes]
 
     for first in range(0, columns, _STRIP):
         width = min(_STRIP, columns - first)
@@ -99,7 +104,7 @@ def _path_tile(weight, steps, x, drift, inner, cross, noise, rule, codes, square
                     c = cross[group, t // 4, k, k]
                     for r in range(LANES):
                         value = w[s + k, r] + (w[s + k, r] * c + total[k, r]) / norm
-                        code = _code(value, draw[r], kind, threshold, limit)
+                        code = _code(value, draw[r], kind, threshold, low[r], high[r])
                         chosen[s + k, r] = code
                         error[k, r] = w[s + k, r] - _level(code, gap)
                 else:
@@ -171,11 +176,14 @@ def _add(x, group, t, error, s, u):
 
 
 @compiled()
-def _block_tile(base, weight, mix, alive, noise, rule, codes, first, group, start):
+def _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, group, start):
     """``block`` for the neurons of ``group`` from ``start`` on."""
-    kind, threshold, limit, gap = rule
+    kind, threshold, gap = rule
     columns, neurons = base.shape[1:]
     lanes = min(LANES, neurons - start)
+    low, high = np.zeros(LANES, base.dtype), np.zeros(LANES, base.dtype)
+    low[:lanes] = bounds[0, group, start : start + lanes]
+    high[:lanes] = bounds[1, group, start : start + lanes]
     w = np.zeros((columns, LANES), base.dtype)
     total = np.zeros((columns, LANES), base.dtype)  # the sums, then the codes
     error = np.empty((columns, LANES), base.dtype)
@@ -207,7 +215,7 @@ def _block_tile(base, weight, mix, alive, noise, rule, codes, first, group, star
             draw[:lanes] = noise[t, place : place + lanes]
         if alive[group, t]:
             for r in range(LANES):
-                code = _code(total[t, r], draw[r], kind, threshold, limit)
+                code = _code(total[t, r], draw[r], kind, threshold, low[r], high[r])
                 error[t, r] = w[t, r] - _level(code, gap)
                 total[t, r] = code
         else:
@@ -228,38 +236,52 @@ def _block_tile(base, weight, mix, alive, noise, rule, codes, first, group, star
 
 
 @compiled()
-def _path_serial(weight, steps, x, drift, inner, cross, noise, rule, codes, squares):
+def _path_serial(weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares):
     for group in range(weight.shape[0]):
         for start in range(0, weight.shape[1], LANES):
             _path_tile(
-                weight, steps, x, drift, inner, cross, noise, rule, codes, squares, group, start
+                weight,
+                steps,
+                x,
+                drift,
+                inner,
+                cross,
+                noise,
+                rule,
+                bounds,
+                codes,
+                squares,
+                group,
+                start,
             )
 
 
 @compiled(parallel=True)
-def _path_parallel(weight, steps, x, drift, inner, cross, noise, rule, codes, squares):
+def _path_parallel(weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares):
     tiles = (weight.shape[1] + LANES - 1) // LANES
     for place in numba.prange(weight.shape[0] * tiles):
         group, start = place // tiles, place % tiles * LANES
-        _path_tile(weight, steps, x, drift, inner, cross, noise, rule, codes, squares, group, start)
+        _path_tile(
+            weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares, group, start
+        )
 
 
 @compiled()
-def _block_serial(base, weight, mix, alive, noise, rule, codes, first):
+def _block_serial(base, weight, mix, alive, noise, rule, bounds, codes, first):
     for group in range(base.shape[0]):
         for start in range(0, base.shape[2], LANES):
-            _block_tile(base, weight, mix, alive, noise, rule, codes, first, group, start)
+            _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, group, start)
 
 
 @compiled(parallel=True)
-def _block_parallel(base, weight, mix, alive, noise, rule, codes, first):
+def _block_parallel(base, weight, mix, alive, noise, rule, bounds, codes, first):
     tiles = (base.shape[2] + LANES - 1) // LANES
     for place in numba.prange(base.shape[0] * tiles):
         group, start = place // tiles, place % tiles * LANES
-        _block_tile(base, weight, mix, alive, noise, rule, codes, first, group, start)
+        _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, group, start)
 
 
-Rule = tuple[int, float, float, float]
+Rule = tuple[int, float, float]
 
 
 def path(
@@ -271,6 +293,7 @@ def path(
     cross: Tensor,
     noise: Tensor | None,
     rule: Rule,
+    bounds: Tensor,
     codes: Tensor,
     threads: int,
 ) -> Tensor:
@@ -286,7 +309,8 @@ def path(
         drift: (X − X̃)ᵀ likewise, or None where it is 0.
         inner: (G, D/4, 4, 4), x xᵀ of every four columns. cross: likewise x driftᵀ.
         noise: (d, G·n) for stochastic rounding.
-        rule: kind's place in ``rounding.KINDS``, threshold, limit and gap of the alphabet.
+        rule: kind's place in ``rounding.KINDS``, threshold, and gap of the grid.
+        bounds: (2, G, n), the smallest and the largest code of each neuron.
         codes: (G, n, d) integers, written.
         threads: at most so many; it does not change a bit.
 
@@ -295,7 +319,12 @@ def path(
     """
     squares = torch.empty(weight.shape[:2], dtype=torch.float64)
     arrays = [weight, steps, x, _given(drift, x, 3), inner, cross, _given(noise, x, 2)]
-    arguments = [array.numpy() for array in arrays] + [rule, codes.numpy(), squares.numpy()]
+    arguments = [array.numpy() for array in arrays] + [
+        rule,
+        bounds.numpy(),
+        codes.numpy(),
+        squares.numpy(),
+    ]
     _run(_path_serial, _path_parallel, weight.shape[:2], threads, arguments)
     return squares
 
@@ -307,6 +336,7 @@ def block(
     alive: Tensor,
     noise: Tensor | None,
     rule: Rule,
+    bounds: Tensor,
     codes: Tensor,
     first: int,
     threads: int,
@@ -320,11 +350,11 @@ def block(
         base: (G, B, n), receives e. weight: (G, B, n). All in units of the step.
         mix: (G, B, B), of which the part below the diagonal is read. alive: (G, B) bool.
         noise: (B, G·n) for stochastic rounding.
-        rule, threads: as in ``path``.
+        rule, bounds, threads: as in ``path``.
         codes: (G, n, d) integers; columns first … first + B are written.
     """
     arrays = [base, weight, mix, alive, _given(noise, base, 2)]
-    arguments = [array.numpy() for array in arrays] + [rule, codes.numpy(), first]
+    arguments = [array.numpy() for array in arrays] + [rule, bounds.numpy(), codes.numpy(), first]
     _run(_block_serial, _block_parallel, (base.shape[0], base.shape[2]), threads, arguments)
 
 

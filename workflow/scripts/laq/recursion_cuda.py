@@ -33,7 +33,8 @@ def block(
     mix: Tensor,
     alive: Tensor,
     noise: Tensor | None,
-    rule: tuple[int, float, float, float],
+    rule: tuple[int, float, float],
+    bounds: Tensor,
     codes: Tensor,
     first: int,
 ) -> None:
@@ -53,6 +54,7 @@ def block(
             mix.contiguous(),
             alive.contiguous(),
             noise,
+            bounds.contiguous(),
             codes,
             first,
             columns,
@@ -75,6 +77,7 @@ def _block(
     mix,
     alive,
     noise,
+    bounds,
     codes,
     first,
     columns,
@@ -82,7 +85,6 @@ def _block(
     width,
     kind: tl.constexpr,
     threshold: tl.constexpr,
-    limit: tl.constexpr,
     gap: tl.constexpr,
     rows: tl.constexpr,
     tile: tl.constexpr,
@@ -99,6 +101,8 @@ def _block(
     alive += group * columns
 
     dtype = base.dtype.element_ty
+    low = tl.load(bounds + neuron, inside, 0.0)
+    high = tl.load(bounds + tl.num_programs(0) * neurons + neuron, inside, 0.0)
     error = tl.zeros((rows, tile), dtype)  # e of the columns walked, 0 for those to come
     for t in range(columns):
         w = tl.load(weight + t * neurons + lane, inside, 0.0)
@@ -108,7 +112,7 @@ def _block(
         draw = value
         if kind == "stochastic":
             draw = tl.load(noise + t * tl.num_programs(0) * neurons + neuron, inside, 0.0)
-        code = _code(value, draw, kind, threshold, limit)
+        code = _code(value, draw, kind, threshold, low, high)
         level = code + _signed(tl.where(code != 0, tl.full((tile,), gap, dtype), 0.0), code)
         fires = tl.load(alive + t) != 0
         e = tl.where(fires, w - level, w)
@@ -120,9 +124,8 @@ def _block(
 
 
 @triton.jit
-def _code(value, draw, kind: tl.constexpr, threshold: tl.constexpr, limit: tl.constexpr):
+def _code(value, draw, kind: tl.constexpr, threshold: tl.constexpr, low, high):
     """``laq.rounding.codes``; ``draw`` is its noise, read where the kind is stochastic alone."""
-    bound = tl.full(value.shape, limit, value.dtype)
     if kind == "stochastic":
         code = tl.floor(value + draw)
     else:
@@ -134,7 +137,7 @@ def _code(value, draw, kind: tl.constexpr, threshold: tl.constexpr, limit: tl.co
         else:
             whole = _nearest(tl.maximum(magnitude, 0.0))
         code = _signed(whole, value)
-    return tl.minimum(tl.maximum(code, -bound), bound)
+    return tl.minimum(tl.maximum(code, low), high)
 
 
 @triton.jit

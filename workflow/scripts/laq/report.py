@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from laq.entropy import entropy
+from laq.input_quantization import InputQuantizer
 from laq.layer import QuantizedLayer, Samples, relative_error
 from laq.packing import PackedWeight
 
@@ -21,11 +22,13 @@ class Layer:
     layer: the module's name; with the parameter's, where that is not ``weight``. kind: the
     module's class. weights: number of weights. bits: nominal bits, 32 where left in float, their
     mean over weights where filters are split. split: the runs of filters of such a layer,
-    "bits:filters" each, empty for a layer in one piece. levels, step: size of the alphabet and
-    its mean step over channels, where there is one alphabet. samples: rows of the input matrix.
+    "bits:filters" each, empty for a layer in one piece. levels, step: where there is one grid, its
+    size and, if it is equispaced, its mean step. samples: rows of the input matrix.
     error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ over the samples and all filters. zeros: weights that became
     0. silent: input columns that never fire. entropy: of the codes, in bits a code. bytes: of
-    packed codes and steps. reason: why it was left in float, empty where it was quantized.
+    packed codes and scales. reason: why it was left in float, empty where it was quantized.
+    input_bits: of the layer's input, None in float. input_step, input_zero: of a static input's
+    grid, in which a code c stands for (c − zero) · step.
     """
 
     layer: str
@@ -43,6 +46,18 @@ class Layer:
     entropy: float | None = None
     bytes: int | None = None
     reason: str = ""
+    input_bits: int | None = None
+    input_step: float | None = None
+    input_zero: int | None = None
+
+    def with_input(self, quantizer: InputQuantizer | None) -> Layer:
+        """The same row, of a layer whose input ``quantizer`` quantizes."""
+        if quantizer is None:
+            return self
+        if quantizer.step is None:
+            return replace(self, input_bits=quantizer.bits)
+        step, zero = float(quantizer.step), int(quantizer.zero)
+        return replace(self, input_bits=quantizer.bits, input_step=step, input_zero=zero)
 
     def row(self) -> dict[str, Any]:
         """As JSON holds it, which has no infinity: an error without a reference is None."""
@@ -61,10 +76,10 @@ def quantized(
     packed: Sequence[PackedWeight],
 ) -> Layer:
     """The row of a layer whose runs of filters became ``solutions``, packed as ``packed``."""
-    alphabets = [solution.alphabet for solution in solutions]
+    grids = [solution.grid for solution in solutions]
     sizes = [solution.codes.numel() for solution in solutions]
-    whole = alphabets[0] if len(alphabets) == 1 else None
-    runs = [f"{run.alphabet.bits}:{len(run.codes)}" for run in solutions]
+    whole = grids[0] if len(grids) == 1 else None
+    runs = [f"{run.grid.bits}:{len(run.codes)}" for run in solutions]
     reference = math.hypot(*(solution.reference for solution in solutions))
     # An error without a reference is infinite, and stays so.
     differences = (
@@ -77,13 +92,13 @@ def quantized(
         kind=type(module).__name__,
         shape=_shape(weight),
         weights=weight.numel(),
-        bits=whole.bits if whole else _mean([alphabet.bits for alphabet in alphabets], sizes),
+        bits=whole.bits if whole else _mean([grid.bits for grid in grids], sizes),
         split="" if whole else " ".join(runs),
         levels=whole.levels if whole else None,
-        step=float(whole.step.double().mean()) if whole else None,
+        step=whole.mean_step if whole else None,
         samples=samples.rows,
         error=relative_error(math.hypot(*differences), reference),
-        zeros=sum(sizes) - sum(int(run.codes.count_nonzero()) for run in solutions),
+        zeros=sum(run.grid.zeros(run.codes) for run in solutions),
         silent=solutions[0].silent,  # of the inputs, which all runs share
         entropy=_mean(entropies, sizes),
         bytes=sum(run.nbytes for run in packed),

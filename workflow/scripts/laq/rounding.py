@@ -1,7 +1,7 @@
-"""How a real number becomes a code of the alphabet: the quantizer Q of a greedy recursion.
+"""How a real number becomes a code of the grid: the quantizer Q of a greedy recursion.
 
-With a the number in units of the alphabet's step and K the largest code (Zhang, Zhou & Saab,
-"Post-training quantization for neural networks with provable guarantees", SIMODS 2023):
+With a the number in units of the grid's step (Zhang, Zhou & Saab, "Post-training quantization for
+neural networks with provable guarantees", SIMODS 2023):
 
 - ``nearest``: the nearest integer, halves to even (GPFQ, MSQ, GPTQ);
 - ``stochastic``: ⌊a⌋ or ⌈a⌉, with the probabilities whose mean is a (SGPFQ);
@@ -9,7 +9,7 @@ With a the number in units of the alphabet's step and K the largest code (Zhang,
 - ``hard``: 0 up to |a| = λ and beyond it the nearest of λ, λ + 1, λ + 2, …, which are the levels
   of an alphabet with a gap, code ±1 being ±λ (their L0).
 
-All are clipped to ±K.
+All are clipped to the range of the grid.
 """
 
 from __future__ import annotations
@@ -63,12 +63,17 @@ class Rounding:
 
 
 def codes(
-    values: Tensor, kind: Kind, threshold: float, limit: float, noise: Tensor | None = None
+    values: Tensor,
+    kind: Kind,
+    threshold: float,
+    low: Tensor,
+    high: Tensor,
+    noise: Tensor | None = None,
 ) -> Tensor:
-    """Codes of ``values``, both floats of one shape and in units of the step.
+    """Whole numbers for ``values``, both floats of one shape and in units of the step.
 
-    threshold: λ in units of the step. limit: the largest code. noise: for ``stochastic``,
-    uniform in [0, 1).
+    threshold: λ in units of the step. low, high: their range, () or as ``values``. noise: for
+    ``stochastic``, uniform in [0, 1).
     """
     if kind == "nearest":
         rounded = values.round()
@@ -81,4 +86,4 @@ def codes(
         else:
             magnitude = torch.where(excess > 0, excess.round() + 1, 0)
         rounded = magnitude.copysign_(values)
-    return rounded.clamp_(-limit, limit)
+    return rounded.clamp_(low, high)

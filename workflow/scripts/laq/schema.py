@@ -166,8 +166,9 @@ def _explain(fault: ValidationError, root: Schema) -> Iterator[str]:
             yield f"{key}: {shown} must be {_limits(schema)}{meaning}"
         case "oneOf" if isinstance(value, Mapping):
             choices = [option["required"][0] for option in rule]
-            given = "both are" if all(name in value for name in choices) else "neither is"
-            yield f"{key}: give either {' or '.join(choices)}; {given} given"
+            there = " and ".join(name for name in choices if name in value)
+            given = f"{there} are given" if there else "none is given"
+            yield f"{key}: give one of {', '.join(choices)}; {given}"
         case "oneOf":
             return  # no mapping at all, which is a fault of its own
         case "minProperties" | "minItems":

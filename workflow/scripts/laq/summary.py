@@ -10,6 +10,8 @@ from typing import Any
 from laq.claims import words
 from laq.errors import DataError
 from laq.pages import STYLE, VERDICTS, cell
+from laq.steps import STEPS
+from laq.steps import of as step_of
 
 Row = Mapping[str, str]
 
@@ -26,7 +28,6 @@ HEADS = ("#", "Conclusion", "Region", "Effect, points", "p for", "p against", "n
 KINDS = ("number", "", "whole", "number", "number", "number", "number", "")
 FOUR = ("original", "quant", "ft", "ft_quant")
 CIFAR = {"cifar10": "10 classes of CIFAR-10", "cifar100": "100 classes of CIFAR-100"}
-STEPS = {"finetune": "fine-tuned", "compress": "quantized"}
 
 
 # Columns that the page takes, by table: all of them, and those that are numbers.
@@ -181,7 +182,7 @@ def _made(variants: Mapping[str, Any]) -> str:
     for name in variants:
         steps, at = [], name
         while at != "original":
-            steps.append(next(word for step, word in STEPS.items() if step in variants[at]))
+            steps.append(STEPS[step_of(variants[at])].made)
             at = variants[at]["parent"]
         if steps:
             roads.setdefault(" and then ".join(reversed(steps)), []).append(name)

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from laq.activations import Activations, Frame, LayerInputs
 from laq.calibration import CalibrationImages
 from laq.errors import DataError, LaqError
+from laq.input_quantization import InputQuantizer
 
 # What is quantized.
 QUANTIZABLE = (nn.Conv2d, nn.Linear)
@@ -37,10 +38,10 @@ def check_signature(network: nn.Module) -> None:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into every module that holds layers, and into no layer."""
+    """Looks into every module that holds layers, and into no layer or quantizer of inputs."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        if isinstance(module, QUANTIZABLE):
+        if isinstance(module, (*QUANTIZABLE, InputQuantizer)):
             return True
         # Attention hands its weights to a function; it calls no layer that could be met.
         inner = [] if isinstance(module, nn.MultiheadAttention) else list(module.modules())[1:]
@@ -92,6 +93,25 @@ def call_order(graph: fx.Graph, layers: Collection[str]) -> list[str]:
     """Those of ``layers`` that ``graph`` calls, in the order of their first calls."""
     calls = (node.target for node in graph.nodes if node.op == "call_module")
     return list(dict.fromkeys(name for name in calls if name in layers))
+
+
+def quantizers_before(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Layers whose input comes from a quantizer of its own in ``graph``, with its name.
+
+    Between the two may be what works on one value alone, such as a reshape.
+    """
+    found = {}
+    for layer in graph.nodes:
+        if layer.op != "call_module" or not isinstance(modules[layer.target], QUANTIZABLE):
+            continue
+        node = _input(layer)
+        while node.op != "call_module" or not isinstance(modules[node.target], InputQuantizer):
+            if len(node.all_input_nodes) != 1:
+                break
+            (node,) = node.all_input_nodes
+        else:
+            found.setdefault(layer.target, node.target)
+    return found
 
 
 def walk(
@@ -198,6 +218,14 @@ def _segments(graph: fx.Graph, layers: Collection[str]) -> Iterator[_Segment]:
         yield _Segment(nodes[start:stop], freed, node.target, _input(node).name)
 
 
+def attribute(node: fx.Node, modules: Mapping[str, nn.Module]) -> Any:
+    """What a ``get_attr`` node stands for: a tensor of a module, or one that its code made."""
+    if _CONSTANT in node.meta:
+        return node.meta[_CONSTANT]
+    owner, _, name = node.target.rpartition(".")
+    return getattr(modules[owner], name)
+
+
 def _evaluate(
     node: fx.Node,
     values: Mapping[str, Any],
@@ -210,12 +238,7 @@ def _evaluate(
         return node.args[0] if node.args else None  # another's default
 
     def value(used: fx.Node) -> Any:
-        if used.op != "get_attr":
-            return values[used.name]
-        if _CONSTANT in used.meta:
-            return used.meta[_CONSTANT]
-        owner, _, attribute = used.target.rpartition(".")
-        return getattr(modules[owner], attribute)
+        return values[used.name] if used.op != "get_attr" else attribute(used, modules)
 
     args, kwargs = fx.map_arg((node.args, node.kwargs), value)
     if node.op == "call_module":

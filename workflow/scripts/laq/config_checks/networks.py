@@ -8,6 +8,7 @@ from typing import Any
 from laq import families
 from laq.config import Config, weights_file
 from laq.config_checks import references
+from laq.steps import STEPS
 
 
 def check_networks(networks: Mapping[str, Any]) -> Iterator[str]:
@@ -48,7 +49,8 @@ def check_features(config: Config) -> Iterator[str]:
 def check_training(config: Config) -> Iterator[str]:
     """Schedules that fit their epochs, and a device that can do what is asked."""
     networks, variants = config["networks"].items(), config["variants"].items()
-    steps = [("networks", "training", networks), ("variants", "finetune", variants)]
+    trains = [name for name, step in STEPS.items() if step.trains]
+    steps = [("networks", "training", networks), *(("variants", name, variants) for name in trains)]
     trainings = {
         f"{place}.{name}.{step}": entry[step]
         for place, step, entries in steps

@@ -13,21 +13,24 @@ def check_figures(config: Config) -> Iterator[str]:
     for key in ("accuracy", "mixed"):
         for name in figures[key]:
             yield from references.known(f"figures.{key}", name, variants, "variant")
-    weights = figures["weights"]
     compressed = [name for name, recipe in variants.items() if "compress" in recipe]
-    for key, known, what in (
-        ("network", config["networks"], "network"),
-        ("subset", references.subset_ids(config), "subset"),
-        ("variant", compressed, "compressed variant"),
+    for figure, key, known, what in (
+        ("weights", "network", config["networks"], "network"),
+        ("weights", "subset", references.subset_ids(config), "subset"),
+        ("weights", "variant", compressed, "compressed variant"),
+        ("synthetic", "network", config["networks"], "network"),
+        ("synthetic", "subset", references.subset_ids(config), "subset"),
     ):
-        if key in weights:
-            yield from references.known(f"figures.weights.{key}", weights[key], known, what)
+        if key in figures[figure]:
+            yield from references.known(
+                f"figures.{figure}.{key}", figures[figure][key], known, what
+            )
     if "published" in figures:
         yield from references.file("figures.published", figures["published"], "a log")
 
 
 def check_sweep(config: Config) -> Iterator[str]:
-    """The variant that a sweep departs from has one number of bits and of images."""
+    """The variant that a sweep departs from has one number of bits and of training images."""
     if "sweep" not in config:
         return
     name = config["sweep"]["variant"]
@@ -37,12 +40,16 @@ def check_sweep(config: Config) -> Iterator[str]:
         if "compress" in recipe
         and recipe["parent"] == "original"
         and recipe["compress"]["classes"] == "subset"
+        and recipe["compress"]["images_from"] == "training"
         and isinstance(recipe["compress"]["bits"], int)
         and isinstance(recipe["compress"]["images"], int)
         and "widths" not in recipe["compress"]
     ]
     what = "variant compressed from original on the subset's classes to one number of bits"
     yield from references.known("sweep.variant", name, simple, what)
+    in_integers = name in simple and config["variants"][name]["compress"]["inference"] == "integer"
+    if in_integers and max(config["sweep"]["bits"], default=0) > 8:
+        yield f"sweep.bits: {name} runs in integers, with 8 bits or fewer"
 
 
 def check_claims(config: Config) -> Iterator[str]:

@@ -45,7 +45,7 @@ def check_subsets(config: Config, class_names: Sequence[str]) -> Iterator[str]:
     first: dict[Any, str] = {}
     for name, definition in definitions.items():
         where = f"subsets.definitions.{name}"
-        if name in ("subset", "all"):
+        if name in ("subset", "all", "none"):
             yield f"{where}: {name} has another meaning in compress.classes; take another id"
         if definition["kind"] == "classes":
             yield from _check_classes(f"{where}.classes", definition["classes"], class_names)

@@ -41,15 +41,20 @@ def save(dataset: Dataset, path: str | os.PathLike[str]) -> None:
         np.savez(file, images=dataset.images, labels=dataset.labels)
 
 
-def load(path: str | os.PathLike[str], classes_path: str | os.PathLike[str]) -> Dataset:
+def load(
+    path: str | os.PathLike[str], classes_path: str | os.PathLike[str], whole: bool = True
+) -> Dataset:
     """Read what ``save`` wrote, and the class names beside it (a JSON list).
+
+    whole: every class has an image, as in a data set, and not in images made for some classes.
 
     Raises ``DataError`` naming the file that is missing, truncated, altered or of another content.
     """
     classes = load_names(classes_path)
     with _opened(path) as archive:
         dataset = Dataset(archive["images"], archive["labels"], tuple(classes))
-        if empty := sorted(set(range(len(classes))) - set(np.unique(dataset.labels).tolist())):
+        empty = sorted(set(range(len(classes))) - set(np.unique(dataset.labels).tolist()))
+        if whole and empty:
             raise DataError(f"no image is of the class {classes[empty[0]]!r} of {classes_path}")
         return dataset
 

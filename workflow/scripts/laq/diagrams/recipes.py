@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Recipe = Mapping[str, Any]
+from laq.steps import STEPS
 
-# Always told, of the settings of a step; others where variants differ in them.
-_TOLD = {
-    "compress": ("method", "bits", "images", "classes"),
-    "finetune": ("epochs", "learning_rate"),
-}
+Recipe = Mapping[str, Any]
 
 
 def recipes(variants: Mapping[str, Recipe], step: str) -> list[str]:
-    """A line for each variant that is made by ``step``, ``compress`` or ``finetune``.
+    """A line for each variant that is made by ``step``.
 
     What all of them share is told once, in a line before them; of the rest, what every variant
-    has for itself. ``variants``: the completed config's.
+    has for itself. Some settings are always told, others where variants differ in them.
+    ``variants``: the completed config's.
     """
     made = {name: recipe for name, recipe in variants.items() if step in recipe}
     settings = [recipe[step] for recipe in made.values()]
-    keys = list(dict.fromkeys([*_TOLD[step], *(key for each in settings for key in each)]))
+    told = STEPS[step].told
+    keys = list(dict.fromkeys([*told, *(key for each in settings for key in each)]))
     differ = [key for key in keys if len({repr(each.get(key)) for each in settings}) > 1]
-    shared = [key for key in _TOLD[step] if key not in differ] if len(made) > 1 else []
-    own = differ if len(made) > 1 else _TOLD[step]
+    shared = [key for key in told if key not in differ] if len(made) > 1 else []
+    own = differ if len(made) > 1 else told
     lines = []
     if shared:
         lines.append(
@@ -62,8 +60,10 @@ def _phrase(key: str, value: Any) -> str:
         case "images":
             return f"{value} calibration image{'s' * (value != 1)}"
         case "classes":
-            named = {"subset": "subset's classes", "all": "all classes"}
+            named = {"subset": "subset's classes", "all": "all classes", "none": "no class"}
             return named.get(value, f"classes of {value}")
+        case "activations" if value is not None:
+            return f"inputs of {value['bits']} bits"
         case "epochs":
             return f"{value} epoch{'s' * (value != 1)}"
         case "learning_rate":

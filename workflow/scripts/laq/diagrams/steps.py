@@ -10,6 +10,7 @@ from laq.diagrams.artifacts import words as content
 from laq.diagrams.boxes import Arrow, Step
 from laq.diagrams.recipes import points, recipes
 from laq.diagrams.rulegraph import Net, RuleGraph, expression, plain
+from laq.steps import STEPS
 
 # The preprocessing road ends where the subsets are listed. All else is the experiment.
 LAST = "list_subsets"
@@ -47,8 +48,7 @@ def part(
     nets = shown.nets()
     boxes = _boxes(shown, nets, stages)
     told = {
-        "finetune_network": recipes(variants, "finetune"),
-        "compress_network": recipes(variants, "compress"),
+        **{step.rule: recipes(variants, name) for name, step in STEPS.items()},
         "sweep_calibration": points(sweep) if sweep else [],
     }
     ends = set(shown.rules) - {net.source for net in nets}

@@ -64,10 +64,10 @@ def _totals(layer: LayerWeights) -> str:
 def _draw_run(panel: Axes, run: RunWeights) -> None:
     unit = run.step[0] if run.one_step else 1.0
     before = run.before if run.one_step else run.before / run.step
-    ends = unit * run.in_steps(np.array([-run.largest, run.largest]))
+    ends = unit * np.array(run.ends)
     low, high = min(before.min(), _used(run).min()), max(before.max(), _used(run).max())
     margin = 0.03 * (high - low) or 1.0
-    countable = 2 * run.largest + 1 <= COUNTABLE
+    countable = run.levels <= COUNTABLE
     if countable:
         low, high = min(low, ends[0]), max(high, ends[1])
         smallest = _draw_levels(panel, run, before, unit, (low, high))
@@ -76,7 +76,7 @@ def _draw_run(panel: Axes, run: RunWeights) -> None:
     for end, visible in zip(ends, (ends[0] >= low - margin, ends[1] <= high + margin), strict=True):
         if visible:
             style = {"color": BASELINE, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
-            panel.axvline(end, **style, label="Alphabet's range" if end < 0 else None)
+            panel.axvline(end, **style, label="Alphabet's range" if end == ends[0] else None)
     panel.set_xlim(low - margin, high + margin)
     if smallest < FAINT:
         panel.set_yscale("log")
@@ -88,7 +88,7 @@ def _draw_run(panel: Axes, run: RunWeights) -> None:
 
 
 def _used(run: RunWeights) -> Floats:
-    return run.after if run.one_step else run.in_steps(run.codes)
+    return run.after if run.one_step else run.in_steps
 
 
 def _draw_levels(
@@ -98,9 +98,9 @@ def _draw_levels(
     bins = _bins(len(before), ends)
     heights = np.histogram(before, bins)[0] / len(before) * unit / (bins[1] - bins[0])
     panel.stairs(heights, bins, fill=True, color=BEFORE, label="Before, in float", zorder=2)
-    codes, counts = np.unique(run.codes, return_counts=True)
-    shares = counts / len(run.codes)
-    levels = unit * run.in_steps(codes)
+    found, counts = np.unique(run.in_steps, return_counts=True)
+    shares = counts / len(run.in_steps)
+    levels = unit * found
     panel.vlines(levels, 0, shares, color=AFTER, linewidth=1.2, zorder=3)
     panel.plot(levels, shares, "o", color=AFTER, markersize=4, label="After, on levels", zorder=3)
     return float(shares.min() / shares.max())
@@ -131,17 +131,21 @@ def _bins(count: int, ends: tuple[float, float]) -> Floats:
 
 def _note(panel: Axes, run: RunWeights, ends: Floats, before: Floats) -> None:
     """What the run's alphabet is, and what became of the weights, beside the panel."""
-    used = len(np.unique(run.codes))
+    used = len(np.unique(run.in_steps))
     step = f"{run.step[0]:.3g}" if run.one_step else f"{run.step.min():.3g} to {run.step.max():.3g}"
-    beyond = np.mean(np.abs(before) > ends[1])
+    beyond = np.mean((before < ends[0]) | (before > ends[1]))
     lines = [
-        f"{run.bits} bits: {2 * run.largest + 1:,} levels,",
+        f"{run.bits} bits: {run.levels:,} levels,",
         f"{used:,} of them used",
         f"step {step}",
-        f"alphabet ±{ends[1]:.3g}" + ("" if run.one_step else " steps"),
+        f"alphabet {_span(ends)}" + ("" if run.one_step else " steps"),
         f"beyond it before: {beyond:.2%}",
-        f"became zero: {np.mean(run.codes == 0):.2%}",
+        f"became zero: {np.mean(run.in_steps == 0):.2%}",
     ]
     panel.text(
         1.02, 0.98, "\n".join(lines), transform=panel.transAxes, va="top", fontsize=8, color="0.2"
     )
+
+
+def _span(ends: Floats) -> str:
+    return f"±{ends[1]:.3g}" if ends[0] == -ends[1] else f"{ends[0]:.3g} to {ends[1]:.3g}"

@@ -1,8 +1,9 @@
 """Training and fine-tuning of a network on images held in memory.
 
 One idea a module: ``recipe`` (the settings), ``optimizers``, ``schedules``, ``augmentation``,
-``precision``, ``loop`` (epochs and steps), ``resume`` (going on after a kill), ``distributed``
-(several processes as one), ``launch`` and ``worker`` (starting them).
+``precision``, ``constraints`` (what a training keeps to beside its loss), ``loop`` (epochs and
+steps), ``resume`` (going on after a kill), ``distributed`` (several processes as one), ``launch``
+and ``worker`` (starting them).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from laq.training import precision, resume
+from laq.training.constraints import Constraint
 from laq.training.loop import Epoch, Split, fit, untrained
 from laq.training.recipe import FINETUNING, TRAINING, Recipe
 
@@ -32,6 +34,7 @@ def train(
     state: Path | None = None,
     spec: Mapping[str, Any] | None = None,
     defaults: Recipe = TRAINING,
+    constraint: Constraint | None = None,
 ) -> list[dict[str, Any]]:
     """Train ``network`` in place from scratch.
 
@@ -39,7 +42,8 @@ def train(
     momentum on one cycle. ``generator``, on the CPU, draws batches and augmentations; torch's own
     draws what layers do, such as dropout: seed both. ``state``: file from which an interrupted
     training goes on; who has stored the result calls ``resume.clear``. ``spec``: the network's
-    arguments of ``laq.networks.create``, needed for more processes than one.
+    arguments of ``laq.transforms.create``, needed for more processes than one. ``constraint``: what
+    the training keeps to; ``network`` is prepared for it already, and stays so.
 
     Returns one ``Epoch`` row an epoch, as a dictionary, and leaves the network on the CPU in
     evaluation mode.
@@ -53,12 +57,13 @@ def train(
     precision.check(recipe.precision, device)
     keeper = None
     if state is not None:
-        keeper = resume.Keeper(state, resume.identity(network, *splits, recipe, generator, device))
+        own = resume.identity(network, *splits, recipe, generator, device, constraint)
+        keeper = resume.Keeper(state, own)
     if recipe.processes == 1:
-        return fit(network, *splits, recipe, generator, device, keeper)
+        return fit(network, *splits, recipe, generator, device, keeper, constraint=constraint)
     from laq.training import launch
 
-    return launch.fit(network, *splits, recipe, generator, device, keeper, spec)
+    return launch.fit(network, *splits, recipe, generator, device, keeper, spec, constraint)
 
 
 # As ``train``, with the defaults of fine-tuning: AdamW at a constant rate, as in the published

@@ -20,6 +20,7 @@ from torch import nn
 from laq import disks, errors
 from laq.errors import ConfigError, LaqError, ProcessError
 from laq.training import resume, worker
+from laq.training.constraints import Constraint
 from laq.training.loop import Split
 from laq.training.recipe import Recipe
 from laq.training.resume import Keeper
@@ -36,11 +37,13 @@ def fit(
     device: torch.device,
     keeper: Keeper | None,
     spec: Mapping[str, Any] | None,
+    constraint: Constraint | None = None,
 ) -> list[dict[str, Any]]:
     """As ``laq.training.loop.fit``, in ``recipe.processes`` processes of this machine.
 
-    Each rebuilds the network from ``spec``. On CUDA each has a GPU of its own. All files lie in a
-    folder that is removed at the end, and by the next training if this one is killed.
+    Each rebuilds the network from ``spec`` and ``constraint``. On CUDA each has a GPU of its own.
+    All files lie in a folder that is removed at the end, and by the next training if this one is
+    killed.
     """
     if spec is None:
         raise ValueError("more processes than one build the network anew: give its spec")
@@ -49,6 +52,7 @@ def fit(
         task = {
             "spec": dict(spec),
             "recipe": asdict(recipe),
+            "constraint": constraint.description if constraint else None,
             "device": device.type,
             "threads": torch.get_num_threads(),
             "state": [str(keeper.path), keeper.identity.hex()] if keeper else None,

@@ -15,6 +15,7 @@ from laq.errors import DataError
 from laq.networks import predict, to_input
 from laq.training import optimizers, precision, schedules
 from laq.training.augmentation import Augmentation
+from laq.training.constraints import Constraint, Progress
 from laq.training.distributed import Team
 from laq.training.recipe import Recipe
 from laq.training.resume import Keeper
@@ -30,8 +31,9 @@ class Epoch:
     """One row of the training history.
 
     learning_rate: of the epoch's last step. train_loss: mean cross-entropy in nats, with label
-    smoothing where that is set; like train_top1 it is taken while the network learns, in
-    training mode and on changed images. test_top1: after the epoch, in evaluation mode, float32.
+    smoothing where that is set and without a constraint's penalty; like train_top1 it is taken
+    while the network learns, in training mode and on changed images. test_top1: after the epoch,
+    in evaluation mode, float32.
     """
 
     epoch: int
@@ -50,25 +52,27 @@ def fit(
     device: torch.device,
     keeper: Keeper | None = None,
     team: Team | None = None,
+    constraint: Constraint | None = None,
 ) -> list[dict[str, Any]]:
     """Train ``network`` in place; arguments, result and errors as of ``laq.training.train``.
 
     ``keeper`` holds the state of an interrupted training. ``team``: the processes that share every
     batch; each is given the same arguments and ends with the same network.
     """
-    team = team or Team()
+    team, constraint = team or Team(), constraint or Constraint()
     # Images stay uint8 on the device: a quarter of the memory, and no copy a step.
     images, labels = train_split[0].to(device), train_split[1].to(device)
     network.to(device, memory_format=torch.channels_last)
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     augmentation = Augmentation(recipe, generator)
     steps = len(batches(torch.arange(len(images)), recipe.batch_size))
-    state = State(network, recipe, steps, generator, device)
+    state = State(network, recipe, steps, generator, device, constraint)
     if keeper is not None:
         state.restore(keeper.load(team))
     parallel = team.prepare(network)
     for epoch in range(len(state.history) + 1, recipe.epochs + 1):
         network.train()
+        constraint.begin_epoch(network)
         order = torch.randperm(len(images), generator=generator).to(device)
         loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -126,18 +130,27 @@ class State:
         steps: int,
         generator: torch.Generator,
         device: torch.device,
+        constraint: Constraint,
     ) -> None:
-        self.network, self.recipe = network, recipe
+        self.network, self.recipe, self.constraint = network, recipe, constraint
         self.generator, self.device = generator, device
-        self.optimizer = optimizers.create(network, recipe)
+        self.steps = recipe.epochs * steps
+        self.optimizer = optimizers.create(network, recipe, constraint.groups(network))
         self.schedule = schedules.create(self.optimizer, recipe, steps)
         self.scaler = precision.scaler(recipe.precision, device)
         self.learning_rate = 0.0  # of the last step
         self.history: list[dict[str, Any]] = []
 
+    @property
+    def progress(self) -> Progress:
+        return Progress(self.schedule.last_epoch, self.steps)
+
     def step(self, loss: Tensor) -> None:
-        """One step of all parameters against the gradients of ``loss``."""
+        """One step of all parameters against the gradients of ``loss`` and of the penalty."""
         self.optimizer.zero_grad(set_to_none=True)
+        penalty = self.constraint.penalty(self.network, self.progress)
+        if penalty is not None:
+            loss = loss + penalty
         self.scaler.scale(loss).backward()
         if self.recipe.clip_norm:
             self.scaler.unscale_(self.optimizer)
@@ -146,6 +159,8 @@ class State:
         self.scaler.update()
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
         self.schedule.step()
+        with torch.no_grad():
+            self.constraint.after_step(self.network, self.progress)
 
     def content(self) -> dict[str, Any]:
         """Tensors, numbers, texts, lists and mappings of these: nothing that needs unpickling."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from laq.training.constraints import Group
 from laq.training.recipe import Recipe
 
 
-def create(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def create(network: nn.Module, recipe: Recipe, own: Sequence[Group] = ()) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters.
 
-    ``adamw``: Loshchilov and Hutter 2019, torch's betas and epsilon.
+    ``adamw``: Loshchilov and Hutter 2019, torch's betas and epsilon. ``own``: the groups of a
+    constraint.
     """
-    groups, rate = _groups(network, recipe), recipe.learning_rate
+    rate = recipe.learning_rate
+    groups = _groups(network, recipe, {id(p) for group in own for p in group["params"]})
+    for group in own:
+        settings = {key: value for key, value in group.items() if key != "share"}
+        groups.append({**settings, "lr": rate * group.get("share", 1.0)})
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate, weight_decay=recipe.weight_decay)
     return torch.optim.SGD(
@@ -27,8 +34,10 @@ def create(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     )
 
 
-def _groups(network: nn.Module, recipe: Recipe) -> list[Any]:
-    parameters = list(network.parameters())
+def _groups(network: nn.Module, recipe: Recipe, apart: Collection[int]) -> list[Any]:
+    parameters = [p for p in network.parameters() if id(p) not in apart]
+    if apart and (recipe.decay_norms or not recipe.weight_decay):
+        return [{"params": parameters}]
     if recipe.decay_norms or not recipe.weight_decay:
         return parameters
     # One number a channel: biases and the parameters of every kind of normalisation.

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from laq.errors import StorageError
 from laq.files import atomic, remove
+from laq.training.constraints import Constraint
 from laq.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def identity(
     recipe: Recipe,
     generator: torch.Generator,
     device: torch.device,
+    constraint: Constraint | None = None,
 ) -> bytes:
     """Digest of all that the result of a training depends on, taken before it starts.
 
@@ -69,6 +71,7 @@ def identity(
     """
     facts = {
         "recipe": asdict(recipe),
+        "constraint": constraint.description if constraint else None,
         # Modules with their settings: a stride or a resizing is no weight.
         "network": repr(network),
         "names": list(network.state_dict()),

@@ -21,7 +21,7 @@ def create(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
         low, high = _cycled(recipe)
         return OneCycleLR(
             optimizer,
-            recipe.learning_rate,
+            [group["lr"] for group in optimizer.param_groups],
             total_steps=recipe.epochs * steps,
             cycle_momentum=high > 0,
             base_momentum=low,

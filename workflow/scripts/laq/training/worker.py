@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import distributed
 
-from laq import devices, disks, networks
+from laq import devices, disks, transforms
 from laq.endings import end_with
 from laq.errors import LaqError
+from laq.training import constraints
 from laq.training.distributed import Team
 from laq.training.loop import fit
 from laq.training.recipe import TRAINING, Recipe
@@ -55,7 +56,9 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
     generator = torch.Generator()
     generator.set_state(start.pop("generator"))
     drawn = start.pop("torch")
-    network = networks.create(**task["spec"])
+    network = transforms.create(**task["spec"])
+    constraint = constraints.create(task["constraint"])
+    constraint.prepare(network)
     network.load_state_dict({name.removeprefix("network."): x for name, x in start.items()})
     # As in one process: seeded alike on every device, and gone on from where the network was made.
     torch.manual_seed(generator.initial_seed())
@@ -67,7 +70,7 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
     files = [load_file(folder / SPLIT.format(name=name)) for name in ("train", "test")]
     splits = [(split["images"], split["labels"]) for split in files]
     recipe = Recipe.of(TRAINING, task["recipe"])
-    history = fit(network, *splits, recipe, generator, team.device, keeper, team)
+    history = fit(network, *splits, recipe, generator, team.device, keeper, team, constraint)
     if team.rank == 0:
         state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         with disks.writing(folder / NETWORK):

@@ -1,0 +1,118 @@
+"""How far inference in integers agrees with the simulated network and with ONNX Runtime.
+
+    python benchmarks/integer.py results/digits int8 [--network small_resnet]
+
+For each subset of a study that has a variant with ``inference: integer``, on all test images: the
+share of codes between layers that differ from the simulated network's, and by more than one; the
+largest difference of logits from both, in steps of an 8-bit grid over them; the predictions that
+differ; seconds of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow/scripts"))
+
+from laq import datasets, inference, networks, onnx_inference, packing  # noqa: E402
+from laq.input_quantization import InputQuantizer  # noqa: E402
+from laq.onnx_export import export  # noqa: E402
+
+IMAGES = 256  # at once, for the codes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path)
+    parser.add_argument("variant")
+    parser.add_argument("--network", default="small_resnet")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = chosen.root / "dataset"
+    test = datasets.load(folder / "test.npz", folder / "classes.json")
+    found = sorted(
+        (chosen.root / "models" / chosen.network).glob(f"*/{chosen.variant}.safetensors")
+    )
+    for path in found:
+        print(path.parent.name, measure(path, test))
+
+
+@torch.no_grad()
+def measure(path: Path, test: datasets.Dataset) -> str:
+    simulated, integer = packing.load(path), inference.load(path)
+    images = torch.from_numpy(test.images)
+    logits, seconds = {}, {}
+    for name, network in (("simulated", simulated), ("integer", integer)):
+        start = time.perf_counter()
+        logits[name] = networks.predict(network, images, torch.device("cpu"))
+        seconds[name] = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        export(path, file, test.images.shape[1:])
+        logits["ONNX Runtime"] = torch.from_numpy(onnx_inference.predict(file, test.images))
+    total, differ, beyond = 0, 0, 0
+    for batch in images.split(IMAGES):
+        x = networks.to_input(batch)
+        for mine, theirs in zip(integer_codes(integer, x), codes(simulated, x), strict=True):
+            apart = (mine - theirs).abs()
+            total += apart.numel()
+            differ += int((apart > 0).sum())
+            beyond += int((apart > 1).sum())
+    mine = logits.pop("integer")
+    step = (mine.max() - mine.min()) / 255
+    parts = [f"codes {differ / total:.2e} differ, {beyond / total:.1e} by more than 1"]
+    for name, theirs in logits.items():
+        flips = int((mine.argmax(1) != theirs.argmax(1)).sum())
+        parts.append(
+            f"{name}: {float((mine - theirs).abs().max() / step):.2f} steps, {flips} flips"
+        )
+    parts.append(", ".join(f"{name} {spent:.2f} s" for name, spent in seconds.items()))
+    return "; ".join(parts)
+
+
+def codes(network: nn.Module, images: Tensor) -> list[Tensor]:
+    """Codes of the simulated network's quantizers, in their order."""
+    found: list[Tensor] = []
+
+    def keep(own: InputQuantizer, _: Any, out: Tensor) -> None:
+        found.append((out / own.step).round() + own.zero)
+
+    hooks = [
+        module.register_forward_hook(keep)
+        for module in network.modules()
+        if isinstance(module, InputQuantizer)
+    ]
+    network(images)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def integer_codes(network: nn.Module, images: Tensor) -> list[Tensor]:
+    """What the operations of the integer network give, maxima and clips left out."""
+    found: list[Tensor] = []
+
+    class Recorder(fx.Interpreter):
+        def run_node(self, node: fx.Node) -> Any:
+            value = super().run_node(node)
+            made = node.op == "call_module" and node.target.startswith("operations.")
+            kind = type(self.fetch_attr(node.target)).__name__ if made else ""
+            if kind in ("Quantize", "Layer", "Sum", "Mean"):
+                found.append(value)
+            return value
+
+    Recorder(network.body).run(images)
+    return found
+
+
+if __name__ == "__main__":
+    main()

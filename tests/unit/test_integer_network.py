@@ -1,0 +1,325 @@
+"""A trained network in integers, beside the same simulated in float and in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from laq import compression, datasets, devices, inference, networks, packing
+from laq.errors import CheckpointError, ConfigError
+from laq.input_calibration import InputSettings
+from laq.input_quantization import InputQuantizer
+from laq.integer import compilation, placement
+from laq.onnx_export import export
+from laq.onnx_inference import predict
+from laq.propagation import QuantizedNetwork, folded, quantize_network
+from tests.configs import checked, edited
+
+torch.set_num_threads(1)
+
+SPEC = {"name": "small_resnet", "classes": 10, "channels": 1, "widths": [8, 16, 32]}
+INTEGER = {
+    "bits": 8,
+    "activations": {"bits": 8},
+    "fold_batchnorm": True,
+    "inference": "integer",
+}
+
+
+@dataclass
+class Study:
+    test: datasets.Dataset
+    original: nn.Module
+    result: QuantizedNetwork
+    checkpoint: Path
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The digits network, trained, quantized and saved; not to be changed."""
+    train, test = datasets.make({"kind": "digits", "test_fraction": 0.4}, 0)
+    torch.manual_seed(0)
+    network = networks.create(**SPEC)
+    images, labels = networks.to_input(train.images), torch.from_numpy(train.labels)
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
+    for _ in range(4):
+        for batch in torch.randperm(len(labels)).split(64):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(images[batch]), labels[batch]).backward()
+            optimizer.step()
+    result = compressed(network.eval(), train.images[:128], INTEGER)
+    path = tmp_path_factory.mktemp("integer") / "int8.safetensors"
+    description = {"network": SPEC, "classes": list(test.classes), "transforms": result.transforms}
+    packing.save(path, result.network.state_dict(), description, result.packed)
+    return Study(test, network, result, path)
+
+
+def compressed(network: nn.Module, images: np.ndarray, recipe: dict[str, Any]) -> QuantizedNetwork:
+    settings = checked(edited({"variants/quant/compress": recipe}))["variants"]["quant"]
+    return compression.compress(
+        network,
+        torch.from_numpy(images),
+        settings["compress"],
+        devices.generator(0, "patches"),
+        devices.generator(0, "rounding"),
+    )
+
+
+def logits(network: nn.Module, images: np.ndarray) -> Tensor:
+    return networks.predict(network, torch.from_numpy(images), torch.device("cpu"))
+
+
+def steps_apart(found: Tensor, wanted: Tensor) -> float:
+    """The largest difference in steps of an 8-bit grid over the logits."""
+    return float((found - wanted).abs().max() / ((wanted.max() - wanted.min()) / 255))
+
+
+class Recorder(fx.Interpreter):
+    """Runs a graph and keeps all values."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.values: dict[str, Any] = {}
+
+    def run_node(self, node: fx.Node) -> Any:
+        self.values[node.name] = super().run_node(node)
+        return self.values[node.name]
+
+
+def simulated_codes(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """The codes of each quantizer of the simulated network, by the node that it is behind."""
+    codes, handles = {}, []
+    for name, module in network.named_modules():
+        if isinstance(module, InputQuantizer):
+
+            def keep(own: nn.Module, _: Any, out: Tensor, name: str = name) -> None:
+                codes[name.removeprefix("quantizers.")] = (out / own.step).round() + own.zero
+
+            handles.append(module.register_forward_hook(keep))
+    network(images)
+    for handle in handles:
+        handle.remove()
+    return codes
+
+
+@torch.no_grad()
+def test_between_image_and_logits_there_are_integers_alone(study: Study) -> None:
+    network = inference.load(study.checkpoint)
+    recorder = Recorder(network.body)
+    recorder.run(networks.to_input(study.test.images[:8]))
+    kinds = [value.dtype for value in recorder.values.values()]
+    boundary = kinds.index(torch.int8)
+    assert set(kinds[:boundary]) == {torch.float32} and boundary == 3  # image, −, /
+    assert set(kinds[boundary:-2]) == {torch.int8}
+    assert kinds[-2:] == [torch.int32] * 2
+    stored = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+    floats = [name for name, dtype in stored.items() if dtype.is_floating_point]
+    assert floats == ["body.operations.quantizers_truediv.step"]  # the boundary's
+    assert torch.equal(
+        network.integers(networks.to_input(study.test.images[:8])), recorder.values["output"]
+    )
+
+
+@torch.no_grad()
+def test_it_agrees_with_the_simulated_network(study: Study) -> None:
+    simulated, integer = packing.load(study.checkpoint), inference.load(study.checkpoint)
+    found, wanted = (logits(network, study.test.images) for network in (integer, simulated))
+    assert steps_apart(found, wanted) < 1
+    labels = torch.from_numpy(study.test.labels)
+    accuracies = [(each.argmax(1) == labels).float().mean() for each in (found, wanted)]
+    assert accuracies[1] > 0.9
+    assert abs(accuracies[0] - accuracies[1]) <= 0.003
+    in_float = logits(study.original, study.test.images)
+    assert abs((in_float.argmax(1) == labels).float().mean() - accuracies[0]) < 0.01
+
+    images = networks.to_input(study.test.images[:200])
+    recorder = Recorder(integer.body)
+    recorder.run(images)
+    found = [value for key, value in recorder.values.items() if key.startswith("operations_")][:-1]
+    wanted = simulated_codes(simulated, images)
+    for mine, (name, codes) in zip(found, wanted.items(), strict=True):
+        assert ((mine - codes) != 0).float().mean() < 0.005, name
+    assert torch.equal(found[0].float(), next(iter(wanted.values())))  # the image
+
+
+@torch.no_grad()
+def test_it_agrees_with_onnx_runtime_s_integer_kernels(study: Study, tmp_path: Path) -> None:
+    file, optimized = tmp_path / "int8.onnx", tmp_path / "optimized.onnx"
+    export(study.checkpoint, file, study.test.images.shape[1:])
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(optimized)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    counts = Counter(node.op_type for node in onnx.load(optimized).graph.node)
+    assert counts["QLinearConv"] == 9 and counts["QLinearAdd"] == 3 and counts["Conv"] == 0
+
+    found = logits(inference.load(study.checkpoint), study.test.images)
+    wanted = torch.from_numpy(predict(file, study.test.images))
+    assert steps_apart(found, wanted) < 1
+    labels = torch.from_numpy(study.test.labels)
+    accuracies = [(each.argmax(1) == labels).float().mean() for each in (found, wanted)]
+    assert abs(accuracies[0] - accuracies[1]) <= 0.003
+
+
+def test_the_file_is_a_quarter_and_holds_the_grids(study: Study) -> None:
+    state = packing.read(study.checkpoint).state
+    grids = [name for name in state if name.endswith(".step")]
+    assert len(grids) == len([name for name in state if name.endswith(".zero")]) == 14
+    assert not any("bn" in name for name in state)
+    rows = study.result.layers
+    assert all((row.input_bits, row.bits) == (8, 8) and row.input_step > 0 for row in rows)
+
+
+@torch.no_grad()
+def test_biases_are_whole_accumulators(study: Study) -> None:
+    network, packed = study.result.network, study.result.packed
+    for name, unit in placement.bias_units(network, packed).items():
+        whole = network.get_parameter(name).double() / unit
+        assert (whole - whole.round()).abs().max() < 1e-2, name
+
+
+class Mobile(nn.Module):
+    """What MobileNetV2 and ResNet-18 have beside: ReLU6, depthwise, maxima, work in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU6(inplace=True))
+        self.pool = nn.MaxPool2d(3, 2, padding=1)
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+        self.norm, self.point = nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1)
+        self.dropout, self.fc = nn.Dropout(0.2), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.stem(x))
+        y = nn.functional.relu6(self.norm(self.depthwise(x)))
+        y = self.point(y)
+        y += x
+        y = torch.relu(y) + x
+        y = nn.functional.adaptive_avg_pool2d(y, (1, 1)).reshape(y.size(0), -1)
+        return self.fc(self.dropout(torch.flatten(y, 1)))
+
+
+def simulated(network: nn.Module, images: Tensor, bits: int = 8) -> QuantizedNetwork:
+    whole, _ = folded(network, images)
+    placed = placement.apply(whole, bits)
+    placement.in_float(placed)
+    result = quantize_network(placed, images, inputs=InputSettings(bits))
+    placement.round_biases(result.network, result.packed)
+    return result
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bits", [8, 4])
+def test_other_networks_of_known_operations(bits: int) -> None:
+    torch.manual_seed(0)
+    network, images = Mobile(), torch.rand(32, 3, 16, 16)
+    network.train()(images)
+    result = simulated(network.eval(), images, bits)
+    integer = compilation.compile(result.network, result.packed)
+    found, wanted = integer(images), result.network(images)
+    assert steps_apart(found, wanted) < (1 if bits == 8 else 16)
+    if bits == 8:
+        assert steps_apart(found, network(images)) < 40
+        assert found.std(dim=0).min() > 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "sums"), [("resnet18", 8), ("mobilenet_v2", 10)])
+def test_networks_of_torchvision_can_run_in_integers(name: str, sums: int) -> None:
+    network = networks.create(name, 3, channels=3, side=32, stem="standard").eval()
+    image = torch.rand(2, 3, 32, 32)
+    whole, _ = folded(network, image)
+    kept = whole.state_dict().keys()
+    placed = placement.apply(whole)
+    layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in placed.modules())
+    # The image, all layers but the last, sums and the mean.
+    quantizers = placed.get_submodule(placement.HOLDER)
+    assert len(list(quantizers.children())) == layers + sums + 1
+    added = placed.state_dict().keys() - kept
+    assert len(added) == 2 * (layers + sums + 1)
+    assert all(key.startswith("quantizers.") for key in added)
+    placement.in_float(placed)
+    torch.testing.assert_close(placed(image), network(image), rtol=1e-3, atol=1e-4)
+
+
+class Odd(nn.Module):
+    def __init__(self, odd: Any) -> None:
+        super().__init__()
+        self.conv, self.odd, self.fc = nn.Conv2d(3, 4, 3), odd, nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.odd(self.conv(x)).mean((2, 3)))
+
+
+class Cut(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x[:, :2], x[:, 2:]], 1)
+
+
+class Scaled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1
+
+
+@pytest.mark.parametrize(
+    ("odd", "named"),
+    [
+        (nn.Hardswish(), r"odd \(Hardswish\)"),
+        (nn.Sigmoid(), r"odd \(Sigmoid\)"),
+        (nn.BatchNorm2d(4), r"odd \(BatchNorm2d\)"),
+        (nn.AdaptiveAvgPool2d(2), r"odd \(AdaptiveAvgPool2d\).*over all pixels"),
+        (nn.MaxPool2d(2, ceil_mode=True), r"odd \(MaxPool2d\).*plain maxima"),
+        (Cut(), r"getitem"),
+        (Scaled(), r"add"),
+    ],
+)
+def test_an_operation_that_is_not_known_is_named(odd: nn.Module, named: str) -> None:
+    with pytest.raises(ConfigError, match=rf"(?s)because of its operation {named}.*simulated"):
+        placement.apply(Odd(odd).eval())
+
+
+def test_more_bits_than_8_are_refused() -> None:
+    with pytest.raises(ConfigError, match="codes of 16 bits"):
+        placement.apply(Mobile(), 16)
+
+
+def test_weights_that_are_no_integers_of_8_bits_are_named(study: Study) -> None:
+    packed = {k: v for k, v in study.result.packed.items() if k != "head.weight"}
+    with pytest.raises(ConfigError, match=r"head \(Linear\): its weights are in float"):
+        compilation.compile(study.result.network, packed)
+
+
+def test_a_checkpoint_that_cannot_run_so_is_named(study: Study, tmp_path: Path) -> None:
+    checkpoint = packing.read(study.checkpoint)
+    packed = {k: v for k, v in checkpoint.packed.items() if k != "head.weight"}
+    path = tmp_path / "half.safetensors"
+    packing.save(path, checkpoint.state, checkpoint.description, packed)
+    with pytest.raises(CheckpointError, match=r"half\.safetensors.*head"):
+        inference.load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("activations", None),
+        ("activations", {"mode": "dynamic"}),
+        ("fold_batchnorm", False),
+        ("keep", ["head"]),
+        ("bits", 9),
+        ("bits", [8, 10]),
+        ("method", "gpfq_l0"),
+    ],
+)
+def test_settings_that_are_not_integers_are_refused(key: str, value: Any) -> None:
+    recipe = {**INTEGER, key: value}
+    with pytest.raises(ConfigError, match=rf"quant\.compress\.{key}: inference in integers needs"):
+        checked(edited({"variants/quant/compress": recipe}))

@@ -1,0 +1,50 @@
+"""The network that a checkpoint is evaluated with: simulated in float, or in integers."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from laq import packing
+from laq.errors import CheckpointError, LaqError
+from laq.transforms import COMPILERS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from laq.packing import PackedWeight
+
+
+def load(path: str | os.PathLike[str]) -> nn.Module:
+    """As ``laq.packing.load``, but in integers where the checkpoint is meant to run so.
+
+    Raises ``CheckpointError`` as that does.
+    """
+    checkpoint = packing.read(path)
+    network = packing.build(path, checkpoint)
+    try:
+        return ready(network, checkpoint.packed, checkpoint.description.get("transforms", ()))
+    except LaqError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def on_grids(path: str | os.PathLike[str]) -> bool:
+    """Whether values between layers are quantized, so that a difference in the last bits of a sum
+    may become one of a whole step."""
+    kinds = {entry["kind"] for entry in packing.describe(path).get("transforms", ())}
+    return bool(kinds & {"input_quantizers", *COMPILERS})
+
+
+def ready(
+    network: nn.Module,
+    packed: Mapping[str, Sequence[PackedWeight]],
+    transforms: Sequence[Mapping[str, Any]],
+) -> nn.Module:
+    """``network`` with ``packed`` weights as its ``transforms`` ask for it, or as it is."""
+    for entry in transforms:
+        if entry["kind"] in COMPILERS:
+            compiler = importlib.import_module(COMPILERS[entry["kind"]])
+            return compiler.compile(network, packed)
+    return network

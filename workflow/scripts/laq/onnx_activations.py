@@ -1,0 +1,120 @@
+"""Quantized activations inside an ONNX graph: pairs of QuantizeLinear and DequantizeLinear.
+
+A static quantizer becomes such a pair with its step and zero. Codes are UINT8, 128 above ours: ONNX
+Runtime's kernels for x86 want activations so. Fewer than 8 bits are a clip before it. Where all
+values between layers are quantized, biases become INT32 in units of their accumulators, so that
+runtimes find whole layers in integers (QLinearConv). Other quantizers become the operations that
+they are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from laq.input_quantization import InputQuantizer, limits
+from laq.packing import PackedWeight
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+# What is added to our codes.
+_ABOVE = 128
+
+_MOVES = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
+class _Pair(nn.Module):
+    """What an exporter makes two operators of."""
+
+    def __init__(self, quantizer: InputQuantizer) -> None:
+        super().__init__()
+        step, zero = quantizer.step.float(), quantizer.zero
+        self.register_buffer("step", step)
+        self.register_buffer("zero", (zero + _ABOVE).to(torch.uint8))
+        self.ends = [float((code - zero) * step) for code in limits(quantizer.bits)]
+        self.clips = quantizer.bits < 8
+
+    def forward(self, x: Tensor) -> Tensor:
+        def operator(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+            inputs = [value, self.step, self.zero]
+            return torch.onnx.ops.symbolic(name, inputs, dtype=dtype, shape=x.shape)
+
+        if self.clips:
+            x = x.clamp(*self.ends)
+        return operator("DequantizeLinear", operator("QuantizeLinear", x, torch.uint8), x.dtype)
+
+
+def prepare(network: nn.Module) -> None:
+    """Replace the quantizers of ``network`` by what is exported."""
+    for name, module in list(network.named_modules()):
+        static = isinstance(module, InputQuantizer) and module.mode == "static"
+        if static and module.bits <= 8:
+            owner, _, attribute = name.rpartition(".")
+            setattr(network.get_submodule(owner), attribute, _Pair(module))
+
+
+def repeat_behind_moves(graph: ir.Graph) -> None:
+    """Put values that are moved about on their grid again behind it, which changes nothing.
+
+    So a runtime sees that the operation may as well move codes. ONNX Runtime 1.31 otherwise puts
+    such pairs there itself, and fails on them (its issue 25526).
+    """
+    import onnx_ir as ir
+
+    for node in graph:
+        maker = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
+        quantized = maker is not None and maker.op_type == "DequantizeLinear"
+        # Of weights, which start from an initializer, the codes are moved when the file is loaded.
+        if node.op_type not in _MOVES or not quantized or maker.inputs[0].producer() is None:
+            continue
+        moved, grid = node.outputs[0], maker.inputs[1:]
+        codes = ir.node("QuantizeLinear", [moved, *grid])
+        values = ir.node("DequantizeLinear", [codes.outputs[0], *grid])
+        uses = [use for use in moved.uses() if use.node is not codes]
+        for use in uses:
+            use.node.replace_input_with(use.idx, values.outputs[0])
+        graph.insert_after(node, [codes, values])
+
+
+def replace_biases(
+    graph: ir.Graph, state: Mapping[str, Tensor], units: Mapping[str, Tensor]
+) -> None:
+    """Store biases as INT32. units: what 1 stands for in each, (n,) float64, by parameter name."""
+    import onnx_ir as ir
+
+    for name, unit in units.items():
+        old = graph.initializers.pop(name)
+        arrays = {
+            "codes": (state[name].double() / unit).round().to(torch.int32).numpy(),
+            "step": unit.float().numpy(),
+        }
+        values = []
+        for part, array in arrays.items():
+            value = ir.Value(name=f"{name}.{part}", const_value=ir.tensor(array))
+            value.const_value.name = value.name
+            value.shape = value.const_value.shape
+            value.type = ir.TensorType(value.const_value.dtype)
+            graph.register_initializer(value)
+            values.append(value)
+        node = ir.node("DequantizeLinear", values, {"axis": 0})
+        new = node.outputs[0]
+        new.name, new.shape, new.type = name, old.shape, old.type
+        old.replace_all_uses_with(new)
+        graph.insert_before(graph[0], [node])
+
+
+def bias_units(
+    network: nn.Module,
+    packed: Mapping[str, Sequence[PackedWeight]],
+    transforms: Sequence[Mapping[str, Any]],
+) -> dict[str, Tensor]:
+    """Units of the biases of a network all of whose values are quantized; none of another's."""
+    if all(entry["kind"] != "integer" for entry in transforms):
+        return {}
+    from laq.integer import placement
+
+    return placement.bias_units(network, packed)

@@ -1,0 +1,108 @@
+"""Quantization-aware training from a trained network to packed codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from laq import input_quantization, training
+from laq.entropy import entropy
+from laq.networks import to_input
+from laq.packing import PackedWeight
+from laq.propagation import QuantizedNetwork
+from laq.qat import grid, inputs, methods
+from laq.qat.selection import select
+from laq.report import Layer
+from laq.training import Recipe, Split
+
+# Images that the grids of inputs begin with.
+CALIBRATING = 256
+
+
+def quantize(
+    network: nn.Module,
+    train_split: Split,
+    test_split: Split,
+    settings: Mapping[str, Any],
+    generator: torch.Generator,
+    device: torch.device,
+    state: Path | None = None,
+    spec: Mapping[str, Any] | None = None,
+) -> tuple[QuantizedNetwork, list[dict[str, Any]]]:
+    """Train ``network`` on, in place, until its weights lie on grids; it then holds their values.
+
+    ``settings``: a variant's ``qat`` entry, where what the method does not use may be left out. All
+    else as of ``laq.training.train``; accuracies on the test images are those of the quantized
+    network. Returns the network with its packed weights and layer report, and the history.
+
+    Raises ``ConfigError`` for layers that there are not, and what ``laq.training.train`` raises.
+    """
+    selection = select(network, train_split[0], settings)
+    method = methods.METHODS[settings["method"]]
+    activations = settings.get("activations")
+    quantized_inputs = selection.chosen if activations else ()
+    constraint = methods.constraint(settings["method"])(
+        bits=dict.fromkeys(selection.chosen, settings["bits"]),
+        inputs=dict.fromkeys(quantized_inputs, activations["bits"] if activations else 0),
+        per_channel=settings["granularity"] == "channel",
+        frozen=settings["batchnorm"] == "frozen",
+        **{name: settings[name] for name in (*method.options, "step_rate") if name in settings},
+    )
+    constraint.prepare(network)
+    grid.fit(network)
+    if quantized_inputs:
+        inputs.calibrate(network, to_input(_spread(train_split[0])))
+    recipe = {key: settings[key] for key in names_of_recipe() & settings.keys()}
+    history = training.finetune(
+        network,
+        train_split,
+        test_split,
+        recipe,
+        generator,
+        device,
+        state,
+        spec,
+        constraint=constraint,
+    )
+    packed = grid.detach(network, selection.chosen)
+    specs = inputs.detach(network, quantized_inputs)
+    rows = {}
+    for name in selection.chosen:
+        layer = network.get_submodule(name)
+        row = _row(name, layer, packed[f"{name}.weight"])
+        rows[name] = row.with_input(getattr(layer, input_quantization.NAME, None))
+    runs = {name: (weight,) for name, weight in packed.items()}
+    transforms = [{"kind": "input_quantizers", "layers": specs}] if specs else []
+    report = selection.report(network, rows)
+    return QuantizedNetwork(network, runs, report, transforms), history
+
+
+def _spread(images: Tensor) -> Tensor:
+    """So many images as ranges of inputs are chosen on, evenly of all."""
+    return images[:: max(1, len(images) // CALIBRATING)][:CALIBRATING]
+
+
+def names_of_recipe() -> set[str]:
+    """The settings that are those of every training."""
+    return {field.name for field in fields(Recipe)}
+
+
+def _row(name: str, module: nn.Module, weight: PackedWeight) -> Layer:
+    """The row of the layer report, without what only calibration has."""
+    return Layer(
+        layer=name,
+        kind=type(module).__name__,
+        shape="x".join(map(str, weight.codes.shape)),
+        weights=weight.codes.numel(),
+        bits=weight.grid.bits,
+        levels=weight.grid.levels,
+        step=weight.grid.mean_step,
+        zeros=weight.grid.zeros(weight.codes.flatten(1)),
+        entropy=entropy(weight.codes),
+        bytes=weight.nbytes,
+    )

@@ -1,0 +1,58 @@
+"""A small conditional generator of images, after that of GDFQ (Xu et al., ECCV 2020)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+LATENT = 64
+WIDTHS = (32, 16)  # channels at a half and at the whole of the side
+
+
+class Generator(nn.Module):
+    """Noise and a class to an image in [0, 1].
+
+    The class's embedding scales the noise, a linear layer lays it out on a grid of a quarter of
+    the side, and two convolutions follow, each on twice the side before. Every scale adds to the
+    image, so that coarse parts need not wait for fine ones. Its BatchNorms always take the batch's
+    own statistics, so that it gives images as it did in training.
+    """
+
+    def __init__(self, classes: int, shape: tuple[int, int, int]) -> None:
+        """shape: channels, height, width of the images."""
+        super().__init__()
+        channels, *self.sides = shape
+        self.grid = tuple(-(-side // 4) for side in self.sides)
+        widths = (WIDTHS[0], *WIDTHS)
+        self.embedding = nn.Embedding(classes, LATENT)
+        self.start = nn.Linear(LATENT, widths[0] * self.grid[0] * self.grid[1])
+        self.norm = _norm(widths[0])
+        self.finer = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, padding=1), _norm(b), nn.LeakyReLU(0.2))
+            for a, b in pairwise(widths)
+        )
+        self.paint = nn.ModuleList(nn.Conv2d(width, channels, 3, padding=1) for width in widths)
+
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """noise (n, LATENT), labels (n,): images (n, channels, height, width)."""
+        x = self.start(noise * self.embedding(labels))
+        x = self.norm(x.view(len(x), WIDTHS[0], *self.grid))
+        image = self.paint[0](x)
+        for finer, paint in zip(self.finer, self.paint[1:], strict=True):
+            x = finer(_doubled(x))
+            image = _doubled(image) + paint(x)
+        height, width = self.sides
+        return torch.sigmoid(image[..., :height, :width])
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, track_running_stats=False)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """Every pixel of x (n, c, h, w) four times: (n, c, 2h, 2w)."""
+    # Not by interpolate, whose gradient on CUDA is summed in any order.
+    n, c, h, w = x.shape
+    return x[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
