@@ -538,13 +538,13 @@ def test_settings_of_activations_that_are_not_used_make_no_difference() -> None:
     plain = effect()
     assert plain.keys().isdisjoint(("activations", "inference"))
     assert effect(activations=None, inference="simulated") == plain
-    assert effect(activations={"range": "mse", "quantile": 0.5}) == effect(
+    assert effect(activations={"range": "mse", "percentile": 50}) == effect(
         activations={"range": "mse"}
     )
     assert effect(activations={"mode": "dynamic", "range": "kl"}) == effect(
         activations={"mode": "dynamic"}
     )
-    assert effect(activations={"range": "percentile", "quantile": 0.5}) != effect(
+    assert effect(activations={"range": "percentile", "percentile": 50}) != effect(
         activations={"range": "percentile"}
     )
     assert effect(activations={}) != plain

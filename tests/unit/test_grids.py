@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq import gpfq, gptq, grids, msq, packing, uniform
+from laq import gpfq, gptq, msq, packing, uniform
 from laq.codebooks import kmeans
 from laq.errors import DataError
 from laq.granularity import Blocks
-from laq.grids import Codebook, Uniform
+from laq.grids import kinds
+from laq.grids.codebook import Codebook
+from laq.grids.equispaced import Uniform
 from laq.layer import Samples
 from laq.packing import PackedWeight
 from laq.rounding import Rounding
@@ -256,4 +258,4 @@ def test_a_table_that_cannot_be_is_refused(table) -> None:
 def test_scales_that_are_not_floats_are_refused_in_a_file() -> None:
     for name, part in (("uniform", "step"), ("codebook", "table")):
         with pytest.raises(DataError, match=f"{part} of a grid is torch.int64"):
-            grids.restore(name, 3, "x", {}, {part: torch.ones(1, 2, dtype=torch.int64)})
+            kinds.restore(name, 3, "x", {}, {part: torch.ones(1, 2, dtype=torch.int64)})

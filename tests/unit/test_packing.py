@@ -18,7 +18,7 @@ from torch import nn
 from laq import bitpacking, networks, packing
 from laq.alphabets import Alphabet
 from laq.errors import CheckpointError
-from laq.grids import Uniform
+from laq.grids.equispaced import Uniform
 from laq.packing import PackedWeight
 
 DESCRIPTION = {

@@ -109,7 +109,7 @@ def test_a_network_without_a_graph_gives_the_same(settings, request) -> None:
 
 def test_chunks_make_no_difference_to_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     network, batch = example("small_resnet")
-    settings = InputSettings(8, range="percentile", quantile=0.99)
+    settings = InputSettings(8, range="percentile", percentile=99)
     whole = quantize(network, batch, inputs=settings)
     monkeypatch.setattr(calibration, "CHUNK", 2)
     found = quantize(network, batch, inputs=settings)
@@ -175,7 +175,7 @@ def test_ranges_from_a_histogram_are_those_of_the_values(how: str) -> None:
 
     x = torch.randn(8, 2000, generator=torch.Generator().manual_seed(0)).relu() ** 2
     quantizer = InputQuantizer(8)
-    settings = InputSettings(8, range=how, quantile=0.99)
+    settings = InputSettings(8, range=how, percentile=99)
     calibrate(quantizer, lambda: x.split(3), settings)
     low, high = ranges.choose(x.view(1, -1), 8, how, False, quantile=0.99)
     width = float(x.max()) / BINS

@@ -101,7 +101,7 @@ def test_rounded_weights_are_the_packed_ones_bit_for_bit(bits, rows, seed, kind,
     for ratio in layer.parameters():
         nn.init.uniform_(ratio, 0.5, 2)
     packed = layer.packed(weight)
-    assert packed.width == bits and packed.largest == layer.limit == 2 ** (bits - 1) - 1
+    assert packed.grid.width == bits and packed.grid.high == layer.limit == 2 ** (bits - 1) - 1
     assert torch.equal(layer.eval()(weight), packed.values)
     if kind is lsq.LearnedStep:
         assert torch.equal(layer.train()(weight), packed.values)

@@ -103,7 +103,8 @@ def test_the_file_is_the_network_that_was_trained(tmp_path, monkeypatch, method,
     held = packing.read(path)
     assert held.packed.keys() == {f"{row.layer}.weight" for row in result.layers if not row.reason}
     for (weight,) in held.packed.values():
-        assert (weight.bits, weight.width, weight.largest, weight.scheme) == (3, 3, 3, "packed")
+        grid = weight.grid
+        assert (grid.bits, grid.width, grid.high, grid.scheme) == (3, 3, 3, "packed")
 
 
 def test_every_weight_is_in_the_layer_report_with_its_reason():
@@ -199,7 +200,7 @@ def test_two_processes_take_the_step_that_one_takes():
         """Steps of inputs and of weights, and all that stays in float, after one step."""
         result, _ = quantized(**changes, **own)
         kept = {n: x for n, x in result.network.state_dict().items() if n not in result.packed}
-        steps = [weight.step for (weight,) in result.packed.values()]
+        steps = [weight.grid.step for (weight,) in result.packed.values()]
         return torch.cat([x.double().view(-1) for x in (*kept.values(), *steps)])
 
     start, one = moved(learning_rate=1e-12), moved(learning_rate=0.1)

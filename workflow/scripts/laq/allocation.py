@@ -23,7 +23,7 @@ from laq.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from laq.grids import Grid
+    from laq.grids.base import Grid
     from laq.layer import QuantizedLayer, Samples, Solver
 
 # Layer to runs of its filters in order: (rows, bits) each.

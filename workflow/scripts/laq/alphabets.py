@@ -23,7 +23,7 @@ from torch import Tensor
 
 from laq.errors import ConfigError, DataError
 from laq.granularity import Blocks
-from laq.grids import Uniform
+from laq.grids.equispaced import Uniform
 
 Scheme = Literal["paper", "packed"]
 BITS = range(2, 33)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from laq.errors import ConfigError, DataError
 from laq.granularity import Blocks
-from laq.grids import Codebook
+from laq.grids.codebook import Codebook
 
 BITS = range(1, 17)
 

@@ -18,7 +18,7 @@ from laq.allocation import Allocation, LayerSize
 from laq.calibration import calibration_pool
 from laq.datasets import Dataset
 from laq.granularity import Blocks
-from laq.grids import Grid
+from laq.grids.base import Grid
 from laq.input_calibration import InputSettings
 from laq.layer import Solver
 from laq.patches import Sampling

@@ -31,7 +31,7 @@ from torch import Tensor
 from laq import cost
 from laq.errors import DataError
 from laq.grams import Grams, grouped
-from laq.grids import Uniform
+from laq.grids.equispaced import Uniform
 from laq.layer import QuantizedLayer, Samples, check
 from laq.rounding import Rounding
 from laq.walk import Walk

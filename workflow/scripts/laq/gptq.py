@@ -24,7 +24,7 @@ from torch import Tensor
 
 from laq.errors import ConfigError, DataError
 from laq.grams import grouped
-from laq.grids import Uniform
+from laq.grids.equispaced import Uniform
 from laq.layer import QuantizedLayer, Samples, check, not_finite
 from laq.outputs import measured
 from laq.rounding import Rounding

@@ -20,7 +20,7 @@ from torch import Tensor
 from laq.errors import DataError
 
 if TYPE_CHECKING:
-    from laq.grids import Grid
+    from laq.grids.base import Grid
 
 Pair = tuple[Tensor, Tensor]
 

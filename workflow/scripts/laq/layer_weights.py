@@ -14,7 +14,7 @@ from torch import Tensor
 
 from laq import packing
 from laq.errors import CheckpointError, ConfigError
-from laq.grids import Uniform
+from laq.grids.equispaced import Uniform
 from laq.packing import Checkpoint, PackedWeight
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from laq import rounding as rules
-from laq.grids import Grid
+from laq.grids.base import Grid
 from laq.layer import QuantizedLayer, Samples, check
 from laq.outputs import measured
 from laq.rounding import Rounding

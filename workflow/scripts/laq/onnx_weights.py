@@ -2,9 +2,9 @@
 
 A run of rows i of the weight ``layer.weight`` becomes the initializers ``layer.weight.codes.i``
 and those of its grid; several runs are concatenated. Codes of an equispaced grid become weights by
-one DequantizeLinear, with a gap or a shift by the operations of ``laq.grids.Uniform.values`` in
-their order, and those of a codebook by a look into its table. So float32 scales give the
-checkpoint's weights bit for bit; float64 scales are rounded to float32.
+one DequantizeLinear, with a gap or a shift by the operations of its ``values`` in their order,
+and those of a codebook by a look into its table. So float32 scales give the checkpoint's weights
+bit for bit; float64 scales are rounded to float32.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from laq.grids import Codebook, Uniform
+from laq.grids.codebook import Codebook
+from laq.grids.equispaced import Uniform
 from laq.packing import PackedWeight
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from laq.grams import grouped
-from laq.grids import Grid
+from laq.grids.base import Grid
 from laq.layer import QuantizedLayer, Samples
 
 

@@ -22,10 +22,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from laq import bitpacking, grids, metadata
+from laq import bitpacking, metadata
 from laq.errors import CheckpointError, DataError
 from laq.files import atomic
-from laq.grids import Grid
+from laq.grids import kinds
+from laq.grids.base import Grid
 from laq.metadata import REMEDY, Run
 
 
@@ -237,7 +238,7 @@ def _described(name: str, weight: PackedWeight) -> dict[str, Any]:
         grid.width,
         grid.bits,
         grid.scheme,
-        grids.kind(grid),
+        kinds.kind(grid),
         grid.fields(),
         list(grid.tensors()),
     )
@@ -258,7 +259,7 @@ def _check_shape(name: str, weights: Sequence[PackedWeight], state: Mapping[str,
 def _unpacked(run: Run, codes: Tensor, *parts: Tensor) -> PackedWeight:
     """A run as it was saved. Raises ``DataError`` if its tensors are not as it says."""
     tensors = dict(zip(run.tensors, parts, strict=True))
-    grid = grids.restore(run.kind, run.bits, run.scheme, run.grid, tensors)
+    grid = kinds.restore(run.kind, run.bits, run.scheme, run.grid, tensors)
     if grid.width != run.width:
         raise DataError(f"codes of {run.width} bits for {grid.levels} levels")
     unpacked = bitpacking.unpack(codes, run.weights, run.width).view(*run.shape)
@@ -271,7 +272,7 @@ def _check_fit(codes: Tensor, grid: Grid) -> None:
     if low < grid.low or high > grid.high:
         raise DataError(f"codes from {low} to {high} go beyond {grid.low} to {grid.high}")
     if not grid.fits(codes.flatten(1).shape):
-        raise DataError(f"{grids.kind(grid)} grid of other weights than {tuple(codes.shape)}")
+        raise DataError(f"{kinds.kind(grid)} grid of other weights than {tuple(codes.shape)}")
 
 
 def _json(content: Mapping[str, Any]) -> str:

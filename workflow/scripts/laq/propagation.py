@@ -24,7 +24,7 @@ from laq.alphabets import Alphabet
 from laq.calibration import CalibrationImages
 from laq.errors import DataError, LaqError
 from laq.folding import fold
-from laq.grids import Grid
+from laq.grids.base import Grid
 from laq.input_calibration import InputSettings, calibrate
 from laq.input_quantization import NAME, InputQuantizer, attach
 from laq.layer import Pair, QuantizedLayer, Samples, Solver

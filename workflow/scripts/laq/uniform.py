@@ -21,7 +21,7 @@ from torch import Tensor
 from laq import ranges
 from laq.errors import ConfigError, DataError
 from laq.granularity import Blocks
-from laq.grids import Uniform
+from laq.grids.equispaced import Uniform
 from laq.ranges import How
 
 BITS = range(2, 33)

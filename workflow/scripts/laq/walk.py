@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from laq.grids import Uniform, integers
+from laq.grids.base import integers
+from laq.grids.equispaced import Uniform
 from laq.rounding import KINDS, Rounding
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from laq import tracing
 from laq.errors import ConfigError
-from laq.grids import Uniform
+from laq.grids.equispaced import Uniform
 from laq.input_quantization import InputQuantizer
 from laq.integer import grammar
 from laq.packing import PackedWeight
