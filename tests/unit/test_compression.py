@@ -16,11 +16,12 @@ from laq.calibration import calibration_pool
 from laq.compression import compress
 from laq.errors import ConfigError
 from laq.layer import QuantizedLayer, Samples
-from laq.methods import METHODS
+from laq.methods import ALPHABETS, METHODS
 from laq.networks import SmallResNet
 from laq.patches import Sampling
 from laq.propagation import layers_in_order, quantize_network
 from laq.schema import complete
+from laq.steps import compression_effect
 from tests.configs import BASE, SCHEMA
 
 torch.set_num_threads(1)
@@ -248,3 +249,23 @@ def test_the_same_generators_give_the_same_codes(method):
         for run, other in zip(runs, second.packed[name], strict=True):
             assert torch.equal(run.codes, other.codes)
     assert first.layers == second.layers
+
+
+@pytest.mark.parametrize("alphabet", ALPHABETS)
+def test_a_job_needs_no_setting_that_makes_no_difference(alphabet):
+    bits = ALPHABETS[alphabet].bits[0]
+    whole = SETTINGS | {"method": "msq", "alphabet": alphabet, "bits": bits, "granularity": "layer"}
+    used = compression_effect(whole)
+    assert len(used) < len(whole)
+    torch.manual_seed(0)
+    network = SmallResNet(4, widths=(3,))
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    first, second = (
+        compress(network, images, settings, torch.Generator(), torch.Generator()).packed
+        for settings in (whole, used)
+    )
+    assert all(
+        torch.equal(run.codes, other.codes)
+        for name in first
+        for run, other in zip(first[name], second[name], strict=True)
+    )
