@@ -131,7 +131,7 @@ def parent(split: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory) ->
 def course(parent: str, split: datasets.Dataset, place: Path, recipe: dict[str, Any]) -> Course:
     from laq import lineage
 
-    own = zoo({"a": recipe})["methods"]["a"] if recipe else {}
+    own = entries.settings(zoo({"a": recipe})["methods"]["a"]) if recipe else {}
     described = lineage.of_parent(parent, "original", split, None, 0)
     cpu = torch.device("cpu")
     return Course(parent, described, "a", own, split, split, 0, 2**26, cpu, place)
