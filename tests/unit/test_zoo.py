@@ -217,12 +217,19 @@ SUBSETS = [f"s{place}" for place in range(7)]
 def written(tmp_path: Path, drop: int | None = None) -> tuple[str, str]:
     """A table of three methods on seven subsets, of which the last two are of the same classes."""
     generator = np.random.default_rng(1)
-    arms = [("original", "none"), ("near", "none"), ("q", "subset"), ("q", "all"), ("q", "synthetic")]
+    arms = [("original", "none"), ("near", "none"), *(("q", each) for each in ASKED)]
     rows = [
         {
-            **{"network": "net", "method": method, "subset": subset, "calibration": calibration},
-            **{"scope": scope, "n": 100, "correct": (right := int(generator.integers(40, 100)))},
-            **{"top1": right / 100, "bytes": 100 + place, "bits_per_weight": 3.5},
+            "network": "net",
+            "method": method,
+            "subset": subset,
+            "calibration": calibration,
+            "scope": scope,
+            "n": 100,
+            "correct": (right := int(generator.integers(40, 100))),
+            "top1": right / 100,
+            "bytes": 100 + place,
+            "bits_per_weight": 3.5,
         }
         for method, calibration in arms
         for place, subset in enumerate(SUBSETS)
@@ -257,7 +264,8 @@ def test_the_summary_is_of_differences_subset_by_subset(tmp_path: Path) -> None:
             assert got == (expected.value, expected.low, expected.high)
         assert row["gain"] == pytest.approx(q.mean() - agnostic.mean())
         assert (row["n"], row["bytes"]) == (6, 102.5)
-        assert tuple(found.loc["near", "none", scope][["gain", "gain_low", "gain_high"]]) == (0, 0, 0)
+        near = found.loc["near", "none", scope]
+        assert not near[["gain", "gain_low", "gain_high"]].any()
         assert np.isnan(found.loc["q", "all", scope]["gain"])
         assert tuple(found.loc["original", "none", scope][["change", "change_low"]]) == (0, 0)
 

@@ -38,9 +38,17 @@ def measure_zoo(
     made_without = dict(zip(subsets, synthetic, strict=False))
     described = lineage.of_parent(parent, "original", training, None, seed)
     course = Course(
-        parent, described, method, recipe, training, testing, seed, memory_mb * 2**20,
-        devices.pick(device), Path(table).parent,
-    )  # fmt: skip
+        parent=parent,
+        described=described,
+        name=method,
+        recipe=recipe,
+        train=training,
+        test=testing,
+        seed=seed,
+        memory=memory_mb * 2**20,
+        device=devices.pick(device),
+        place=Path(table).parent,
+    )
     found, times = [], []
     for path, subset in tqdm(list(zip(subsets, chosen, strict=True)), desc="subsets"):
         place = {"network": network, "method": method, "subset": subset["subset"]}

@@ -82,9 +82,9 @@ def front(sizes: NDArray[np.float64], top1: NDArray[np.float64]) -> list[int]:
 def _shown(methods: pd.DataFrame) -> pd.DataFrame:
     """One row a network, method and scope: the first calibration of ``PLAIN`` that there is."""
     order = {name: rank for rank, name in enumerate((*PLAIN, "all", "synthetic"))}
-    ranked = methods.assign(rank=methods["calibration"].map(order)).sort_values("rank", kind="stable")
-    first = ranked.drop_duplicates(["network", "method", "scope"])
-    return first.sort_index()
+    ranked = methods.assign(rank=methods["calibration"].map(order))
+    ranked = ranked.sort_values("rank", kind="stable")
+    return ranked.drop_duplicates(["network", "method", "scope"]).sort_index()
 
 
 def _draw(panel: Axes, own: pd.DataFrame) -> None:

@@ -77,7 +77,7 @@ def _draw(panel: Axes, own: pd.DataFrame, order: list[str]) -> None:
     for key, (_, colour, marker, aside) in LOOKS.items():
         rows = own[own["calibration"] == key]
         at = np.array([places[method] + aside for method in rows["method"]])
-        low, value, high = (100 * rows[name].to_numpy(float) for name in ("gain_low", "gain", "gain_high"))
+        low, value, high = 100 * rows[["gain_low", "gain", "gain_high"]].to_numpy(float).T
         panel.hlines(at, low, high, color=colour, linewidth=1.1)
         panel.plot(value, at, marker, color=colour, markersize=4)
     panel.grid(axis="y", visible=False)

@@ -69,7 +69,7 @@ def rows(
     members: Sequence[int],
     device: torch.device,
 ) -> list[dict[str, Any]]:
-    """A row for each scope; images uint8 (n, c, h, w) with labels (n,) of the classes ``members``."""
+    """A row for each scope; images uint8 (n, c, h, w), labels (n,) of the classes ``members``."""
     found = score(predict(measured.network, images, device), labels, members)
     return [{**_counts(each), **vars(measured.weight)} for each in found]
 

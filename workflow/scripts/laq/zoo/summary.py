@@ -24,9 +24,7 @@ AGNOSTIC = "all"  # the calibration that gains are over
 _ARM = ["network", "method", "calibration", "scope"]
 
 
-def observations(
-    zoo: str | os.PathLike[str], subsets: str | os.PathLike[str]
-) -> pd.DataFrame:
+def observations(zoo: str | os.PathLike[str], subsets: str | os.PathLike[str]) -> pd.DataFrame:
     """The rows of ``zoo/zoo.csv``, each set of classes counted once.
 
     Raises ``DataError`` for a table that lacks rows or columns, holds what cannot be true, or has a
@@ -59,9 +57,7 @@ def summarise(
     """
     import pandas as pd
 
-    top1 = {
-        arm: rows.set_index("subset")["top1"] for arm, rows in table.groupby(_ARM, sort=False)
-    }
+    top1 = {arm: rows.set_index("subset")["top1"] for arm, rows in table.groupby(_ARM, sort=False)}
     means = table.groupby(_ARM, sort=False)[["bytes", "bits_per_weight"]].mean()
 
     def estimate(differences: pd.Series) -> Estimate:

@@ -20,7 +20,7 @@ class Task:
     network: the trained one, on the device to compute on; makers leave it as it is. described: by
     ``laq.lineage.describe``. name, recipe: as of a variant. members: indices of the subset's
     classes. taken: of the classes whose images calibrate or train. train: training images, or in
-    their place those made without data. test: for the history of a training alone. memory: in bytes.
+    their place those made without data. test: for the history of a training alone. memory: bytes.
     """
 
     network: nn.Module
