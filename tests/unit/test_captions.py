@@ -53,6 +53,7 @@ def drawn() -> list[tuple[str, str]]:
         lacks |= {"fig9", "similarity", "predictors"} if "similarity" not in of else set()
         lacks |= {"synthetic"}
         lacks |= {"deploy", "onnx"} if "deploy" not in of else set()
+        lacks |= {"zoo", "methods", "pareto", "gain"} if "zoo" not in of else set()
         if of["kind"] == "replay":
             lacks |= {"fig1", "fig2", "fig3", "fig4", "fig7", "memory"}
         pairs += [(path.stem, name) for path in CAPTIONS if path.stem not in lacks]

@@ -245,7 +245,7 @@ def written(tmp_path: Path, drop: int | None = None) -> tuple[str, str]:
 def test_the_summary_is_of_differences_subset_by_subset(tmp_path: Path) -> None:
     table = observations(*written(tmp_path))
     assert set(table["subset"]) == set(SUBSETS[:6]), "the same classes count once"
-    own = dict.fromkeys(["original", "near", "q"], {"family": "GPFQ"})
+    own = {name: {"family": "GPFQ"} for name in ("original", "near", "q")}
     found = summarise(table, own, 0.9, 500, 3).set_index(["method", "calibration", "scope"])
     wide = table.pivot(index="subset", columns=["method", "calibration", "scope"], values="top1")
     for scope in ("all", "subset"):
@@ -263,7 +263,7 @@ def test_the_summary_is_of_differences_subset_by_subset(tmp_path: Path) -> None:
             got = row[name], row[f"{prefix}low"], row[f"{prefix}high"]
             assert got == (expected.value, expected.low, expected.high)
         assert row["gain"] == pytest.approx(q.mean() - agnostic.mean())
-        assert (row["n"], row["bytes"]) == (6, 102.5)
+        assert (row["n"], row["bytes"], row["bits_per_weight"]) == (6, 102, 3.5)
         near = found.loc["near", "none", scope]
         assert not near[["gain", "gain_low", "gain_high"]].any()
         assert np.isnan(found.loc["q", "all", scope]["gain"])

@@ -72,7 +72,8 @@ def summarise(
         row |= _cells("", "top1", estimate(own))
         row |= _cells("change_", "change", estimate(own - original))
         row |= _cells("gain_", "gain", _gain(top1, arm, estimate))
-        found.append({**row, **means.loc[arm]})
+        size, bits = means.loc[arm, ["bytes", "bits_per_weight"]]
+        found.append({**row, "bytes": round(size), "bits_per_weight": bits})
     return pd.DataFrame(found)
 
 
