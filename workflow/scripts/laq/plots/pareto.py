@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from laq.plots.memory import size
@@ -28,6 +28,7 @@ _COLOURS = [
 ]
 LOOKS = dict(zip(FAMILIES, zip(_COLOURS, "osDvPX^<*", strict=True), strict=True))
 SCOPES = {"all": "All", "subset": "Sub"}
+ALIKE = 1.02  # sizes that differ by less count as equal, as in the table of what to deploy
 PLAIN = ("subset", "none")  # calibrations shown: label-aware, or of no image at all
 
 
@@ -53,7 +54,7 @@ def accuracy_against_bytes(methods: pd.DataFrame, study: str) -> Figure:
                 own = shown[(shown["network"] == network) & (shown["scope"] == scope)]
                 _draw(panel, own)
                 panel.set_title(f"on {words}")
-            row[0].set_ylabel("Top-1, mean over subsets (%)")
+            row[0].set_ylabel("Top-1, mean over subsets (%),\nby the root of the error")
             if len(networks) > 1:
                 name_row(row, row_lines(network))
         one = f"{study}, {networks[0]}" if len(networks) == 1 else study
@@ -121,8 +122,13 @@ def _draw(panel: Axes, own: pd.DataFrame) -> None:
 
 def _axes(panel: Axes, sizes: NDArray[np.float64], top1: NDArray[np.float64]) -> None:
     panel.set_xlim(sizes.min() / 1.25, sizes.max() * 1.25)
-    span = max(float(np.ptp(top1)), 1.0)
-    panel.set_ylim(top1.min() - 0.08 * span, top1.max() + 0.22 * span)
+    panel.set_yscale("function", functions=(_spread, _gathered))
+    low, high = _spread(np.array([top1.min(), top1.max()]))
+    span = max(high - low, 1.0)
+    panel.set_ylim(*_gathered(np.array([low - 0.06 * span, high + 0.2 * span])))
+    panel.yaxis.set_major_locator(FixedLocator([0, 20, 40, 60, 80, 90, 95, 98, 99, 100]))
+    panel.yaxis.set_major_formatter("{x:g}")
+    panel.yaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size(value).replace(".0 ", " ")))
     panel.xaxis.set_minor_formatter(NullFormatter())
@@ -130,11 +136,24 @@ def _axes(panel: Axes, sizes: NDArray[np.float64], top1: NDArray[np.float64]) ->
     panel.set_xlabel("Bytes of the file")
 
 
+def _spread(top1: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By the square root of the error, so that good methods are told apart beside bad ones."""
+    error = 100 - np.asarray(top1, float)
+    return -np.sign(error) * np.sqrt(np.abs(error))
+
+
+def _gathered(root: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of ``_spread``."""
+    root = np.asarray(root, float)
+    return 100 + np.sign(root) * root**2
+
+
 def _name(
     panel: Axes, own: pd.DataFrame, sizes: NDArray[np.float64], top1: NDArray[np.float64]
 ) -> None:
-    """Names of the front's points, slanted so that neighbours do not meet."""
-    for method, x, y in zip(own["method"], sizes, top1, strict=True):
+    """Names of the front's points, by size; of nearly the same size the best one's alone."""
+    last = np.append(sizes[1:] > ALIKE * sizes[:-1], True)
+    for method, x, y in zip(own["method"][last], sizes[last], top1[last], strict=True):
         panel.annotate(
             plain(method),
             (x, y),

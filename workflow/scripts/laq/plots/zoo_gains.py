@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
 
+from laq.plots.gains import NEAR
 from laq.plots.pareto import SCOPES
 from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH, heading, row_lines
 from laq.plots.words import plain
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 LOOKS = {
     "subset": ("label-aware", PALETTE[0], "s", -0.17),
     "synthetic": ("label-aware without data", PALETTE[1], "D", 0.17),
-    "none": ("looks at no image", "0.6", "|", 0.0),
+    "none": ("looks at no image", "0.5", "o", 0.0),
 }
 ROW = 0.2  # inches a method
+LABEL = "Gain over calibration on all classes (points)"
 
 
 def gains(methods: pd.DataFrame, study: str, confidence: float) -> Figure:
@@ -53,7 +56,6 @@ def gains(methods: pd.DataFrame, study: str, confidence: float) -> Figure:
                 own = shown[(shown["network"] == network) & (shown["scope"] == scope)]
                 _draw(panel, own, order)
                 panel.set_title(f"on {words}")
-                panel.set_xlabel("Gain in top-1 over all classes' images (points)")
             row[0].set_yticks(range(len(order)), [plain(name) for name in order])
             row[0].set_ylim(len(order) - 0.4, -0.6)
             if len(networks) > 1:
@@ -72,6 +74,7 @@ def gains(methods: pd.DataFrame, study: str, confidence: float) -> Figure:
 
 
 def _draw(panel: Axes, own: pd.DataFrame, order: list[str]) -> None:
+    panel.set_xlabel(LABEL)
     panel.axvline(0, color=BASELINE, linewidth=0.9, zorder=1.5)
     places = {method: place for place, method in enumerate(order)}
     for key, (_, colour, marker, aside) in LOOKS.items():
@@ -79,11 +82,30 @@ def _draw(panel: Axes, own: pd.DataFrame, order: list[str]) -> None:
         at = np.array([places[method] + aside for method in rows["method"]])
         low, value, high = 100 * rows[["gain_low", "gain", "gain_high"]].to_numpy(float).T
         panel.hlines(at, low, high, color=colour, linewidth=1.1)
-        panel.plot(value, at, marker, color=colour, markersize=4)
+        panel.plot(value, at, marker, color=colour, markersize=4, markerfacecolor=_face(key))
+    _spread(panel, 100 * own[["gain_low", "gain", "gain_high"]].to_numpy(float))
     panel.grid(axis="y", visible=False)
     panel.tick_params(axis="y", length=0, labelsize=7)
 
 
 def _handle(key: str) -> Line2D:
     words, colour, marker, _ = LOOKS[key]
-    return Line2D([], [], color=colour, marker=marker, linestyle="none", label=words)
+    face = _face(key)
+    return Line2D([], [], color=colour, marker=marker, ls="none", label=words, markerfacecolor=face)
+
+
+def _face(key: str) -> Any:
+    """White for what is known without measuring."""
+    return "white" if key == "none" else LOOKS[key][1]
+
+
+def _spread(panel: Axes, values: np.ndarray) -> None:
+    """Where gains are large, an axis that is logarithmic beyond ``NEAR``, as in figure 8."""
+    known = values[np.isfinite(values)]
+    if np.abs(known).max(initial=0) > 3 * NEAR:
+        panel.set_xscale("symlog", linthresh=NEAR)
+        steps = [1.0, 2.0, 5.0, 20.0, 50.0]
+        panel.xaxis.set_major_locator(FixedLocator([-step for step in steps] + [0.0, *steps]))
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.set_xlabel(f"{LABEL},\nlogarithmic beyond ±{NEAR:g}")
