@@ -1,0 +1,102 @@
+"""The zoo: a target of its own, whose entries are planned, measured and rebuilt one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import CONFIG, Checkout
+from tests.workflow.test_entry_points import planned
+
+ROOT = "results/digits/zoo"
+ZOO = """
+zoo:
+  subsets: [similar, even]
+  methods:
+    gptq: { compress: { method: gptq, bits: 3 } }
+    nearest: { compress: { method: msq, bits: 3 } }
+    lsq: { qat: { bits: 2, epochs: 1 } }
+"""
+
+
+@pytest.fixture(scope="module")
+def study(finished: Checkout) -> Iterator[Checkout]:
+    """The finished digits study with a small zoo in place of its own."""
+    path = finished.path / CONFIG
+    text = path.read_text()
+    path.write_text(text.partition("\n# Quantizers side by side")[0] + ZOO)
+    yield finished
+    path.write_text(text)
+
+
+def test_the_zoo_adds_no_job_to_the_study(study: Checkout) -> None:
+    jobs = planned(study.run("-n"))
+    assert not {rule for rule in jobs if "zoo" in rule or "synth" in rule}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "entries", "images"),
+    [
+        ("", "", 4, 2),  # three methods and the original
+        ("  subsets: [", "  calibrations: [subset, all]\n  subsets: [", 4, 0),
+        ("[similar, even]", "all", 4, 6),
+        (
+            "    gptq",
+            "    stochastic: { compress: { method: stochastic, bits: 2 } }\n    gptq",
+            5,
+            2,
+        ),
+    ],
+)
+def test_a_job_an_entry_and_images_made_once(
+    study: Checkout, old: str, new: str, entries: int, images: int
+) -> None:
+    with study.edited(CONFIG, old or "zoo:", new or "zoo:"):
+        jobs = planned(study.run("-n", "zoo"))
+    assert (jobs["measure_zoo"], jobs["synthesize_images"]) == (entries, images)
+    assert jobs["collect_zoo"] == jobs["plot_zoo"] == jobs["zoo"] == 1
+    assert not jobs["train_network"] and not jobs["select_subset"]
+
+
+def test_entries_are_measured_and_rebuilt_one_by_one(study: Checkout) -> None:
+    made = f"{ROOT}/small_resnet"
+    study.run("zoo")
+    table = pd.read_csv(study.path / ROOT / "zoo.csv")
+    assert set(table["subset"]) == {"similar", "even"}
+    counts = table.groupby("method", sort=False).size().to_dict()
+    assert counts == {"original": 4, "gptq": 12, "nearest": 4, "lsq": 8}
+    original = pd.read_csv(study.path / "results/digits/accuracy.csv")
+    original = original[original["variant"] == "original"].set_index(["subset", "scope"])["top1"]
+    own = table[table["method"] == "original"].set_index(["subset", "scope"])["top1"]
+    assert own.to_dict() == original[own.index].to_dict()
+    file = study.path / "results/digits/models/small_resnet/original.safetensors"
+    assert (table.loc[table["method"] == "original", "bytes"] == file.stat().st_size).all()
+    for figure in ("pareto", "gain"):
+        assert (study.path / ROOT / f"{figure}.png").stat().st_size > 10_000
+    assert list(Path(study.path / made).glob(".zoo*")) == []
+    seconds = pd.read_csv(study.path / made / "gptq.seconds.csv")
+    assert (seconds[["make", "store", "evaluate"]] > 0).all(axis=None) and len(seconds) == 6
+
+    def again() -> set[str]:
+        printed = study.run("-n", "zoo")
+        names = ("original", "gptq", "nearest", "lsq")
+        return {name for name in names if f"Measuring {name} of" in printed}
+
+    assert again() == set()
+    library = "workflow/scripts/laq"
+    for path, expected in (
+        (f"{library}/gptq.py", {"gptq"}),
+        (f"{library}/msq.py", {"nearest"}),
+        (f"{library}/qat/lsq.py", {"lsq"}),
+        (f"{library}/compression.py", {"gptq", "nearest"}),
+        (f"{library}/plots/pareto.py", set()),
+    ):
+        with study.edited(path, "from __future__", "# Edited.\nfrom __future__"):
+            assert again() == expected, path
+    with study.edited(CONFIG, "method: gptq, bits: 3", "method: gptq, bits: 3, damping: 0.02"):
+        assert again() == {"gptq"}
+    with study.edited(CONFIG, "method: msq, bits: 3", "method: msq, bits: 3, damping: 0.02"):
+        assert again() == set(), "a setting that the method does not use"
