@@ -25,11 +25,18 @@ METHODS = {
 def table() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            **{"network": network, "method": method, "family": family, "scope": scope},
-            **{"calibration": calibration, "top1": top1 - 0.1 * (calibration != "subset")},
-            **{"low": top1 - 0.2, "high": top1, "bytes": size},
+            "network": network,
+            "method": method,
+            "family": family,
+            "scope": scope,
+            "calibration": calibration,
+            "top1": top1 - 0.1 * (calibration != "subset"),
+            "low": top1 - 0.2,
+            "high": top1,
+            "bytes": size,
             "gain": np.nan if calibration == "all" else 0.1 * (calibration == "subset"),
-            **{"gain_low": -0.01, "gain_high": 0.2},
+            "gain_low": -0.01,
+            "gain_high": 0.2,
         }
         for network in ("one", "$two$")
         for method, (family, size, top1, calibrations) in METHODS.items()
