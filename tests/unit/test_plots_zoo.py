@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
 from laq.plots import pareto, zoo_gains
-from laq.zoo.entries import FAMILIES
+from laq.zoo.kinds import FAMILIES
 
 METHODS = {
     "original": ("float", 32000, 0.97, ["none"]),

@@ -219,7 +219,8 @@ def test_plots_concern_figures_alone() -> None:
 
 def test_evaluation_concerns_no_training() -> None:
     using = [script for script in ALL if "laq/evaluation.py" in own(script)]
-    assert using == ["evaluate_onnx.py", "evaluate_subset.py", "sweep_calibration.py"]
+    expected = ["evaluate_onnx.py", "evaluate_subset.py", "measure_zoo.py", "sweep_calibration.py"]
+    assert using == expected
 
 
 def test_drawing_glyphs_concerns_no_one_who_reads_images() -> None:

@@ -15,7 +15,7 @@ from laq.errors import ConfigError, DataError
 from laq.evaluation import score
 from laq.networks import predict
 from laq.statistics.paired import mean_interval
-from laq.zoo import compressed, entries
+from laq.zoo import compressed, entries, kinds
 from laq.zoo.course import Course
 from laq.zoo.summary import observations, summarise
 from tests.configs import checked, edited
@@ -187,7 +187,7 @@ def test_an_entry_without_a_step_is_the_file_itself(
 def test_a_network_is_made_again_only_where_it_would_be_another(
     parent: str, split: datasets.Dataset, tmp_path: Path, recipe: Any, calibration: str, once: bool
 ) -> None:
-    assert entries.serves_every_subset(zoo({"a": recipe})["methods"]["a"], calibration) == once
+    assert kinds.serves_every_subset(zoo({"a": recipe})["methods"]["a"], calibration) == once
     rows = {}
     for order in ([0, 1], [2, 3]), ([2, 3],):
         measured = course(parent, split, tmp_path, recipe)

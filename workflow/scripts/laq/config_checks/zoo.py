@@ -9,7 +9,8 @@ from laq import steps
 from laq.config import Config, effect
 from laq.config_checks import references
 from laq.config_checks.variants import check_compression, check_made
-from laq.zoo.entries import ORIGINAL, calibrations
+from laq.zoo.entries import calibrations
+from laq.zoo.kinds import ORIGINAL
 
 
 def check_zoo(config: Config) -> Iterator[str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from laq.plots.memory import size
 from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH, heading, name_row, row_lines
 from laq.plots.words import plain
-from laq.zoo.entries import FAMILIES, ORIGINAL
+from laq.zoo.kinds import FAMILIES, ORIGINAL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from laq.plots.gains import NEAR
 from laq.plots.pareto import SCOPES
 from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH, heading, row_lines
 from laq.plots.words import plain
-from laq.zoo.entries import ORIGINAL
+from laq.zoo.kinds import ORIGINAL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from torch import nn
 from laq import datasets, packing
 from laq.datasets import Dataset
 from laq.steps import of as step_of
-from laq.zoo import entries, measurement
+from laq.zoo import kinds, measurement
 from laq.zoo.measurement import Measured
 from laq.zoo.task import Task
 
@@ -66,7 +66,7 @@ class Course:
             made = measurement.make(step, self._task(members, calibration, images))
         when = perf_counter()
         measured = measurement.stored(made, self.place) if made else measurement.read(self.parent)
-        if entries.serves_every_subset(self.recipe, calibration):
+        if kinds.serves_every_subset(self.recipe, calibration):
             self._shared[calibration] = measured
         return measured, when
 
@@ -78,7 +78,7 @@ class Course:
             network=self._original,
             described=self.described,
             name=self.name,
-            recipe=entries.calibrated(self.recipe, calibration),
+            recipe=kinds.calibrated(self.recipe, calibration),
             members=members,
             taken=everyone if calibration == "all" else members,
             train=self.train if images is None else images,

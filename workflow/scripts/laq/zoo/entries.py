@@ -1,4 +1,4 @@
-"""The zoo's entries: what each is made by, and on whose images.
+"""The zoo's entries as the workflow plans them: on whose images, by which code, in which words.
 
 Everything here is pure and light, since it runs each time the workflow is parsed.
 """
@@ -11,29 +11,9 @@ from typing import Any
 from laq import methods, steps
 from laq.config import effect, modules_of
 from laq.qat.methods import METHODS
+from laq.zoo.kinds import MAKERS, NONE, ORIGINAL
 
 Recipe = Mapping[str, Any]
-
-# The entry that all are compared with: the trained network in float.
-ORIGINAL = "original"
-
-# The calibration of what looks at no image.
-NONE = "none"
-
-# Modules with ``make(task)``, imported by name so that an entry depends on its own step alone.
-MAKERS = {
-    "compress": "laq.zoo.compressed",
-    "finetune": "laq.zoo.finetuned",
-    "qat": "laq.zoo.quantized",
-}
-
-# Whose images, as settings of a ``compress`` entry.
-_WHOSE = {
-    "subset": {"classes": "subset", "images_from": "training"},
-    "all": {"classes": "all", "images_from": "training"},
-    "synthetic": {"classes": "subset", "images_from": "synthetic"},
-    NONE: {"classes": "subset", "images_from": "training"},
-}
 
 
 def recipes(zoo: Mapping[str, Any]) -> dict[str, Recipe]:
@@ -48,26 +28,6 @@ def calibrations(recipe: Recipe, asked: Sequence[str]) -> list[str]:
     if step is None or (step == "compress" and not _looks_at_images(recipe["compress"])):
         return [NONE]
     return [each for each in asked if each != "synthetic" or step == "compress"]
-
-
-def calibrated(recipe: Recipe, calibration: str) -> dict[str, Any]:
-    """The recipe of a variant: an entry's, with whose images it takes."""
-    step = steps.of(recipe)
-    whose = _WHOSE[calibration]
-    if step == "compress":
-        return {"parent": ORIGINAL, step: {**recipe[step], **whose}}
-    if step == "qat":
-        return {"parent": ORIGINAL, step: {**recipe[step], "classes": whose["classes"]}}
-    return {"parent": ORIGINAL, **recipe}
-
-
-def serves_every_subset(recipe: Recipe, calibration: str) -> bool:
-    """Whether the network made for one subset is that for any other."""
-    step = steps.of(recipe)
-    if step == "compress":
-        rounding = methods.METHODS[recipe[step]["method"]].rounding
-        return calibration == NONE and rounding != "stochastic"
-    return step is None or calibration == "all"
 
 
 def modules(recipe: Recipe) -> list[str]:
@@ -102,19 +62,6 @@ def columns(recipe: Recipe) -> dict[str, Any]:
         "inference": own.get("inference", "simulated"),
     }
 
-
-# Families in the order of figures' legends.
-FAMILIES = (
-    "float",
-    "nearest",
-    "codebook",
-    "binary, ternary",
-    "stochastic",
-    "GPFQ",
-    "GPTQ",
-    "activations too",
-    "in training",
-)
 
 _FAMILIES = {"gptq": "GPTQ", "msq": "nearest", "stochastic": "stochastic"}
 

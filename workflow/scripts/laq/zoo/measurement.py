@@ -16,7 +16,7 @@ from laq import inference, packing, scratch
 from laq.evaluation import Score, score
 from laq.networks import predict
 from laq.packing import PackedWeight
-from laq.zoo.entries import MAKERS
+from laq.zoo.kinds import MAKERS
 from laq.zoo.task import Made, Task
 
 

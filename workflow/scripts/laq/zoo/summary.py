@@ -11,7 +11,7 @@ from laq.errors import DataError
 from laq.files import AGAIN, read_table
 from laq.observations import DECIMALS
 from laq.statistics.paired import Estimate, mean_interval
-from laq.zoo.entries import NONE, ORIGINAL
+from laq.zoo.kinds import NONE, ORIGINAL
 
 if TYPE_CHECKING:
     import pandas as pd
