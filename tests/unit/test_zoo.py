@@ -14,6 +14,7 @@ from laq import compression, datasets, devices, networks, packing, training
 from laq.errors import ConfigError, DataError
 from laq.evaluation import score
 from laq.networks import predict
+from laq.provenance import import_closure
 from laq.statistics.paired import mean_interval
 from laq.zoo import compressed, entries, kinds
 from laq.zoo.course import Course
@@ -100,6 +101,25 @@ def test_an_entry_depends_on_its_own_step_and_method_alone() -> None:
     assert named["c"] == {"laq.zoo.quantized", "laq.qat.lsq"}
     assert named["d"] == {"laq.zoo.finetuned"}
     assert entries.modules({}) == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "concerned"),
+    [
+        (GPTQ, {"laq/gptq.py", "laq/compression.py"}),
+        (NEAREST, {"laq/msq.py", "laq/compression.py"}),
+        ({"qat": {"bits": 2}}, {"laq/qat/lsq.py", "laq/training/loop.py"}),
+        ({"finetune": {}}, {"laq/training/loop.py"}),
+        (None, set()),
+    ],
+)
+def test_an_edit_rebuilds_the_entries_that_run_it(recipe: Any, concerned: set[str]) -> None:
+    scripts = Path(entries.__file__).parents[2]
+    named = entries.modules(zoo({"a": recipe})["methods"]["a"] if recipe else {})
+    closure = import_closure(scripts / "measure_zoo.py", *named)
+    run = {path.relative_to(scripts).as_posix() for path in closure}
+    watched = {"laq/gptq.py", "laq/gpfq.py", "laq/msq.py", "laq/compression.py", "laq/qat/lsq.py"}
+    assert run & (watched | {"laq/qat/prox.py", "laq/training/loop.py"}) == concerned
 
 
 # What is measured
