@@ -10,17 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq import allocation, gpfq
+from laq import allocation, gpfq, granularity
 from laq.alphabets import Alphabet
 from laq.calibration import calibration_pool
 from laq.compression import compress
 from laq.errors import ConfigError
 from laq.layer import QuantizedLayer, Samples
-from laq.methods import METHODS
+from laq.methods import ALPHABETS, METHODS
 from laq.networks import SmallResNet
 from laq.patches import Sampling
 from laq.propagation import layers_in_order, quantize_network
 from laq.schema import complete
+from laq.steps import compression_effect
 from tests.configs import BASE, SCHEMA
 
 torch.set_num_threads(1)
@@ -125,6 +126,27 @@ def test_every_method_quantizes_every_layer(method):
     for name, runs in result.packed.items():
         values = torch.cat([run.values for run in runs])
         assert torch.equal(result.network.state_dict()[name], values)
+
+
+@pytest.mark.parametrize("granularity", granularity.KINDS)
+@pytest.mark.parametrize("alphabet", ALPHABETS)
+def test_every_alphabet_takes_what_the_effect_of_a_recipe_leaves(alphabet, granularity):
+    known = ALPHABETS[alphabet]
+    if granularity not in known.granularities:
+        pytest.skip("the config refuses it")
+    method = "gptq" if known.equispaced else "msq"
+    changes = {"method": method, "alphabet": alphabet, "granularity": granularity, "group": 3}
+    bits = min(4, known.bits[-1])
+    settings = compression_effect(SETTINGS | changes | {"bits": bits})
+    torch.manual_seed(0)
+    network, images = SmallResNet(4, widths=(3, 4)), torch.rand(6, 3, 8, 8)
+    result = compress(network, images, settings, *(torch.Generator() for _ in "ab"))
+    for row in result.layers:
+        assert (row.reason, row.bits) == ("", bits) and row.levels <= 2**bits + 1
+        (run,) = result.packed[f"{row.layer}.weight"]
+        assert row.bytes == run.nbytes and run.grid.scheme == alphabet
+    described = result.network.state_dict()
+    assert all(torch.equal(described[name], run.values) for name, (run,) in result.packed.items())
 
 
 def test_methods_are_told_apart():

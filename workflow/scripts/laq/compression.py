@@ -176,8 +176,9 @@ def _grids(
     Where ``runs`` is None, all rows have the bits of the settings.
     """
     fit = methods.fit(settings["alphabet"])
-    options = {name: settings[name] for name in methods.ALPHABETS[settings["alphabet"]].options}
-    blocks = Blocks.of(settings["granularity"], settings["group"])
+    taken = methods.ALPHABETS[settings["alphabet"]].options
+    options = {name: settings[name] for name in taken if name in settings}
+    blocks = Blocks.of(settings["granularity"], settings.get("group"))
     grids, first = [], 0
     for rows, bits in runs or ((len(weight), settings["bits"]),):
         grid = fit(weight, bits, blocks, **options)
