@@ -376,7 +376,7 @@ CHECKPOINTS = [
     ),
     Case(
         *("a step below zero", "accuracy/small_resnet/even.csv", f"{EVEN}/quant.safetensors"),
-        *(spoil.checkpoint(_no_step), (CONVOLUTION, "steps are negative"), REMAKE),
+        *(spoil.checkpoint(_no_step), (CONVOLUTION, "must be positive and finite"), REMAKE),
     ),
     Case(
         *("a tensor renamed", f"{EVEN}/quant.safetensors", f"{NETWORK}/original.safetensors"),

@@ -128,6 +128,27 @@ def test_every_method_quantizes_every_layer(method):
         assert torch.equal(result.network.state_dict()[name], values)
 
 
+@pytest.mark.parametrize(
+    ("alphabet", "granularity"),
+    [(name, kind) for name, known in ALPHABETS.items() for kind in known.granularities],
+)
+def test_every_alphabet_takes_what_the_effect_of_a_recipe_leaves(alphabet, granularity):
+    known = ALPHABETS[alphabet]
+    method = "gptq" if known.equispaced else "msq"
+    changes = {"method": method, "alphabet": alphabet, "granularity": granularity, "group": 3}
+    bits = min(4, known.bits[-1])
+    settings = compression_effect(SETTINGS | changes | {"bits": bits})
+    torch.manual_seed(0)
+    network, images = SmallResNet(4, widths=(3, 4)), torch.rand(6, 3, 8, 8)
+    result = compress(network, images, settings, *(torch.Generator() for _ in "ab"))
+    for row in result.layers:
+        assert (row.reason, row.bits) == ("", bits) and row.levels <= 2**bits + 1
+        (run,) = result.packed[f"{row.layer}.weight"]
+        assert row.bytes == run.nbytes and run.grid.scheme == alphabet
+    described = result.network.state_dict()
+    assert all(torch.equal(described[name], run.values) for name, (run,) in result.packed.items())
+
+
 def test_methods_are_told_apart():
     errors = {name: [row.error for row in compressed(method=name).layers] for name in METHODS}
     assert len({tuple(row) for row in errors.values()}) == len(METHODS)

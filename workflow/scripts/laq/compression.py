@@ -176,7 +176,6 @@ def _grids(
     Where ``runs`` is None, all rows have the bits of the settings.
     """
     fit = methods.fit(settings["alphabet"])
-    # Jobs are not given what makes no difference: a percentile that no range asks for, a group.
     taken = methods.ALPHABETS[settings["alphabet"]].options
     options = {name: settings[name] for name in taken if name in settings}
     blocks = Blocks.of(settings["granularity"], settings.get("group"))
