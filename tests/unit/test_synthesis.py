@@ -321,7 +321,8 @@ def test_a_checkpoint_says_what_calibrated_it(study: Path, tmp_path: Path) -> No
     recipe["compress"] |= {"images_from": "synthetic", "images": 24}
     place = str(study / "odd.json")
     compress_network(
-        images=str(images),
+        train="",
+        made=str(images),
         classes=str(study / "classes.json"),
         subset=place,
         calibration=place,

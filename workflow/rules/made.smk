@@ -15,11 +15,11 @@ def made_images():
     ]
 
 
-def calibration_images(wildcards):
-    """The images that calibrate a variant: training images, or those made for its classes."""
+def made_for_variant(wildcards):
+    """The images made for a variant's classes; none where training images calibrate it."""
     settings = VARIANTS[wildcards.variant]["compress"]
     if not study_config.calibrates_on_made(settings):
-        return "<results>/dataset/train.npz"
+        return []
     classes = wildcards.subset if settings["classes"] == "subset" else settings["classes"]
     return f"<results>/synthetic/{wildcards.network}/{classes}/{settings['images_from']}.npz"
 

@@ -44,7 +44,8 @@ rule finetune_network:
 rule compress_network:
     """Quantize the parent, calibrated on training images or on images made without data."""
     input:
-        images=calibration_images,
+        train="<results>/dataset/train.npz",
+        made=made_for_variant,
         classes="<results>/dataset/classes.json",
         subset="<results>/subsets/{subset}.json",
         calibration=calibration_subset,

@@ -4,7 +4,8 @@ from typing import Any
 
 
 def compress_network(
-    images: str,
+    train: str,
+    made: str | list[str],
     classes: str,
     subset: str,
     calibration: str,
@@ -24,7 +25,7 @@ def compress_network(
 
     settings = recipe["compress"]
     source = settings["images_from"]
-    split = datasets.load(images, classes, whole=source == "training")
+    split = datasets.load(made or train, classes, whole=source == "training")
     members, others = (
         subset_files.read(path, split.classes)["indices"] for path in (subset, calibration)
     )

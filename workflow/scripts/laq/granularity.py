@@ -42,7 +42,7 @@ class Blocks:
 
     def split(self, weight: Tensor) -> Tensor:
         """Weights (N, d) as blocks (R·B, rows·columns), row-major, filled up with NaN."""
-        rows, columns = (size or full for size, full in zip(self, weight.shape, strict=True))
+        rows, columns = self.rows or weight.shape[0], self.columns or weight.shape[1]
         missing = (-weight.shape[1] % columns, -weight.shape[0] % rows)
         padded = weight
         if any(missing):
@@ -56,6 +56,3 @@ class Blocks:
         if self.rows is None:
             return chosen.reshape(())
         return chosen.view(-(-shape[0] // self.rows), -1)
-
-    def __iter__(self):
-        return iter((self.rows, self.columns))

@@ -36,8 +36,7 @@ class Method:
 @dataclass(frozen=True)
 class Alphabet:
     """fit: module and function. bits: those it takes. options: settings it takes. granularities:
-    that scales may have. equispaced: whether its levels are. largest: of b bits, where levels are
-    symmetric about 0 whatever the weights are, for ``hard`` rounding.
+    that scales may have. equispaced: whether its levels are.
     """
 
     fit: str

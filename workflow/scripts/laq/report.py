@@ -105,6 +105,23 @@ def quantized(
     )
 
 
+def trained(name: str, module: nn.Module, packed: PackedWeight) -> Layer:
+    """The row of a layer that was trained to codes, without what only calibration has."""
+    grid, codes = packed.grid, packed.codes
+    return Layer(
+        layer=name,
+        kind=type(module).__name__,
+        shape=_shape(codes),
+        weights=codes.numel(),
+        bits=grid.bits,
+        levels=grid.levels,
+        step=grid.mean_step,
+        zeros=grid.zeros(codes.flatten(1)),
+        entropy=entropy(codes),
+        bytes=packed.nbytes,
+    )
+
+
 def in_float(name: str, module: nn.Module, weight: Tensor, reason: str) -> Layer:
     """The row of a weight that stays as it is."""
     return Layer(

@@ -10,14 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from laq import input_quantization, training
-from laq.entropy import entropy
+from laq import input_quantization, report, training
 from laq.networks import to_input
-from laq.packing import PackedWeight
 from laq.propagation import QuantizedNetwork
 from laq.qat import grid, inputs, methods
 from laq.qat.selection import select
-from laq.report import Layer
 from laq.training import Recipe, Split
 
 # Images that the grids of inputs begin with.
@@ -74,12 +71,12 @@ def quantize(
     rows = {}
     for name in selection.chosen:
         layer = network.get_submodule(name)
-        row = _row(name, layer, packed[f"{name}.weight"])
+        row = report.trained(name, layer, packed[f"{name}.weight"])
         rows[name] = row.with_input(getattr(layer, input_quantization.NAME, None))
     runs = {name: (weight,) for name, weight in packed.items()}
     transforms = [{"kind": "input_quantizers", "layers": specs}] if specs else []
-    report = selection.report(network, rows)
-    return QuantizedNetwork(network, runs, report, transforms), history
+    layers = selection.report(network, rows)
+    return QuantizedNetwork(network, runs, layers, transforms), history
 
 
 def _spread(images: Tensor) -> Tensor:
@@ -90,19 +87,3 @@ def _spread(images: Tensor) -> Tensor:
 def names_of_recipe() -> set[str]:
     """The settings that are those of every training."""
     return {field.name for field in fields(Recipe)}
-
-
-def _row(name: str, module: nn.Module, weight: PackedWeight) -> Layer:
-    """The row of the layer report, without what only calibration has."""
-    return Layer(
-        layer=name,
-        kind=type(module).__name__,
-        shape="x".join(map(str, weight.codes.shape)),
-        weights=weight.codes.numel(),
-        bits=weight.grid.bits,
-        levels=weight.grid.levels,
-        step=weight.grid.mean_step,
-        zeros=weight.grid.zeros(weight.codes.flatten(1)),
-        entropy=entropy(weight.codes),
-        bytes=weight.nbytes,
-    )
