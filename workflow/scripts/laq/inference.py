@@ -30,6 +30,25 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         raise CheckpointError(f"{path}: {error}") from error
 
 
+def simulated(path: str | os.PathLike[str]) -> nn.Module:
+    """As ``load``, in float: where values between layers are on grids, ``laq.packing.load`` with
+    sums that are exact, as they are in integers.
+
+    Raises ``CheckpointError`` as ``laq.packing.load`` does.
+    """
+    checkpoint = packing.read(path)
+    network = packing.build(path, checkpoint)
+    kinds = {entry["kind"] for entry in checkpoint.description.get("transforms", ())}
+    if not kinds & COMPILERS.keys():
+        return network
+    from laq.integer import simulation
+
+    try:
+        return simulation.exact(network, checkpoint.packed)
+    except LaqError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
 def on_grids(path: str | os.PathLike[str]) -> bool:
     """Whether values between layers are quantized, so that a difference in the last bits of a sum
     may become one of a whole step."""
