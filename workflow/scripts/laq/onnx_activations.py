@@ -1,7 +1,8 @@
 """Quantized activations inside an ONNX graph: pairs of QuantizeLinear and DequantizeLinear.
 
-A static quantizer becomes such a pair with its step and zero. Codes are UINT8, 128 above ours: ONNX
-Runtime's kernels for x86 want activations so. Fewer than 8 bits are a clip before it. Where all
+A static quantizer becomes such a pair with its step and zero. Codes are UINT8 and count from 0: ONNX
+Runtime's kernels for x86 want activations so. Fewer than 8 bits are a clip of codes between the
+two, so that what comes before still ends in QuantizeLinear, and runs in integers. Where all
 values between layers are quantized, biases become INT32 in units of their accumulators, so that
 runtimes find whole layers in integers (QLinearConv). Other quantizers become the operations that
 they are made of.
@@ -21,9 +22,6 @@ from laq.packing import PackedWeight
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# What is added to our codes.
-_ABOVE = 128
-
 _MOVES = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
@@ -34,18 +32,19 @@ class _Pair(nn.Module):
         super().__init__()
         step, zero = quantizer.step.float(), quantizer.zero
         self.register_buffer("step", step)
-        self.register_buffer("zero", (zero + _ABOVE).to(torch.uint8))
-        self.ends = [float((code - zero) * step) for code in limits(quantizer.bits)]
-        self.clips = quantizer.bits < 8
+        low, high = limits(quantizer.bits)
+        self.register_buffer("zero", (zero - low).to(torch.uint8))
+        self.last = high - low
 
     def forward(self, x: Tensor) -> Tensor:
         def operator(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
             inputs = [value, self.step, self.zero]
             return torch.onnx.ops.symbolic(name, inputs, dtype=dtype, shape=x.shape)
 
-        if self.clips:
-            x = x.clamp(*self.ends)
-        return operator("DequantizeLinear", operator("QuantizeLinear", x, torch.uint8), x.dtype)
+        codes = operator("QuantizeLinear", x, torch.uint8)
+        if self.last < 255:
+            codes = codes.clamp(max=self.last)
+        return operator("DequantizeLinear", codes, x.dtype)
 
 
 def prepare(network: nn.Module) -> None:
