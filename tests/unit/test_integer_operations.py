@@ -213,31 +213,22 @@ def test_sums_agree_with_onnx_runtime_on_all_pairs_of_codes(seed: int) -> None:
     close(Sum(*grids, WIDE)(x.to(torch.int8), y.to(torch.int8)), wanted.to(torch.int8))
 
 
-def test_means_agree_with_onnx_runtime() -> None:
-    one, small, x = Grid(0.03, 11), Grid(0.003, 20), draw(4, 8, 9, 9)
-    names = ("x", "x_scale", "x_zero", "y_scale", "y_zero")
-    parts = (x, scale(0.03), np.int8(11), scale(0.003), np.int8(20))
-    arguments = dict(zip(names, parts, strict=True))
-    wanted = run("QLinearGlobalAveragePool", arguments, "com.microsoft", channels_last=0)
-    found = Mean(one, small, WIDE, keep=True)(x)
-    assert found.shape == (4, 8, 1, 1) and (found.int() - wanted.int()).abs().max() <= 1
-    means = (x.double() - 11).mean((2, 3)) * 0.03 / 0.003 + 20
-    wanted = means.round().clamp(-128, 127).to(torch.int8)
-    assert torch.equal(Mean(one, small, WIDE, keep=False)(x), wanted)
-
-
 @pytest.mark.parametrize("pixels", [(1, 2), (3, 2), (7, 7), (64, 64)])
-def test_means_are_rounded_once_and_halves_go_to_even(pixels: tuple[int, int]) -> None:
-    x = draw(30, 4, *pixels)
-    found = Mean(Grid(0.3, -7), Grid(0.3, -7), WIDE, keep=False)(x)
-    exact = [
-        Fraction(int(total), pixels[0] * pixels[1])
-        for total in (x.long() + 7).sum((2, 3)).flatten()
-    ]
-    assert found.flatten().tolist() == [round(mean) - 7 for mean in exact]
-    if pixels != (64, 64):
-        return
-    assert Mean(Grid(0.3, 0), Grid(0.3, 0), WIDE, keep=False)(torch.full_like(x, 127)).min() == 127
+def test_means_agree_with_onnx_runtime(pixels: tuple[int, int]) -> None:
+    one, x = Grid(float(scale(0.03)), 11), draw(50, 8, *pixels)
+    for step in (0.03, 0.011, 0.03 * 127 / 255):
+        grid = Grid(float(scale(step)), 20)
+        names = ("x", "x_scale", "x_zero", "y_scale", "y_zero")
+        parts = (x, scale(one.step), np.int8(11), scale(grid.step), np.int8(20))
+        arguments = dict(zip(names, parts, strict=True))
+        wanted = run("QLinearGlobalAveragePool", arguments, "com.microsoft", channels_last=0)
+        found = Mean(one, grid, WIDE, keep=True)(x)
+        differing = found != wanted
+        assert differing.float().mean() <= RARELY and found.shape == (50, 8, 1, 1)
+        means = (x.double() - 11).mean((2, 3)) * one.step / grid.step + 20
+        flat = Mean(one, grid, WIDE, keep=False)(x)
+        assert torch.equal(flat, found.flatten(1))
+        assert (flat - means.clamp(-128, 127)).abs().max() <= 0.5 + 1e-5
 
 
 def test_maxima_and_clips_leave_codes_on_their_grid() -> None:

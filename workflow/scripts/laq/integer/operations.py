@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from laq.errors import DataError
 from laq.input_quantization import codes, limits
-from laq.integer.rescaling import SINGLE, Multiplier, fixed, nearest, shifted, single
+from laq.integer.rescaling import SINGLE, Multiplier, in_single, nearest, shifted, single
 
 
 @dataclass(frozen=True)
@@ -207,20 +207,22 @@ class Addition:
 
 
 class Mean(_Rescaled):
-    """The mean over all pixels, (n, c, h, w) to (n, c, 1, 1) or (n, c), rounded in float32."""
+    """The mean over all pixels, (n, c, h, w) to (n, c, 1, 1) or (n, c).
+
+    Rounded as ONNX Runtime's QLinearGlobalAveragePool, in float32: round(float32(sum) · M), halves
+    to even, with M = step / (step of the mean · pixels), which is computed in integers too.
+    """
 
     def __init__(self, source: Grid, grid: Grid, clip: tuple[float, float], keep: bool) -> None:
         super().__init__(grid, clip)
         self.source, self.keep = source.zero, keep
-        self.ratio = Fraction(source.step) / Fraction(grid.step)
-        _check(self.ratio)
+        self.steps = Fraction(source.step), Fraction(grid.step)
+        _check(source.step / grid.step)
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels = x.shape[-1] * x.shape[-2]
-        # As many bits as leave the products of sums within 2^62.
-        mantissa, shift = fixed(self.ratio / pixels, 60 - (255 * pixels).bit_length())
+        scale = in_single(self.steps[0] / in_single(self.steps[1] * x[0, 0].numel()))
         sums = (x.long() - self.source).sum((2, 3), keepdim=self.keep)
-        return self.on_grid(shifted(single(sums * mantissa), shift))
+        return self.on_grid(Multiplier.of_fraction(scale, x.device).times_in_single(sums))
 
 
 class Clip(nn.Module):

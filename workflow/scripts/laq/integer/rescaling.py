@@ -52,6 +52,13 @@ class Multiplier:
         shift = (bits - exponent.long()).clamp(max=_LONGEST)
         return cls(torch.ldexp(numbers, shift).round().long(), shift)
 
+    @classmethod
+    def of_fraction(cls, real: Fraction, device: torch.device) -> Multiplier:
+        """A positive number of 24 significant bits, below 2^23, as it is; both tensors are ()."""
+        shift = min(SINGLE - _exponent(real), _LONGEST)
+        numbers = round(real * 2**shift), shift
+        return cls(*(torch.tensor(number, device=device) for number in numbers))
+
     def times(self, values: Tensor) -> Tensor:
         """round(values · M), int64. values: int64 within ±2^31, to which the shape broadcasts."""
         return shifted(values * self.mantissa, self.shift)
@@ -70,13 +77,6 @@ class Multiplier:
             )
             result[unsure] = shifted(single(single(values[unsure]) * mantissa), shift)
         return result
-
-
-def fixed(real: Fraction, bits: int) -> tuple[int, int]:
-    """Mantissa of about ``bits`` bits, rounded down, and shift of a positive number."""
-    size = real.numerator.bit_length() - real.denominator.bit_length()
-    shift = min(max(bits - size, 1), _LONGEST)
-    return (real.numerator << shift) // real.denominator, shift
 
 
 def shifted(values: Tensor, shift: Tensor | int) -> Tensor:
@@ -103,3 +103,15 @@ def single(values: Tensor) -> Tensor:
     ends = 1 << torch.arange(SINGLE, _LONGEST + 1, device=values.device)
     surplus = torch.bucketize(values.abs(), ends, right=True)
     return shifted(values, surplus).bitwise_left_shift_(surplus)
+
+
+def in_single(real: Fraction) -> Fraction:
+    """A positive number to the nearest of 24 significant bits, halves to even."""
+    unit = Fraction(2) ** (_exponent(real) - SINGLE)
+    return round(real / unit) * unit
+
+
+def _exponent(real: Fraction) -> int:
+    """e for real = f · 2^e, ½ ≤ f < 1."""
+    least = real.numerator.bit_length() - real.denominator.bit_length()
+    return least + (real >= Fraction(2) ** least)

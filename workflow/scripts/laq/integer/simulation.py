@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
@@ -119,8 +120,10 @@ class _Mean(nn.Module):
         self.source, self.target, self.keep = source, target, keep
 
     def forward(self, x: Tensor) -> Tensor:
-        means = _in_steps(x, self.source).mean((2, 3), keepdim=self.keep) * self.source.step
-        return (means / self.target.step).float().round() * self.target.step
+        sums = _in_steps(x, self.source).sum((2, 3), keepdim=self.keep)
+        steps = np.float32(self.source.step), np.float32(self.target.step)
+        scale = steps[0] / (steps[1] * np.float32(x[0, 0].numel()))
+        return (sums.float() * float(scale)).round() * self.target.step
 
 
 def _in_steps(x: Tensor, grid: Grid) -> Tensor:
