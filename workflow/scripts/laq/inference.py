@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from laq import packing
 from laq.errors import CheckpointError, LaqError
-from laq.transforms import COMPILERS
+from laq.transforms import COMPILERS, SIMULATIONS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,20 +31,21 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
 
 def simulated(path: str | os.PathLike[str]) -> nn.Module:
-    """As ``load``, in float: where values between layers are on grids, ``laq.packing.load`` with
-    sums that are exact, as they are in integers.
+    """As ``load``, in float: what the integers stand for, in every operation.
+
+    ``laq.packing.load`` gives such a network as torch computes it, in float32. This one, for
+    evaluation alone, has exact sums, rounded as the integers are.
 
     Raises ``CheckpointError`` as ``laq.packing.load`` does.
     """
     checkpoint = packing.read(path)
     network = packing.build(path, checkpoint)
-    kinds = {entry["kind"] for entry in checkpoint.description.get("transforms", ())}
-    if not kinds & COMPILERS.keys():
-        return network
-    from laq.integer import simulation
-
     try:
-        return simulation.exact(network, checkpoint.packed)
+        for entry in checkpoint.description.get("transforms", ()):
+            if entry["kind"] in SIMULATIONS:
+                simulation = importlib.import_module(SIMULATIONS[entry["kind"]])
+                return simulation.exact(network, checkpoint.packed)
+        return network
     except LaqError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
