@@ -3,9 +3,10 @@
     python benchmarks/integer.py results/digits int8 [--network small_resnet]
 
 For each subset of a study that has a variant with ``inference: integer``, on all test images: the
-share of codes between layers that differ from the simulated network's, and by more than one; the
-largest difference of logits from both, in steps of an 8-bit grid over them; the predictions that
-differ; seconds of one core.
+share of codes between layers that differ from the simulated network's with exact sums and from
+what torch computes in float32, and by more than one; the same where float32 gets each operation's
+inputs from the integers; the largest difference of logits from both and from ONNX Runtime's, in
+steps of an 8-bit grid over them; the predictions that differ; seconds of one core.
 """
 
 from __future__ import annotations
@@ -48,10 +49,14 @@ def main() -> None:
 
 @torch.no_grad()
 def measure(path: Path, test: datasets.Dataset) -> str:
-    simulated, integer = packing.load(path), inference.load(path)
+    made = {
+        "integer": inference.load(path),
+        "simulated": inference.simulated(path),
+        "float32": packing.load(path),
+    }
     images = torch.from_numpy(test.images)
     logits, seconds = {}, {}
-    for name, network in (("simulated", simulated), ("integer", integer)):
+    for name, network in made.items():
         start = time.perf_counter()
         logits[name] = networks.predict(network, images, torch.device("cpu"))
         seconds[name] = time.perf_counter() - start
@@ -59,32 +64,42 @@ def measure(path: Path, test: datasets.Dataset) -> str:
         file = Path(folder) / "network.onnx"
         export(path, file, test.images.shape[1:])
         logits["ONNX Runtime"] = torch.from_numpy(onnx_inference.predict(file, test.images))
-    total, differ, beyond = 0, 0, 0
-    for batch in images.split(IMAGES):
-        x = networks.to_input(batch)
-        for mine, theirs in zip(integer_codes(integer, x), codes(simulated, x), strict=True):
-            apart = (mine - theirs).abs()
-            total += apart.numel()
-            differ += int((apart > 0).sum())
-            beyond += int((apart > 1).sum())
+    parts = []
+    for name, teach in (("simulated", False), ("float32", False), ("float32", True)):
+        total, differ, beyond = 0, 0, 0
+        for batch in images.split(IMAGES):
+            x = networks.to_input(batch)
+            mine = integer_codes(made["integer"], x)
+            for one, other in zip(mine, codes(made[name], x, mine if teach else None), strict=True):
+                apart = (one - other).abs()
+                total += apart.numel()
+                differ += int((apart > 0).sum())
+                beyond += int((apart > 1).sum())
+        parts.append(
+            f"codes of {name}{' by operation' if teach else ''}: {differ / total:.1e} differ, "
+            f"{beyond / total:.1e} by more than 1"
+        )
     mine = logits.pop("integer")
     step = (mine.max() - mine.min()) / 255
-    parts = [f"codes {differ / total:.2e} differ, {beyond / total:.1e} by more than 1"]
     for name, theirs in logits.items():
         flips = int((mine.argmax(1) != theirs.argmax(1)).sum())
         parts.append(
-            f"{name}: {float((mine - theirs).abs().max() / step):.2f} steps, {flips} flips"
+            f"{name}: {float((mine - theirs).abs().max() / step):.2g} steps, {flips} flips"
         )
     parts.append(", ".join(f"{name} {spent:.2f} s" for name, spent in seconds.items()))
     return "; ".join(parts)
 
 
-def codes(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """Codes of the simulated network's quantizers, in their order."""
+def codes(network: nn.Module, images: Tensor, given: list[Tensor] | None = None) -> list[Tensor]:
+    """Codes of the simulated network's quantizers, in their order.
+
+    given: what goes on in their place, so that each operation is seen by itself.
+    """
     found: list[Tensor] = []
 
-    def keep(own: InputQuantizer, _: Any, out: Tensor) -> None:
+    def keep(own: InputQuantizer, _: Any, out: Tensor) -> Tensor:
         found.append((out / own.step).round() + own.zero)
+        return out if given is None else (given[len(found) - 1].float() - own.zero) * own.step
 
     hooks = [
         module.register_forward_hook(keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +14,22 @@ import onnxruntime
 import pytest
 import torch
 from torch import Tensor, fx, nn
+from torchvision.models.resnet import BasicBlock
 
 from laq import compression, datasets, devices, inference, networks, packing
 from laq.errors import CheckpointError, ConfigError
 from laq.input_calibration import InputSettings
 from laq.input_quantization import InputQuantizer
-from laq.integer import compilation, placement
+from laq.integer import compilation, placement, simulation
 from laq.onnx_export import export
 from laq.onnx_inference import predict
 from laq.propagation import QuantizedNetwork, folded, quantize_network
 from tests.configs import checked, edited
 
 torch.set_num_threads(1)
+
+# ONNX Runtime's kernels for other processors may rescale otherwise.
+X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 SPEC = {"name": "small_resnet", "classes": 10, "channels": 1, "widths": [8, 16, 32]}
 INTEGER = {
@@ -111,6 +116,61 @@ def simulated_codes(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
     return codes
 
 
+def integer_codes(network: compilation.IntegerNetwork, images: Tensor) -> list[Tensor]:
+    """What the operations of an integer network give that make values, in their order."""
+    recorder = Recorder(network.body)
+    recorder.run(images)
+    making = ("Quantize", "Layer", "Sum", "Mean")
+    return [
+        recorder.values[node.name]
+        for node in network.body.graph.nodes
+        if node.op == "call_module"
+        and type(network.body.get_submodule(node.target)).__name__ in making
+    ]
+
+
+def alike(integer: compilation.IntegerNetwork, simulated: nn.Module, images: Tensor) -> None:
+    """Every code is that of the simulated network, and every logit but for its unit."""
+    assert (integer(images) - simulated(images)).abs().max() <= 0.51 * integer.step
+    wanted = simulated_codes(simulated, images)
+    for mine, (name, codes) in zip(integer_codes(integer, images), wanted.items(), strict=True):
+        assert torch.equal(mine.float(), codes), name
+
+
+def taught(
+    network: nn.Module, integer: compilation.IntegerNetwork, images: Tensor
+) -> tuple[float, int]:
+    """Each operation of ``network`` on what the integer one has there: the share of codes that
+    differ, and the largest difference."""
+    differences, handles = [], []
+    given = iter(integer_codes(integer, images))
+    for module in network.modules():
+        if isinstance(module, InputQuantizer):
+
+            def replace(own: nn.Module, _: Any, out: Tensor) -> Tensor:
+                values = (next(given).float() - own.zero) * own.step
+                differences.append(((values - out) / own.step).round().abs().flatten())
+                return values
+
+            handles.append(module.register_forward_hook(replace))
+    network(images)
+    for handle in handles:
+        handle.remove()
+    apart = torch.cat(differences)
+    return float((apart > 0).float().mean()), int(apart.max())
+
+
+def operators(checkpoint: Path, images: np.ndarray, folder: Path) -> Counter[str]:
+    """Export to ``network.onnx``, and count what ONNX Runtime makes of it."""
+    file, optimized = folder / "network.onnx", folder / "optimized.onnx"
+    export(checkpoint, file, images.shape[1:])
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(optimized)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(optimized).graph.node)
+
+
 @torch.no_grad()
 def test_between_image_and_logits_there_are_integers_alone(study: Study) -> None:
     network = inference.load(study.checkpoint)
@@ -131,40 +191,36 @@ def test_between_image_and_logits_there_are_integers_alone(study: Study) -> None
 
 @torch.no_grad()
 def test_it_agrees_with_the_simulated_network(study: Study) -> None:
-    simulated, integer = packing.load(study.checkpoint), inference.load(study.checkpoint)
+    simulated, integer = inference.simulated(study.checkpoint), inference.load(study.checkpoint)
     found, wanted = (logits(network, study.test.images) for network in (integer, simulated))
-    assert steps_apart(found, wanted) < 1
+    assert steps_apart(found, wanted) < 0.01
     labels = torch.from_numpy(study.test.labels)
     accuracies = [(each.argmax(1) == labels).float().mean() for each in (found, wanted)]
-    assert accuracies[1] > 0.9
-    assert abs(accuracies[0] - accuracies[1]) <= 0.003
+    assert accuracies[0] == accuracies[1] > 0.9
     in_float = logits(study.original, study.test.images)
     assert abs((in_float.argmax(1) == labels).float().mean() - accuracies[0]) < 0.01
+    alike(integer, simulated, networks.to_input(study.test.images[:200]))
 
+
+@torch.no_grad()
+def test_it_agrees_with_the_network_that_torch_computes_in_float32(study: Study) -> None:
+    network, integer = packing.load(study.checkpoint), inference.load(study.checkpoint)
+    found, wanted = (logits(each, study.test.images) for each in (integer, network))
+    assert steps_apart(found, wanted) < 1
+    assert int((found.argmax(1) != wanted.argmax(1)).sum()) <= 1
     images = networks.to_input(study.test.images[:200])
-    recorder = Recorder(integer.body)
-    recorder.run(images)
-    found = [value for key, value in recorder.values.items() if key.startswith("operations_")][:-1]
-    wanted = simulated_codes(simulated, images)
-    for mine, (name, codes) in zip(found, wanted.items(), strict=True):
-        assert ((mine - codes) != 0).float().mean() < 0.005, name
-    assert torch.equal(found[0].float(), next(iter(wanted.values())))  # the image
+    differing, largest = taught(network, integer, images)
+    assert largest <= 1 and differing < 1e-4
 
 
 @torch.no_grad()
 def test_it_agrees_with_onnx_runtime_s_integer_kernels(study: Study, tmp_path: Path) -> None:
-    file, optimized = tmp_path / "int8.onnx", tmp_path / "optimized.onnx"
-    export(study.checkpoint, file, study.test.images.shape[1:])
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(optimized)
-    options.log_severity_level = 3
-    onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    counts = Counter(node.op_type for node in onnx.load(optimized).graph.node)
+    counts = operators(study.checkpoint, study.test.images, tmp_path)
     assert counts["QLinearConv"] == 9 and counts["QLinearAdd"] == 3 and counts["Conv"] == 0
-
+    assert counts["QLinearGlobalAveragePool"] == 1 and counts["ReduceMean"] == 0
     found = logits(inference.load(study.checkpoint), study.test.images)
-    wanted = torch.from_numpy(predict(file, study.test.images))
-    assert steps_apart(found, wanted) < 1
+    wanted = torch.from_numpy(predict(tmp_path / "network.onnx", study.test.images))
+    assert steps_apart(found, wanted) < (0.01 if X86 else 1)
     labels = torch.from_numpy(study.test.labels)
     accuracies = [(each.argmax(1) == labels).float().mean() for each in (found, wanted)]
     assert abs(accuracies[0] - accuracies[1]) <= 0.003
@@ -226,8 +282,11 @@ def test_other_networks_of_known_operations(bits: int) -> None:
     result = simulated(network.eval(), images, bits)
     integer = compilation.compile(result.network, result.packed)
     found, wanted = integer(images), result.network(images)
-    assert steps_apart(found, wanted) < (1 if bits == 8 else 16)
+    alike(integer, simulation.exact(result.network, result.packed), images)
+    differing, largest = taught(result.network, integer, images)
+    assert largest <= 1 and differing < 1e-3
     if bits == 8:
+        assert steps_apart(found, wanted) < 1
         assert steps_apart(found, network(images)) < 40
         assert found.std(dim=0).min() > 0
 
@@ -249,6 +308,54 @@ def test_networks_of_torchvision_can_run_in_integers(name: str, sums: int) -> No
     assert all(key.startswith("quantizers.") for key in added)
     placement.in_float(placed)
     torch.testing.assert_close(placed(image), network(image), rtol=1e-3, atol=1e-4)
+
+
+class Deep(nn.Module):
+    """As deep as ResNet-18, and of its blocks, but narrow."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16))
+        blocks = [BasicBlock(16, 16) for _ in range(5)]
+        down = nn.Sequential(nn.Conv2d(16, 24, 1, stride=2, bias=False), nn.BatchNorm2d(24))
+        blocks += [BasicBlock(16, 24, 2, down), BasicBlock(24, 24), BasicBlock(24, 24)]
+        self.blocks, self.pool = nn.Sequential(*blocks), nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(24, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(torch.relu(self.stem(x)))
+        return self.fc(torch.flatten(self.pool(x), 1))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bits", [8, 4])
+def test_depth_does_not_add_to_differences(
+    bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(networks.ARCHITECTURES, "deep", Deep)
+    torch.manual_seed(0)
+    network, images = Deep(5), np.random.default_rng(0).integers(0, 256, (96, 1, 8, 8), np.uint8)
+    for _ in range(3):
+        network.train()(networks.to_input(images))
+    recipe = {**INTEGER, "activations": {"bits": bits}, "granularity": "channel", "method": "msq"}
+    result = compressed(network.eval(), images[:32], {**recipe, "alphabet": "symmetric"})
+    path, spec = tmp_path / "deep.safetensors", {"name": "deep", "classes": 5}
+    description = {"network": spec, "transforms": result.transforms}
+    packing.save(path, result.network.state_dict(), description, result.packed)
+
+    integer, x = inference.load(path), networks.to_input(images)
+    alike(integer, inference.simulated(path), x)
+    found = integer(x)
+    assert found.std(dim=0).min() > 0
+    differing, largest = taught(packing.load(path), integer, x)
+    assert largest <= 1 and differing < 1e-3
+
+    counts = operators(path, images, tmp_path)
+    assert counts["QLinearConv"] == 18 and counts["QLinearAdd"] == 8 and counts["Conv"] == 0
+    assert counts["QLinearGlobalAveragePool"] == 1
+    of_runtime = torch.from_numpy(predict(tmp_path / "network.onnx", images))
+    if X86:
+        assert steps_apart(found, of_runtime) < 0.05
 
 
 class Odd(nn.Module):

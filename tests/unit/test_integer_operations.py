@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from fractions import Fraction
 from typing import Any
 
@@ -16,49 +17,65 @@ from torch import Tensor, nn
 
 from laq.errors import DataError
 from laq.integer.operations import Accumulate, Clip, Grid, Layer, Logits, Maximum, Mean, Sum
-from laq.integer.rescaling import Multiplier, shifted_
+from laq.integer.rescaling import Multiplier, single
 
 torch.set_num_threads(1)
 
 WIDE = (-torch.inf, torch.inf)
-SCALES = st.floats(2.0**-40, 2.0**29, allow_nan=False)
+SCALES = st.floats(2.0**-40, 2.0**22, allow_nan=False)
+ACCUMULATORS = st.integers(-(2**31), 2**31 - 1)
 
 
-def nearest(number: Fraction) -> int:
-    """The nearest whole number, halves upwards."""
-    return (number + Fraction(1, 2)).__floor__()
-
-
-@given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=5), SCALES)
-def test_products_are_those_of_exact_arithmetic(values: list[int], real: float) -> None:
-    multiplier = Multiplier.of(torch.tensor([real], dtype=torch.float64))
+@given(st.lists(ACCUMULATORS, min_size=1, max_size=5), SCALES, st.sampled_from([24, 31]))
+def test_products_are_those_of_exact_arithmetic(values: list[int], real: float, bits: int) -> None:
+    multiplier = Multiplier.of(torch.tensor([real], dtype=torch.float64), bits)
     mantissa, shift = int(multiplier.mantissa), int(multiplier.shift)
     held = Fraction(mantissa, 2**shift)
-    assert 1 <= shift <= 62 and 0 <= mantissa <= 2**31
-    assert abs(held - Fraction(real)) <= max(Fraction(real) / 2**31, Fraction(1, 2**63))
+    assert 1 <= shift <= 62 and 0 <= mantissa <= 2**bits
+    assert abs(held - Fraction(real)) <= max(Fraction(real) / 2**bits, Fraction(1, 2**63))
     found = multiplier.times(torch.tensor(values))
-    assert found.tolist() == [nearest(value * held) for value in values]
+    assert found.tolist() == [round(value * held) for value in values]  # halves to even
 
 
-@given(
-    st.tuples(st.integers(-255, 255), st.integers(-255, 255)),
-    st.tuples(st.floats(2.0**-10, 2.0**10), st.floats(2.0**-10, 2.0**10)),
-)
-def test_sums_are_rounded_once(values: tuple[int, int], reals: tuple[float, float]) -> None:
-    mantissas, shift = Multiplier.shared(reals)
-    exact = sum(Fraction(m, 2**shift) * v for m, v in zip(mantissas, values, strict=True))
-    total = torch.tensor(sum(m * v for m, v in zip(mantissas, values, strict=True)))
-    assert int(shifted_(total, shift)) == nearest(exact)
-    real = sum(Fraction(r) * v for r, v in zip(reals, values, strict=True))
-    assert abs(exact - real) <= Fraction(255, 2**shift)
+@given(st.integers(-(2**62), 2**62), st.integers(0, 38))
+def test_integers_are_rounded_to_the_digits_of_float32(value: int, zeros: int) -> None:
+    for number in (value, value >> zeros, (value >> zeros) << zeros):
+        assert int(single(torch.tensor([number]))) == int(np.float32(number))
+
+
+@given(SCALES, st.integers(-300, 300), st.integers(-2, 2), st.integers(0, 23))
+def test_products_in_single_are_those_of_float32(
+    real: float, code: int, off: int, digits: int
+) -> None:
+    """Next to halves, where float32 may not tell on which side a product lies, and on them."""
+    mantissa, exponent = np.frexp(np.float32(real))
+    short = np.ldexp(np.float32(round(float(mantissa) * 2**digits) or 1) / 2**digits, exponent)
+    for scale in (np.float32(real), np.float32(short)):
+        border = round((Fraction(code) + Fraction(1, 2)) / Fraction(float(scale))) + off
+        values = [value for value in (border, border * 2, code * 1000 + off) if abs(value) < 2**31]
+        multiplier = Multiplier.of(torch.tensor([float(scale)]), 24)
+        found = multiplier.times_in_single(torch.tensor(values, dtype=torch.long))
+        products = np.array(values, dtype=np.int64).astype(np.float32) * scale
+        wanted = np.rint(products).astype(np.int64)
+        inside = np.abs(products) < 512
+        assert found.numpy()[inside].tolist() == wanted[inside].tolist()
+        assert (np.abs(found.numpy()[~inside]) >= 511).all()
 
 
 @pytest.mark.parametrize("real", [0.0, -1.0, 2.0**31, float("nan"), float("inf")])
 def test_scales_out_of_range_are_refused(real: float) -> None:
     with pytest.raises(DataError, match="do not fit fixed point"):
         Multiplier.of(torch.tensor([0.5, real]))
-    with pytest.raises(DataError, match="do not fit fixed point"):
-        Multiplier.shared([0.5, real])
+
+
+def test_steps_too_far_apart_are_refused() -> None:
+    near, far = Grid(1.0, 0), Grid(2.0**-21, 0)
+    with pytest.raises(DataError, match="too far apart"):
+        Sum(near, near, far, WIDE)
+    with pytest.raises(DataError, match="too far apart"):
+        Sum(near, far, near, WIDE)
+    with pytest.raises(DataError, match="too far apart"):
+        Mean(far, near, WIDE, keep=True)
 
 
 # Against ONNX Runtime
@@ -72,12 +89,13 @@ def draw(*shape: int, seed: int = 0, low: int = -128) -> Tensor:
 def run(operator: str, inputs: dict[str, Any], domain: str = "", **attributes: Any) -> Tensor:
     """What ONNX Runtime's kernel gives: the first input is given, others are constants."""
     (name, x), *constants = inputs.items()
+    kind = TensorProto.INT8 if x.dtype == torch.int8 else TensorProto.UINT8
     node = helper.make_node(operator, list(inputs), ["result"], domain=domain, **attributes)
     graph = helper.make_graph(
         [node],
         "one",
-        [helper.make_tensor_value_info(name, TensorProto.INT8, list(x.shape))],
-        [helper.make_tensor_value_info("result", TensorProto.INT8, None)],
+        [helper.make_tensor_value_info(name, kind, list(x.shape))],
+        [helper.make_tensor_value_info("result", kind, None)],
         [numpy_helper.from_array(np.asarray(value), key) for key, value in constants],
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
@@ -92,8 +110,12 @@ def scale(step: float) -> np.float32:
     return np.float32(step)
 
 
-def close(found: Tensor, wanted: Tensor, rarely: float = 0.001) -> None:
-    """Codes within one step of each other, and nearly all alike."""
+# The kernels for x86 round as ours; others may rescale otherwise.
+RARELY = 0 if platform.machine().lower() in ("x86_64", "amd64") else 0.001
+
+
+def close(found: Tensor, wanted: Tensor, rarely: float = RARELY) -> None:
+    """Codes alike, or elsewhere within one step of each other, and nearly all alike."""
     assert found.dtype == torch.int8 and found.shape == wanted.shape
     difference = (found.int() - wanted.int()).abs()
     assert difference.max() <= 1
@@ -121,7 +143,7 @@ def test_convolutions_agree_with_onnx_runtime(layer, shape, per_channel: bool) -
     steps = steps * 0.06 / size
     bias = draw(len(weight), seed=2).long() * 100
     sums = Accumulate(layer, weight, bias, SOURCE)
-    scales = steps.double() * np.float64(scale(SOURCE.step)) / np.float64(scale(TARGET.step))
+    scales = steps * scale(SOURCE.step) / scale(TARGET.step)
     found = Layer(sums, scales, TARGET, WIDE)(x)
     wanted = run(
         "QLinearConv",
@@ -150,7 +172,8 @@ def test_linear_layers_agree_with_onnx_runtime_and_with_fake_quantization() -> N
     layer, weight, x = nn.Linear(300, 40), draw(40, 300, low=-127, seed=1), draw(64, 300)
     steps = torch.full((40,), 0.004, dtype=torch.float64)
     sums = Accumulate(layer, weight, torch.zeros(40, dtype=torch.long), SOURCE)
-    found = Layer(sums, steps * SOURCE.step / TARGET.step, TARGET, WIDE)(x)
+    scales = steps.float() * scale(SOURCE.step) / scale(TARGET.step)
+    found = Layer(sums, scales, TARGET, WIDE)(x)
     wanted = run(
         "QLinearMatMul",
         {
@@ -167,37 +190,45 @@ def test_linear_layers_agree_with_onnx_runtime_and_with_fake_quantization() -> N
     close(found, wanted)
     real = (x.float() - SOURCE.zero) * SOURCE.step @ (weight.float() * 0.004).T
     faked = torch.fake_quantize_per_tensor_affine(real, TARGET.step, TARGET.zero, -128, 127)
-    close(found, (faked / TARGET.step).round().add(TARGET.zero).to(torch.int8))
-    clipped = Layer(sums, steps * SOURCE.step / TARGET.step, TARGET, (0.0, 6.0))(x)
+    close(found, (faked / TARGET.step).round().add(TARGET.zero).to(torch.int8), rarely=0.001)
+    clipped = Layer(sums, scales, TARGET, (0.0, 6.0))(x)
     assert torch.equal(clipped, found.clamp(TARGET.zero, TARGET.zero + round(6 / TARGET.step)))
 
 
-def test_sums_and_means_agree_with_onnx_runtime() -> None:
-    one, other, x, y = Grid(0.03, 11), Grid(0.07, -90), draw(4, 8, 9, 9), draw(4, 8, 9, 9, seed=1)
-    grids = {"x": one, "y": other, "z": TARGET}
-    numbers = {
-        key: value
-        for name, grid in grids.items()
-        for key, value in (
-            (f"{name}_scale", scale(grid.step)),
-            (f"{name}_zero", np.int8(grid.zero)),
-        )
-    }
-    order = ("x", "x_scale", "x_zero", "y", "y_scale", "y_zero", "z_scale", "z_zero")
-    inputs = {"x": x, "y": y, **numbers}
-    wanted = run("QLinearAdd", {key: inputs[key] for key in order}, "com.microsoft")
-    close(Sum(one, other, TARGET, WIDE)(x, y), wanted)
+@pytest.mark.parametrize("seed", range(8))
+def test_sums_agree_with_onnx_runtime_on_all_pairs_of_codes(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    steps, zeros = random.uniform(0.01, 0.1, 2).astype(np.float32), random.integers(-128, 128, 3)
+    # As calibrated on what is added, where the middle of one may come to exact halves.
+    whole = np.float32((float(steps[0]) * 254 + float(steps[1]) * random.integers(1, 255)) / 255)
+    grids = [Grid(float(s), int(z)) for s, z in zip((*steps, whole), zeros, strict=True)]
+    every = torch.arange(-128, 128, dtype=torch.int16)
+    x, y = (each.flatten()[None] for each in torch.meshgrid(every, every, indexing="ij"))
+    inputs = {"x": (x + 128).to(torch.uint8)}
+    for name, grid in zip("xyz", grids, strict=True):
+        inputs |= {f"{name}_scale": scale(grid.step), f"{name}_zero": np.uint8(grid.zero + 128)}
+        if name == "x":
+            inputs["y"] = (y + 128).to(torch.uint8)
+    wanted = run("QLinearAdd", inputs, "com.microsoft").short() - 128
+    close(Sum(*grids, WIDE)(x.to(torch.int8), y.to(torch.int8)), wanted.to(torch.int8))
 
-    small = Grid(0.003, 20)
-    names = ("x", "x_scale", "x_zero", "y_scale", "y_zero")
-    parts = (x, scale(0.03), np.int8(11), scale(0.003), np.int8(20))
-    arguments = dict(zip(names, parts, strict=True))
-    wanted = run("QLinearGlobalAveragePool", arguments, "com.microsoft", channels_last=0)
-    found = Mean(one, small, WIDE, keep=True)(x)
-    assert found.shape == (4, 8, 1, 1) and (found.int() - wanted.int()).abs().max() <= 1
-    means = (x.double() - 11).mean((2, 3)) * 0.03 / 0.003 + 20
-    wanted = means.round().clamp(-128, 127).to(torch.int8)
-    assert torch.equal(Mean(one, small, WIDE, keep=False)(x), wanted)
+
+@pytest.mark.parametrize("pixels", [(1, 2), (3, 2), (7, 7), (64, 64)])
+def test_means_agree_with_onnx_runtime(pixels: tuple[int, int]) -> None:
+    one, x = Grid(float(scale(0.03)), 11), draw(50, 8, *pixels)
+    for step in (0.03, 0.011, 0.03 * 127 / 255):
+        grid = Grid(float(scale(step)), 20)
+        names = ("x", "x_scale", "x_zero", "y_scale", "y_zero")
+        parts = (x, scale(one.step), np.int8(11), scale(grid.step), np.int8(20))
+        arguments = dict(zip(names, parts, strict=True))
+        wanted = run("QLinearGlobalAveragePool", arguments, "com.microsoft", channels_last=0)
+        found = Mean(one, grid, WIDE, keep=True)(x)
+        differing = found != wanted
+        assert differing.float().mean() <= RARELY and found.shape == (50, 8, 1, 1)
+        means = (x.double() - 11).mean((2, 3)) * one.step / grid.step + 20
+        flat = Mean(one, grid, WIDE, keep=False)(x)
+        assert torch.equal(flat, found.flatten(1))
+        assert (flat - means.clamp(-128, 127)).abs().max() <= 0.5 + 1e-5
 
 
 def test_maxima_and_clips_leave_codes_on_their_grid() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from laq import packing
 from laq.errors import CheckpointError, LaqError
-from laq.transforms import COMPILERS
+from laq.transforms import COMPILERS, SIMULATIONS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +26,26 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     network = packing.build(path, checkpoint)
     try:
         return ready(network, checkpoint.packed, checkpoint.description.get("transforms", ()))
+    except LaqError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def simulated(path: str | os.PathLike[str]) -> nn.Module:
+    """As ``load``, in float: what the integers stand for, in every operation.
+
+    ``laq.packing.load`` gives such a network as torch computes it, in float32. This one, for
+    evaluation alone, has exact sums, rounded as the integers are.
+
+    Raises ``CheckpointError`` as ``laq.packing.load`` does.
+    """
+    checkpoint = packing.read(path)
+    network = packing.build(path, checkpoint)
+    try:
+        for entry in checkpoint.description.get("transforms", ()):
+            if entry["kind"] in SIMULATIONS:
+                simulation = importlib.import_module(SIMULATIONS[entry["kind"]])
+                return simulation.exact(network, checkpoint.packed)
+        return network
     except LaqError as error:
         raise CheckpointError(f"{path}: {error}") from error
 

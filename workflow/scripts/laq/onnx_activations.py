@@ -1,10 +1,11 @@
 """Quantized activations inside an ONNX graph: pairs of QuantizeLinear and DequantizeLinear.
 
-A static quantizer becomes such a pair with its step and zero. Codes are UINT8, 128 above ours: ONNX
-Runtime's kernels for x86 want activations so. Fewer than 8 bits are a clip before it. Where all
-values between layers are quantized, biases become INT32 in units of their accumulators, so that
-runtimes find whole layers in integers (QLinearConv). Other quantizers become the operations that
-they are made of.
+A static quantizer becomes such a pair with its step and zero. Codes are UINT8 and count from 0, as
+ONNX Runtime's kernels for x86 want activations. Fewer than 8 bits are a clip of codes between the
+two, so that what comes before still ends in QuantizeLinear, and runs in integers. Where all values
+between layers are quantized, biases become INT32 in units of their accumulators, so that runtimes
+find whole layers in integers (QLinearConv). Other quantizers become the operations that they are
+made of.
 """
 
 from __future__ import annotations
@@ -21,9 +22,6 @@ from laq.packing import PackedWeight
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# What is added to our codes.
-_ABOVE = 128
-
 _MOVES = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
@@ -34,18 +32,19 @@ class _Pair(nn.Module):
         super().__init__()
         step, zero = quantizer.step.float(), quantizer.zero
         self.register_buffer("step", step)
-        self.register_buffer("zero", (zero + _ABOVE).to(torch.uint8))
-        self.ends = [float((code - zero) * step) for code in limits(quantizer.bits)]
-        self.clips = quantizer.bits < 8
+        low, high = limits(quantizer.bits)
+        self.register_buffer("zero", (zero - low).to(torch.uint8))
+        self.last = high - low
 
     def forward(self, x: Tensor) -> Tensor:
         def operator(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
             inputs = [value, self.step, self.zero]
             return torch.onnx.ops.symbolic(name, inputs, dtype=dtype, shape=x.shape)
 
-        if self.clips:
-            x = x.clamp(*self.ends)
-        return operator("DequantizeLinear", operator("QuantizeLinear", x, torch.uint8), x.dtype)
+        codes = operator("QuantizeLinear", x, torch.uint8)
+        if self.last < 255:
+            codes = codes.clamp(max=self.last)
+        return operator("DequantizeLinear", codes, x.dtype)
 
 
 def prepare(network: nn.Module) -> None:
@@ -78,6 +77,40 @@ def repeat_behind_moves(graph: ir.Graph) -> None:
         for use in uses:
             use.node.replace_input_with(use.idx, values.outputs[0])
         graph.insert_after(node, [codes, values])
+
+
+def pool_means(graph: ir.Graph) -> None:
+    """Turn means over all pixels, from a grid to a grid, into GlobalAveragePool.
+
+    Of it ONNX Runtime has a kernel in integers, and of ReduceMean it has none.
+    """
+    import onnx_ir as ir
+
+    for node in graph:
+        if node.op_type != "ReduceMean" or len(node.inputs) != 2:
+            continue
+        values, axes = node.inputs
+        uses = node.outputs[0].uses()
+        if (
+            axes.const_value is None
+            or sorted(axes.const_value.numpy().tolist()) not in ([2, 3], [-2, -1])
+            or values.producer() is None
+            or values.producer().op_type != "DequantizeLinear"
+            or [use.node.op_type for use in uses] != ["QuantizeLinear"]
+        ):
+            continue
+        pool, (quantize,) = ir.node("GlobalAveragePool", [values]), (use.node for use in uses)
+        made, mean = [pool], pool.outputs[0]
+        if "keepdims" in node.attributes and not node.attributes["keepdims"].as_int():
+            # The pixels go behind a pair of its own, so that the mean still ends in one.
+            grid = quantize.inputs[1:]
+            codes = ir.node("QuantizeLinear", [mean, *grid])
+            back = ir.node("DequantizeLinear", [codes.outputs[0], *grid])
+            flat = ir.node("Squeeze", [back.outputs[0], axes])
+            made, mean = [pool, codes, back, flat], flat.outputs[0]
+        quantize.replace_input_with(0, mean)
+        graph.insert_after(node, made)
+        graph.remove(node, safe=True)
 
 
 def replace_biases(

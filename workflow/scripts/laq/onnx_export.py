@@ -93,6 +93,7 @@ def export(
     onnx_activations.replace_biases(model.graph, content.state, units)
     _tidy(model)
     onnx_activations.repeat_behind_moves(model.graph)
+    onnx_activations.pool_means(model.graph)
     model.metadata_props.update(_metadata(content.description))
     with atomic(target) as temporary:
         proto = ir.to_proto(model)

@@ -27,6 +27,9 @@ KINDS = {
 # Of kinds that ask for another network in the place of the loaded one: ``laq.inference``.
 COMPILERS = {"integer": "laq.integer.compilation"}
 
+# The same in float, to the last bit.
+SIMULATIONS = {"integer": "laq.integer.simulation"}
+
 
 def create(
     name: str, classes: int, transforms: Sequence[Mapping[str, Any]] = (), **arguments: Any

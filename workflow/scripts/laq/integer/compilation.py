@@ -10,10 +10,9 @@ from torch import Tensor, fx, nn
 
 from laq import tracing
 from laq.errors import ConfigError, DataError
-from laq.input_quantization import InputQuantizer
-from laq.integer import grammar, operations
+from laq.integer import grammar, operations, reading
 from laq.integer.operations import Accumulate, Grid
-from laq.integer.placement import Packed, accumulator_steps, preparation, whole
+from laq.integer.placement import Packed, preparation
 
 
 class IntegerNetwork(nn.Module):
@@ -87,7 +86,8 @@ class _Compiler:
             if source in self.grids:  # what made the value has put it there
                 self.made[node], self.grids[node] = self.made[source], self.grids[source]
                 return
-            self._put(node, operations.Quantize(_grid(quantizer)), _grid(quantizer))
+            grid = reading.grid_of(quantizer)
+            self._put(node, operations.Quantize(grid), grid)
         elif kind == "layer":
             self._add_layer(node)
         elif kind in ("sum", "mean"):
@@ -119,70 +119,42 @@ class _Compiler:
         return IntegerNetwork(body, self.grids[result].step, self.grids[result].zero)
 
     def _add_layer(self, node: fx.Node) -> None:
-        layer, (source,) = self.modules[node.target], grammar.operands(node)
-        grid, codes = self.grids[source], self._codes(node)
-        steps = accumulator_steps(
-            self.packed[f"{node.target}.weight"], torch.tensor(grid.step, dtype=torch.float64)
-        )
-        bias = torch.zeros_like(steps) if layer.bias is None else layer.bias.double().cpu()
+        (source,) = grammar.operands(node)
+        grid = self.grids[source]
+        whole = reading.layer(node, self.modules, self.packed, grid)
         try:
-            sums = Accumulate(layer, codes, (bias / steps).round().long(), grid)
-            target, clip = self._target(node)
-            if target is None:
-                operation = operations.Logits(sums, steps)
-                self._put(node, operation, Grid(float(steps.max()), 0, 32))
+            sums = Accumulate(self.modules[node.target], whole.weight, whole.bias, grid)
+            if (target := self._target(node)) is None:
+                operation = operations.Logits(sums, whole.steps)
+                self._put(node, operation, Grid(float(whole.steps.max()), 0, 32))
             else:
-                operation = operations.Layer(sums, steps / target.step, target, clip)
-                self._put(node, operation, target)
+                scales = whole.scales(target.grid)
+                operation = operations.Layer(sums, scales, target.grid, target.clip)
+                self._put(node, operation, target.grid)
         except DataError as error:
             raise DataError(f"layer {node.target} in integers: {error}") from error
 
     def _add_arithmetic(self, node: fx.Node, kind: str) -> None:
-        target, clip = self._target(node)
-        if target is None:
+        if (target := self._target(node)) is None:
             grammar.refuse(node, self.modules, "its values are not quantized")
+        grid, clip = target.grid, target.clip
         try:
             if kind == "sum":
                 one, other = (self.grids[source] for source in node.args)
-                operation = operations.Sum(one, other, target, clip)
+                operation = operations.Sum(one, other, grid, clip)
             else:
                 (source,) = grammar.operands(node)
                 keep = grammar.keeps_pixels(node)
-                operation = operations.Mean(self.grids[source], target, clip, keep)
+                operation = operations.Mean(self.grids[source], grid, clip, keep)
         except DataError as error:
             place = grammar.describe(node, self.modules)
             raise DataError(f"{place} in integers: {error}") from error
-        self._put(node, operation, target)
+        self._put(node, operation, grid)
 
-    def _target(self, node: fx.Node) -> tuple[Grid | None, tuple[float, float]]:
-        """The grid that the values of ``node`` go to, None for logits; where they are clipped."""
-        tail = grammar.tail(node, self.modules)
-        users = list((tail or [node])[-1].users)
-        quantizer = self.modules.get(users[0].target) if len(users) == 1 else None
-        if not isinstance(quantizer, InputQuantizer):
-            return None, (0.0, 0.0)
-        low, high = -torch.inf, torch.inf
-        for part in tail:
-            if grammar.kind(part, self.modules) == "clip":
-                self.fused.add(part)
-                least, most = grammar.bounds(part, self.modules)
-                low, high = min(max(low, least), most), min(max(high, least), most)
-        return _grid(quantizer), (low, high)
-
-    def _codes(self, node: fx.Node) -> Tensor:
-        """The integer weights of a layer, in its shape."""
-        layer, runs = self.modules[node.target], self.packed.get(f"{node.target}.weight")
-        if runs is None:
-            grammar.refuse(node, self.modules, "its weights are in float")
-        if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
-            grammar.refuse(node, self.modules, f"it pads by {layer.padding_mode}, not with zeros")
-        if not whole(runs):
-            grammar.refuse(node, self.modules, "its weights are no integers times a step")
-        rows = [run.grid.centred(run.codes.flatten(1)).cpu().long() for run in runs]
-        codes = torch.cat(rows).view(layer.weight.shape)
-        if codes.min() < -128 or codes.max() > 127:
-            grammar.refuse(node, self.modules, "its weights are not integers of 8 bits")
-        return codes
+    def _target(self, node: fx.Node) -> reading.Target | None:
+        target = reading.target(node, self.modules)
+        self.fused.update(target.clips if target else ())
+        return target
 
     def _put(self, node: fx.Node, operation: nn.Module, grid: Grid) -> None:
         """Append ``operation`` on what the operands of ``node`` have become."""
@@ -192,7 +164,3 @@ class _Compiler:
         arguments = tuple(self.made[source] for source in operands)
         self.made[node] = self.graph.call_module(name, arguments)
         self.grids[node] = grid
-
-
-def _grid(quantizer: InputQuantizer) -> Grid:
-    return Grid(float(quantizer.step), int(quantizer.zero), quantizer.bits)

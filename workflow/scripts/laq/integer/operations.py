@@ -9,14 +9,17 @@ number is ever rounded there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from laq.errors import DataError
 from laq.input_quantization import codes, limits
-from laq.integer.rescaling import Multiplier, shifted_
+from laq.integer.rescaling import SINGLE, Multiplier, in_single, nearest, shifted, single
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Grid:
         """The largest |c − zero|."""
         low, high = limits(self.bits)
         return max(self.zero - low, high - self.zero)
+
+    @property
+    def above(self) -> int:
+        """The zero in codes that count from 0 on."""
+        return self.zero - limits(self.bits)[0]
 
     def code(self, value: float) -> int:
         """The code nearest to ``value``, the last one for what lies beyond."""
@@ -62,7 +70,10 @@ class _Rescaled(nn.Module):
         self.low, self.high = (grid.code(bound) for bound in clip)
 
     def on_grid(self, rescaled: Tensor) -> Tensor:
-        return rescaled.add_(self.zero).clamp_(self.low, self.high).to(torch.int8)
+        return self.to_codes(rescaled.add_(self.zero))
+
+    def to_codes(self, rounded: Tensor) -> Tensor:
+        return rounded.clamp_(self.low, self.high).to(torch.int8)
 
 
 class Accumulate(nn.Module):
@@ -114,17 +125,21 @@ class Accumulate(nn.Module):
 
 
 class Layer(_Rescaled):
-    """A convolution or linear layer with the clip behind it; scales: M by filter, (n,) float64."""
+    """A convolution or linear layer with the clip behind it; scales: M by filter, (n,) float32.
+
+    Rounded as ONNX Runtime's QLinearConv, in float32: round(float32(sum) · M), halves to even.
+    """
 
     def __init__(
         self, sums: Accumulate, scales: Tensor, grid: Grid, clip: tuple[float, float]
     ) -> None:
         super().__init__(grid, clip)
         self.sums = sums
-        _hold(self, Multiplier.of(scales), sums.bias.shape)
+        _hold(self, Multiplier.of(scales, SINGLE), sums.bias.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.on_grid(Multiplier(self.mantissa, self.shift).times(self.sums(x)))
+        multiplier = Multiplier(self.mantissa, self.shift)
+        return self.on_grid(multiplier.times_in_single(self.sums(x)))
 
 
 class Logits(nn.Module):
@@ -143,38 +158,71 @@ class Logits(nn.Module):
 
 
 class Sum(_Rescaled):
-    """The sum of two values on grids of their own, rounded once."""
+    """The sum of two values on grids of their own, as ``Addition`` says."""
 
     def __init__(self, one: Grid, other: Grid, grid: Grid, clip: tuple[float, float]) -> None:
         super().__init__(grid, clip)
-        self.zeros = one.zero, other.zero
-        scales = (one.step / grid.step, other.step / grid.step)
-        self.mantissas, self.shift = Multiplier.shared(scales)
+        self.lows = [limits(each.bits)[0] for each in (one, other, grid)]
+        numbers = Addition.of(one, other, grid).numbers
+        _check(*numbers[:2])
+        _, exponent = np.frexp(np.abs(numbers).max())
+        # All bits of the three numbers, where products of 8 bits then stay within 2^62.
+        exact = max(float(number).as_integer_ratio()[1].bit_length() - 1 for number in numbers)
+        self.shift = max(min(exact, 52 - int(exponent)), 1)
+        self.mantissas = [round(Fraction(float(each)) * 2**self.shift) for each in numbers]
+        # What rounding to float32, twice, moves a result within ±2^9.
+        largest = 255 * max(self.mantissas[:2]) + abs(self.mantissas[2])
+        bits = max(largest.bit_length(), self.shift + 9)
+        self.within = 1 << max(bits - SINGLE, 0)
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        parts = [
-            (x.long() - zero) * mantissa
-            for x, zero, mantissa in zip((one, other), self.zeros, self.mantissas, strict=True)
-        ]
-        return self.on_grid(shifted_(parts[0].add_(parts[1]), self.shift))
+        one, other = one.long() - self.lows[0], other.long() - self.lows[1]
+        first, second, constant = self.mantissas
+        result, unsure = nearest(
+            (one * first).add_(other * second).add_(constant), self.shift, self.within
+        )
+        if unsure.any():
+            above = single(other[unsure] * second + constant)
+            result[unsure] = shifted(single(one[unsure] * first + above), self.shift)
+        return self.to_codes(result.add_(self.lows[2]))
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What ONNX Runtime's QLinearAdd computes, on x86: round(fma(a, A, fma(b, B, C))) in float32.
+
+    a, b: codes from 0 on. A, B: their steps in that of the sum. C: what the zeros come to. Each
+    fma is rounded once, and the result is a code from 0 on, halves to even.
+    """
+
+    numbers: NDArray[np.float32]  # A, B, C
+
+    @classmethod
+    def of(cls, one: Grid, other: Grid, grid: Grid) -> Addition:
+        zeros = [np.float64(each.above) for each in (one, other, grid)]
+        steps = [np.float32(each.step) for each in (one, other, grid)]
+        a, b = steps[0] / steps[2], steps[1] / steps[2]
+        zero = np.float32(a * zeros[0] + np.float32(b * zeros[1]))
+        return cls(np.array([a, b, np.float32(zeros[2] - zero)], dtype=np.float32))
 
 
 class Mean(_Rescaled):
-    """The mean over all pixels, (n, c, h, w) to (n, c, 1, 1) or (n, c), rounded once."""
+    """The mean over all pixels, (n, c, h, w) to (n, c, 1, 1) or (n, c).
+
+    Rounded as ONNX Runtime's QLinearGlobalAveragePool, in float32: round(float32(sum) · M), halves
+    to even, with M = step / (step of the mean · pixels), which is computed in integers too.
+    """
 
     def __init__(self, source: Grid, grid: Grid, clip: tuple[float, float], keep: bool) -> None:
         super().__init__(grid, clip)
         self.source, self.keep = source.zero, keep
-        (self.mantissa,), self.shift = Multiplier.shared([source.step / grid.step])
-        if self.shift > 40:  # 2^22 pixels below 2^62
-            raise DataError("the mean of all pixels is too small for its scale")
+        self.steps = Fraction(source.step), Fraction(grid.step)
+        _check(source.step / grid.step)
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels = x.shape[-1] * x.shape[-2]
-        sums = (x.long() - self.source).sum((2, 3), keepdim=self.keep) * self.mantissa
-        half = pixels << (self.shift - 1)
-        mean = torch.div(sums + half, pixels << self.shift, rounding_mode="floor")
-        return self.on_grid(mean)
+        scale = in_single(self.steps[0] / in_single(self.steps[1] * x[0, 0].numel()))
+        sums = (x.long() - self.source).sum((2, 3), keepdim=self.keep)
+        return self.on_grid(Multiplier.of_fraction(scale, x.device).times_in_single(sums))
 
 
 class Clip(nn.Module):
@@ -197,6 +245,12 @@ class Maximum(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(x.float()).to(torch.int8)
+
+
+def _check(*ratios: Any) -> None:
+    """Raise ``DataError`` for steps whose products would leave 64 bits, or the digits of a sum."""
+    if not all(2.0**-20 < ratio < 2.0**20 for ratio in ratios):
+        raise DataError("the steps of its values lie too far apart: more than by 2^20")
 
 
 def _hold(module: nn.Module, multiplier: Multiplier, shape: torch.Size) -> None:
