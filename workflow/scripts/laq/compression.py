@@ -164,7 +164,7 @@ def _solver(settings: dict[str, Any], noise: torch.Generator) -> Solver:
         threshold=settings["threshold"] if method.rounding == "soft" else 0.0,
         generator=noise if method.rounding == "stochastic" else None,
     )
-    options = {name: settings[name] for name in method.options if name != "threshold"}
+    options = {name: settings[name] for name in method.options}
     return partial(methods.solver(settings["method"]), rounding=rounding, **options)
 
 
@@ -176,7 +176,7 @@ def _grids(
     Where ``runs`` is None, all rows have the bits of the settings.
     """
     fit = methods.fit(settings["alphabet"])
-    taken = methods.ALPHABETS[settings["alphabet"]].options
+    taken = methods.ALPHABETS[settings["alphabet"]].settings
     options = {name: settings[name] for name in taken if name in settings}
     blocks = Blocks.of(settings["granularity"], settings.get("group"))
     grids, first = [], 0

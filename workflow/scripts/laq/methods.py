@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Method:
-    """module: its solver's. rounding: a kind of ``laq.rounding``. options: settings it takes. data:
+    """module: its solver's. rounding: a kind of ``laq.rounding``. options: what it takes. data:
     whether codes depend on images. equispaced: whether it takes grids of equispaced levels alone.
     """
 
@@ -32,16 +32,21 @@ class Method:
         """Whether it comes with levels of its own around zero."""
         return self.rounding in ("soft", "hard")
 
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Settings that make a difference to it: options of the solver, and of the rounding."""
+        return (*self.options, *(("threshold",) if self.moves_levels else ()))
+
 
 @dataclass(frozen=True)
 class Alphabet:
-    """fit: module and function. bits: those it takes. options: settings it takes. granularities:
+    """fit: module and function. bits: those it takes. settings: others it takes. granularities:
     that scales may have. equispaced: whether its levels are.
     """
 
     fit: str
     bits: range
-    options: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     granularities: tuple[str, ...] = ("layer", "channel", "channels", "inputs")
     equispaced: bool = True
 
@@ -53,8 +58,8 @@ class Alphabet:
 METHODS = {
     "gpfq": Method("laq.gpfq"),
     "sgpfq": Method("laq.gpfq", "stochastic"),
-    "gpfq_l1": Method("laq.gpfq", "soft", ("threshold",)),
-    "gpfq_l0": Method("laq.gpfq", "hard", ("threshold",)),
+    "gpfq_l1": Method("laq.gpfq", "soft"),
+    "gpfq_l0": Method("laq.gpfq", "hard"),
     "gptq": Method("laq.gptq", options=("damping",)),
     "msq": Method("laq.msq", data=False, equispaced=False),
     "stochastic": Method("laq.msq", "stochastic", data=False),
@@ -95,10 +100,8 @@ def modules(settings: Mapping[str, Any]) -> tuple[str, str]:
 def unused(settings: Mapping[str, Any]) -> set[str]:
     """The ``compress`` settings that make no difference to a variant that has them."""
     method, alphabet = METHODS[settings["method"]], ALPHABETS[settings["alphabet"]]
-    every = {
-        option for known in (METHODS, ALPHABETS) for m in known.values() for option in m.options
-    }
-    left = every - {*method.options, *alphabet.options}
+    every = {name for known in (METHODS, ALPHABETS) for m in known.values() for name in m.settings}
+    left = every - {*method.settings, *alphabet.settings}
     if settings.get("range") != "percentile":
         left.add("percentile")
     if settings["granularity"] not in ("channels", "inputs"):

@@ -74,7 +74,7 @@ def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
     """What the method takes, and the alphabet."""
     method, alphabet = METHODS[settings["method"]], ALPHABETS[settings["alphabet"]]
     named = f"{where}.alphabet: {settings['alphabet']}"
-    if method.moves_levels and "scale" not in alphabet.options:
+    if method.moves_levels and "scale" not in alphabet.settings:
         yield f"{named} has levels of its own; method {settings['method']} takes packed or paper"
     elif method.equispaced and not alphabet.equispaced:
         takes = ", ".join(name for name, known in METHODS.items() if not known.equispaced)
