@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -15,7 +15,6 @@ from laq.plots.gains import NEAR
 from laq.plots.pareto import SCOPES
 from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH, heading, row_lines
 from laq.plots.words import plain
-from laq.zoo.kinds import ORIGINAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 LOOKS = {
     "subset": ("label-aware", PALETTE[0], "s", -0.17),
     "synthetic": ("label-aware without data", PALETTE[1], "D", 0.17),
-    "none": ("looks at no image", "0.5", "o", 0.0),
 }
 ROW = 0.2  # inches a method
 LABEL = "Gain over calibration on all classes (points)"
@@ -34,10 +32,10 @@ def gains(methods: pd.DataFrame, study: str, confidence: float) -> Figure:
     """A row for each method and a panel for each scope, networks one below the other.
 
     methods: rows of ``zoo/methods.csv``. A point is the mean gain in top-1 over the same method
-    calibrated on all classes, in points, its bar the interval over subsets.
+    calibrated on all classes, in points, its bar the interval over subsets. What looks at no image
+    has no row: it gains 0 by nature.
     """
     shown = methods[methods["calibration"].isin(LOOKS) & methods["gain"].notna()]
-    shown = shown[shown["method"] != ORIGINAL]
     networks = list(dict.fromkeys(methods["network"]))
     orders = [list(dict.fromkeys(shown[shown["network"] == one]["method"])) for one in networks]
     lines = max(sum(map(len, orders)), 1)
@@ -82,7 +80,7 @@ def _draw(panel: Axes, own: pd.DataFrame, order: list[str]) -> None:
         at = np.array([places[method] + aside for method in rows["method"]])
         low, value, high = 100 * rows[["gain_low", "gain", "gain_high"]].to_numpy(float).T
         panel.hlines(at, low, high, color=colour, linewidth=1.1)
-        panel.plot(value, at, marker, color=colour, markersize=4, markerfacecolor=_face(key))
+        panel.plot(value, at, marker, color=colour, markersize=4)
     _spread(panel, 100 * own[["gain_low", "gain", "gain_high"]].to_numpy(float))
     panel.grid(axis="y", visible=False)
     panel.tick_params(axis="y", length=0, labelsize=7)
@@ -90,13 +88,7 @@ def _draw(panel: Axes, own: pd.DataFrame, order: list[str]) -> None:
 
 def _handle(key: str) -> Line2D:
     words, colour, marker, _ = LOOKS[key]
-    face = _face(key)
-    return Line2D([], [], color=colour, marker=marker, ls="none", label=words, markerfacecolor=face)
-
-
-def _face(key: str) -> Any:
-    """White for what is known without measuring."""
-    return "white" if key == "none" else LOOKS[key][1]
+    return Line2D([], [], color=colour, marker=marker, ls="none", label=words)
 
 
 def _spread(panel: Axes, values: np.ndarray) -> None:
