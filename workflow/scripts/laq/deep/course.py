@@ -1,0 +1,146 @@
+"""Deep Compression of a trained network, stage by stage: pruned (P), shared (Q), ready to be coded.
+
+Coding (H) loses nothing: ``laq.deep.checkpoint`` writes what this makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from laq import devices, layer_choice
+from laq.deep import masked, pruning, shared, sharing
+from laq.deep.coded import PrunedWeight, SharedWeight
+from laq.deep.masked import Masked
+from laq.deep.stages import Memo, Row, Trainer
+from laq.errors import ConfigError, DataError
+from laq.training import Recipe, Split
+
+KEPT = "kept in float by the config"
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """A network after each stage.
+
+    network: as it ends, with the values that its codes stand for, in evaluation mode on the CPU.
+    pruned: its state after P, dense tensors by name; weights, those of the layers that are
+    compressed. clustered: the state when weights began to share values, centroids untrained.
+    shared: these layers' weights after Q, by the same names. history, scanned: as of
+    ``laq.deep.pruning.Pruned``, with the training of centroids.
+    """
+
+    network: nn.Module
+    pruned: Mapping[str, Tensor]
+    weights: Mapping[str, PrunedWeight]
+    clustered: Mapping[str, Tensor]
+    shared: Mapping[str, SharedWeight]
+    reasons: Mapping[str, str]
+    met: tuple[str, ...]
+    history: list[Row]
+    scanned: list[Row]
+
+
+def compress(
+    network: nn.Module,
+    train_split: Split,
+    test_split: Split,
+    settings: Mapping[str, Any],
+    generator: torch.Generator,
+    device: torch.device,
+    state: Path | None = None,
+    spec: Mapping[str, Any] | None = None,
+) -> Course:
+    """Prune ``network``, in place, and have what is left share values.
+
+    ``settings``: a variant's ``deep`` entry, where what is not used may be left out. ``generator``:
+    of its seed all draws are made. ``state``: as of ``laq.training.train``; who has stored the
+    result calls ``laq.deep.stages.clear``. All else as there.
+
+    Raises ``ConfigError`` for layers that there are not, and what ``laq.training.train`` raises.
+    """
+    met, reasons = select(network, train_split[0], settings)
+    layers = [name for name in met if name not in reasons]
+    recipe = {f.name: settings[f.name] for f in fields(Recipe) if f.name in settings}
+    trainer = Trainer(test_split, recipe, generator.initial_seed(), device, state, spec)
+    memo = Memo(trainer, network, train_split, settings)
+    Masked(tuple(layers)).prepare(network)
+    done = pruning.prune(network, train_split, layers, settings, trainer, memo)
+    masks = masked.detach(network, layers)
+    bits = settings.get("index_bits")
+    pruned = copied(network)
+    weights = {
+        f"{name}.weight": PrunedWeight.of(pruned[f"{name}.weight"], masks[name], bits)
+        for name in layers
+    }
+    clusters = {name: cluster(network, name, masks[name], settings, trainer.seed) for name in layers}
+    constraint = shared.of(clusters)
+    constraint.prepare(network)
+    shared.load(network, clusters)
+    clustered = {**pruned, **{f"{name}.weight": w.weight() for name, w in clusters.items()}}
+    history = [*done.history, *trainer(network, train_split, constraint, "shared", epochs=0)]
+    if settings["tuning"]["epochs"]:
+        history += trainer(network, train_split, constraint, "centroids", **settings["tuning"])
+    found = shared.detach(network, clusters)
+    return Course(
+        network=network.eval(),
+        pruned=pruned,
+        weights=weights,
+        clustered=clustered,
+        shared={f"{name}.weight": weight for name, weight in found.items()},
+        reasons=reasons,
+        met=tuple(met),
+        history=history,
+        scanned=done.scanned,
+    )
+
+
+def select(
+    network: nn.Module, images: Tensor, settings: Mapping[str, Any]
+) -> tuple[list[str], dict[str, str]]:
+    """Convolutions and linear layers in the order of their first calls, and why some are left out.
+
+    Raises ``ConfigError`` where ``keep`` or ``ratios`` names no such layer, or none is left.
+    """
+    met, _ = layer_choice.met_with_reasons(network, images, {})
+    for key in ("keep", "ratios"):
+        if unknown := [name for name in settings.get(key, ()) if name not in met]:
+            raise ConfigError(
+                f"no convolution or linear layer is called {', '.join(unknown)} (deep.{key}); "
+                f"there are: {', '.join(met)}"
+            )
+    reasons = layer_choice.reasons_of(
+        dict(network.named_modules()), met, dict.fromkeys(settings["keep"], KEPT)
+    )
+    if len(reasons) == len(met):
+        raise ConfigError("no layer is left to compress: name fewer in deep.keep")
+    return met, reasons
+
+
+def cluster(
+    network: nn.Module, name: str, kept: Tensor, settings: Mapping[str, Any], seed: int
+) -> SharedWeight:
+    """The weight of the layer ``name`` where ``kept`` is true, shared as the settings say."""
+    layer = network.get_submodule(name)
+    kind = "linear" if isinstance(layer, nn.Linear) else "conv"
+    generator = devices.generator(seed, "deep", "centroids", name)
+    try:
+        return sharing.share(
+            layer.weight,
+            kept,
+            settings["bits"][kind],
+            settings["initial"],
+            generator,
+            settings.get("index_bits"),
+        )
+    except DataError as error:
+        raise DataError(f"layer {name}: {error}") from error
+
+
+def copied(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
