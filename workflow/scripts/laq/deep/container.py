@@ -62,7 +62,7 @@ def encode(
     """
     entries, tables, parts = [], [], []
     for name in sorted(weights):
-        entry, table, strings = _weight(name, weights[name], coder)
+        entry, table, strings = encoded(name, weights[name], coder)
         entries.append(entry)
         tables.append(table)
         parts += strings
@@ -104,10 +104,10 @@ def decode(content: bytes | memoryview) -> Content:
     return Content(state, dict(found.description), weights, digest.hex(), found)
 
 
-def _weight(
+def encoded(
     name: str, weight: PrunedWeight | SharedWeight, coder: str
 ) -> tuple[WeightEntry, bytes, list[bytes]]:
-    """What the head says of a weight, its tables, and its parts."""
+    """What the head says of a weight, the tables of its codes and indices, and its parts."""
     shared = isinstance(weight, SharedWeight)
     codes = weight.codes.numpy() if shared else None
     used = np.bincount(codes, minlength=len(weight.centroids)) if shared else None

@@ -49,28 +49,34 @@ def chosen(
     used: NDArray[np.int64] | None,
     coder: str,
 ) -> Layout:
-    """Of both orders, and without ``bits`` of all widths of an index, what ``coder`` makes least of.
+    """Of both orders, and without ``bits`` of all widths of an index, the one that takes least.
 
     positions: (n,) int64, ascending. used: (k,) how often each centroid is; None for weights that
     have values of their own. ANS is taken to need what Huffman needs.
     """
     size = math.prod(shape)
     if bits == 0 or (bits is None and len(positions) == size):
-        return Layout(False, np.arange(size), None)
+        return walked(positions, shape, 0, columns=False)
     widths = [width for width in INDEX_BITS if width] if bits is None else [bits]
     cost = _fixed if coder == "fixed" else _coded
-    layouts = _layouts(positions, shape, size, widths)
+    layouts = _layouts(positions, shape, widths)
     return min(layouts, key=lambda layout: cost(layout.indices, used))
 
 
-def _layouts(
-    positions: Positions, shape: Sequence[int], size: int, widths: Sequence[int]
-) -> Iterator[Layout]:
-    ways = [(False, positions, np.arange(len(positions)))]
-    if 1 < shape[0] < size:
-        ways.append((True, *by_columns(positions, shape)))
-    for (columns, places, order), width in product(ways, widths):
-        yield Layout(columns, order, relative(places, size, width))
+def walked(positions: Positions, shape: Sequence[int], bits: int, columns: bool) -> Layout:
+    """The layout with indices of so many ``bits``, 0 where every weight is kept."""
+    order = np.arange(len(positions))
+    if not bits:
+        return Layout(False, order, None)
+    if columns:
+        positions, order = by_columns(positions, shape)
+    return Layout(columns, order, relative(positions, math.prod(shape), bits))
+
+
+def _layouts(positions: Positions, shape: Sequence[int], widths: Sequence[int]) -> Iterator[Layout]:
+    ways = (False, True) if 1 < shape[0] < math.prod(shape) else (False,)
+    for columns, width in product(ways, widths):
+        yield walked(positions, shape, width, columns)
 
 
 def _fixed(indices: Relative, used: NDArray[np.int64] | None) -> int:
