@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 # Bits of a relative index that the container knows; 0 is for weights that are all kept.
-INDEX_BITS = range(13)
+INDEX_BITS = range(9)
 CENTROIDS = 256
 
 
@@ -22,8 +22,8 @@ class PrunedWeight:
     """A weight of which some entries are kept and all others are 0.
 
     shape: of the weight, any number of dimensions. positions: (n,) int64, ascending, the places of
-    the kept entries in the row-major weight. values: (n,) float32.
-    index_bits: of the relative indices that the file has in place of positions, 1 to 12 (4, 5 and
+    the kept entries in the row-major weight. values: (n,) float32, none of them 0.
+    index_bits: of the relative indices that the file has in place of positions, 1 to 8 (4, 5 and
     8 in the paper); 0 where every entry is kept, and no index is needed; None for what makes the
     smallest file.
 
@@ -41,11 +41,16 @@ class PrunedWeight:
             raise ValueError(f"values are {self.values.dtype} {tuple(self.values.shape)}")
         if not self.values.isfinite().all():
             raise ValueError("values are not finite")
+        if not self.values.all():
+            raise ValueError("values that are kept are 0")
 
     @classmethod
     def of(cls, weight: Tensor, kept: Tensor, index_bits: int | None = None) -> PrunedWeight:
-        """``weight``, any float type and shape, where ``kept``, bool of its shape, is true."""
-        positions = _places(kept)
+        """``weight``, any float type and shape, where ``kept``, bool of its shape, is true.
+
+        Zeros are not kept.
+        """
+        positions = _places(kept.cpu() & (weight.detach().cpu().float() != 0))
         values = weight.detach().cpu().float().reshape(-1)[positions]
         return cls(tuple(weight.shape), positions, values, index_bits)
 
