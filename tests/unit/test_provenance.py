@@ -138,6 +138,25 @@ def test_digest_does_not_depend_on_times_or_on_the_place(tmp_path: Path) -> None
     assert code_digest(tmp_path / "a/longer/way/script.py", "pkg.named") == before
 
 
+def test_entries_of_registries_count_where_their_modules_are_run(tmp_path: Path) -> None:
+    script, registry = grow(tmp_path), tmp_path / "pkg/late.py"
+
+    def digests(entries: str) -> tuple[str, str]:
+        registry.write_text(f'KINDS: dict = {{"plain": 3, {entries}}}\n')
+        return code_digest(script, "pkg.named"), code_digest(script)
+
+    own = '\n    "used": Kind("pkg.named:fit", 1),'
+    named, whole = digests(own)
+    for other in ('\n    "é": "pkg.deep.other_é:fit",', ' "a": Kind(\n"pkg.unused"\n) ,  '):
+        for both in (own + other, other + own):
+            found = digests(both)
+            assert found[1] != whole, "who names no module may look at every entry"
+            if "unused" in other:
+                assert found[0] == named
+    for changed in (own.replace("1", "2"), own + ' "b": Kind("pkg.behind"),', own + '"c": 4'):
+        assert digests(changed)[0] != named
+
+
 def test_digest_tells_apart_which_file_says_what(tmp_path: Path) -> None:
     script = grow(tmp_path)
     late, tried = tmp_path / "pkg/late.py", tmp_path / "pkg/tried.py"

@@ -16,7 +16,8 @@ from laq.evaluation import score
 from laq.networks import predict
 from laq.provenance import import_closure
 from laq.statistics.paired import mean_interval
-from laq.zoo import compressed, entries, kinds
+from laq.variants import compressed
+from laq.zoo import entries, kinds
 from laq.zoo.course import Course
 from laq.zoo.summary import observations, summarise
 from tests.configs import checked, edited
@@ -96,10 +97,10 @@ def test_an_entry_has_the_calibrations_that_make_a_difference(
 def test_an_entry_depends_on_its_own_step_and_method_alone() -> None:
     methods = zoo({"a": GPTQ, "b": NEAREST, "c": {"qat": {"bits": 2}}, "d": {"finetune": {}}})
     named = {name: set(entries.modules(own)) for name, own in methods["methods"].items()}
-    assert named["a"] == {"laq.zoo.compressed", "laq.gptq", "laq.uniform"}
-    assert named["b"] == {"laq.zoo.compressed", "laq.msq", "laq.uniform"}
-    assert named["c"] == {"laq.zoo.quantized", "laq.qat.lsq"}
-    assert named["d"] == {"laq.zoo.finetuned"}
+    assert named["a"] == {"laq.variants.compressed", "laq.gptq", "laq.uniform"}
+    assert named["b"] == {"laq.variants.compressed", "laq.msq", "laq.uniform"}
+    assert named["c"] == {"laq.variants.quantized", "laq.qat.lsq"}
+    assert named["d"] == {"laq.variants.finetuned"}
     assert entries.modules({}) == []
 
 

@@ -20,41 +20,31 @@ def compress_network(
     memory_mb: int,
 ) -> None:
     """Write the compressed network, codes bit-packed, and its layer report."""
-    from laq import compression, datasets, devices, lineage, packing, seeds, subset_files
+    from laq import datasets, devices, lineage, packing, subset_files
     from laq.files import write_rows
+    from laq.variants import compressed
+    from laq.variants.task import Task
 
     settings = recipe["compress"]
-    source = settings["images_from"]
-    split = datasets.load(made or train, classes, whole=source == "training")
+    split = datasets.load(made or train, classes, whole=settings["images_from"] == "training")
     members, others = (
         subset_files.read(path, split.classes)["indices"] for path in (subset, calibration)
     )
-    taken = None if settings["classes"] in ("all", "none") else others
-    described = lineage.of_parent(parent, recipe["parent"], split, members, seed)
-    result, count = compression.for_subset(
-        packing.load(parent).to(devices.pick(device)),
-        split,
-        members,
-        taken,
-        settings,
-        seeds.of_repeat(seed, repeat),
-        memory_mb * 2**20,
-    )
-    description = packing.derived(
-        described,
-        variant,
-        recipe,
-        subset=members,
+    task = Task(
+        network=packing.load(parent).to(devices.pick(device)),
+        described=lineage.of_parent(parent, recipe["parent"], split, members, seed),
+        name=variant,
+        recipe=recipe,
+        members=members,
+        taken=None if settings["classes"] in ("all", "none") else others,
+        train=split,
         seed=seed,
         repeat=repeat,
-        bits=result.bits,
-        alphabet=settings["alphabet"] if result.packed else None,
-        calibration={"classes": settings["classes"], "images": count, "from": source},
-        layers=[layer.row() for layer in result.layers],
-        transforms=[*described.get("transforms", []), *result.transforms],
+        memory=memory_mb * 2**20,
     )
-    packing.save(checkpoint, result.network.cpu().state_dict(), description, result.packed)
-    write_rows(layers, [vars(layer) for layer in result.layers])
+    result = compressed.make(task)
+    packing.save(checkpoint, result.state, result.description, result.packed)
+    write_rows(layers, result.layers)
 
 
 if "snakemake" in globals():

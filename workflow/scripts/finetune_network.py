@@ -18,30 +18,27 @@ def finetune_network(
     device: str,
 ) -> None:
     """Write the fine-tuned network and its accuracy per epoch on the subset's images."""
-    import torch
-
-    from laq import datasets, devices, disks, lineage, packing, seeds, subset_files, transforms
+    from laq import devices, disks, packing
     from laq.files import write_rows
-    from laq.training import finetune, resume
+    from laq.training import resume
+    from laq.variants import finetuned, trainable
 
-    loaded = [datasets.load(path, classes) for path in (train, test)]
-    members = subset_files.read(subset, loaded[0].classes)["indices"]
-    splits = [tuple(map(torch.from_numpy, datasets.of_classes(split, members))) for split in loaded]
-    own = seeds.of_repeat(seed, repeat)
-    description = lineage.of_parent(parent, recipe["parent"], loaded[0], members, seed)
-    del loaded  # images of all classes, for as long as the training takes
-    model = packing.load(parent)
-    # Siblings share their batches and so compare in pairs; a chain's next link does not.
-    generator = devices.seed_everything(own, "finetune", len(description["steps"]), *members)
-    state, spec = resume.beside(checkpoint), transforms.spec(description)
-    settings, place = recipe["finetune"], devices.pick(device)
-    rows = finetune(model, *splits, settings, generator, place, state, spec)
-    write_rows(history, rows)
-    made = {"subset": members, "seed": seed, "repeat": repeat}
-    description = packing.derived(description, variant, recipe, **made)
-    packing.save(checkpoint, model.state_dict(), description)
+    made = finetuned.make(
+        trainable.read(
+            *(train, test, classes, subset, parent),
+            "subset",
+            name=variant,
+            recipe=recipe,
+            repeat=repeat,
+            seed=seed,
+            device=devices.pick(device),
+            state=resume.beside(checkpoint),
+        )
+    )
+    write_rows(history, made.history)
+    packing.save(checkpoint, made.state, made.description)
     disks.check_project()  # where Snakemake cannot note that this is done, it is done again
-    resume.clear(state)
+    resume.clear(resume.beside(checkpoint))
 
 
 if "snakemake" in globals():

@@ -65,13 +65,58 @@ def code_digest(script: Path, *modules: str) -> str:
             their imports as well.
 
     Only contents count, not file times; imports made inside functions count, those under
-    ``if TYPE_CHECKING`` do not.
+    ``if TYPE_CHECKING`` do not. Where modules are named, so does of a registry what names them:
+    another method's line changes nothing for who does not use it.
     """
-    digest = hashlib.sha256()
-    for path in import_closure(script, *modules):
-        digest.update(path.relative_to(script.parent).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
+    digest, root = hashlib.sha256(), script.parent
+    run = import_closure(script, *modules)
+    for path in run:
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        source = _without_entries(root, path, set(run)) if modules else path.read_bytes()
+        digest.update(source + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _without_entries(root: Path, path: Path, run: set[Path]) -> bytes:
+    """A module's source, of its registries only entries that name no module, or one of ``run``."""
+    source = path.read_bytes()
+    named = _named(root, source)
+    return _with_entries(root, source, named & run) if named else source
+
+
+@cache
+def _named(root: Path, source: bytes) -> frozenset[Path]:
+    """Files of the modules that entries of registries name."""
+    registries = _registries(ast.parse(source))
+    entries = (_modules(root, value) for registry in registries for value in registry.values)
+    return frozenset().union(*entries)
+
+
+@cache
+def _with_entries(root: Path, source: bytes, run: frozenset[Path]) -> bytes:
+    tree = ast.parse(source)
+    for registry in _registries(tree):
+        kept = [
+            (key, value)
+            for key, value in zip(registry.keys, registry.values, strict=True)
+            if not (named := _modules(root, value)) or named & run
+        ]
+        registry.keys, registry.values = [key for key, _ in kept], [value for _, value in kept]
+    return ast.unparse(tree).encode()
+
+
+def _registries(tree: ast.Module) -> Iterator[ast.Dict]:
+    """The dictionaries at a module's top."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
+            yield node.value
+
+
+def _modules(root: Path, entry: ast.expr) -> set[Path]:
+    """Files of the modules whose names are among an entry's texts, alone or before a colon."""
+    texts = (node.value for node in ast.walk(entry) if isinstance(node, ast.Constant))
+    names = (text.partition(":")[0] for text in texts if isinstance(text, str) and "." in text)
+    return {file for name in names for file in [*_files(root, name)][-1:]}
 
 
 def import_closure(script: Path, *modules: str) -> list[Path]:

@@ -17,7 +17,8 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Step:
-    """rule: the one that takes it. made: what a network is afterwards, in a word.
+    """rule: the one that takes it. maker: module with ``make(task)``, imported by name so that what
+    is made depends on its own step alone. made: what a network is afterwards, in a word.
 
     trains: it has epochs, with a history of them, and the settings of a training. packs: weights
     end as codes, with a layer report, and no other step can be taken from there. told: settings
@@ -25,6 +26,7 @@ class Step:
     """
 
     rule: str
+    maker: str
     made: str
     trains: bool
     packs: bool
@@ -107,6 +109,7 @@ def qat_effect(settings: Settings) -> dict[str, Any]:
 STEPS: dict[str, Step] = {
     "finetune": Step(
         rule="finetune_network",
+        maker="laq.variants.finetuned",
         made="fine-tuned",
         trains=True,
         packs=False,
@@ -115,6 +118,7 @@ STEPS: dict[str, Step] = {
     ),
     "compress": Step(
         rule="compress_network",
+        maker="laq.variants.compressed",
         made="quantized",
         trains=False,
         packs=True,
@@ -123,6 +127,7 @@ STEPS: dict[str, Step] = {
     ),
     "qat": Step(
         rule="train_quantized",
+        maker="laq.variants.quantized",
         made="trained quantized",
         trains=True,
         packs=True,

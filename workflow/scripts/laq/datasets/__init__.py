@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from laq.datasets.archives import load, load_labels, load_names, save
-from laq.datasets.dataset import Dataset, of_classes
+from laq.datasets.dataset import Dataset, of_classes, only
 
 __all__ = [
     "KINDS",
@@ -31,6 +31,7 @@ __all__ = [
     "load_names",
     "make",
     "of_classes",
+    "only",
     "origin",
     "save",
     "superclasses",

@@ -56,3 +56,11 @@ def of_classes(dataset: Dataset, indices: Sequence[int]) -> tuple[np.ndarray, np
         )
     chosen = np.isin(dataset.labels, np.asarray(indices, dtype=np.int64))
     return dataset.images[chosen], dataset.labels[chosen]
+
+
+def only(dataset: Dataset, indices: Sequence[int]) -> Dataset:
+    """The data set without images of other classes, which are still classes; itself where those
+    are all. Raises as ``of_classes``."""
+    if set(indices) == set(range(len(dataset.classes))):
+        return dataset
+    return Dataset(*of_classes(dataset, indices), dataset.classes)

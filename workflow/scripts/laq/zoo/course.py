@@ -13,10 +13,11 @@ from torch import nn
 
 from laq import datasets, packing
 from laq.datasets import Dataset
+from laq.steps import STEPS
 from laq.steps import of as step_of
+from laq.variants.task import Task
 from laq.zoo import kinds, measurement
 from laq.zoo.measurement import Measured
-from laq.zoo.task import Task
 
 
 @dataclass(eq=False)
@@ -74,15 +75,19 @@ class Course:
         if self._original is None:
             self._original = packing.load(self.parent).to(self.device)
         everyone = list(range(len(self.train.classes)))
+        taken = everyone if calibration == "all" else members
+        train, test = self.train if images is None else images, self.test
+        if STEPS[step_of(self.recipe)].trains:
+            train, test = datasets.only(train, taken), datasets.only(test, taken)
         return Task(
             network=self._original,
             described=self.described,
             name=self.name,
             recipe=kinds.calibrated(self.recipe, calibration),
             members=members,
-            taken=everyone if calibration == "all" else members,
-            train=self.train if images is None else images,
-            test=self.test,
+            taken=taken,
+            train=train,
+            test=test,
             seed=self.seed,
             memory=self.memory,
             device=self.device,

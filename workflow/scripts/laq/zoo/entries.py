@@ -11,7 +11,7 @@ from typing import Any
 from laq import methods, steps
 from laq.config import effect, modules_of
 from laq.qat.methods import METHODS
-from laq.zoo.kinds import MAKERS, NONE, ORIGINAL
+from laq.zoo.kinds import NONE, ORIGINAL
 
 Recipe = Mapping[str, Any]
 
@@ -35,7 +35,7 @@ def modules(recipe: Recipe) -> list[str]:
     step = steps.of(recipe)
     if step is None:
         return []
-    named = [MAKERS[step], *modules_of(recipe)]
+    named = [steps.STEPS[step].maker, *modules_of(recipe)]
     if step == "compress":
         return [*named, *methods.modules(recipe[step])]
     return [*named, METHODS[recipe[step]["method"]].module] if step == "qat" else named

@@ -15,13 +15,6 @@ ORIGINAL = "original"
 # The calibration of what looks at no image.
 NONE = "none"
 
-# Modules with ``make(task)``, imported by name so that an entry depends on its own step alone.
-MAKERS = {
-    "compress": "laq.zoo.compressed",
-    "finetune": "laq.zoo.finetuned",
-    "qat": "laq.zoo.quantized",
-}
-
 # Whose images, as settings of a ``compress`` entry.
 _WHOSE = {
     "subset": {"classes": "subset", "images_from": "training"},

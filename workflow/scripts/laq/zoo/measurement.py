@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from laq import inference, packing, scratch
+from laq import inference, packing, scratch, steps
 from laq.evaluation import Score, score
 from laq.networks import predict
 from laq.packing import PackedWeight
-from laq.zoo.kinds import MAKERS
-from laq.zoo.task import Made, Task
+from laq.variants.task import Made, Task
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Measured:
 
 def make(step: str, task: Task) -> Made:
     """The network of an entry of this step; its module is imported now."""
-    return importlib.import_module(MAKERS[step]).make(task)
+    return importlib.import_module(steps.STEPS[step].maker).make(task)
 
 
 def stored(made: Made, place: Path) -> Measured:

@@ -1,21 +1,21 @@
-"""An entry that is compressed."""
+"""A variant that is compressed."""
 
 from __future__ import annotations
 
-from laq import compression, packing
-from laq.zoo.task import Made, Task
+from laq import compression, packing, seeds
+from laq.variants.task import Made, Task
 
 
 def make(task: Task) -> Made:
-    """The network compressed as the variant of this recipe is."""
+    """The parent compressed as the recipe's ``compress`` entry says."""
     settings = task.recipe["compress"]
     result, count = compression.for_subset(
         task.network,
         task.train,
         task.members,
-        list(task.taken),
+        None if task.taken is None else list(task.taken),
         settings,
-        task.seed,
+        seeds.of_repeat(task.seed, task.repeat),
         task.memory,
     )
     whose = {"classes": settings["classes"], "images": count, "from": settings["images_from"]}
@@ -30,4 +30,5 @@ def make(task: Task) -> Made:
         layers=[layer.row() for layer in result.layers],
         transforms=[*task.described.get("transforms", []), *result.transforms],
     )
-    return Made(result.network.cpu().state_dict(), description, result.packed)
+    state, layers = result.network.cpu().state_dict(), [vars(layer) for layer in result.layers]
+    return Made(state, description, result.packed, layers=layers)

@@ -1,20 +1,20 @@
-"""An entry that is trained on with its weights on grids."""
+"""A variant that is trained on with its weights on grids: quantization-aware training."""
 
 from __future__ import annotations
 
 from laq import packing, transforms
 from laq.qat import training
-from laq.zoo.task import Made, Task
-from laq.zoo.trainable import begun
+from laq.variants.task import Made, Task
+from laq.variants.trainable import begun
 
 
 def make(task: Task) -> Made:
-    """The network trained as the variant of this recipe is."""
+    """The parent trained on as the recipe's ``qat`` entry says."""
     settings = task.recipe["qat"]
     network, train, test, generator = begun(task)
     spec = transforms.spec(task.described)
-    result, _ = training.quantize(
-        network, train, test, settings, generator, task.device, None, spec
+    result, rows = training.quantize(
+        network, train, test, settings, generator, task.device, task.state, spec
     )
     description = packing.derived(
         task.described,
@@ -27,4 +27,5 @@ def make(task: Task) -> Made:
         layers=[layer.row() for layer in result.layers],
         transforms=[*task.described.get("transforms", []), *result.transforms],
     )
-    return Made(result.network.state_dict(), description, result.packed)
+    layers = [vars(layer) for layer in result.layers]
+    return Made(result.network.state_dict(), description, result.packed, rows, layers)
