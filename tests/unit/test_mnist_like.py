@@ -43,7 +43,7 @@ def test_images_have_mnists_frame(made):
     assert 19.5 < longer.mean() < 20.5
     # Where ink was not cut off at the border, the mass lies in the middle to rounding.
     whole = images[:, [0, -1]].sum(axis=(1, 2)) + images[:, :, [0, -1]].sum(axis=(1, 2)) == 0
-    assert whole.mean() > 0.99
+    assert whole.mean() > 0.97
     mass = images[whole].sum(axis=(1, 2))
     for axis in (1, 2):
         middles = images[whole].sum(axis=axis) @ np.arange(28) / mass
