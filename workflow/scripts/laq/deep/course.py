@@ -30,20 +30,22 @@ class Course:
 
     network: as it ends, with the values that its codes stand for, in evaluation mode on the CPU.
     pruned: its state after P, dense tensors by name; weights, those of the layers that are
-    compressed. clustered: the state when weights began to share values, centroids untrained.
-    shared: these layers' weights after Q, by the same names. history, scanned: as of
-    ``laq.deep.pruning.Pruned``, with the training of centroids.
+    compressed. clustered, clusters: when weights began to share values, centroids untrained.
+    shared: these layers' weights after Q, by the same names. met, reasons: layers in the order of
+    their first calls, and why some are left out. history: a row an epoch, of the training of centroids
+    too. rounds: the table of ``laq.deep.pruning.Pruned``.
     """
 
     network: nn.Module
     pruned: Mapping[str, Tensor]
     weights: Mapping[str, PrunedWeight]
     clustered: Mapping[str, Tensor]
+    clusters: Mapping[str, SharedWeight]
     shared: Mapping[str, SharedWeight]
-    reasons: Mapping[str, str]
     met: tuple[str, ...]
+    reasons: Mapping[str, str]
     history: list[Row]
-    scanned: list[Row]
+    rounds: list[Row]
 
 
 def compress(
@@ -73,10 +75,9 @@ def compress(
     done = pruning.prune(network, train_split, layers, settings, trainer, memo)
     masks = masked.detach(network, layers)
     bits = settings.get("index_bits")
-    pruned = copied(network)
+    pruned = _copied(network)
     weights = {
-        f"{name}.weight": PrunedWeight.of(pruned[f"{name}.weight"], masks[name], bits)
-        for name in layers
+        name: PrunedWeight.of(pruned[f"{name}.weight"], masks[name], bits) for name in layers
     }
     clusters = {name: cluster(network, name, masks[name], settings, trainer.seed) for name in layers}
     constraint = shared.of(clusters)
@@ -84,19 +85,21 @@ def compress(
     shared.load(network, clusters)
     clustered = {**pruned, **{f"{name}.weight": w.weight() for name, w in clusters.items()}}
     history = [*done.history, *trainer(network, train_split, constraint, "shared", epochs=0)]
-    if settings["tuning"]["epochs"]:
-        history += trainer(network, train_split, constraint, "centroids", **settings["tuning"])
+    if epochs := settings["tuning_epochs"]:
+        changes = {"epochs": epochs, "learning_rate": settings["tuning_rate"]}
+        history += trainer(network, train_split, constraint, "centroids", **changes)
     found = shared.detach(network, clusters)
     return Course(
         network=network.eval(),
         pruned=pruned,
-        weights=weights,
+        weights=_by_parameter(weights),
         clustered=clustered,
-        shared={f"{name}.weight": weight for name, weight in found.items()},
-        reasons=reasons,
+        clusters=_by_parameter(clusters),
+        shared=_by_parameter(found),
         met=tuple(met),
+        reasons=reasons,
         history=history,
-        scanned=done.scanned,
+        rounds=done.table,
     )
 
 
@@ -133,7 +136,7 @@ def cluster(
         return sharing.share(
             layer.weight,
             kept,
-            settings["bits"][kind],
+            settings[f"bits_{kind}"],
             settings["initial"],
             generator,
             settings.get("index_bits"),
@@ -142,5 +145,10 @@ def cluster(
         raise DataError(f"layer {name}: {error}") from error
 
 
-def copied(network: nn.Module) -> dict[str, Tensor]:
+def _copied(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _by_parameter(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """From layers' names to those of their weights."""
+    return {f"{name}.weight": weight for name, weight in weights.items()}

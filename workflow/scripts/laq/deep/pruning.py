@@ -31,14 +31,14 @@ class Pruned:
     """What pruning came to.
 
     kept: weights of each layer that are left, after so many ``rounds``. history: a row an epoch.
-    scanned: what layers lost in each round's scan, ``Point`` with ``round`` and ``chosen``, the
-    weights that the layer then kept.
+    table: of each round a row for each of its scan's points, or for each layer where none was
+    made: ``Point`` with ``round``, and ``chosen``, the weights that the layer then kept.
     """
 
     kept: dict[str, int]
     rounds: int = 0
     history: list[Row] = field(default_factory=list)
-    scanned: list[Row] = field(default_factory=list)
+    table: list[Row] = field(default_factory=list)
 
 
 def prune(
@@ -68,11 +68,12 @@ def prune(
         if scanning:
             points = scan.sensitivity(network.to(trainer.device), *held, done.kept)
             kept = scan.spend(points, sparsity.count(settings["kept"] ** part, sum(sizes.values())))
-            done.scanned += [
-                {"round": number, **asdict(point), "chosen": kept[point.layer]} for point in points
-            ]
         else:
             kept = {name: sparsity.count(shares[name] ** part, sizes[name]) for name in layers}
+            points = [scan.unmeasured(name, sizes[name], kept[name]) for name in layers]
+        done.table += [
+            {"round": number, **asdict(point), "chosen": kept[point.layer]} for point in points
+        ]
         masked.prune(network, kept)
         last = number == rounds
         changes = {} if last else {"epochs": settings["round_epochs"], "schedule": "constant"}

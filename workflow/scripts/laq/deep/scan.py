@@ -6,6 +6,7 @@ retraining on images that no training has seen: the sensitivity of Han et al. 20
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,7 +31,8 @@ _BATCH = 256  # images
 class Point:
     """The network with ``kept`` weights in one layer, ``share`` of its ``weights``, zeros counted.
 
-    loss: mean cross-entropy in nats. top1: share of the images classified rightly.
+    loss: mean cross-entropy in nats. top1: share of the images classified rightly. Both are NaN
+    where nothing was measured.
     """
 
     layer: str
@@ -39,6 +41,11 @@ class Point:
     share: float
     loss: float
     top1: float
+
+
+def unmeasured(layer: str, weights: int, kept: int) -> Point:
+    """A point at which the network was not run."""
+    return Point(layer, weights, kept, kept / weights, math.nan, math.nan)
 
 
 @torch.no_grad()
