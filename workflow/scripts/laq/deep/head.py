@@ -135,7 +135,8 @@ class TensorEntry:
     half: bool
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or self.dtype not in TYPES:
+        known = isinstance(self.name, str) and self.dtype in TYPES
+        if not known or (self.half and self.dtype != "F32"):
             raise DataError(f"a tensor that cannot be: {self}")
 
     @property
