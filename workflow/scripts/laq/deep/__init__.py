@@ -1,0 +1,1 @@
+"""Deep Compression in real bytes: pruned, shared and entropy-coded weights (Han et al., 2016)."""
