@@ -79,7 +79,9 @@ def compress(
     weights = {
         name: PrunedWeight.of(pruned[f"{name}.weight"], masks[name], bits) for name in layers
     }
-    clusters = {name: cluster(network, name, masks[name], settings, trainer.seed) for name in layers}
+    clusters = {
+        name: cluster(network, name, masks[name], settings, trainer.seed) for name in layers
+    }
     constraint = shared.of(clusters)
     constraint.prepare(network)
     shared.load(network, clusters)
