@@ -32,6 +32,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *subsets.check_subsets(config, class_names),
             *networks.check_training(config),
             *variants.check_variants(config["variants"]),
+            *variants.check_deep(config["variants"]),
             *variants.check_calibration(config),
             *shown.check_figures(config),
             *shown.check_sweep(config),

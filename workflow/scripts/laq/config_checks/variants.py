@@ -36,6 +36,17 @@ def check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         earlier[name] = same
 
 
+def check_deep(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Shares by hand where they are asked for."""
+    for name, recipe in variants.items():
+        settings = recipe.get("deep")
+        if settings and settings["pruning"] == "ratios" and not settings["ratios"]:
+            yield (
+                f"variants.{name}.deep.ratios: pruning is ratios, so say what share of its weights "
+                "each layer keeps, such as {fc1: 0.08}; or set pruning to scan or deviation"
+            )
+
+
 def _packed(recipe: Mapping[str, Any]) -> bool:
     step = steps.of(recipe)
     return step is not None and steps.STEPS[step].packs

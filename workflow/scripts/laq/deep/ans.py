@@ -78,10 +78,8 @@ def _plausible(count: int, string: bytes) -> bool:
 
 
 def _coder(*words: NDArray[np.uint32]) -> Any:
-    try:
-        import constriction
-    except ModuleNotFoundError as error:
-        raise DataError("the coder ans takes the package constriction: pip install it") from error
+    import constriction
+
     return constriction.stream.stack.AnsCoder(*words)
 
 

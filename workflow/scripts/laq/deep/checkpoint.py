@@ -96,6 +96,10 @@ class Coding:
 def _decoded(path: str | os.PathLike[str], file: Any) -> Content:
     try:
         return container.decode(memoryview(file.get_tensor(TENSOR).numpy()))
+    except ModuleNotFoundError as error:
+        raise CheckpointError(
+            f"{path} was coded by {error.name}, which is not installed: pip install it"
+        ) from error
     except DataError as error:
         raise CheckpointError(
             f"{path} was altered or cannot be read ({error}): {REMEDY}"

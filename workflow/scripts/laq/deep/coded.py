@@ -129,10 +129,10 @@ def _check(shape: tuple[int, ...], positions: Tensor, index_bits: int | None) ->
         raise ValueError(f"shape is {shape}")
     if positions.dtype != torch.int64 or positions.ndim != 1:
         raise ValueError(f"positions are {positions.dtype} {tuple(positions.shape)}")
-    if len(positions) and not 0 <= int(positions[0]) <= int(positions[-1]) < size:
-        raise ValueError(f"positions beyond the {size} weights of {shape}")
     if bool((positions.diff() <= 0).any()):
         raise ValueError("positions do not ascend")
+    if len(positions) and not 0 <= int(positions[0]) <= int(positions[-1]) < size:
+        raise ValueError(f"positions beyond the {size} weights of {shape}")
     if index_bits is not None and index_bits not in INDEX_BITS:
         raise ValueError(f"index_bits is {index_bits}")
     if index_bits == 0 and len(positions) != size:

@@ -1,12 +1,13 @@
 """One byte string that holds a compressed network whole, and describes itself.
 
 ``laq.deep.head`` says how it begins and ends. In between lie, for each weight in the order of
-their names, its codebook or its values, its codes and its indices (``laq.deep.coders``), and then
-all other tensors. Numbers are little-endian.
+their names, its codebook or its values, marks of its lines, its codes and its indices
+(``laq.deep.coders``), and then all other tensors. Numbers are little-endian.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from laq.deep.coded import PrunedWeight, SharedWeight
 from laq.deep.coders import Coded
 from laq.deep.floats import halved, packed, unpacked
 from laq.deep.head import DIGEST, Head, String, TensorEntry, WeightEntry
-from laq.deep.positions import absolute, by_rows
+from laq.deep.positions import absolute, by_rows, sides, spread
 from laq.errors import DataError
 
 Weights = Mapping[str, PrunedWeight | SharedWeight]
@@ -129,13 +130,15 @@ def encoded(
         tuple(weight.shape),
         way.indices.bits if way.indices else 0,
         way.columns,
+        way.lines is not None,
         len(way.order),
         way.entries,
         len(values) if shared else 0,
         half,
         *(String(part.coder, len(part.table), len(part.string)) for part in (symbols, indices)),
     )
-    strings = [packed(values, half)[1], symbols.string, indices.string]
+    marks = b"" if way.lines is None else np.packbits(way.lines).tobytes()
+    strings = [packed(values, half)[1], marks, symbols.string, indices.string]
     return entry, symbols.table + indices.table, strings
 
 
@@ -143,6 +146,7 @@ def _restored(entry: WeightEntry, bodies: _Parts, tables: _Parts) -> PrunedWeigh
     shared = entry.centroids > 0
     count = entry.centroids if shared else entry.entries
     values = unpacked(bodies.take(entry.values), "F32", (count,), entry.half)
+    marks = np.frombuffer(bodies.take(entry.marks), dtype=np.uint8)
     strings = [
         Coded(part.coder, bytes(tables.take(part.table)), bytes(bodies.take(part.size)))
         for part in (entry.codes, entry.indices)
@@ -157,10 +161,16 @@ def _restored(entry: WeightEntry, bodies: _Parts, tables: _Parts) -> PrunedWeigh
     if entry.index_bits:
         gaps = coders.decode(strings[1], entry.entries, 1 << entry.index_bits)
         places = absolute(gaps)[real]
-        if len(places) and places[-1] >= entry.weights:
-            raise DataError(f"a weight at {places[-1]} of {entry.weights}")
+        inner = sides(entry.shape)
+        if entry.lines:
+            lines = np.unpackbits(marks, count=sum(inner)).astype(bool)
+            inner = int(lines[: inner[0]].sum()), int(lines[inner[0] :].sum())
+        if len(places) and places[-1] >= math.prod(inner):
+            raise DataError(f"a weight at {places[-1]} of {inner}")
         if entry.columns:
-            places, order = by_rows(places, entry.shape)
+            places, order = by_rows(places, inner)
+        if entry.lines:
+            places = spread(places, entry.shape, lines)
     if len(order) != entry.kept or len(places) != entry.kept:
         raise DataError(f"{int(real.sum())} weights are kept, not {entry.kept}")
     bits = entry.index_bits

@@ -74,7 +74,7 @@ def compress(
     Masked(tuple(layers)).prepare(network)
     done = pruning.prune(network, train_split, layers, settings, trainer, memo)
     masks = masked.detach(network, layers)
-    bits = settings.get("index_bits")
+    bits = index_bits(settings)
     pruned = _copied(network)
     weights = {
         name: PrunedWeight.of(pruned[f"{name}.weight"], masks[name], bits) for name in layers
@@ -86,7 +86,7 @@ def compress(
     clustered = {**pruned, **{f"{name}.weight": w.weight() for name, w in clusters.items()}}
     history = [*done.history, *trainer(network, train_split, constraint, "shared", epochs=0)]
     if epochs := settings["tuning_epochs"]:
-        changes = {"epochs": epochs, "learning_rate": settings["tuning_rate"]}
+        changes = {"epochs": epochs, "learning_rate": settings["tuning_rate"], "warmup": 0}
         history += trainer(network, train_split, constraint, "centroids", **changes)
     found = shared.detach(network, clusters)
     return Course(
@@ -139,10 +139,15 @@ def cluster(
             settings[f"bits_{kind}"],
             settings["initial"],
             generator,
-            settings.get("index_bits"),
+            index_bits(settings),
         )
     except DataError as error:
         raise DataError(f"layer {name}: {error}") from error
+
+
+def index_bits(settings: Mapping[str, Any]) -> int | None:
+    """Bits of indices, None for what makes the smallest file."""
+    return None if settings["index_bits"] == "auto" else settings["index_bits"]
 
 
 def _copied(network: nn.Module) -> dict[str, Tensor]:

@@ -38,6 +38,8 @@ def packed(tensor: Tensor, half: bool) -> tuple[str, bytes]:
     names = [name for name, dtype in _TYPES.items() if dtype == tensor.dtype]
     if not names:
         raise ValueError(f"tensors of type {tensor.dtype}")
+    if not tensor.numel():
+        return names[0], b""
     flat = (tensor.half() if half else tensor).contiguous().reshape(-1)
     return names[0], flat.view(torch.uint8).numpy().tobytes()
 

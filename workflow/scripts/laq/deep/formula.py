@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from laq.deep import container, layout
 from laq.deep.coded import PrunedWeight, SharedWeight
 from laq.deep.head import WeightEntry
-from laq.deep.positions import csr_bytes
+from laq.deep.positions import alive, csr_bytes
 
 
 def ratio(count: int, centroids: int, bits: int = 32) -> float:
@@ -29,7 +29,8 @@ class Stored:
 
     coder: of ``laq.deep.coders``. weights: in all. kept: that are not pruned. entries: these and
     the fillers. centroids: 0 where weights have values of their own. index_bits: of a relative
-    index, 0 where there is none. values: the codebook, or the values. codes, indices: their
+    index, 0 where there is none. values: the codebook, or the values. marks: of lines that are all
+    zeros. codes, indices: their
     strings. tables: of the coder for both, before the head is deflated. code_entropy,
     index_entropy: of their histograms (Shannon), 0 of what is not there.
     """
@@ -41,6 +42,7 @@ class Stored:
     centroids: int
     index_bits: int
     values: int
+    marks: int
     codes: int
     indices: int
     tables: int
@@ -50,7 +52,7 @@ class Stored:
     @property
     def bytes(self) -> int:
         """All that the weight takes."""
-        return self.values + self.codes + self.indices + self.tables
+        return self.values + self.marks + self.codes + self.indices + self.tables
 
     @property
     def bits_per_code(self) -> float:
@@ -72,7 +74,8 @@ class Stored:
 def stored(entry: WeightEntry, weight: PrunedWeight | SharedWeight) -> Stored:
     """What ``weight`` takes in the container whose head says ``entry`` of it."""
     positions = weight.positions.numpy()
-    way = layout.walked(positions, weight.shape, entry.index_bits, entry.columns)
+    lines = alive(positions, weight.shape) if entry.lines else None
+    way = layout.walked(positions, weight.shape, entry.index_bits, entry.columns, lines)
     codes = np.zeros(0, dtype=np.uint16)
     if isinstance(weight, SharedWeight):
         codes, _ = way.symbols(weight.codes.numpy(), len(weight.centroids))
@@ -85,6 +88,7 @@ def stored(entry: WeightEntry, weight: PrunedWeight | SharedWeight) -> Stored:
         centroids=entry.centroids,
         index_bits=entry.index_bits,
         values=entry.values,
+        marks=entry.marks,
         codes=entry.codes.size,
         indices=entry.indices.size,
         tables=entry.codes.table + entry.indices.table,
@@ -129,6 +133,7 @@ class Stages:
             "index_bits_ans": self.ans.bits_per_index,
             "index_entropy": coded.index_entropy,
             "codebook_bytes": coded.values,
+            "mark_bytes": coded.marks,
             "table_bytes": coded.tables,
             "csr_bytes": self.csr,
             "float_bytes": 4 * plain.weights,

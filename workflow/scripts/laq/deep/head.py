@@ -72,17 +72,20 @@ class String:
 
 @dataclass(frozen=True)
 class WeightEntry:
-    """A pruned weight: its codebook or values, then its codes, then its indices.
+    """A pruned weight: its codebook or values, marks of its lines, its codes, its indices.
 
-    columns: whether it is walked along its first dimension first. kept: its weights. entries: these
-    and the fillers. centroids: of the codebook, 0 where each entry has a value of its own.
-    half: whether codebook or values are in half precision. index_bits: 0 where all are kept.
+    columns: whether it is walked along its first dimension first. lines: whether a bit for each row
+    and each column of it as a matrix says if it is walked, all others being zeros. kept: its
+    weights. entries: these and the fillers. centroids: of the codebook, 0 where each entry has a
+    value of its own. half: whether codebook or values are in half precision. index_bits: 0 where
+    all are kept.
     """
 
     name: str
     shape: tuple[int, ...]
     index_bits: int
     columns: bool
+    lines: bool
     kept: int
     entries: int
     centroids: int
@@ -98,8 +101,9 @@ class WeightEntry:
             and self.index_bits <= 8
             and self.centroids <= 256
             and self.kept <= self.entries <= size
-            and (size < self.entries + 1 << self.index_bits if self.index_bits else
-                 size == self.kept and not self.indices.size + self.indices.table)
+            and (size < self.entries + 1 << (8 if self.lines else self.index_bits)
+                 if self.index_bits else size == self.kept and not self.lines
+                 and not self.indices.size + self.indices.table)
             and (self.centroids or not self.codes.size + self.codes.table)
         )  # fmt: skip
         if not fits:
@@ -115,9 +119,15 @@ class WeightEntry:
         return (self.centroids or self.entries) * (2 if self.half else 4)
 
     @property
+    def marks(self) -> int:
+        """Bytes of the marks of lines."""
+        rows = self.shape[0]
+        return -(-(rows + self.weights // rows) // 8) if self.lines else 0
+
+    @property
     def stored(self) -> int:
         """Bytes of all its parts, tables as they are before they are deflated."""
-        return self.values + self.symbols
+        return self.values + self.marks + self.symbols
 
     @property
     def symbols(self) -> int:
@@ -135,7 +145,8 @@ class TensorEntry:
     half: bool
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or self.dtype not in TYPES:
+        known = isinstance(self.name, str) and self.dtype in TYPES
+        if not known or (self.half and self.dtype != "F32"):
             raise DataError(f"a tensor that cannot be: {self}")
 
     @property
@@ -156,7 +167,7 @@ class Head:
     @property
     def stored(self) -> int:
         """Bytes behind the head, the digest not among them."""
-        parts = sum(w.values + w.codes.size + w.indices.size for w in self.weights)
+        parts = sum(w.values + w.marks + w.codes.size + w.indices.size for w in self.weights)
         return parts + sum(tensor.stored for tensor in self.tensors)
 
 
@@ -255,14 +266,17 @@ def _number(content: bytes, place: int) -> tuple[int, int]:
 
 def _plain(weight: WeightEntry) -> Sequence[Any]:
     strings = [[_SYMBOLS.index(s.coder), s.table, s.size] for s in (weight.codes, weight.indices)]
-    flags = (int(weight.columns), weight.kept, weight.entries, weight.centroids, int(weight.half))
+    walk = int(weight.columns) + 2 * int(weight.lines)
+    flags = (walk, weight.kept, weight.entries, weight.centroids, int(weight.half))
     return weight.name, weight.shape, weight.index_bits, *flags, *strings
 
 
 def _weight(*fields: Any) -> WeightEntry:
-    name, shape, bits, columns, kept, entries, centroids, half, codes, indices = fields
+    name, shape, bits, walk, kept, entries, centroids, half, codes, indices = fields
+    if type(walk) is not int or not 0 <= walk < 4:
+        raise DataError(f"walk {walk!r}")
     strings = (_string(*codes), _string(*indices))
-    sizes = bits, _flag(columns), kept, entries, centroids, _flag(half)
+    sizes = bits, walk % 2 == 1, walk > 1, kept, entries, centroids, _flag(half)
     return WeightEntry(name, _shape(shape, 1), *sizes, *strings)
 
 

@@ -98,9 +98,11 @@ def decode(table: bytes, string: bytes, count: int, alphabet: int) -> Symbols:
         return np.zeros(0, dtype=np.uint16)
     order = _canonical(found)
     longest = int(found.max())
-    if longest > LONGEST or _kraft(found) not in (1 << LONGEST, 1 << (LONGEST - 1)):
-        raise DataError("lengths of codewords that make no code")
-    if len(order) > 1 and _kraft(found) != 1 << LONGEST:
+    if len(order) == 1:
+        if longest > 1 or len(string) != -(-count // 8) or any(string):
+            raise DataError(f"{count} times one symbol in other bytes than zeros")
+        return np.full(count, order[0], dtype=np.uint16)
+    if longest > LONGEST or _kraft(found) != 1 << LONGEST:
         raise DataError("lengths of codewords that make no whole code")
     near = min(longest, _LOOKUP)
     words = codewords(found)

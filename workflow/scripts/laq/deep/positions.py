@@ -59,13 +59,43 @@ def absolute(gaps: NDArray[np.uint16]) -> Positions:
     return np.cumsum(gaps.astype(np.int64) + 1) - 1
 
 
+def sides(shape: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of a weight (N, …) as a matrix (N, d)."""
+    return shape[0], int(np.prod(shape[1:], dtype=np.int64))
+
+
+def alive(positions: Positions, shape: Sequence[int]) -> NDArray[np.bool_]:
+    """(N + d,) which rows and which columns of the matrix (N, d) hold a weight."""
+    rows, columns = sides(shape)
+    used = np.zeros(rows + columns, dtype=bool)
+    used[positions // columns] = True
+    used[rows + positions % columns] = True
+    return used
+
+
+def squeezed(
+    positions: Positions, shape: Sequence[int], used: NDArray[np.bool_]
+) -> tuple[Positions, tuple[int, int]]:
+    """The places (n,) in the matrix of the rows and columns in ``used`` (N + d,), and its sides."""
+    rows, columns = sides(shape)
+    row, column = used[:rows].cumsum() - 1, used[rows:].cumsum() - 1
+    inner = int(used[:rows].sum()), int(used[rows:].sum())
+    return row[positions // columns] * inner[1] + column[positions % columns], inner
+
+
+def spread(places: Positions, shape: Sequence[int], used: NDArray[np.bool_]) -> Positions:
+    """What ``squeezed`` was given, of what it gave."""
+    rows, columns = sides(shape)
+    row, column = np.flatnonzero(used[:rows]), np.flatnonzero(used[rows:])
+    return row[places // len(column)] * columns + column[places % len(column)]
+
+
 def by_columns(positions: Positions, shape: Sequence[int]) -> tuple[Positions, NDArray[np.int64]]:
     """The places (n,) in a weight (N, …) whose first dimension is walked first, and their order.
 
     ``positions[order]`` are the same weights in the ascending order of their new places.
     """
-    rows = shape[0]
-    columns = int(np.prod(shape[1:], dtype=np.int64))
+    rows, columns = sides(shape)
     turned = positions % columns * rows + positions // columns
     order = np.argsort(turned, kind="stable")
     return turned[order], order
@@ -73,8 +103,7 @@ def by_columns(positions: Positions, shape: Sequence[int]) -> tuple[Positions, N
 
 def by_rows(turned: Positions, shape: Sequence[int]) -> tuple[Positions, NDArray[np.int64]]:
     """What ``by_columns`` was given, and the order that brings ``turned`` there."""
-    rows = shape[0]
-    columns = int(np.prod(shape[1:], dtype=np.int64))
+    rows, columns = sides(shape)
     positions = turned % rows * columns + turned // rows
     order = np.argsort(positions, kind="stable")
     return positions[order], order
