@@ -75,13 +75,14 @@ def prune(
             {"round": number, **asdict(point), "chosen": kept[point.layer]} for point in points
         ]
         masked.prune(network, kept)
-        last = number == rounds
-        changes = {"epochs": settings["round_epochs"], "schedule": "constant", "warmup": 0}
+        last, changes = number == rounds, {}
+        if not last:
+            changes = {"epochs": settings["round_epochs"], "schedule": "constant", "warmup": 0}
         stage = f"round {number}"
         left = sum(kept.values()) / sum(sizes.values())
         logger.info("%s of %d: %.2f %% of the weights are kept", stage, rounds, 100 * left)
         part = images if last else seen
-        done.history += trainer(network, part, Masked(layers), stage, **({} if last else changes))
+        done.history += trainer(network, part, Masked(layers), stage, **changes)
         done.kept, done.rounds = kept, number
         memo.save({"network": network.state_dict(), **vars(done)})
     return done
