@@ -43,11 +43,14 @@ else:
     include: "workflow/rules/subsets.smk"  #   class subsets by median inter-class distance
     include: "workflow/rules/synthesis.smk"  # calibration images made without data
     include: "workflow/rules/variants.smk"  #  fine-tuned and quantized networks
-    include: "workflow/rules/deep.smk"  #      pruned, shared and entropy-coded networks
     include: "workflow/rules/accuracy.smk"  #  top-1 over all classes and over the subset
     include: "workflow/rules/sweep.smk"  #     other bits, other calibration images
     include: "workflow/rules/figures.smk"  #   classes, weights, memory
     include: "workflow/rules/diagrams.smk"  #  the road itself
+
+    if DEEP:
+
+        include: "workflow/rules/deep.smk"  # pruned, shared and entropy-coded networks
 
     if "similarity" in STUDY:
 

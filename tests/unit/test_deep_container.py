@@ -80,6 +80,20 @@ def test_columns_first_is_the_transposed_weight(n: int, m: int, k: int, seed: in
     assert order[again].tolist() == list(range(len(rows)))
 
 
+@QUICK
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**31))
+def test_without_its_empty_lines_a_weight_is_numpys(n: int, m: int, k: int, seed: int) -> None:
+    dense = np.random.default_rng(seed).random((n, m, k)) < 0.2
+    matrix, places = dense.reshape(n, -1), np.flatnonzero(dense)
+    used = positions.alive(places, dense.shape)
+    assert used.tolist() == [*matrix.any(1).tolist(), *matrix.any(0).tolist()]
+    inner = matrix[used[:n]][:, used[n:]]
+    found, sides = positions.squeezed(places, dense.shape, used)
+    assert sides == inner.shape and found.tolist() == np.flatnonzero(inner).tolist()
+    if len(places):
+        assert positions.spread(found, dense.shape, used).tolist() == places.tolist()
+
+
 def test_csr_is_scipys() -> None:
     dense = np.random.default_rng(0).random((7, 40)) * (
         np.random.default_rng(1).random((7, 40)) < 0.2
@@ -114,8 +128,8 @@ def weights(draw: st.DrawFn) -> SharedWeight | PrunedWeight:
     return SharedWeight.of(torch.tensor(codes).view(shape), centroids, kept, bits)
 
 
-@QUICK
-@given(st.lists(weights(), max_size=3), st.sampled_from(CODERS))
+@settings(max_examples=40, deadline=None)
+@given(st.lists(weights(), max_size=2), st.sampled_from(CODERS))
 def test_weights_come_back_bit_for_bit(found: list, coder: str) -> None:
     named = {f"layer{place}.weight": weight for place, weight in enumerate(found)}
     state = {name: weight.weight() for name, weight in named.items()}
@@ -230,15 +244,36 @@ def test_a_weight_without_pruned_entries_takes_no_indices() -> None:
 
 
 def test_the_walk_is_the_one_that_takes_less() -> None:
-    dead = shared((300, 784), 0.2, 15, 8)
-    kept = dead.weight() != 0
-    kept[:, torch.rand(784, generator=torch.Generator().manual_seed(1)) < 0.7] = False
+    weight = shared((300, 784), 0.2, 15, 8)
+    kept = weight.weight() != 0
+    kept[1:, torch.rand(784, generator=torch.Generator().manual_seed(1)) < 0.7] = False
+    kept[0] = kept[:, 0] = True  # so that no line is empty
     codes = torch.zeros(300, 784, dtype=torch.int64)
     columns = SharedWeight.of(codes, torch.ones(1), kept, 8)
     rows = SharedWeight.of(codes.T, torch.ones(1), kept.T.contiguous(), 8)
     read = [container.decode(container.encode({}, {}, {"w": weight})) for weight in (columns, rows)]
     assert [found.head.weights[0].columns for found in read] == [True, False]
     assert read[0].head.weights[0].indices == read[1].head.weights[0].indices
+
+
+def test_empty_lines_are_left_out_where_that_is_shorter() -> None:
+    weight = shared((300, 784), 0.1, 15, 5)
+    kept = weight.weight() != 0
+    generator = torch.Generator().manual_seed(1)
+    kept[torch.rand(300, generator=generator) < 0.4] = False
+    kept[:, torch.rand(784, generator=generator) < 0.4] = False
+    codes = torch.zeros(300, 784, dtype=torch.int64)
+    for coder in CODERS:
+        dead = SharedWeight.of(codes, torch.ones(2), kept, 5)
+        read = container.decode(container.encode({}, {}, {"w": dead}, coder))
+        (entry,) = read.head.weights
+        assert entry.lines and entry.marks == math.ceil((300 + 784) / 8)
+        assert torch.equal(read.weights["w"].positions, dead.positions)
+        inner = kept[kept.any(1)][:, kept.any(0)]
+        alone = SharedWeight.of(torch.zeros_like(inner, dtype=torch.int64), torch.ones(2), inner, 5)
+        assert formula.measured(dead, coder).indices == formula.measured(alone, coder).indices
+    full = container.decode(container.encode({}, {}, {"w": weight}))
+    assert not full.head.weights[0].lines
 
 
 @pytest.fixture(scope="module")
@@ -335,6 +370,8 @@ def test_lies_that_are_signed_take_no_memory_and_crash_nothing(small: bytes) -> 
         (0, {1: [2**20, 2**20]}),
         (0, {1: [2**20, 2**20], 4: 2**39, 5: 2**40 - 1}),
         (0, {1: [2**16, 2**8], 5: 2**20}),
+        (0, {1: [2**20, 2**20], 3: 2}),
+        (0, {1: [2, 60], 3: 2}),
         (1, {1: [2**20, 2**20], 4: 2**40, 5: 2**40, 2: 0}),
         (2, {1: [2**40], 4: 2**40, 5: 2**40}),
         (2, {1: [2**20], 4: 2**20, 5: 2**20}),

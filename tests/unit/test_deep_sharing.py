@@ -96,7 +96,8 @@ def test_pruned_weights_are_no_part_of_the_codebook():
     found = sharing.share(weight, kept, 3, "linear", generator(), 5)
     assert found.index_bits == 5 and found.shape == weight.shape
     dense = found.weight()
-    assert torch.equal(dense != 0, kept) and len(dense.unique()) == 9
+    assert torch.equal(dense != 0, kept) and len(dense.unique()) == len(found.centroids) + 1
+    assert 6 <= len(found.centroids) <= 8  # of linear ones some begin where no weight is
     other = weight.clone()
     other[~kept] = 0.001
     again = sharing.share(other, kept, 3, "linear", generator())

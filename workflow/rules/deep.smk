@@ -33,7 +33,7 @@ rule deep_compress_network:
     benchmark:
         "<benchmarks>/deep_compress_network/{network}/{subset}/{variant}.tsv"
     wildcard_constraints:
-        variant=one_of(study_config.variants_with(STUDY, "deep")),
+        variant=one_of(DEEP),
     conda:
         "../../envs/laq.yaml"
     threads: finetuning_processes

@@ -163,6 +163,8 @@ def artifacts():
         variant_files("<results>/models/{network}/{subset}/{variant}.safetensors", MADE),
         variant_files("<results>/models/{network}/{subset}/{variant}.csv", TRAINED),
         variant_files("<results>/layers/{network}/{subset}/{variant}.csv", PACKED),
+        variant_files("<results>/deep/{network}/{subset}/{variant}/stages.csv", DEEP),
+        variant_files("<results>/deep/{network}/{subset}/{variant}/rounds.csv", DEEP),
         expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
         "<results>/accuracy.csv",
         made_images(),

@@ -1,7 +1,7 @@
 """The parts of a study, and helpers for the params and inputs of its rules.
 
 Makes: NETWORKS, SUBSETS, VARIANTS (all that is made for every subset, repeats too), and of these
-MADE, TRAINED and PACKED by what their steps leave.
+MADE, TRAINED and PACKED by what their steps leave, and DEEP.
 """
 
 NETWORKS = STUDY["networks"]
@@ -11,6 +11,7 @@ VARIANTS = study_config.made_variants(STUDY)
 MADE = study_config.variants_with(STUDY, *steps.STEPS)
 TRAINED = study_config.trained_variants(STUDY)
 PACKED = study_config.packed_variants(STUDY)
+DEEP = study_config.variants_with(STUDY, "deep")
 THREADS = STUDY["threads"]
 GPU = 0 if STUDY["device"] == "cpu" else 1
 

@@ -58,7 +58,9 @@ def prune(
     sizes = {name: network.get_submodule(name).weight.numel() for name in layers}
     scanning = settings["pruning"] == "scan"
     shares = {} if scanning else final_shares(network, layers, settings)
-    seen, held = hold_back(images, settings["held_back"], trainer.seed) if scanning else (images, None)
+    seen, held = (
+        hold_back(images, settings["held_back"], trainer.seed) if scanning else (images, None)
+    )
     done = Pruned(dict(sizes))
     if content := memo.load():
         network.load_state_dict(content.pop("network"))
@@ -94,7 +96,9 @@ def final_shares(
     """What each layer is to keep: what the config says, or by the deviation of its weights now."""
     if settings["pruning"] == "ratios":
         return {name: settings["ratios"].get(name, 1.0) for name in layers}
-    weights = {name: network.get_submodule(name).parametrizations.weight.original for name in layers}
+    weights = {
+        name: network.get_submodule(name).parametrizations.weight.original for name in layers
+    }
     return {name: sparsity.beyond(w, settings["quality"]) for name, w in weights.items()}
 
 

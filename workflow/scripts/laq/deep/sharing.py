@@ -27,8 +27,8 @@ def share(
     """``weight`` where ``kept``, bool of its shape, is true, with 2^bits values at most.
 
     way: of ``laq.deep.initial``, where Lloyd's iterations begin; they end where no weight changes
-    its centroid. Centroids that no weight is nearest to are left out, as of fewer distinct weights
-    than centroids.
+    its centroid. Centroids that no weight is nearest to are left out, such as linear ones between
+    the least positive and the least negative weight, and those beyond the number of distinct ones.
 
     Raises ``DataError`` for weights that are not finite, and where none is kept.
     """
@@ -37,7 +37,8 @@ def share(
         raise DataError("no weight is kept, or not all are finite: prune fewer, or train again")
     ascending = values.sort().values
     count = min(2**bits, len(ascending.unique()))
-    found = kmeans.lloyd(ascending, initial.WAYS[way](ascending, count, generator)).float()
+    begun = initial.WAYS[way](ascending, count, generator)
+    found = kmeans.lloyd(ascending, begun).float().unique()  # ascending; rounding makes some equal
     nearest = assign(values, found)
     used, codes = nearest.unique(return_inverse=True)
     full = torch.zeros(weight.shape, dtype=torch.int64)

@@ -46,9 +46,7 @@ class Deep(Made):
 
     def stages(self, place: Path) -> list[Row]:
         """What each stage scores and takes, its files being written to the folder ``place``."""
-        sized = measured.sizes(
-            self.parameters, self.course, self.description, self.coder, place
-        )
+        sized = measured.sizes(self.parameters, self.course, self.description, self.coder, place)
         return measured.table(self.scores, sized)
 
 
