@@ -78,9 +78,7 @@ def compress(
     """
     met, reasons = select(network, train_split[0], settings)
     layers = [name for name in met if name not in reasons]
-    trainer = Trainer(
-        test_split, recipe(settings), generator.initial_seed(), device, state, spec
-    )
+    trainer = Trainer(test_split, recipe(settings), generator.initial_seed(), device, state, spec)
     masks, done = prune(network, train_split, layers, settings, trainer)
     bits = index_bits(settings)
     pruned = _copied(network)
