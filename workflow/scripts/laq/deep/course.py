@@ -5,7 +5,7 @@ Coding (H) loses nothing: ``laq.deep.checkpoint`` writes what this makes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,16 @@ class Course:
     rounds: list[Row]
 
 
+@dataclass(frozen=True, eq=False)
+class Sharing:
+    """Of ``Course`` what sharing adds: the same fields."""
+
+    clustered: Mapping[str, Tensor]
+    clusters: Mapping[str, SharedWeight]
+    shared: Mapping[str, SharedWeight]
+    history: list[Row]
+
+
 def compress(
     network: nn.Module,
     train_split: Split,
@@ -68,41 +78,71 @@ def compress(
     """
     met, reasons = select(network, train_split[0], settings)
     layers = [name for name in met if name not in reasons]
-    recipe = {f.name: settings[f.name] for f in fields(Recipe) if f.name in settings}
-    trainer = Trainer(test_split, recipe, generator.initial_seed(), device, state, spec)
-    memo = Memo(trainer, network, train_split, settings)
-    Masked(tuple(layers)).prepare(network)
-    done = pruning.prune(network, train_split, layers, settings, trainer, memo)
-    masks = masked.detach(network, layers)
+    trainer = Trainer(test_split, recipe(settings), generator.initial_seed(), device, state, spec)
+    masks, done = prune(network, train_split, layers, settings, trainer)
     bits = index_bits(settings)
     pruned = _copied(network)
     weights = {
         name: PrunedWeight.of(pruned[f"{name}.weight"], masks[name], bits) for name in layers
     }
+    sharing_done = share(network, train_split, masks, settings, trainer)
+    return Course(
+        network=network,
+        pruned=pruned,
+        weights=_by_parameter(weights),
+        clustered=sharing_done.clustered,
+        clusters=sharing_done.clusters,
+        shared=sharing_done.shared,
+        met=tuple(met),
+        reasons=reasons,
+        history=[*done.history, *sharing_done.history],
+        rounds=done.table,
+    )
+
+
+def prune(
+    network: nn.Module,
+    images: Split,
+    layers: Sequence[str],
+    settings: Mapping[str, Any],
+    trainer: Trainer,
+) -> tuple[dict[str, Tensor], pruning.Pruned]:
+    """Prune ``layers`` of ``network``, in place, round by round; the weights that each keeps."""
+    memo = Memo(trainer, network, images, settings)
+    Masked(tuple(layers)).prepare(network)
+    done = pruning.prune(network, images, layers, settings, trainer, memo)
+    return masked.detach(network, layers), done
+
+
+def share(
+    network: nn.Module,
+    images: Split,
+    masks: Mapping[str, Tensor],
+    settings: Mapping[str, Any],
+    trainer: Trainer,
+) -> Sharing:
+    """Have the weights of a pruned ``network``, in place, share values, and train these.
+
+    masks: of each layer, by name, the weights that are kept. It ends in evaluation mode on the CPU.
+    """
+    before = _copied(network)
     clusters = {
-        name: cluster(network, name, masks[name], settings, trainer.seed) for name in layers
+        name: cluster(network, name, mask, settings, trainer.seed) for name, mask in masks.items()
     }
     constraint = shared.of(clusters)
     constraint.prepare(network)
     shared.load(network, clusters)
-    clustered = {**pruned, **{f"{name}.weight": w.weight() for name, w in clusters.items()}}
-    history = [*done.history, *trainer(network, train_split, constraint, "shared", epochs=0)]
+    history = trainer(network, images, constraint, "shared", epochs=0)
     if epochs := settings["tuning_epochs"]:
-        changes = {"epochs": epochs, "learning_rate": settings["tuning_rate"], "warmup": 0}
-        history += trainer(network, train_split, constraint, "centroids", **changes)
+        # AdamW whatever the recipe's: a sum over weights grows with their number, its steps do not.
+        changes = {"optimizer": "adamw", "learning_rate": settings["tuning_rate"], "warmup": 0}
+        changes["epochs"] = epochs
+        history += trainer(network, images, constraint, "centroids", **changes)
     found = shared.detach(network, clusters)
-    return Course(
-        network=network.eval(),
-        pruned=pruned,
-        weights=_by_parameter(weights),
-        clustered=clustered,
-        clusters=_by_parameter(clusters),
-        shared=_by_parameter(found),
-        met=tuple(met),
-        reasons=reasons,
-        history=history,
-        rounds=done.table,
-    )
+    network.eval()
+    clusters = _by_parameter(clusters)
+    clustered = {**before, **{name: weight.weight() for name, weight in clusters.items()}}
+    return Sharing(clustered, clusters, _by_parameter(found), history)
 
 
 def select(
@@ -145,6 +185,11 @@ def cluster(
         )
     except DataError as error:
         raise DataError(f"layer {name}: {error}") from error
+
+
+def recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the settings those that any training has."""
+    return {f.name: settings[f.name] for f in fields(Recipe) if f.name in settings}
 
 
 def index_bits(settings: Mapping[str, Any]) -> int | None:

@@ -15,7 +15,7 @@ take no fewer values than W stays as it is.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -121,17 +121,20 @@ class Approximation:
     ratio: float
 
 
-def curve(network: nn.Module, shares: Iterable[float]) -> Iterator[Approximation]:
+def curve(
+    network: nn.Module, shares: Iterable[float], layers: Collection[str] | None = None
+) -> Iterator[Approximation]:
     """``network`` at each share of energy, 0 to 1, in the order given; decomposed once.
 
-    Convolutions and linear layers are approximated, biases and all else kept. Grouped convolutions
+    Convolutions and linear layers are approximated, of these ``layers`` alone where they are named;
+    biases and all else are kept. Grouped convolutions
     too: their factors store the weight, and compute nothing faster.
 
     Raises:
         ValueError: a share is not between 0 and 1, a defect of the caller.
         DataError: a weight is not finite.
     """
-    known = {name: Decomposition.of(module.weight) for name, module in _layers(network)}
+    known = {name: Decomposition.of(module.weight) for name, module in _layers(network, layers)}
     for share in shares:
         if not 0 <= share <= 1:
             raise ValueError(f"a share of energy lies between 0 and 1, not at {share}")
@@ -142,8 +145,8 @@ def curve(network: nn.Module, shares: Iterable[float]) -> Iterator[Approximation
 def _at(network: nn.Module, known: dict[str, Decomposition], share: float) -> Approximation:
     made = copy.deepcopy(network)
     factors, rows = {}, []
-    for name, module in _layers(made):
-        weight, own = module.weight, known[name]
+    for name, own in known.items():
+        weight = made.get_submodule(name).weight
         rank, full = own.rank(share), len(own.values)
         dense = VALUE * weight.numel()
         if rank * (len(own.left) + own.right.shape[1]) >= weight.numel():
@@ -160,6 +163,12 @@ def _at(network: nn.Module, known: dict[str, Decomposition], share: float) -> Ap
     return Approximation(share, made, factors, rows, before - saved, before / (before - saved))
 
 
-def _layers(network: nn.Module) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
+def _layers(
+    network: nn.Module, layers: Collection[str] | None
+) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
     found = network.named_modules()
-    return [(name, module) for name, module in found if isinstance(module, nn.Conv2d | nn.Linear)]
+    return [
+        (name, module)
+        for name, module in found
+        if isinstance(module, nn.Conv2d | nn.Linear) and (layers is None or name in layers)
+    ]

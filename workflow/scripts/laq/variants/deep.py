@@ -59,19 +59,26 @@ def make(task: Task) -> Deep:
     )
     images = tuple(map(torch.from_numpy, datasets.of_classes(task.test, task.members)))
     original = task.network
-    description = packing.derived(
-        task.described,
-        task.name,
-        task.recipe,
-        **task.facts,
-        calibration={"classes": settings["classes"], "images": len(train[0])},
-    )
     return Deep(
         done.network.state_dict(),
-        description,
+        describe(task),
         history=done.history,
         course=done,
         coder=settings["coder"],
         scores=tuple(measured.scores(original, done, images, task.members, task.device)),
         parameters=sum(parameter.numel() for parameter in original.parameters()),
+    )
+
+
+def describe(task: Task) -> dict[str, Any]:
+    """What the file of a ``task`` says of itself."""
+    return packing.derived(
+        task.described,
+        task.name,
+        task.recipe,
+        **task.facts,
+        calibration={
+            "classes": task.recipe["deep"]["classes"],
+            "images": len(task.train.labels),
+        },
     )
