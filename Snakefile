@@ -48,6 +48,10 @@ else:
     include: "workflow/rules/figures.smk"  #   classes, weights, memory
     include: "workflow/rules/diagrams.smk"  #  the road itself
 
+    if DEEP:
+
+        include: "workflow/rules/deep.smk"  # pruned, shared and entropy-coded networks
+
     if "similarity" in STUDY:
 
         include: "workflow/rules/similarity.smk"  # Gram matrices of calibration sets
@@ -60,6 +64,11 @@ else:
 
         include: "workflow/rules/entries.smk"  # the zoo's entries
         include: "workflow/rules/zoo.smk"  #     quantizers side by side: target zoo
+
+    if "deep_compression" in STUDY:
+
+        include: "workflow/rules/deep_study.smk"  # Deep Compression in numbers: target deep_compression
+        include: "workflow/rules/deep_curves.smk"  # accuracy against ratio, beside its parts and low rank
 
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences

@@ -16,7 +16,6 @@ import pytest
 import torchvision
 
 from laq import datasets, downloads
-from laq.datasets import cifar_files
 from laq.errors import DataError
 from tests import cifar
 from tests.unit.test_cifar import declare_official, refused, settings
@@ -191,7 +190,7 @@ def test_a_killed_download_leaves_nothing_that_is_taken(tmp_path, host, monkeypa
     datasets.make(settings(KIND, tmp_path, download=True), 0)
     assert listed(tmp_path) == sorted([leftover, NAME])
     (tmp_path / NAME).unlink()
-    monkeypatch.setattr(cifar_files, "ABANDONED", -1)
+    monkeypatch.setattr(downloads, "ABANDONED", -1)
     datasets.make(settings(KIND, tmp_path, download=True), 0)
     assert listed(tmp_path) == [NAME]
 

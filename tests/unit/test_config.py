@@ -242,6 +242,30 @@ def test_a_setting_that_its_method_does_not_use_makes_no_other_training() -> Non
         checked(edited(edits))
 
 
+def test_settings_of_deep_compression_that_are_not_in_use_make_no_other_network() -> None:
+    scan = {"keep": ["b", "a"], "rounds": 1}
+    hand = {"pruning": "ratios", "ratios": {"a": 0.5}, "tuning_epochs": 0}
+    for base, changes in (
+        (scan, {"keep": ["a", "b"]}),
+        (scan, {"ratios": {"a": 0.1}, "quality": 2, "round_epochs": 3, "momentum": 0.5}),
+        (hand, {"kept": 0.5, "held_back": 0.2, "tuning_rate": 0.1}),
+        (hand, {"ratios": {"a": 0.5, "b": 1}}),
+    ):
+        edits = {"variants/one": {"deep": base}, "variants/two": {"deep": {**base, **changes}}}
+        with pytest.raises(ConfigError, match="two: alike with one"):
+            checked(edited(edits))
+    for base, changes in (
+        *((scan, {key: value}) for key, value in (("kept", 0.2), ("held_back", 0.2))),
+        *(({}, {key: 3}) for key in ("rounds", "round_epochs", "bits_conv", "tuning_epochs")),
+        *((scan, {key: value}) for key, value in (("coder", "ans"), ("initial", "random"))),
+        *((scan, {key: value}) for key, value in (("index_bits", 5), ("classes", "all"))),
+        (hand, {"ratios": {"a": 0.4}}),
+        ({"pruning": "deviation"}, {"quality": 2}),
+    ):
+        edits = {"variants/one": {"deep": base}, "variants/two": {"deep": {**base, **changes}}}
+        assert len(checked(edited(edits))["variants"]) == 6
+
+
 @hypothesis.settings(deadline=None)  # the first imports torch
 @given(
     key=st.sampled_from(["training", "finetune"]),

@@ -272,6 +272,7 @@ def loaded(lines: list[str]) -> set[str]:
 def test_compression_training_and_evaluation_import_lean():
     lines = statements(
         "compress_network.py",
+        "deep_compress_network.py",
         "evaluate_subset.py",
         "extract_features.py",
         "finetune_network.py",
@@ -293,7 +294,9 @@ def test_evaluation_and_training_need_no_compiler():
 
 def test_making_and_evaluating_variants_needs_no_pandas():
     names = ("compress_network.py", "evaluate_subset.py", "finetune_network.py")
-    lines = statements(*names, "measure_similarity.py", "train_quantized.py")
+    lines = statements(
+        *names, "measure_similarity.py", "train_quantized.py", "deep_compress_network.py"
+    )
     assert "pandas" not in loaded([*lines, "import laq.gpfq"])
 
 

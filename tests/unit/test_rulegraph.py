@@ -227,6 +227,14 @@ def test_recipes_tell_what_is_shared_once_and_what_differs_each_time() -> None:
     assert recipes({"lsq": lsq}, "qat") == ["lsq: LSQ, 2 bits, 5 epochs, all classes, from ft"]
     both = {"lsq": lsq, "float": {"qat": trained}}
     assert recipes(both, "qat")[1:] == ["lsq: inputs of 8 bits, from ft", "float"]
+    bits = {"bits_conv": 8, "bits_linear": 5}
+    scan = {"pruning": "scan", "rounds": 5, **bits, "epochs": 9, "classes": "subset"}
+    hand = {**scan, "pruning": "ratios", "ratios": {"fc1": 0.08, "fc2": 0.1}}
+    assert recipes({"a": {"deep": scan}, "b": {"deep": hand}}, "deep") == [
+        "every variant: rounds 5, conv of 8 bits, linear of 5 bits, 9 epochs, subset's classes",
+        "a: pruning scan",
+        "b: pruning ratios, keeps fc1 0.08, fc2 0.1",
+    ]
 
 
 def test_a_setting_that_differs_is_told_whatever_it_is() -> None:

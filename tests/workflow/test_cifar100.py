@@ -205,16 +205,21 @@ def test_the_recommended_study_says_what_to_deploy_and_writes_it(recommended_stu
 
 
 @pytest.mark.parametrize(
-    ("name", "subsets", "variants", "exported"),
-    [("cifar100", 33, 15, None), ("cifar100_recommended", 53, 18, "4")],
+    ("name", "networks", "subsets", "variants", "exported"),
+    [
+        ("cifar100", 1, 33, 15, None),
+        ("cifar100_recommended", 1, 53, 18, "4"),
+        ("mnist", 2, 6, 4, None),
+    ],
 )
 def test_the_whole_study_is_planned_without_its_data(
-    name: str, subsets: int, variants: int, exported: str | None, tmp_path: Path
+    name: str, networks: int, subsets: int, variants: int, exported: str | None, tmp_path: Path
 ) -> None:
     checkout = Checkout.create(tmp_path / "laq")
     printed = checkout.run("--dry-run", "--quiet", "host", config=f"config/{name}.yaml")
     planned = dict(re.findall(r"^(\w+)\s+(\d+)$", printed, flags=re.M))
-    assert planned["select_subset"] == planned["evaluate_subset"] == str(subsets)
+    assert planned["select_subset"] == str(subsets)
+    assert planned["evaluate_subset"] == str(networks * subsets)
     made = int(planned["compress_network"]) + int(planned["finetune_network"])
-    assert made == subsets * variants
+    assert made == networks * subsets * variants
     assert planned.get("export_onnx") == planned.get("evaluate_onnx") == exported

@@ -32,6 +32,10 @@ VARIANTS = {
         "  lsq: { parent: a, qat: { bits: 2 } }\n  a: { finetune: {} }",
         {"finetune_network": 4, "train_quantized": 4},
     ),
+    "Deep Compression": (
+        "  small: { parent: a, deep: {} }\n  a: { finetune: {} }",
+        {"finetune_network": 4, "deep_compress_network": 4},
+    ),
     "a chain": (
         "  q2: { parent: b_2, compress: { bits: 2 } }\n"
         "  b_2: { parent: a, finetune: {} }\n"

@@ -44,6 +44,7 @@ def test_every_rule_without_a_gpu_shares_a_job_or_has_reason_not_to():
         "finetune_network",
         "compress_network",
         "train_quantized",
+        "deep_compress_network",
         "evaluate_subset",
     }
 

@@ -222,6 +222,13 @@ EDITS = {
     "evaluation.py": (f"{LIBRARY}/evaluation.py", "[:, :5]", "[:, 0:5]", swept() | evaluated()),
     "subsets.py": (f"{LIBRARY}/subsets.py", "ENUMERATED = ", "ENUMERATED = 0 + ", AFTER_ICD),
     "a data set not in use": (f"{LIBRARY}/datasets/folder.py", "import", "import ", set()),
+    "the architecture": (
+        f"{LIBRARY}/small_resnet.py",
+        "import",
+        "import ",
+        TRAINED | AFTER_TRAINING,
+    ),
+    "an architecture not in use": (f"{LIBRARY}/lenets.py", "import", "import ", set()),
     "a script": (
         "workflow/scripts/list_subsets.py",
         "sort_values",

@@ -1,7 +1,7 @@
 """Images.
 
-Reads: nothing (glyphs, digits), the user's folder (image_folder), or the published archive,
-which it downloads where the config allows it (cifar10, cifar100).
+Reads: nothing (glyphs, digits, mnist_like), the user's folder (image_folder), or the published
+files, which it downloads where the config allows it (mnist, fashion_mnist, cifar10, cifar100).
 Makes: <results>/dataset/{train,test}.npz, classes.json, origin.json
 """
 

@@ -43,7 +43,7 @@ def compress_network(
         memory=memory_mb * 2**20,
     )
     result = compressed.make(task)
-    packing.save(checkpoint, result.state, result.description, result.packed)
+    result.save(checkpoint)
     write_rows(layers, result.layers)
 
 

@@ -18,7 +18,7 @@ def finetune_network(
     device: str,
 ) -> None:
     """Write the fine-tuned network and its accuracy per epoch on the subset's images."""
-    from laq import devices, disks, packing
+    from laq import devices, disks
     from laq.files import write_rows
     from laq.training import resume
     from laq.variants import finetuned, trainable
@@ -36,7 +36,7 @@ def finetune_network(
         )
     )
     write_rows(history, made.history)
-    packing.save(checkpoint, made.state, made.description)
+    made.save(checkpoint)
     disks.check_project()  # where Snakemake cannot note that this is done, it is done again
     resume.clear(resume.beside(checkpoint))
 

@@ -19,7 +19,7 @@ def train_quantized(
     device: str,
 ) -> None:
     """Write the quantized network, codes bit-packed, its accuracy per epoch and layer report."""
-    from laq import devices, disks, packing
+    from laq import devices, disks
     from laq.files import write_rows
     from laq.training import resume
     from laq.variants import quantized, trainable
@@ -38,7 +38,7 @@ def train_quantized(
     )
     write_rows(history, made.history)
     write_rows(layers, made.layers)
-    packing.save(checkpoint, made.state, made.description, made.packed)
+    made.save(checkpoint)
     disks.check_project()  # where Snakemake cannot note that this is done, it is done again
     resume.clear(resume.beside(checkpoint))
 

@@ -112,7 +112,7 @@ def allocate(
     upgrades = [
         (saved / (layer.weights * (after - before)), layer, before, after)
         for layer in sizes
-        for before, after, saved in _upgrades(damage[layer.name])
+        for before, after, saved in hull(damage[layer.name])
     ]
     # Stable: of equals the first in forward order.
     upgrades.sort(key=lambda upgrade: -upgrade[0])
@@ -133,6 +133,25 @@ def allocate(
         name: _runs((rows, bits) for bits, rows in counts.items())
         for name, counts in chosen.items()
     }
+
+
+def hull(damage: Mapping[int, float]) -> Iterator[tuple[int, int, Fraction]]:
+    """Steps down the lower convex hull of ``damage``, by bits or any other whole number that is
+    spent: the number, the next, and the damage saved.
+
+    Exact, so that what is saved for a bit falls from step to step, and widths that do no less
+    damage than a narrower one, by noise or because that does none, are never taken.
+    """
+    exact = {bits: Fraction(value) for bits, value in damage.items()}
+    here = min(exact)
+    while True:
+        saved = {bits: exact[here] - value for bits, value in exact.items() if bits > here}
+        ahead = [bits for bits, value in saved.items() if value > 0]
+        if not ahead:
+            return
+        after = max(ahead, key=lambda bits: (saved[bits] / (bits - here), bits))
+        yield here, after, saved[after]
+        here = after
 
 
 def sensitivity(
@@ -197,24 +216,6 @@ def on_float_inputs(solver: Solver) -> Solver:
         return solver(weight, replace(samples, chunks=chunks), grid)
 
     return solve
-
-
-def _upgrades(damage: Mapping[int, float]) -> Iterator[tuple[int, int, Fraction]]:
-    """Steps down the lower convex hull of ``damage``: bits, next bits, and the damage saved.
-
-    Exact, so that what is saved for a bit falls from step to step, and widths that do no less
-    damage than a narrower one, by noise or because that does none, are never taken.
-    """
-    exact = {bits: Fraction(value) for bits, value in damage.items()}
-    here = min(exact)
-    while True:
-        saved = {bits: exact[here] - value for bits, value in exact.items() if bits > here}
-        ahead = [bits for bits, value in saved.items() if value > 0]
-        if not ahead:
-            return
-        after = max(ahead, key=lambda bits: (saved[bits] / (bits - here), bits))
-        yield here, after, saved[after]
-        here = after
 
 
 def _runs(counts: Iterator[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

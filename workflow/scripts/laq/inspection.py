@@ -6,10 +6,11 @@ import math
 import os
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from laq import bitpacking, packing
+from laq import packing
 from laq.entropy import entropy
 from laq.packing import Checkpoint, PackedWeight
 
@@ -25,6 +26,8 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
       weights), entropy (bits a code), bytes (packed codes and the grid's scales), step
       (mean; None for a codebook). From the layer report, None without one, and of the whole layer:
       error, samples, silent.
+    - ``coded``: of a deeply compressed file, a row for each of these weights: layer, and the
+      fields of ``laq.deep.formula.Stored``.
     - ``floats``: a row for each other weight of two dimensions or more: layer, shape, weights,
       and from the layer report the reason why it was left in float.
     - ``totals``: weights (quantized), file_bytes (on the disk), float_bytes (all tensors, packed
@@ -47,6 +50,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
         "file": str(path),
         "description": {k: v for k, v in checkpoint.description.items() if k != "layers"},
         "packed": packed,
+        "coded": in_order(_coded_rows(checkpoint)),
         "floats": in_order(_float_rows(checkpoint, report)),
         "totals": _totals(checkpoint, packed, Path(path).stat().st_size),
     }
@@ -70,10 +74,17 @@ def _of_run(run: PackedWeight) -> Row:
         "width": run.grid.width,
         "levels": run.grid.levels,
         "zeros": run.grid.zeros(run.codes.flatten(1)),
-        "entropy": entropy(run.codes),
+        "entropy": run.coding.entropy if run.coding else entropy(run.codes),
         "bytes": run.nbytes,
         "step": run.grid.mean_step,
     }
+
+
+def _coded_rows(checkpoint: Checkpoint) -> Iterator[Row]:
+    for name, runs in sorted(checkpoint.packed.items()):
+        for run in runs:
+            if run.coding:
+                yield {"layer": name.removesuffix(".weight"), **asdict(run.coding.sizes)}
 
 
 def _float_rows(checkpoint: Checkpoint, report: Mapping[str, Row]) -> Iterator[Row]:
@@ -91,7 +102,8 @@ def _float_rows(checkpoint: Checkpoint, report: Mapping[str, Row]) -> Iterator[R
 def _totals(checkpoint: Checkpoint, packed: Sequence[Row], file_bytes: int) -> Row:
     weights = sum(row["weights"] for row in packed)
     float_bytes = sum(tensor.nbytes for tensor in checkpoint.state.values())
-    code_bytes = sum(bitpacking.packed_size(row["weights"], row["width"]) for row in packed)
+    runs = [run for weight in checkpoint.packed.values() for run in weight]
+    code_bytes = sum(run.code_bytes for run in runs)
     entropy_bits = sum(row["weights"] * row["entropy"] for row in packed)
     return {
         "weights": weights,
@@ -125,13 +137,26 @@ _CALIBRATED: dict[str, Callable[[Row], str]] = {
     "samples": lambda row: str(row["samples"]),
     "silent inputs": lambda row: str(row["silent"]),
 }
+_CODED: dict[str, Callable[[Row], str]] = {
+    "coded": lambda row: row["layer"],
+    "by": lambda row: row["coder"],
+    "kept": lambda row: f"{row['kept'] / row['weights']:.1%}",
+    "fillers": lambda row: _human(row["entries"] - row["kept"]),
+    "centroids": lambda row: str(row["centroids"]),
+    "bits a code": lambda row: _each(row, "codes"),
+    "entropy": lambda row: f"{row['code_entropy']:.2f}",
+    "bits an index": lambda row: _each(row, "indices"),
+    "its entropy": lambda row: f"{row['index_entropy']:.2f}",
+    "tables": lambda row: _human(row["tables"], "B"),
+    "codebook": lambda row: _human(row["values"], "B"),
+}
 _FLOATS: dict[str, Callable[[Row], str]] = {
     "in float": lambda row: row["layer"],
     "shape": lambda row: _shape(row),
     "weights": lambda row: _human(row["weights"]),
     "reason": lambda row: row["reason"] or "",
 }
-_TEXTS = {"layer", "calibrated", "in float", "reason"}
+_TEXTS = {"layer", "coded", "by", "calibrated", "in float", "reason"}
 
 
 def render(inspection: Mapping[str, Any]) -> str:
@@ -143,6 +168,7 @@ def render(inspection: Mapping[str, Any]) -> str:
         _description(inspection["description"]),
         _table(packed, _PACKED) or "No weight is quantized: every tensor is stored in float.",
         _table(samples.values(), _CALIBRATED),
+        _table(inspection["coded"], _CODED),
         _table(inspection["floats"], _FLOATS),
         _sums(inspection["totals"]),
     ]
@@ -201,6 +227,11 @@ def _table(rows: Iterable[Row], columns: Mapping[str, Callable[[Row], str]]) -> 
         ).rstrip()
         for line in table
     )
+
+
+def _each(row: Row, part: str) -> str:
+    """Bits that an entry takes of a part in the mean."""
+    return f"{8 * row[part] / row['entries']:.2f}" if row["entries"] else ""
 
 
 def _shape(row: Row) -> str:

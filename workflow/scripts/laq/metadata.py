@@ -9,10 +9,12 @@ checkpoint must give the same bytes. It holds
     …         the description as given: network, variant, calibration, seed, parent
 
 Reading it takes neither torch nor a tensor. What a run takes in the file, ``laq.packing`` says.
+Where the key says ``deep``, the file is of ``laq.deep.checkpoint``, and the description is inside.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -29,6 +31,10 @@ from laq.errors import CheckpointError
 
 FORMAT = 3
 KEY = "laq"
+# What the key says of a deeply compressed network, and who reads such files: without torch, and
+# whole. Both by name: whatever coder wrote a network, it is the same to those who read it.
+DEEP = "deep"
+_DESCRIBED, READER = "laq.deep.described", "laq.deep.checkpoint"
 OWN_KEYS = frozenset({"format", "packed", "digest"})
 REMEDY = "delete it and run the rule that makes it again"
 
@@ -81,7 +87,8 @@ class Run:
 
     shape: of these rows, (n, …). width: bits a code takes. bits, scheme: nominal bits and name of
     the grid, as documentation. kind, grid: which of ``laq.grids`` it is, and its ``fields``.
-    tensors: names of what the file holds of it beside the codes.
+    tensors: names of what the file holds of it beside the codes. stored: bytes that codes take
+    where they are no string of bits of one width.
 
     Raises ``ValueError`` for fields that no weight can have.
     """
@@ -93,6 +100,7 @@ class Run:
     kind: str
     grid: Mapping[str, Any]
     tensors: Sequence[str]
+    stored: int | None = None
 
     def __post_init__(self) -> None:
         sizes = [*self.shape]
@@ -104,6 +112,8 @@ class Run:
             raise ValueError(f"bits {self.bits!r}, {self.kind!r} grid {self.scheme!r}")
         if not isinstance(self.grid, Mapping) or not _texts(self.tensors):
             raise ValueError(f"grid {self.grid!r}, tensors {self.tensors!r}")
+        if self.stored is not None and (type(self.stored) is not int or self.stored < 0):
+            raise ValueError(f"stored {self.stored!r}")
 
     @property
     def weights(self) -> int:
@@ -112,6 +122,8 @@ class Run:
     @property
     def code_bytes(self) -> int:
         """Bytes that the packed codes take."""
+        if self.stored is not None:
+            return self.stored
         return -(-self.weights * self.width // 8)
 
 
@@ -147,6 +159,9 @@ def content(path: str | os.PathLike[str], file: Any) -> dict[str, Any]:
             f"{path} holds no description of this workflow, so another tool wrote it: "
             "give a checkpoint made here"
         )
+    if text == DEEP:
+        inside = importlib.import_module(_DESCRIBED).content(path, file, REMEDY)
+        return _checked(path, {**inside, "format": FORMAT})
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -157,6 +172,16 @@ def content(path: str | os.PathLike[str], file: Any) -> dict[str, Any]:
             f"{path} has checkpoint format {version!r}, this version of the workflow reads "
             f"{FORMAT}: {REMEDY}"
         )
+    return _checked(path, found)
+
+
+def is_deep(file: Any) -> bool:
+    """Whether the opened ``file`` is of ``laq.deep.checkpoint``."""
+    return (file.metadata() or {}).get(KEY) == DEEP
+
+
+def _checked(path: str | os.PathLike[str], found: dict[str, Any]) -> dict[str, Any]:
+    """``found``, if it says what descriptions have to, and nothing that cannot be."""
     if missing := OWN_KEYS - found.keys():
         raise CheckpointError(f"{path} lacks {sorted(missing)} in its description: {REMEDY}")
     for key, (fits, what) in _KEYS.items():

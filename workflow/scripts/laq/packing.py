@@ -11,12 +11,13 @@ Nothing is ever unpickled.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import save_file
@@ -30,11 +31,29 @@ from laq.grids.base import Grid
 from laq.metadata import REMEDY, Run
 
 
+class Coding(Protocol):
+    """How codes are stored that are no string of bits of one width.
+
+    nbytes: what codes and grid take. code_bytes: what codes take. entropy: bits that a weight's
+    would at best. sizes: a dataclass of all this in parts.
+    """
+
+    nbytes: int
+    code_bytes: int
+
+    @property
+    def entropy(self) -> float: ...
+
+    @property
+    def sizes(self) -> Any: ...
+
+
 @dataclass(frozen=True, eq=False)
 class PackedWeight:
     """A quantized weight, or consecutive rows of one.
 
     codes: any integer type, in the weight's shape (n, …). grid: what they stand for, (n, d).
+    coding: of one that was read from a deeply compressed file; ``save`` packs bits all the same.
 
     How a grid was chosen is not needed here: what reads a checkpoint (training, evaluation) does
     not depend on it.
@@ -42,6 +61,7 @@ class PackedWeight:
 
     codes: Tensor
     grid: Grid
+    coding: Coding | None = None
 
     @property
     def values(self) -> Tensor:
@@ -51,8 +71,17 @@ class PackedWeight:
     @property
     def nbytes(self) -> int:
         """Bytes that the packed codes and the grid's tensors take in a file."""
+        if self.coding:
+            return self.coding.nbytes
         scales = sum(tensor.nbytes for tensor in self.grid.tensors().values())
-        return bitpacking.packed_size(self.codes.numel(), self.grid.width) + scales
+        return self.code_bytes + scales
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes that the packed codes take in a file."""
+        if self.coding:
+            return self.coding.code_bytes
+        return bitpacking.packed_size(self.codes.numel(), self.grid.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +171,8 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     """
     with metadata.opened(path, "pt") as file:
         content = metadata.content(path, file)
+        if metadata.is_deep(file):
+            return importlib.import_module(metadata.READER).read(path, file)
         names = file.keys()  # safe_open is no dict: it cannot be iterated
         state = {name: file.get_tensor(name) for name in names}
     if not _intact(content, state):
@@ -246,7 +277,7 @@ def _described(name: str, weight: PackedWeight) -> dict[str, Any]:
         _check_fit(weight.codes, grid)
     except DataError as error:
         raise ValueError(f"packed weight {name}: {error}") from error
-    return asdict(run)
+    return {key: value for key, value in asdict(run).items() if key != "stored"}
 
 
 def _check_shape(name: str, weights: Sequence[PackedWeight], state: Mapping[str, Tensor]) -> None:

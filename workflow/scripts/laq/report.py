@@ -117,7 +117,7 @@ def trained(name: str, module: nn.Module, packed: PackedWeight) -> Layer:
         levels=grid.levels,
         step=grid.mean_step,
         zeros=grid.zeros(codes.flatten(1)),
-        entropy=entropy(codes),
+        entropy=packed.coding.entropy if packed.coding else entropy(codes),
         bytes=packed.nbytes,
     )
 

@@ -20,6 +20,7 @@ PACKAGES = (
     "onnxruntime",
     "safetensors",
     "numba",
+    "constriction",
     "scikit-learn",
     "umap-learn",
     "matplotlib",

@@ -106,6 +106,24 @@ def qat_effect(settings: Settings) -> dict[str, Any]:
     return training_effect(used)
 
 
+# Settings of ``deep`` that one way of pruning has for itself.
+_PRUNING = {"scan": ("kept", "held_back"), "ratios": ("ratios",), "deviation": ("quality",)}
+
+
+def deep_effect(settings: Settings) -> dict[str, Any]:
+    """Settings of ``deep`` without the order of layers and what is not in use."""
+    others = {key for way, keys in _PRUNING.items() if way != settings["pruning"] for key in keys}
+    if settings["rounds"] == 1:
+        others.add("round_epochs")
+    if not settings["tuning_epochs"]:
+        others.add("tuning_rate")
+    used = {key: value for key, value in settings.items() if key not in others}
+    used["keep"] = sorted(used["keep"])
+    if "ratios" in used:  # a layer that is not named keeps all
+        used["ratios"] = {k: v for k, v in sorted(used["ratios"].items()) if v != 1}
+    return training_effect(used)
+
+
 STEPS: dict[str, Step] = {
     "finetune": Step(
         rule="finetune_network",
@@ -133,6 +151,15 @@ STEPS: dict[str, Step] = {
         packs=True,
         told=("method", "bits", "epochs", "classes"),
         effect=qat_effect,
+    ),
+    "deep": Step(
+        rule="deep_compress_network",
+        maker="laq.variants.deep",
+        made="deeply compressed",
+        trains=True,
+        packs=True,
+        told=("pruning", "rounds", "bits_conv", "bits_linear", "epochs", "classes"),
+        effect=deep_effect,
     ),
 }
 

@@ -27,7 +27,13 @@ ANSWERS = {"reproduced": "yes", "not reproduced": "no", "inconclusive": "not dec
 HEADS = ("#", "Conclusion", "Region", "Effect, points", "p for", "p against", "n", "Verdict")
 KINDS = ("number", "", "whole", "number", "number", "number", "number", "")
 FOUR = ("original", "quant", "ft", "ft_quant")
-CIFAR = {"cifar10": "10 classes of CIFAR-10", "cifar100": "100 classes of CIFAR-100"}
+PUBLISHED = {
+    "mnist_like": "10 digits in MNIST's form",
+    "mnist": "10 digits of MNIST",
+    "fashion_mnist": "10 classes of Fashion-MNIST",
+    "cifar10": "10 classes of CIFAR-10",
+    "cifar100": "100 classes of CIFAR-100",
+}
 
 
 # Columns that the page takes, by table: all of them, and those that are numbers.
@@ -157,8 +163,8 @@ def _data(dataset: Mapping[str, Any]) -> str:
         return f"{dataset['classes']} classes of drawn characters (glyphs), {images} each"
     if dataset["kind"] == "digits":
         return "scans of the 10 digits"
-    if dataset["kind"] in CIFAR:
-        return f"the {CIFAR[dataset['kind']]}"
+    if dataset["kind"] in PUBLISHED:
+        return f"the {PUBLISHED[dataset['kind']]}"
     if "path" in dataset:
         return f"the classes of images in {dataset['path']}"
     return f"the data set {dataset['kind']}"

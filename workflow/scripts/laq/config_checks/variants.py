@@ -36,6 +36,21 @@ def check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         earlier[name] = same
 
 
+def check_deep(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    for name, recipe in variants.items():
+        if "deep" in recipe:
+            yield from check_shares(f"variants.{name}.deep", recipe["deep"])
+
+
+def check_shares(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Of a ``deep`` entry, shares by hand where they are asked for."""
+    if settings["pruning"] == "ratios" and not settings["ratios"]:
+        yield (
+            f"{where}.ratios: pruning is ratios, so say what share of its weights each layer "
+            "keeps, such as {fc1: 0.08}; or set pruning to scan or deviation"
+        )
+
+
 def _packed(recipe: Mapping[str, Any]) -> bool:
     step = steps.of(recipe)
     return step is not None and steps.STEPS[step].packs

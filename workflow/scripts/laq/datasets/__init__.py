@@ -40,6 +40,9 @@ __all__ = [
 KINDS = {
     "glyphs": "laq.datasets.glyphs",
     "digits": "laq.datasets.digits",
+    "mnist_like": "laq.datasets.mnist_like",
+    "mnist": "laq.datasets.mnist",
+    "fashion_mnist": "laq.datasets.mnist",
     "cifar10": "laq.datasets.cifar",
     "cifar100": "laq.datasets.cifar",
     "image_folder": "laq.datasets.folder",

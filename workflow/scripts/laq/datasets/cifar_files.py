@@ -7,23 +7,16 @@ is imported here by the job alone.
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
-import shutil
 import tarfile
-import tempfile
-import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from laq.downloads import impatient
+from laq import downloads
 from laq.errors import DataError
-
-# Seconds after which a killed download's folder is swept.
-ABANDONED = 24 * 3600
 
 # Bytes of a member; of the official ones the largest has 155 million. A few kilobytes of an
 # archive may unpack to any number.
@@ -112,38 +105,7 @@ def _fetch(target: Path, settings: Mapping[str, Any], files: Official) -> None:
             f"archive's ({files.md5}), the one that can be downloaded: put your archive there, "
             "or leave dataset.md5 out"
         )
-    from torchvision.datasets.utils import download_url
-
-    by_hand = f"run again, or fetch it by other means and put it at {target.absolute()}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
-    with (
-        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder,
-        impatient(),
-    ):
-        try:
-            download_url(files.url, folder, target.name, files.md5)
-        # http.client's errors are no OSErrors, and RuntimeError is torchvision's word for a
-        # wrong checksum: whatever it is, nothing was fetched.
-        except Exception as error:
-            arrived = Path(folder, target.name)
-            if isinstance(error, RuntimeError) and arrived.is_file():
-                size = arrived.stat().st_size
-                raise DataError(
-                    f"what came from {files.url} ({size:,} bytes) is not the archive, whose md5 "
-                    f"is {files.md5}: it was cut short or altered, and is deleted; {by_hand}"
-                ) from error
-            raise DataError(f"{files.url} cannot be downloaded ({error}): {by_hand}") from error
-        with Path(folder, target.name).open("rb") as whole:
-            os.fsync(whole.fileno())
-        Path(folder, target.name).replace(target)
-
-
-def _sweep(target: Path) -> None:
-    """Remove what killed downloads left. Younger folders may be of one that runs beside this."""
-    for leftover in target.parent.glob(f".{target.name}.*"):
-        if time.time() - leftover.stat().st_mtime > ABANDONED:
-            shutil.rmtree(leftover, ignore_errors=True)
+    downloads.fetch([files.url], target, files.md5, "the archive")
 
 
 def _from_archive(archive: Path, md5: str | None, files: Official) -> dict[str, bytes]:

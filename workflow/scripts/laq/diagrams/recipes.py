@@ -57,6 +57,10 @@ def _phrase(key: str, value: Any) -> str:
             return {"gpfq_l1": "GPFQ-L1", "gpfq_l0": "GPFQ-L0"}.get(value, value.upper())
         case "bits":
             return f"{' + '.join(map(str, value)) if isinstance(value, list) else value} bits"
+        case "bits_conv" | "bits_linear":
+            return f"{key.removeprefix('bits_')} of {value} bits"
+        case "ratios" if value:
+            return "keeps " + ", ".join(f"{name} {share:g}" for name, share in value.items())
         case "images":
             return f"{value} calibration image{'s' * (value != 1)}"
         case "classes":
@@ -68,7 +72,7 @@ def _phrase(key: str, value: Any) -> str:
             return f"{value} epoch{'s' * (value != 1)}"
         case "learning_rate":
             return f"rate {value:g}"
-    if isinstance(value, list):
+    if isinstance(value, list | dict):
         value = " ".join(map(str, value)) or "none"
     if isinstance(value, bool):
         value = "yes" if value else "no"

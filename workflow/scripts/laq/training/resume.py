@@ -110,14 +110,14 @@ class Keeper:
             logger.info("going on after epoch %d: %s", epochs, self.path)
         return content
 
-    def save(self, content: Callable[[], dict[str, Any]]) -> None:
+    def save(self, content: Callable[[], dict[str, Any]]) -> bool:
         """Write the state, atomically, unless the last one is too recent for what it took.
 
-        A disk that does not take it ends no training.
+        A disk that does not take it ends no training. Returns whether it was written.
         """
-        started = time.monotonic()
+        started, written = time.monotonic(), True
         if started - self._written < self._cost / SHARE:
-            return
+            return False
         buffer = io.BytesIO()
         torch.save(content(), buffer)
         payload = buffer.getbuffer()
@@ -127,8 +127,10 @@ class Keeper:
                 file.write(payload)
         except (OSError, StorageError) as error:
             logger.warning("the training goes on without its state: %s", error)
+            written = False
         self._written = time.monotonic()
         self._cost = self._written - started
+        return written
 
     def _read(self) -> dict[str, Any] | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from laq import packing
 from laq.activations import MEMORY
 from laq.datasets import Dataset
 from laq.packing import PackedWeight
@@ -60,3 +62,7 @@ class Made:
     packed: Mapping[str, Sequence[PackedWeight]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     layers: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the checkpoint to ``path`` atomically."""
+        packing.save(path, self.state, self.description, self.packed)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from laq import inference, packing, scratch, steps
+from laq import inference, scratch, steps
 from laq.evaluation import Score, score
 from laq.networks import predict
 from laq.packing import PackedWeight
@@ -46,7 +46,7 @@ def stored(made: Made, place: Path) -> Measured:
     """Write a network to a file in the folder ``place``, and read it as any other is read."""
     with scratch.folder(place, ".zoo") as folder:
         path = folder / "network.safetensors"
-        packing.save(path, made.state, made.description, made.packed)
+        made.save(path)
         return read(path, [weight for runs in made.packed.values() for weight in runs])
 
 

@@ -1,0 +1,220 @@
+"""Deeply compressed files in the hands of all that reads checkpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import inspect_checkpoint
+from laq import inspection, lineage, memory, metadata, networks, packing
+from laq.deep import checkpoint, formula
+from laq.deep.coded import PrunedWeight, SharedWeight
+from laq.errors import CheckpointError, DataError
+from laq.files import write_rows
+
+SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+SPEC = {"name": "small_resnet", "classes": 3, "channels": 1, "widths": [8, 16]}
+FACTS = {
+    "network": SPEC,
+    "classes": ["a", "b", "c"],
+    "images": [1, 8, 8],
+    "variant": "deep",
+    "parent": "original",
+    "parent_digest": "0" * 64,
+    "steps": [{"deep": {"parent": "original", "deep": {"coder": "huffman"}}}],
+    "seed": 0,
+    "repeat": 1,
+    "subset": [0, 2],
+}
+SHARED = ("head.weight", "stages.1.conv1.weight", "stages.1.conv2.weight")
+PRUNED = "stem.0.weight"
+
+
+def compressed() -> tuple[dict[str, torch.Tensor], dict[str, SharedWeight | PrunedWeight]]:
+    torch.manual_seed(0)
+    state = networks.create(**SPEC).state_dict()
+    weights = {PRUNED: PrunedWeight.of(state[PRUNED], state[PRUNED].abs() > 0.1)}
+    for name in SHARED:
+        codes = torch.randint(15, state[name].shape)
+        kept = torch.rand(codes.shape) < 0.3
+        weights[name] = SharedWeight.of(codes, torch.randn(15), kept, 5)
+    return state | {name: weight.weight() for name, weight in weights.items()}, weights
+
+
+def written(path: Path, coder: str = "huffman") -> dict[str, torch.Tensor]:
+    state, weights = compressed()
+    checkpoint.save(path, state, FACTS, weights, coder)
+    return state
+
+
+@pytest.mark.parametrize("coder", ["fixed", "huffman", "ans"])
+def test_the_network_is_loaded_as_any_other(tmp_path: Path, coder: str) -> None:
+    path = tmp_path / "deep.safetensors"
+    state = written(path, coder)
+    first = path.read_bytes()
+    found = packing.read(path)
+    assert found.description == FACTS and found.state.keys() == state.keys()
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in state.items())
+    assert found.packed.keys() == {*SHARED}
+    for name, (run,) in found.packed.items():
+        assert torch.equal(run.values, state[name])
+        assert (run.grid.levels, run.grid.bits) == (16, 4)
+    network = networks.create(**SPEC).eval()
+    network.load_state_dict(state)
+    images = torch.rand(2, 1, 8, 8)
+    assert torch.equal(packing.load(path)(images), network(images))
+    assert packing.classes(path) == {0: "a", 2: "c"}
+    written(path, coder)
+    assert path.read_bytes() == first
+
+
+def test_its_description_is_read_without_torch_and_without_a_weight(tmp_path: Path) -> None:
+    path = tmp_path / "deep.safetensors"
+    written(path)
+    found = lineage.describe(path)
+    assert {key: found[key] for key in FACTS} == FACTS == packing.describe(path)
+    assert re.fullmatch(r"[0-9a-f]{32}", found["digest"])
+    assert checkpoint.contained(path).digest == found["digest"]
+    child = packing.derived(found, "next", {"parent": "deep"})
+    assert child["parent_digest"] == found["digest"]
+    code = (
+        "import sys; from laq import lineage; assert lineage.describe(sys.argv[1])['seed'] == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=SCRIPTS, check=True)
+
+
+def report() -> list[dict[str, object]]:
+    """The layer report, as ``laq.memory`` reads it."""
+    rows = []
+    for name, weight in compressed()[1].items():
+        if isinstance(weight, SharedWeight):
+            sizes = formula.measured(weight, "huffman")
+            facts = {"weights": sizes.weights, "bits": 4, "entropy": sizes.entropy}
+            rows.append({"layer": name.removesuffix(".weight"), **facts, "bytes": sizes.bytes})
+    return rows
+
+
+def test_its_memory_is_that_of_the_file(tmp_path: Path) -> None:
+    path, original = tmp_path / "deep.safetensors", tmp_path / "original.safetensors"
+    state = written(path)
+    packing.save(original, state, {"variant": "original"})
+    write_rows(tmp_path / "deep.csv", report())
+    found = memory.measure(path, original, tmp_path / "deep.csv")
+    assert found.packed_bytes == path.stat().st_size
+    assert found.weights == sum(state[name].numel() for name in SHARED)
+    table = pd.DataFrame(report())
+    assert found.bits_per_weight == pytest.approx(8 * table["bytes"].sum() / found.weights)
+    coded = sum(run.code_bytes for (run,) in packing.read(path).packed.values())
+    best = (table["weights"] * table["entropy"]).sum() / 8
+    assert found.entropy_bytes == pytest.approx(found.packed_bytes - coded + best, abs=1)
+    write_rows(tmp_path / "deep.csv", report()[:2])
+    with pytest.raises(DataError, match=r"deep\.safetensors holds .* quantized weights"):
+        memory.measure(path, original, tmp_path / "deep.csv")
+
+
+def test_it_is_inspected_part_by_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "deep.safetensors"
+    state = written(path)
+    found = inspection.inspect(path)
+    json.dumps(found, allow_nan=False)
+    rows = {row["layer"]: row for row in found["packed"]}
+    for told in report():
+        row = rows[told["layer"]]
+        assert (row["bytes"], row["entropy"]) == (told["bytes"], pytest.approx(told["entropy"]))
+        assert row["zeros"] == int((state[f"{told['layer']}.weight"] == 0).sum())
+    coded = {row["layer"]: row for row in found["coded"]}
+    weight = compressed()[1]["head.weight"]
+    assert coded["head"] == {"layer": "head", **vars(formula.measured(weight, "huffman"))}
+    assert found["totals"]["file_bytes"] == path.stat().st_size
+    assert "stem.0" in {row["layer"] for row in found["floats"]}
+    assert inspect_checkpoint.main([str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^head +huffman +\d+\.\d% ", shown, re.M)
+
+
+def test_damage_names_the_file_and_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "deep.safetensors"
+    written(path)
+    whole = path.read_bytes()
+    readers = (packing.load, packing.read, checkpoint.contained)
+    for place in [*range(0, len(whole), 211), *range(0, 140, 3), len(whole) - 1]:
+        flipped = bytearray(whole)
+        flipped[place] ^= 4
+        for content in (flipped, whole[:place]):
+            path.write_bytes(content)
+            for reader in readers:
+                with pytest.raises(CheckpointError, match=re.escape(str(path))) as error:
+                    reader(path)
+                assert "delete it" in str(error.value) or "give a checkpoint" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"other": torch.zeros(100, dtype=torch.uint8)}, "truncated or no safetensors"),
+        ({"deep": torch.zeros(9, dtype=torch.uint8)}, "holds no container"),
+        ({"deep": torch.zeros(100)}, "holds no container"),
+        ({"deep": torch.zeros(100, dtype=torch.uint8)}, "damaged description"),
+        ({"deep": torch.full((100,), 255, dtype=torch.uint8)}, "damaged description"),
+    ],
+)
+def test_what_only_calls_itself_deep_is_refused(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], said: str
+) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file(tensors, path, metadata={metadata.KEY: metadata.DEEP})
+    for reader in (packing.read, packing.describe):
+        with pytest.raises(CheckpointError, match=rf"odd\.safetensors .*{said}.*delete it"):
+            reader(path)
+
+
+def test_what_is_not_finite_is_refused_by_its_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "deep.safetensors"
+    state, weights = compressed()
+    state["head.bias"] = torch.full((3,), torch.nan)
+    checkpoint.save(path, state, FACTS, weights)
+    with pytest.raises(CheckpointError, match=r"head\.bias holds NaN or infinite.*delete it"):
+        packing.read(path)
+
+
+def test_a_description_with_the_format_s_own_keys_is_a_defect(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"keys of the format's own: \['digest'\]"):
+        checkpoint.save(tmp_path / "deep.safetensors", {}, {"digest": ""}, {})
+
+
+def test_another_tool_sees_one_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "deep.safetensors"
+    written(path)
+    (tensor,) = load_file(path).values()
+    assert path.stat().st_size - len(tensor) < 120
+
+
+def test_a_file_of_a_coder_that_is_not_installed_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "deep.safetensors"
+    written(path, "ans")
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    with pytest.raises(CheckpointError, match=r"deep\.safetensors was coded by constriction"):
+        packing.load(path)
+
+
+def test_huffman_is_read_with_torch_safetensors_and_numpy_alone(tmp_path: Path) -> None:
+    path = tmp_path / "deep.safetensors"
+    written(path)
+    code = (
+        "import sys\n"
+        "for name in ('numba', 'constriction', 'pandas', 'scipy', 'torchvision'):\n"
+        "    sys.modules[name] = None\n"
+        "from laq import packing; packing.load(sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=SCRIPTS, check=True)

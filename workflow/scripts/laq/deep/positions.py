@@ -1,0 +1,128 @@
+"""Where the kept weights are: relative indices, and compressed sparse rows for comparison.
+
+Relative indices (Han, Mao, Dally, "Deep Compression", ICLR 2016, section 2): of each kept weight
+the distance from the one before, in ``bits`` bits. A distance beyond their reach of 2^bits is
+bridged by fillers, entries that are a full reach away and hold a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Relative:
+    """Positions as distances.
+
+    gaps: (entries,) uint16, the distance of each entry from the one before less 1, the first one's
+    from place −1. kept: (n,) int64, which of the entries are weights; all others are fillers. bits:
+    of an index.
+    """
+
+    gaps: NDArray[np.uint16]
+    kept: Positions
+    bits: int
+
+    @property
+    def entries(self) -> int:
+        return len(self.gaps)
+
+    @property
+    def fillers(self) -> int:
+        return len(self.gaps) - len(self.kept)
+
+
+def relative(positions: Positions, size: int, bits: int) -> Relative:
+    """``positions`` (n,), ascending and below ``size``, as indices of ``bits`` 1 to 16.
+
+    Zeros behind the last weight have fillers too, one for each full reach, so that
+    size < (entries + 1) · 2^bits: who reads a size can tell one that cannot be.
+    """
+    reach = 1 << bits
+    ends = np.concatenate((positions, [size]))
+    between = np.diff(ends, prepend=-1) - 1  # zeros before each weight, and behind the last
+    fillers = between >> bits
+    kept = np.cumsum(fillers + 1)[:-1] - 1
+    gaps = np.full(len(positions) + int(fillers.sum()), reach - 1, dtype=np.uint16)
+    gaps[kept] = between[:-1] & (reach - 1)
+    return Relative(gaps, kept, bits)
+
+
+def absolute(gaps: NDArray[np.uint16]) -> Positions:
+    """(entries,) int64, the places of all entries, fillers among them."""
+    return np.cumsum(gaps.astype(np.int64) + 1) - 1
+
+
+def sides(shape: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of a weight (N, …) as a matrix (N, d)."""
+    return shape[0], int(np.prod(shape[1:], dtype=np.int64))
+
+
+def alive(positions: Positions, shape: Sequence[int]) -> NDArray[np.bool_]:
+    """(N + d,) which rows and which columns of the matrix (N, d) hold a weight."""
+    rows, columns = sides(shape)
+    used = np.zeros(rows + columns, dtype=bool)
+    used[positions // columns] = True
+    used[rows + positions % columns] = True
+    return used
+
+
+def squeezed(
+    positions: Positions, shape: Sequence[int], used: NDArray[np.bool_]
+) -> tuple[Positions, tuple[int, int]]:
+    """The places (n,) in the matrix of the rows and columns in ``used`` (N + d,), and its sides."""
+    rows, columns = sides(shape)
+    row, column = used[:rows].cumsum() - 1, used[rows:].cumsum() - 1
+    inner = int(used[:rows].sum()), int(used[rows:].sum())
+    return row[positions // columns] * inner[1] + column[positions % columns], inner
+
+
+def spread(places: Positions, shape: Sequence[int], used: NDArray[np.bool_]) -> Positions:
+    """What ``squeezed`` was given, of what it gave."""
+    rows, columns = sides(shape)
+    row, column = np.flatnonzero(used[:rows]), np.flatnonzero(used[rows:])
+    return row[places // len(column)] * columns + column[places % len(column)]
+
+
+def by_columns(positions: Positions, shape: Sequence[int]) -> tuple[Positions, NDArray[np.int64]]:
+    """The places (n,) in a weight (N, …) whose first dimension is walked first, and their order.
+
+    ``positions[order]`` are the same weights in the ascending order of their new places.
+    """
+    rows, columns = sides(shape)
+    turned = positions % columns * rows + positions // columns
+    order = np.argsort(turned, kind="stable")
+    return turned[order], order
+
+
+def by_rows(turned: Positions, shape: Sequence[int]) -> tuple[Positions, NDArray[np.int64]]:
+    """What ``by_columns`` was given, and the order that brings ``turned`` there."""
+    rows, columns = sides(shape)
+    positions = turned % rows * columns + turned // rows
+    order = np.argsort(positions, kind="stable")
+    return positions[order], order
+
+
+def to_csr(positions: Positions, shape: Sequence[int]) -> tuple[Positions, Positions]:
+    """Pointers (rows + 1,) and columns (n,) of compressed sparse rows, int64.
+
+    The rows are those of the weight as a matrix (N, d); one of one dimension is a row.
+    """
+    rows = shape[0] if len(shape) > 1 else 1
+    columns = int(np.prod(shape, dtype=np.int64)) // rows
+    pointers = np.searchsorted(positions, np.arange(rows + 1) * columns)
+    return pointers, positions % columns
+
+
+def csr_bytes(kept: int, shape: Sequence[int]) -> int:
+    """Bytes that pointers and columns take at the fewest bits that hold the largest possible."""
+    rows = shape[0] if len(shape) > 1 else 1
+    columns = int(np.prod(shape, dtype=np.int64)) // rows
+    pointer_bits, column_bits = kept.bit_length(), (columns - 1).bit_length()
+    return -(-(rows + 1) * pointer_bits // 8) + -(-kept * column_bits // 8)
