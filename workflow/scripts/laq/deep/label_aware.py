@@ -1,0 +1,169 @@
+"""Deep Compression for a subset's classes: by their images alone, against images of all classes.
+
+Whose images measure layers, retrain weights and train shared values is all that differs. The one who
+takes all classes has more images, and takes as many steps, over as many of them as so many steps can
+see: what is compared is what steps are spent on, not how many there are.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from laq import datasets, devices, packing, scratch, seeds, transforms
+from laq.deep import checkpoint, pruning
+from laq.deep import course as courses
+from laq.deep.stages import Row, Trainer
+from laq.evaluation import score
+from laq.networks import predict
+from laq.training import Split
+from laq.training.constraints import Constraint
+from laq.training.loop import batches
+from laq.variants import deep
+from laq.variants.task import Task
+
+# Whose images everything sees: the subset's classes, or all. The network as it was trained is NONE.
+ARMS = AWARE, AGNOSTIC = "subset", "all"
+NONE = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Paced(Trainer):
+    """Trains for as many steps as others that have fewer images.
+
+    fewer: to a number of images the one that the others have in its place. steps: of each training
+    so far.
+    """
+
+    fewer: Mapping[int, int] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+
+    def __call__(
+        self,
+        network: nn.Module,
+        images: Split,
+        constraint: Constraint,
+        stage: str,
+        **changes: Any,
+    ) -> list[Row]:
+        recipe = {**self.recipe, **changes}
+        epochs, size, there = recipe["epochs"], recipe["batch_size"], len(images[1])
+        number = there
+        if epochs and there in self.fewer:
+            asked = epochs
+            epochs, number = paced(asked, self.fewer[there], there, size)
+            changes |= _stretched(recipe, epochs / asked)
+        if number < there:
+            generator = devices.generator(self.seed, "deep", stage, "images")
+            chosen = torch.randperm(there, generator=generator)[:number].sort().values
+            images = images[0][chosen], images[1][chosen]
+        self.steps.append(epochs * _steps(number, size))
+        return super().__call__(network, images, constraint, stage, **{**changes, "epochs": epochs})
+
+
+def paced(epochs: int, fewer: int, there: int, batch: int) -> tuple[int, int]:
+    """Epochs, and images of each, that take as many steps as ``epochs`` over ``fewer`` images do.
+
+    As few epochs as images ``there`` allow, so that as many different ones as possible are seen;
+    steps are rounded up to whole epochs, by less than one for each of these.
+    """
+    steps = epochs * _steps(fewer, batch)
+    passes = -(-steps // _steps(there, batch))
+    return passes, min(there, -(-steps // passes) * batch)
+
+
+def _steps(images: int, batch: int) -> int:
+    return len(batches(torch.arange(images), batch))
+
+
+def _stretched(recipe: Mapping[str, Any], times: float) -> dict[str, Any]:
+    """What a recipe counts in epochs, where these are ``times`` as many."""
+    found: dict[str, Any] = {"warmup": times * recipe.get("warmup", 0.0)}
+    if milestones := recipe.get("milestones"):
+        found["milestones"] = [max(1, math.ceil(times * epoch)) for epoch in milestones]
+    return found
+
+
+def measure(
+    task: Task, settings: Mapping[str, Any], kept: Sequence[float], repeats: int, place: Path
+) -> Iterator[Row]:
+    """Two rows, one for each scope, of the network in float, and of each arm at each of ``kept``.
+
+    task: of the network as it was trained and a subset's classes, with the images of all; its recipe
+    and name are not used. settings: a variant's ``deep`` entry, of which layers are always chosen by
+    the scan. place: folder in which files are written, weighed, read back and removed.
+    """
+    parameters = sum(parameter.numel() for parameter in task.network.parameters())
+    whole = {"bytes": 4 * parameters, "ratio": 1.0, "steps": 0}
+    for row in _scores(task, task.network):
+        yield {"classes": NONE, "kept": 1.0, "repeat": 1, **row, **whole}
+    for share in kept:
+        asked = {**settings, "pruning": "scan", "kept": share}
+        for arm in ARMS:
+            for repeat in range(1, repeats + 1):
+                size, network, steps = _compressed(task, {**asked, "classes": arm}, repeat, place)
+                own = {"bytes": size, "ratio": 4 * parameters / size, "steps": steps}
+                for row in _scores(task, network):
+                    yield {"classes": arm, "kept": share, "repeat": repeat, **row, **own}
+
+
+def _compressed(
+    task: Task, settings: Mapping[str, Any], repeat: int, place: Path
+) -> tuple[int, nn.Module, int]:
+    """Bytes of the file, the network that is read back from it, and steps of all its trainings."""
+    arm = settings["classes"]
+    taken = task.members if arm == AWARE else list(range(len(task.train.classes)))
+    train = datasets.only(task.train, taken)
+    test = datasets.only(task.test, task.members)  # of the history, of which nothing is kept
+    recipe = {"parent": "original", "deep": settings}
+    own = replace(task, recipe=recipe, taken=taken, train=train, test=test, repeat=repeat)
+    seed = seeds.of_repeat(task.seed, repeat)
+    generator = devices.seed_everything(seed, "label-aware", arm, *task.members)
+    images = _split(own.train)
+    trainer = Paced(
+        _split(own.test),
+        courses.recipe(settings),
+        generator.initial_seed(),
+        task.device,
+        spec=transforms.spec(task.described),
+        fewer={} if arm == AWARE else _fewer(task, images, settings, generator.initial_seed()),
+    )
+    network = copy.deepcopy(task.network).cpu()
+    met, reasons = courses.select(network, images[0], settings)
+    layers = [name for name in met if name not in reasons]
+    masks, _ = courses.prune(network, images, layers, settings, trainer)
+    shared = courses.share(network, images, masks, settings, trainer).shared
+    with scratch.folder(place, ".deep") as folder:
+        path = folder / "network.safetensors"
+        told = deep.describe(own)
+        checkpoint.save(path, network.state_dict(), told, shared, settings["coder"])
+        return path.stat().st_size, packing.load(path), sum(trainer.steps)
+
+
+def _fewer(task: Task, images: Split, settings: Mapping[str, Any], seed: int) -> dict[int, int]:
+    """``Paced.fewer`` of all ``images``, with those held back from a training and without."""
+    own = _split(datasets.only(task.train, task.members))
+    share = settings["held_back"]
+    seen, fewer = (pruning.hold_back(each, share, seed)[0] for each in (images, own))
+    return {len(images[1]): len(own[1]), len(seen[1]): len(fewer[1])}
+
+
+def _split(images: datasets.Dataset) -> Split:
+    return torch.from_numpy(images.images), torch.from_numpy(images.labels)
+
+
+def _scores(task: Task, network: nn.Module) -> list[Row]:
+    shown, labels = map(torch.from_numpy, datasets.of_classes(task.test, task.members))
+    names = ("scope", "n", "correct", "top1")
+    logits = predict(network, shown, task.device)
+    return [
+        {name: getattr(each, name) for name in names}
+        for each in score(logits, labels, task.members)
+    ]
