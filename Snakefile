@@ -65,6 +65,11 @@ else:
         include: "workflow/rules/entries.smk"  # the zoo's entries
         include: "workflow/rules/zoo.smk"  #     quantizers side by side: target zoo
 
+    if "deep_compression" in STUDY:
+
+        include: "workflow/rules/deep_study.smk"  # Deep Compression in numbers: target deep_compression
+        include: "workflow/rules/deep_curves.smk"  # accuracy against ratio, beside its parts and low rank
+
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences
 include: "workflow/rules/claims.smk"  # verdicts

@@ -176,7 +176,7 @@ def test_every_class_is_on_both_sides_of_what_is_held_back():
     assert torch.equal(both, images.flatten())
     again, other = (pruning.hold_back((images, labels), 0.1, seed) for seed in (4, 5))
     assert torch.equal(again[1][0], held[0]) and not torch.equal(other[1][0], held[0])
-    with pytest.raises(DataError, match="class 5 has one training image.*deep.pruning"):
+    with pytest.raises(DataError, match=r"class 5 has one training image.*deep.pruning"):
         pruning.hold_back((images[:99], labels[:99]), 0.1, seed=4)
 
 

@@ -10,6 +10,8 @@ PUBLISHED = [str(files.expanded(FIGURES["published"]))] if "published" in FIGURE
 NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "record_provenance", "write_pages"]
 NO_STEPS += ["export_onnx", "evaluate_onnx", "collect_onnx", "choose_variants"]
 NO_STEPS += ["zoo", "measure_zoo", "collect_zoo", "plot_zoo"]
+NO_STEPS += ["deep_compression", "measure_stages", "measure_curve", "collect_deep_curves"]
+NO_STEPS += ["compare_initial"]
 
 
 def sweep_table():

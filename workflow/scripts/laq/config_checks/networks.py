@@ -60,6 +60,8 @@ def check_training(config: Config) -> Iterator[str]:
         for name, entry in entries
         if step in entry
     }
+    deep = config.get("deep_compression", {"networks": {}})["networks"].items()
+    trainings |= {f"deep_compression.networks.{name}": settings for name, settings in deep}
     for where, settings in trainings.items():
         epochs, schedule = settings["epochs"], settings["schedule"]
         if schedule == "step" and not settings["milestones"]:

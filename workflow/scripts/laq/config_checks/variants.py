@@ -37,14 +37,18 @@ def check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def check_deep(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    """Shares by hand where they are asked for."""
     for name, recipe in variants.items():
-        settings = recipe.get("deep")
-        if settings and settings["pruning"] == "ratios" and not settings["ratios"]:
-            yield (
-                f"variants.{name}.deep.ratios: pruning is ratios, so say what share of its weights "
-                "each layer keeps, such as {fc1: 0.08}; or set pruning to scan or deviation"
-            )
+        if "deep" in recipe:
+            yield from check_shares(f"variants.{name}.deep", recipe["deep"])
+
+
+def check_shares(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Of a ``deep`` entry, shares by hand where they are asked for."""
+    if settings["pruning"] == "ratios" and not settings["ratios"]:
+        yield (
+            f"{where}.ratios: pruning is ratios, so say what share of its weights each layer "
+            "keeps, such as {fc1: 0.08}; or set pruning to scan or deviation"
+        )
 
 
 def _packed(recipe: Mapping[str, Any]) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ class Bench:
     def read(
         cls, train: str, test: str, classes: str, parent: str, seed: int, device: Any, place: Path
     ) -> Bench:
-        """Raises ``DataError`` and ``CheckpointError`` for files that are not those of the study."""
+        """Raises ``DataError`` and ``CheckpointError`` for files that are not of the study."""
         splits = [datasets.load(path, classes) for path in (train, test)]
         members = list(range(len(splits[0].classes)))
         task = Task(
@@ -123,3 +124,15 @@ def write(
     """Write a network; the bytes that the file takes."""
     checkpoint.save(path, state, description, weights, coder)
     return Path(path).stat().st_size
+
+
+def timed(rows: Iterable[Row], point: Sequence[str]) -> tuple[list[Row], list[Row]]:
+    """All rows, and the seconds that each took after the one before, with its columns ``point``."""
+    found, times = [], []
+    begin = perf_counter()
+    for row in rows:
+        found.append(row)
+        end = perf_counter()
+        times.append({key: row[key] for key in point} | {"seconds": end - begin})
+        begin = end
+    return found, times

@@ -32,8 +32,8 @@ class Course:
     pruned: its state after P, dense tensors by name; weights, those of the layers that are
     compressed. clustered, clusters: when weights began to share values, centroids untrained.
     shared: these layers' weights after Q, by the same names. met, reasons: layers in the order of
-    their first calls, and why some are left out. history: a row an epoch, of the training of centroids
-    too. rounds: the table of ``laq.deep.pruning.Pruned``.
+    their first calls, and why some are left out. history: a row an epoch, of the training of
+    centroids too. rounds: the table of ``laq.deep.pruning.Pruned``.
     """
 
     network: nn.Module
@@ -78,9 +78,7 @@ def compress(
     """
     met, reasons = select(network, train_split[0], settings)
     layers = [name for name in met if name not in reasons]
-    trainer = Trainer(
-        test_split, recipe(settings), generator.initial_seed(), device, state, spec
-    )
+    trainer = Trainer(test_split, recipe(settings), generator.initial_seed(), device, state, spec)
     masks, done = prune(network, train_split, layers, settings, trainer)
     bits = index_bits(settings)
     pruned = _copied(network)

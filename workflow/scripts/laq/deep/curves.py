@@ -22,13 +22,16 @@ from laq.deep.lowrank import Factors
 
 # Of the column ``training``: whether anything is trained after the original network.
 NONE, RETRAINED = "none", "retrained"
+# Columns that say which row it is.
+POINT = ("method", "training", "kept", "bits", "energy")
+
+# What a point is, and the file that its training goes on from after a kill.
+Points = Sequence[tuple[float, Path]]
 
 
-def pruning(
-    bench: Bench, settings: Settings, shares: Sequence[float], state: Path
-) -> Iterator[Row]:
+def pruning(bench: Bench, settings: Settings, points: Points) -> Iterator[Row]:
     """Rows of ``pruning`` and of ``both`` at each share of the weights kept."""
-    for share in shares:
+    for share, state in points:
         own = {**settings, "kept": share}
         for training, asked in ((NONE, untrained(own)), (RETRAINED, own)):
             made = bench.compress(asked, state if training == RETRAINED else None)
@@ -38,9 +41,7 @@ def pruning(
             yield {"method": "both", **point, **bench.filed(made.state, told, course.shared)}
 
 
-def quantization(
-    bench: Bench, settings: Settings, widths: Sequence[int], state: Path
-) -> Iterator[Row]:
+def quantization(bench: Bench, settings: Settings, points: Points) -> Iterator[Row]:
     """Rows of ``quantization`` at each number of bits: the config's course with nothing pruned."""
     settings = {**settings, "pruning": "ratios", "ratios": {}}
     layers = chosen(bench, settings)
@@ -50,22 +51,23 @@ def quantization(
             own = untrained(settings)
             masks = {name: _everything(network, name) for name in layers}
         else:
-            trainer = bench.trainer(own, state=state)
+            trainer = bench.trainer(own, state=points[0][1])
             masks, _ = courses.prune(network, bench.train, layers, own, trainer)
-        for bits in widths:
+        for bits, state in points:
             asked = {**own, "bits_conv": bits, "bits_linear": bits}
             made = copy.deepcopy(network)
-            found = courses.share(made, bench.train, masks, asked, bench.trainer(asked))
+            trainer = bench.trainer(asked, state=state)
+            found = courses.share(made, bench.train, masks, asked, trainer)
             point = {"training": training, "kept": None, "bits": bits, "energy": None}
             filed = bench.filed(made.state_dict(), bench.describe(asked), found.shared)
             yield {"method": "quantization", **point, **filed}
 
 
-def low_rank(
-    bench: Bench, settings: Settings, shares: Sequence[float], state: Path
-) -> Iterator[Row]:
+def low_rank(bench: Bench, settings: Settings, points: Points) -> Iterator[Row]:
     """Rows of ``lowrank`` at each share of energy, kept in all layers alike."""
-    for cut in lowrank.curve(bench.original, shares, chosen(bench, settings)):
+    shares = [share for share, _ in points]
+    cuts = lowrank.curve(bench.original, shares, chosen(bench, settings))
+    for cut, (_, state) in zip(cuts, points, strict=True):
         for training in (NONE, RETRAINED):
             network, factors = cut.network, cut.factors
             if training == RETRAINED:
@@ -78,7 +80,15 @@ def low_rank(
                 trainer(network, bench.train, constraint, stage, epochs=epochs)
                 factors = factored.detach(network, factors)
             point = {"training": training, "kept": None, "bits": None, "energy": cut.share}
-            yield {"method": "lowrank", **point, **_factors_filed(bench, network, factors, settings)}
+            yield {
+                "method": "lowrank",
+                **point,
+                **_factors_filed(bench, network, factors, settings),
+            }
+
+
+# Curves by their names in ``laq.deep.plan``.
+CURVES = {"pruning": pruning, "quantization": quantization, "lowrank": low_rank}
 
 
 def untrained(settings: Settings) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from laq.deep import course as courses
 from laq.deep.bench import Bench, Row, Settings
 from laq.deep.coded import PrunedWeight, SharedWeight
 
+# Columns that say which row it is.
+POINT = ("bits", "initial", "repeat", "stage")
+
 
 def compare(
     bench: Bench, pruned: str, parent: str, settings: Settings, widths: Sequence[int], repeats: int

@@ -28,7 +28,7 @@ Row = dict[str, Any]
 def scores(
     original: nn.Module, course: Course, images: Split, members: Sequence[int], device: torch.device
 ) -> list[Row]:
-    """A row for each stage and scope; ``images`` are of the classes ``members`` (``laq.evaluation``).
+    """A row for each stage and scope of ``laq.evaluation``; ``images`` are of classes ``members``.
 
     What coding leaves is what it was given, so that stage has no rows of its own.
     """
@@ -51,8 +51,9 @@ def sizes(
 ) -> dict[str, Row]:
     """Columns for each stage: what it has of so many ``parameters``, and what its file takes.
 
-    Files are written to the folder ``place``, and their bytes are those that stat counts. kept: those that are not pruned, biases and all. ratio: of 4 bytes a
-    parameter to the file. The original's file would be these bytes alone.
+    Files are written to the folder ``place``, and their bytes are those that stat counts. kept:
+    parameters that are not pruned, biases and all. ratio: of 4 bytes a parameter to the file; the
+    original's would be these bytes alone.
     """
     pruned = sum(w.weight().numel() - len(w.positions) for w in course.shared.values())
     states = dict(_states(course))

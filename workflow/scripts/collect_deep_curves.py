@@ -1,0 +1,22 @@
+"""Put the curves of a network into one table."""
+
+
+def collect_deep_curves(tables: list[str], table: str) -> None:
+    """Write the points one below the other, in the order given."""
+    import pandas as pd
+
+    from laq import columns
+    from laq.files import read_table, write_csv
+
+    known = ["network", "bytes", "ratio", "huffman_bytes", "huffman_ratio", "n", "correct", "top1"]
+    curves = [read_table(path, ["method", "training", "bits", *known]) for path in tables]
+    for path, curve in zip(tables, curves, strict=True):
+        columns.check_rates(path, curve)
+    # Empty but of quantization, and whole there.
+    write_csv(table, pd.concat([curve.astype({"bits": "Int64"}) for curve in curves]))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, collect_deep_curves)

@@ -1,0 +1,25 @@
+"""The study of Deep Compression: its networks, and what it says of all of them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from laq.config import Config
+from laq.config_checks import references
+from laq.config_checks.variants import check_shares
+from laq.deep.plan import OWN
+
+_WHY = {
+    "classes": "the study is on all classes",
+    "coder": "the study measures both coders",
+}
+
+
+def check_study(config: Config) -> Iterator[str]:
+    for name, settings in config.get("deep_compression", {"networks": {}})["networks"].items():
+        where = f"deep_compression.networks.{name}"
+        yield from references.known(where, name, config["networks"], "network")
+        yield from check_shares(where, settings)
+        for key, default in OWN.items():
+            if settings[key] != default:
+                yield f"{where}.{key}: {_WHY[key]}; leave it out"

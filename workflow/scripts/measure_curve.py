@@ -1,0 +1,46 @@
+"""Measure one way to compress a network at several points."""
+
+from typing import Any
+
+
+def measure_curve(
+    train: str,
+    test: str,
+    classes: str,
+    parent: str,
+    table: str,
+    seconds: str,
+    network: str,
+    curve: str,
+    course: dict[str, Any],
+    values: list[float],
+    seed: int,
+    device: str,
+) -> None:
+    """Write rows of points, and how long each took."""
+    from pathlib import Path
+
+    from laq import devices, disks
+    from laq.deep import curves
+    from laq.deep import stages as courses
+    from laq.deep.bench import Bench, timed
+    from laq.files import write_rows
+    from laq.training import resume
+
+    bench = Bench.read(
+        *(train, test, classes, parent), seed, devices.pick(device), Path(table).parent
+    )
+    states = [resume.beside(f"{table}.{value}") for value in values]
+    points = list(zip(values, states, strict=True))
+    found, times = timed(curves.CURVES[curve](bench, course, points), curves.POINT)
+    write_rows(table, [{"network": network, **row} for row in found])
+    write_rows(seconds, [{"network": network, **row} for row in times])
+    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    for state in states:
+        courses.clear(state)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, measure_curve)
