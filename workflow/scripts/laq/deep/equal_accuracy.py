@@ -39,8 +39,8 @@ class Reach:
 def reach(ratios: ArrayLike, top1: ArrayLike, level: float) -> Reach:
     """How far a curve through the points ``ratios`` (n,), ``top1`` (n,) keeps ``level``.
 
-    In any order; of the same ratio the mean counts. Raises ``DataError`` where there is no point, or
-    numbers are not finite or ratios not above 0.
+    In any order; of the same ratio the mean counts. Raises ``DataError`` where there is no point,
+    and for numbers that are not finite or ratios not above 0.
     """
     x, y = _falling(ratios, top1)
     if y[0] < level - ROUNDING:

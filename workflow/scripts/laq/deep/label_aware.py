@@ -1,8 +1,8 @@
 """Deep Compression for a subset's classes: by their images alone, against images of all classes.
 
-Whose images measure layers, retrain weights and train shared values is all that differs. The one who
-takes all classes has more images, and takes as many steps, over as many of them as so many steps can
-see: what is compared is what steps are spent on, not how many there are.
+Whose images measure layers, retrain weights and train shared values is all that differs. Where all
+classes are taken there are more images, and as many steps, over as many of the images as so many
+can see: what is compared is what steps are spent on, not how many there are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from laq.deep import course as courses
 from laq.deep.stages import Row, Trainer
 from laq.evaluation import score
 from laq.networks import predict
-from laq.training import Split
+from laq.training import Split, resume
 from laq.training.constraints import Constraint
 from laq.training.loop import batches
 from laq.variants import deep
@@ -91,49 +91,73 @@ def _stretched(recipe: Mapping[str, Any], times: float) -> dict[str, Any]:
     return found
 
 
-def measure(
-    task: Task, settings: Mapping[str, Any], kept: Sequence[float], repeats: int, place: Path
-) -> Iterator[Row]:
-    """Two rows, one for each scope, of the network in float, and of each arm at each of ``kept``.
+@dataclass(frozen=True)
+class Point:
+    """One network that is made: share of the weights kept, which making, and whose images it sees.
 
-    task: of the network as it was trained and a subset's classes, with the images of all; its recipe
-    and name are not used. settings: a variant's ``deep`` entry, of which layers are always chosen by
-    the scan. place: folder in which files are written, weighed, read back and removed.
+    state: file that a killed course goes on from.
+    """
+
+    classes: str
+    kept: float
+    repeat: int = 1
+    state: Path | None = None
+
+
+def points(table: str, kept: Sequence[float], repeats: int) -> list[Point]:
+    """All points of a ``table``, beside which their states are."""
+    begins = table.removesuffix(".csv")
+    return [
+        Point(arm, share, repeat, resume.beside(f"{begins}-{arm}-{number}-{repeat}.csv"))
+        for number, share in enumerate(kept)
+        for arm in ARMS
+        for repeat in range(1, repeats + 1)
+    ]
+
+
+def measure(
+    task: Task, settings: Mapping[str, Any], asked: Sequence[Point], place: Path
+) -> Iterator[Row]:
+    """Two rows, one for each scope, of the network in float and of each point.
+
+    task: of the network as it was trained and a subset's classes, with the images of all; its
+    recipe is not used. settings: a variant's ``deep`` entry that chooses layers by the scan; what
+    points say is not used. place: folder in which files are written, weighed, read back, removed.
     """
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
     whole = {"bytes": 4 * parameters, "ratio": 1.0, "steps": 0}
     for row in _scores(task, task.network):
         yield {"classes": NONE, "kept": 1.0, "repeat": 1, **row, **whole}
-    for share in kept:
-        asked = {**settings, "pruning": "scan", "kept": share}
-        for arm in ARMS:
-            for repeat in range(1, repeats + 1):
-                size, network, steps = _compressed(task, {**asked, "classes": arm}, repeat, place)
-                own = {"bytes": size, "ratio": 4 * parameters / size, "steps": steps}
-                for row in _scores(task, network):
-                    yield {"classes": arm, "kept": share, "repeat": repeat, **row, **own}
+    for point in asked:
+        size, network, steps = _compressed(task, settings, point, place)
+        own = {"classes": point.classes, "kept": point.kept, "repeat": point.repeat}
+        weighed = {"bytes": size, "ratio": 4 * parameters / size, "steps": steps}
+        for row in _scores(task, network):
+            yield {**own, **row, **weighed}
 
 
 def _compressed(
-    task: Task, settings: Mapping[str, Any], repeat: int, place: Path
+    task: Task, settings: Mapping[str, Any], point: Point, place: Path
 ) -> tuple[int, nn.Module, int]:
     """Bytes of the file, the network that is read back from it, and steps of all its trainings."""
-    arm = settings["classes"]
-    taken = task.members if arm == AWARE else list(range(len(task.train.classes)))
-    train = datasets.only(task.train, taken)
-    test = datasets.only(task.test, task.members)  # of the history, of which nothing is kept
-    recipe = {"parent": "original", "deep": settings}
-    own = replace(task, recipe=recipe, taken=taken, train=train, test=test, repeat=repeat)
-    seed = seeds.of_repeat(task.seed, repeat)
-    generator = devices.seed_everything(seed, "label-aware", arm, *task.members)
+    arm, everyone = point.classes, list(range(len(task.train.classes)))
+    settings = {**settings, "kept": point.kept, "classes": arm}
+    own = replace(
+        task,
+        recipe={"parent": "original", "deep": settings},
+        taken=task.members if arm == AWARE else everyone,
+        train=datasets.only(task.train, task.members) if arm == AWARE else task.train,
+        # Of histories, of which nothing is kept.
+        test=datasets.only(task.test, task.members),
+        repeat=point.repeat,
+    )
+    begun = seeds.of_repeat(task.seed, point.repeat)
+    seed = devices.seed_everything(begun, "label-aware", arm, *task.members).initial_seed()
     images = _split(own.train)
     trainer = Paced(
-        _split(own.test),
-        courses.recipe(settings),
-        generator.initial_seed(),
-        task.device,
+        *(_split(own.test), courses.recipe(settings), seed, task.device, point.state),
         spec=transforms.spec(task.described),
-        fewer={} if arm == AWARE else _fewer(task, images, settings, generator.initial_seed()),
+        fewer={} if arm == AWARE else _fewer(task, images, settings["held_back"], seed),
     )
     network = copy.deepcopy(task.network).cpu()
     met, reasons = courses.select(network, images[0], settings)
@@ -147,10 +171,9 @@ def _compressed(
         return path.stat().st_size, packing.load(path), sum(trainer.steps)
 
 
-def _fewer(task: Task, images: Split, settings: Mapping[str, Any], seed: int) -> dict[int, int]:
-    """``Paced.fewer`` of all ``images``, with those held back from a training and without."""
+def _fewer(task: Task, images: Split, share: float, seed: int) -> dict[int, int]:
+    """``Paced.fewer`` of all ``images``, and of them without the ``share`` that is held back."""
     own = _split(datasets.only(task.train, task.members))
-    share = settings["held_back"]
     seen, fewer = (pruning.hold_back(each, share, seed)[0] for each in (images, own))
     return {len(images[1]): len(own[1]), len(seen[1]): len(fewer[1])}
 
