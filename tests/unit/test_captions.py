@@ -121,6 +121,10 @@ def test_figure_3_speaks_of_what_is_made() -> None:
     text = words("fig3", {**given, "variants": trained})
     assert "fine-tuned and trained with quantized weights for every subset" in text
     assert "label-agnostic" not in text and "images that quantization sees" in text
+    deep = {**tuned, "deep": {"parent": "original", "deep": {"classes": "all"}}}
+    text = words("fig3", {**given, "variants": deep})
+    assert "fine-tuned and pruned, shared and coded for every subset" in text
+    assert "label-agnostic" in text and "images that pruning sees" in text
 
 
 def figure_4(**recipe: Any) -> str:

@@ -34,7 +34,9 @@ def bimodal(n: int = 4000) -> torch.Tensor:
 def test_first_centroids_are_those_of_the_paper():
     values = bimodal()
     linear = initial.linear(values, 16, generator())
-    assert linear.tolist() == pytest.approx(np.linspace(values[0], values[-1], 16).tolist())
+    assert linear.tolist() == pytest.approx(
+        np.linspace(values[0].item(), values[-1].item(), 16).tolist()
+    )
     density = initial.density(values, 16, generator())
     heights = [(values <= centroid).double().mean().item() for centroid in density]
     assert heights == pytest.approx([(place + 0.5) / 16 for place in range(16)], abs=1e-3)

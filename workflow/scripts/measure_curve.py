@@ -25,12 +25,10 @@ def measure_curve(
     from laq.deep import stages as courses
     from laq.deep.bench import Bench, timed
     from laq.files import write_rows
-    from laq.training import resume
 
-    bench = Bench.read(
-        *(train, test, classes, parent), seed, devices.pick(device), Path(table).parent
-    )
-    states = [resume.beside(f"{table}.{value}") for value in values]
+    place = Path(table).parent
+    bench = Bench.read(*(train, test, classes, parent), seed, devices.pick(device), place)
+    states = [place / f".{curve}_{value}.state" for value in values]
     points = list(zip(values, states, strict=True))
     found, times = timed(curves.CURVES[curve](bench, course, points), curves.POINT)
     write_rows(table, [{"network": network, **row} for row in found])

@@ -134,7 +134,9 @@ def share(
     shared.load(network, clusters)
     history = trainer(network, images, constraint, "shared", epochs=0)
     if epochs := settings["tuning_epochs"]:
-        changes = {"epochs": epochs, "learning_rate": settings["tuning_rate"], "warmup": 0}
+        # AdamW whatever the recipe's: a sum over weights grows with their number, its steps do not.
+        changes = {"optimizer": "adamw", "learning_rate": settings["tuning_rate"], "warmup": 0}
+        changes["epochs"] = epochs
         history += trainer(network, images, constraint, "centroids", **changes)
     found = shared.detach(network, clusters)
     network.eval()

@@ -58,33 +58,33 @@ def prune(
     sizes = {name: network.get_submodule(name).weight.numel() for name in layers}
     scanning = settings["pruning"] == "scan"
     shares = {} if scanning else final_shares(network, layers, settings)
-    seen, held = (
-        hold_back(images, settings["held_back"], trainer.seed) if scanning else (images, None)
-    )
+    seen, held = images, None
+    if scanning:
+        seen, held = hold_back(images, settings["held_back"], trainer.seed)
     done = Pruned(dict(sizes))
     if content := memo.load():
         network.load_state_dict(content.pop("network"))
         done = Pruned(**content)
     for number in range(done.rounds + 1, rounds + 1):
-        part = number / rounds
+        power = number / rounds
         if scanning:
             points = scan.sensitivity(network.to(trainer.device), *held, done.kept)
-            kept = scan.spend(points, sparsity.count(settings["kept"] ** part, sum(sizes.values())))
+            left = sparsity.count(settings["kept"] ** power, sum(sizes.values()))
+            kept = scan.spend(points, left)
         else:
-            kept = {name: sparsity.count(shares[name] ** part, sizes[name]) for name in layers}
+            kept = {name: sparsity.count(shares[name] ** power, sizes[name]) for name in layers}
             points = [scan.unmeasured(name, sizes[name], kept[name]) for name in layers]
         done.table += [
             {"round": number, **asdict(point), "chosen": kept[point.layer]} for point in points
         ]
         masked.prune(network, kept)
-        last, changes = number == rounds, {}
-        if not last:
-            changes = {"epochs": settings["round_epochs"], "schedule": "constant", "warmup": 0}
-        stage = f"round {number}"
-        left = sum(kept.values()) / sum(sizes.values())
+        stage, left = f"round {number}", sum(kept.values()) / sum(sizes.values())
         logger.info("%s of %d: %.2f %% of the weights are kept", stage, rounds, 100 * left)
-        part = images if last else seen
-        done.history += trainer(network, part, Masked(layers), stage, **changes)
+        split, changes = images, {}
+        if number < rounds:
+            split = seen
+            changes = {"epochs": settings["round_epochs"], "schedule": "constant", "warmup": 0}
+        done.history += trainer(network, split, Masked(layers), stage, **changes)
         done.kept, done.rounds = kept, number
         memo.save({"network": network.state_dict(), **vars(done)})
     return done
@@ -96,10 +96,8 @@ def final_shares(
     """What each layer is to keep: what the config says, or by the deviation of its weights now."""
     if settings["pruning"] == "ratios":
         return {name: settings["ratios"].get(name, 1.0) for name in layers}
-    weights = {
-        name: network.get_submodule(name).parametrizations.weight.original for name in layers
-    }
-    return {name: sparsity.beyond(w, settings["quality"]) for name, w in weights.items()}
+    weights = {name: network.get_submodule(name).weight for name in layers}
+    return {name: sparsity.beyond(own, settings["quality"]) for name, own in weights.items()}
 
 
 def hold_back(images: Split, share: float, seed: int) -> tuple[Split, Split]:

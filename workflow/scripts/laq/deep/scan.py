@@ -22,7 +22,7 @@ from laq.layer_choice import evaluating
 from laq.networks import to_input
 
 # Shares of the weights that a layer has now, at which it is measured.
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02)
+SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.28, 0.18, 0.1, 0.05)
 
 _BATCH = 256  # images
 

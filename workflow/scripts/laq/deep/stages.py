@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ class Trainer:
     device: torch.device
     state: Path | None = None
     spec: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        # Loaded code is part of a training's identity (``resume.identity``), in a course that
+        # begins with a later stage as well.
+        if self.recipe.get("processes", 1) > 1:
+            importlib.import_module("laq.training.launch")
 
     def __call__(
         self,
