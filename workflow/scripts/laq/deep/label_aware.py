@@ -140,42 +140,56 @@ def _compressed(
     task: Task, settings: Mapping[str, Any], point: Point, place: Path
 ) -> tuple[int, nn.Module, int]:
     """Bytes of the file, the network that is read back from it, and steps of all its trainings."""
-    arm, everyone = point.classes, list(range(len(task.train.classes)))
-    settings = {**settings, "kept": point.kept, "classes": arm}
-    own = replace(
-        task,
-        recipe={"parent": "original", "deep": settings},
-        taken=task.members if arm == AWARE else everyone,
-        train=datasets.only(task.train, task.members) if arm == AWARE else task.train,
-        # Of histories, of which nothing is kept.
-        test=datasets.only(task.test, task.members),
-        repeat=point.repeat,
-    )
+    own = _of_arm(task, settings, point)
+    asked, images = own.recipe["deep"], _split(own.train)
     begun = seeds.of_repeat(task.seed, point.repeat)
-    seed = devices.seed_everything(begun, "label-aware", arm, *task.members).initial_seed()
-    images = _split(own.train)
+    purpose = "label-aware", point.classes, *task.members
+    seed = devices.seed_everything(begun, *purpose).initial_seed()
     trainer = Paced(
-        *(_split(own.test), courses.recipe(settings), seed, task.device, point.state),
+        *(_split(own.test), courses.recipe(asked), seed, task.device, point.state),
         spec=transforms.spec(task.described),
-        fewer={} if arm == AWARE else _fewer(task, images, settings["held_back"], seed),
+        fewer=_fewer(own, settings["held_back"], seed) if point.classes == AGNOSTIC else {},
     )
     network = copy.deepcopy(task.network).cpu()
-    met, reasons = courses.select(network, images[0], settings)
+    met, reasons = courses.select(network, images[0], asked)
     layers = [name for name in met if name not in reasons]
-    masks, _ = courses.prune(network, images, layers, settings, trainer)
-    shared = courses.share(network, images, masks, settings, trainer).shared
+    masks, _ = courses.prune(network, images, layers, asked, trainer)
+    shared = courses.share(network, images, masks, asked, trainer).shared
     with scratch.folder(place, ".deep") as folder:
         path = folder / "network.safetensors"
         told = deep.describe(own)
-        checkpoint.save(path, network.state_dict(), told, shared, settings["coder"])
+        checkpoint.save(path, network.state_dict(), told, shared, asked["coder"])
         return path.stat().st_size, packing.load(path), sum(trainer.steps)
 
 
-def _fewer(task: Task, images: Split, share: float, seed: int) -> dict[int, int]:
-    """``Paced.fewer`` of all ``images``, and of them without the ``share`` that is held back."""
-    own = _split(datasets.only(task.train, task.members))
-    seen, fewer = (pruning.hold_back(each, share, seed)[0] for each in (images, own))
-    return {len(images[1]): len(own[1]), len(seen[1]): len(fewer[1])}
+def _of_arm(task: Task, settings: Mapping[str, Any], point: Point) -> Task:
+    """The task with the images of an arm, and its recipe: layers are measured on as many images."""
+    aware, everyone = point.classes == AWARE, list(range(len(task.train.classes)))
+    own, held_back = datasets.only(task.train, task.members), settings["held_back"]
+    part = 1 if aware else len(own.labels) / len(task.train.labels)
+    changes = {"kept": point.kept, "classes": point.classes, "held_back": part * held_back}
+    return replace(
+        task,
+        recipe={"parent": "original", "deep": {**settings, **changes}},
+        taken=task.members if aware else everyone,
+        train=own if aware else task.train,
+        test=datasets.only(task.test, task.members),  # of histories, of which nothing is kept
+        repeat=point.repeat,
+    )
+
+
+def _fewer(agnostic: Task, held_back: float, seed: int) -> dict[int, int]:
+    """``Paced.fewer`` of all images, and of them without those that are held back.
+
+    held_back: share of the subset's images, of which the others have so many.
+    """
+    shares = agnostic.recipe["deep"]["held_back"], held_back
+    splits = [agnostic.train, datasets.only(agnostic.train, agnostic.members)]
+    whole = [_split(each) for each in splits]
+    seen = [
+        pruning.hold_back(each, share, seed)[0] for each, share in zip(whole, shares, strict=True)
+    ]
+    return {len(there[1]): len(fewer[1]) for there, fewer in (whole, seen)}
 
 
 def _split(images: datasets.Dataset) -> Split:

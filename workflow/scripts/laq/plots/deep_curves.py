@@ -12,7 +12,6 @@ from laq.plots.error_axis import by_error
 from laq.plots.style import (
     BASELINE,
     LINE,
-    LONG_HANDLE,
     PALETTE,
     STYLE,
     WIDTH,
@@ -56,18 +55,17 @@ def curves(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: fl
             len(TRAINED),
             figsize=(WIDTH, height),
             sharex="row",
-            sharey="row",
             squeeze=False,
             layout="constrained",
         )
         for row, network in zip(panels, networks, strict=True):
             own = table[table["network"] == network]
-            rates = 100 * own["top1"]
             top1 = 100 * float(original(stages, network)["top1"])
-            by_error(row[0], [rates.min(), max(rates.max(), top1)])
             span(row[0], limits(own["ratio"], "log"), "log")
             for panel, (training, words) in zip(row, TRAINED.items(), strict=True):
-                _draw(panel, own[own["training"] == training], confidence)
+                there = own[own["training"] == training]
+                by_error(panel, [*100 * there["top1"], top1])
+                _draw(panel, there, confidence)
                 panel.axhline(top1, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
                 panel.set_title(words)
             row[0].set_ylabel(TOP1)
@@ -80,7 +78,7 @@ def curves(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: fl
             Line2D([], [], color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)), label="in float")
         )
         labels = [str(handle.get_label()) for handle in handles]
-        columns = legend_columns(labels, LONG_HANDLE)
+        columns = legend_columns(labels)
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
         figure.suptitle(title)
     return figure

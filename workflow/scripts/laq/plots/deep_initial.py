@@ -13,7 +13,6 @@ from laq.plots.error_axis import by_error
 from laq.plots.style import (
     BASELINE,
     LINE,
-    LONG_HANDLE,
     PALETTE,
     STYLE,
     WIDTH,
@@ -94,7 +93,7 @@ def initial(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: f
         ]
         dashed = {"linewidth": 0.9, "linestyle": (0, (4, 3))}
         handles.append(Line2D([], [], color=BASELINE, label="pruned, not shared", **dashed))
-        columns = legend_columns([str(handle.get_label()) for handle in handles], LONG_HANDLE)
+        columns = legend_columns([str(handle.get_label()) for handle in handles])
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
         figure.suptitle(title)
     return figure

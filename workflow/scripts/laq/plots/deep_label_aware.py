@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+)
 
 from laq.deep.ratio_claims import GAINS, SCOPE
 from laq.deep.ratio_gained import FLOAT, NAMES
@@ -18,7 +24,6 @@ from laq.plots.error_axis import by_error
 from laq.plots.style import (
     BASELINE,
     LINE,
-    LONG_HANDLE,
     STYLE,
     WIDTH,
     heading,
@@ -70,7 +75,7 @@ def label_aware(
     names = [row_lines(network) for network in networks if len(networks) > 1]
     handles = _handles(bool((gains["censored"].fillna("") != "").any()))
     labels = [str(handle.get_label()) for handle in handles]
-    columns = legend_columns(labels, LONG_HANDLE)
+    columns = legend_columns(labels)
     below = LINE * (-(-len(labels) // columns))
     height = 0.7 + 2.8 * len(networks) + below + LINE * (sum(map(len, names)) + title.count("\n"))
     with plt.rc_context(STYLE):
@@ -188,8 +193,6 @@ def _ticks(panel: Axes, factor: float) -> None:
     if subs:
         axis.set_major_locator(LogLocator(subs=subs))
     else:
-        from matplotlib.ticker import MaxNLocator
-
         axis.set_major_locator(MaxNLocator(5))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(ScalarFormatter(useOffset=False))
