@@ -36,7 +36,7 @@ METHODS = {
 }
 # The two panels of a network, by the column ``training``.
 TRAINED = {"retrained": "retrained", "none": "without any training"}
-TOP1 = "Top-1 (%), by the root of the error"
+TOP1 = "Top-1 (%),\nby the root of the error"
 
 
 def curves(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: float) -> Figure:
@@ -64,7 +64,8 @@ def curves(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: fl
             span(row[0], limits(own["ratio"], "log"), "log")
             for panel, (training, words) in zip(row, TRAINED.items(), strict=True):
                 there = own[own["training"] == training]
-                by_error(panel, [*100 * there["top1"], top1])
+                low, high = wilson_interval(there["correct"], there["n"], confidence)
+                by_error(panel, [*100 * low, *100 * high, top1])
                 _draw(panel, there, confidence)
                 panel.axhline(top1, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
                 panel.set_title(words)

@@ -37,11 +37,11 @@ WAYS = {
 }
 # The three panels of a network: a column, of which stage, and what it is called.
 PANELS = (
-    ("error", "clustered", "Error by k-means"),
+    ("error", "clustered", "how far weights are moved"),
     ("top1", "clustered", "as k-means leaves them"),
     ("top1", "shared", "trained"),
 )
-DODGE = 7.0  # points of print over which the ways stand side by side
+DODGE = 10.0  # points of print over which the ways stand side by side
 
 
 def initial(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: float) -> Figure:
@@ -69,7 +69,8 @@ def initial(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: f
             top1 = 100 * float(
                 (original(stages, network) if pruned.empty else pruned.iloc[0])["top1"]
             )
-            rates = [100 * own["top1"].min(), max(100 * own["top1"].max(), top1)]
+            low, high = wilson_interval(own["correct"], own["n"], confidence)
+            rates = [*100 * low, *100 * high, top1]
             for panel, (column, stage, words) in zip(row, PANELS, strict=True):
                 _draw(panel, own[own["stage"] == stage], column, confidence)
                 panel.set_title(words)
@@ -80,7 +81,7 @@ def initial(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: f
                     by_error(panel, rates)
                     panel.axhline(top1, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
             row[0].set_ylabel("‖w − c‖ / ‖w‖ (%)")
-            row[0].set_ylim(bottom=0)
+            row[0].set_ylim(0, 108 * own["error"].max())  # what is drawn aside does not scale it
             row[1].set_ylabel(TOP1)
         for row, lines in zip(panels, names, strict=False):
             name_row(row, lines)
@@ -125,4 +126,3 @@ def _draw(panel: Axes, own: pd.DataFrame, column: str, confidence: float) -> Non
             markeredgewidth=0.3,
             **style,
         )
-    panel.relim()

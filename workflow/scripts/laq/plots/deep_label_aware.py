@@ -86,7 +86,7 @@ def label_aware(
             _curves(row[0], table[table["network"] == network], tolerance, rigour)
             own = claims[(claims["setting"] == network) & (claims["claim"] == GAINS.id)]
             _gains(row[1], gains[gains["network"] == network], own.iloc[0], scale, rigour)
-            row[0].set_ylabel(f"{TOP1[:5]} on Sub (%),\nby the root of the error")
+            row[0].set_ylabel(TOP1.replace("Top-1", "Top-1 on Sub"))
             row[1].set_ylabel("Ratio gained at equal accuracy")
         for row, lines in zip(panels, names, strict=False):
             name_row(row, lines)

@@ -8,8 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from laq.plots.style import BASELINE, LINE, PALETTE, STYLE, WIDTH, heading, row_lines
-from laq.plots.words import plain
+from laq.plots.style import BASELINE, LINE, PALETTE, STYLE, WIDTH, heading, name_row, row_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,9 +59,8 @@ def weights(table: pd.DataFrame, study: str) -> Figure:
                     )
                 panel.set_title(f"{words}\n{_told(rows, stage)}")
             _axes(row[0], own)
-            lines = "\n".join(map(plain, names[network]))
-            row[0].set_title(f"{lines}\n{row[0].get_title()}")
             row[0].set_ylabel("Weights, in each bin\nor of each value")
+            name_row(row, names[network])
         for panel in panels[-1]:
             panel.set_xlabel("Weight")
         figure.suptitle(title)
