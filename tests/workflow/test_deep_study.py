@@ -1,0 +1,78 @@
+"""The study of Deep Compression: a target of its own, made and rebuilt job by job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import CONFIG, Checkout
+from tests.workflow.test_entry_points import planned
+
+ROOT = "results/digits/deep/small_resnet"
+SECTION = """
+deep_compression:
+  networks:
+    small_resnet: { kept: 0.1, rounds: 1, epochs: 1, tuning_epochs: 1, batch_size: 128 }
+  curves: { kept: [0.2], bits: [2], energy: [0.8] }
+  initial: { bits: [2], repeats: 1 }
+"""
+JOBS = {
+    "pruning": "against ratio: pruning",
+    "quantization": "against ratio: quantization",
+    "lowrank": "against ratio: lowrank",
+    "stages": "stage by stage",
+    "initial": "First centroids of",
+}
+
+
+@pytest.fixture(scope="module")
+def study(finished: Checkout) -> Iterator[Checkout]:
+    """The finished digits study with short settings in place of its own."""
+    path = finished.path / CONFIG
+    text = path.read_text()
+    path.write_text(text.partition("\n# Pruned, shared and coded")[0] + SECTION)
+    yield finished
+    path.write_text(text)
+
+
+def test_deep_compression_adds_no_job_to_the_study(study: Checkout) -> None:
+    jobs = planned(study.run("-n"))
+    assert not {"measure_stages", "measure_curve", "compare_initial"} & {*jobs}
+    jobs = planned(study.run("-n", "deep_compression"))
+    assert (jobs["measure_stages"], jobs["measure_curve"], jobs["compare_initial"]) == (1, 3, 1)
+    assert not jobs["train_network"]
+
+
+def test_tables_are_made_and_rebuilt_by_what_they_use(study: Checkout) -> None:
+    study.run("deep_compression")
+    place = study.path / ROOT
+    stages = pd.read_csv(place / "stages.csv").set_index("stage")
+    for stage in ("pruned", "shared", "huffman", "ans"):
+        assert (place / stages["file"][stage]).stat().st_size == stages["bytes"][stage]
+    training = pd.read_csv(study.path / "results/digits/models/small_resnet/training.csv")
+    assert stages["top1"]["original"] == pytest.approx(training["test_top1"].iloc[-1])
+    layers = pd.read_csv(place / "layers.csv").set_index("part")
+    assert layers["huffman_bytes"]["all"] == stages["bytes"]["huffman"]
+    curves = pd.read_csv(place / "curves.csv")
+    assert set(curves["method"]) == {"pruning", "both", "quantization", "lowrank"}
+    assert len(curves) == 8 and len(pd.read_csv(place / "initial.csv")) == 8
+    assert list(place.rglob(".*")) == []
+
+    def again() -> set[str]:
+        printed = study.run("-n", "deep_compression")
+        return {name for name, words in JOBS.items() if words in printed}
+
+    assert again() == set()
+    library = "workflow/scripts/laq/deep"
+    with study.edited(CONFIG, "energy: [0.8]", "energy: [0.7]"):
+        assert again() == {"lowrank"}
+    with study.edited(
+        f"{library}/first_centroids.py", "from __future__", "# Edited.\nfrom __future__"
+    ):
+        assert again() == {"initial"}
+    with study.edited(CONFIG, "rounds: 1,", "rounds: 1, quality: 3, round_epochs: 7,"):
+        assert again() == set()
+    with study.edited(f"{library}/ans.py", "from __future__", "# Edited.\nfrom __future__"):
+        assert again() == set(JOBS)
