@@ -70,7 +70,7 @@ def gained(table: pd.DataFrame, tolerance: float) -> pd.DataFrame:
             "censored": "; ".join(_open(arm, each) for arm, each in found.items() if each.censored),
         }
         rows.append(row)
-    return pd.DataFrame(rows).sort_values("network", kind="stable", ignore_index=True)
+    return pd.DataFrame(rows)
 
 
 def _reach(rows: pd.DataFrame, level: float) -> Reach:

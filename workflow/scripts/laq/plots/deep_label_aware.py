@@ -99,7 +99,7 @@ def label_aware(
 
 def _curves(panel: Axes, own: pd.DataFrame, tolerance: float, rigour: Rigour) -> None:
     points = own.assign(ratio=np.log(own["ratio"]), top1=100 * own["top1"])
-    points = points.groupby(["classes", "subset", "kept"], sort=False)[["ratio", "top1"]].mean()
+    points = points.groupby(["classes", "subset", "kept"])[["ratio", "top1"]].mean()
     whole = float(points.loc[FLOAT, "top1"].mean())
     measured = points[points.index.get_level_values("classes") != FLOAT]
     by_error(panel, [*measured["top1"], whole])
