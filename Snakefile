@@ -69,6 +69,8 @@ else:
 
         include: "workflow/rules/deep_study.smk"  # Deep Compression in numbers: target deep_compression
         include: "workflow/rules/deep_curves.smk"  # accuracy against ratio, beside its parts and low rank
+        include: "workflow/rules/deep_label_aware.smk"  # for a subset's classes, at equal accuracy
+        include: "workflow/rules/deep_figures.smk"  # of these
 
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences

@@ -54,6 +54,8 @@ def drawn() -> list[tuple[str, str]]:
         lacks |= {"synthetic"}
         lacks |= {"deploy", "onnx"} if "deploy" not in of else set()
         lacks |= {"zoo", "methods", "pareto", "gain"} if "zoo" not in of else set()
+        if "deep_compression" not in of:
+            lacks |= {path.stem for path in CAPTIONS if path.stem.startswith("deep_")}
         if of["kind"] == "replay":
             lacks |= {"fig1", "fig2", "fig3", "fig4", "fig7", "memory"}
         pairs += [(path.stem, name) for path in CAPTIONS if path.stem not in lacks]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
-from laq.plots import pareto, zoo_gains
+from laq.plots import error_axis, pareto, zoo_gains
 from laq.zoo.kinds import FAMILIES
 
 METHODS = {
@@ -64,7 +64,7 @@ def test_the_front_is_what_no_other_outdoes(points: list[tuple[int, int]]) -> No
 
 @given(st.floats(0, 100))
 def test_the_axis_of_accuracies_is_its_inverse_s(value: float) -> None:
-    assert pareto._gathered(pareto._spread(np.array(value))) == pytest.approx(value, abs=1e-9)
+    assert error_axis.gathered(error_axis.spread(np.array(value))) == pytest.approx(value, abs=1e-9)
 
 
 def test_every_family_has_a_look_of_its_own() -> None:

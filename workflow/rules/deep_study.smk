@@ -29,6 +29,12 @@ rule deep_compression:
             network=DEEP_NETWORKS,
             table=["stages", "layers", "weights", "history", "rounds", "curves", "initial"],
         ),
+        expand("<results>/deep/{table}.csv", table=["label_aware", "ratio_gained", "claims"]),
+        expand(
+            "<results>/deep/{figure}.{suffix}",
+            figure=["curves", "weights", "initial", "label_aware"],
+            suffix=["pdf", "png"],
+        ),
     message:
         "{config[study]}: Deep Compression is in {config[root]}/deep"
 

@@ -11,7 +11,8 @@ NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "record_provenance",
 NO_STEPS += ["export_onnx", "evaluate_onnx", "collect_onnx", "choose_variants"]
 NO_STEPS += ["zoo", "measure_zoo", "collect_zoo", "plot_zoo"]
 NO_STEPS += ["deep_compression", "measure_stages", "measure_curve", "collect_deep_curves"]
-NO_STEPS += ["compare_initial"]
+NO_STEPS += ["compare_initial", "plot_deep"]
+NO_STEPS += ["measure_label_aware", "judge_ratio_gained", "plot_label_aware"]
 
 
 def sweep_table():

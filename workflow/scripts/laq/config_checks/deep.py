@@ -16,7 +16,14 @@ _WHY = {
 
 
 def check_study(config: Config) -> Iterator[str]:
-    for name, settings in config.get("deep_compression", {"networks": {}})["networks"].items():
+    if "deep_compression" not in config:
+        return
+    section = config["deep_compression"]
+    if (chosen := section["label_aware"]["subsets"]) != "all":
+        for name in chosen:
+            where = "deep_compression.label_aware.subsets"
+            yield from references.known(where, name, references.subset_ids(config), "subset")
+    for name, settings in section["networks"].items():
         where = f"deep_compression.networks.{name}"
         yield from references.known(where, name, config["networks"], "network")
         yield from check_shares(where, settings)

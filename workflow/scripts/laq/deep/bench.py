@@ -74,6 +74,10 @@ class Bench:
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.original.parameters())
 
+    def of(self, members: list[int]) -> Task:
+        """The task of a subset's classes, still with the images of all."""
+        return replace(self.task, members=members)
+
     def asked(self, settings: Settings, repeat: int = 1, state: Path | None = None) -> Task:
         """The task of compressing the network by a variant's ``deep`` entry."""
         recipe = {"parent": "original", "deep": settings}

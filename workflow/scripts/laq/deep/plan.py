@@ -51,6 +51,14 @@ def initial(section: Section, network: str) -> Settings:
     return {"course": used, **section["initial"]}
 
 
+def label_aware(section: Section, network: str) -> Settings:
+    """``course``, whose layers the scan chooses, ``kept``, its points, and ``repeats``."""
+    own = course(section, network, pruning="scan")
+    used = {key: value for key, value in own.items() if key not in {"kept", "classes"}}
+    asked = section["label_aware"]
+    return {"course": used, "kept": asked["kept"], "repeats": asked["repeats"]}
+
+
 def processes(section: Section, network: str) -> int:
     """How many share a training."""
     return section["networks"][network]["processes"]

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from laq.plots.error_axis import by_error
 from laq.plots.memory import size
 from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH, heading, name_row, row_lines
 from laq.plots.words import plain
@@ -122,30 +123,12 @@ def _draw(panel: Axes, own: pd.DataFrame) -> None:
 
 def _axes(panel: Axes, sizes: NDArray[np.float64], top1: NDArray[np.float64]) -> None:
     panel.set_xlim(sizes.min() / 1.25, sizes.max() * 1.25)
-    panel.set_yscale("function", functions=(_spread, _gathered))
-    low, high = _spread(np.array([top1.min(), top1.max()]))
-    span = max(high - low, 1.0)
-    panel.set_ylim(*_gathered(np.array([low - 0.06 * span, high + 0.2 * span])))
-    panel.yaxis.set_major_locator(FixedLocator([0, 20, 40, 60, 80, 90, 95, 98, 99, 100]))
-    panel.yaxis.set_major_formatter("{x:g}")
-    panel.yaxis.set_minor_locator(NullLocator())
+    by_error(panel, top1, above=0.2)
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size(value).replace(".0 ", " ")))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.tick_params(axis="x", labelrotation=30)
     panel.set_xlabel("Bytes of the file")
-
-
-def _spread(top1: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By the square root of the error, so that good methods are told apart beside bad ones."""
-    error = 100 - np.asarray(top1, float)
-    return -np.sign(error) * np.sqrt(np.abs(error))
-
-
-def _gathered(root: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of ``_spread``."""
-    root = np.asarray(root, float)
-    return 100 + np.sign(root) * root**2
 
 
 def _name(

@@ -1,0 +1,31 @@
+"""What label-awareness gains in compression ratio at equal accuracy, and the verdicts on it."""
+
+
+def judge_ratio_gained(
+    tables: list[str],
+    subsets: str,
+    label_aware: str,
+    ratio_gained: str,
+    claims: str,
+    tolerance: float,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Write all measurements in one table, the ratio gained on each subset, and the claims."""
+    from laq.claims.effects import Rigour
+    from laq.collected import put_together
+    from laq.deep import ratio_gained as gains
+    from laq.deep.ratio_claims import judge
+    from laq.files import write_csv
+
+    write_csv(label_aware, put_together(tables))
+    found = gains.gained(gains.observations(label_aware, subsets), tolerance)
+    write_csv(ratio_gained, found)
+    write_csv(claims, judge(found, Rigour(confidence, resamples, seed)))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, judge_ratio_gained)

@@ -1,0 +1,44 @@
+"""Compress a network for a subset's classes, on its images and on those of all classes."""
+
+from typing import Any
+
+
+def measure_label_aware(
+    train: str,
+    test: str,
+    classes: str,
+    subset: str,
+    parent: str,
+    table: str,
+    network: str,
+    course: dict[str, Any],
+    kept: list[float],
+    repeats: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Write two rows a point, one for each scope."""
+    from pathlib import Path
+
+    from laq import devices, disks, subset_files
+    from laq.deep import label_aware, stages
+    from laq.deep.bench import Bench
+    from laq.files import write_rows
+
+    place = Path(table).parent
+    bench = Bench.read(*(train, test, classes, parent), seed, devices.pick(device), place)
+    chosen = subset_files.read(subset, bench.task.train.classes)
+    points = label_aware.points(table, kept, repeats)
+    found = label_aware.measure(bench.of(chosen["indices"]), course, points, place)
+    own = {"network": network, "subset": chosen["subset"]}
+    own |= {key: chosen[key] for key in ("median_icd", "mean_icd")}
+    write_rows(table, [own | row for row in found])
+    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    for point in points:
+        stages.clear(point.state)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, measure_label_aware)

@@ -1,0 +1,34 @@
+"""Figures of Deep Compression on all classes: curves, weights, first centroids."""
+
+
+def plot_deep(
+    stages: list[str],
+    curves_of: list[str],
+    weights_of: list[str],
+    initial_of: list[str],
+    curves: list[str],
+    weights: list[str],
+    initial: list[str],
+    study: str,
+    confidence: float,
+) -> None:
+    """Draw each as PDF and PNG, all networks in it; the first four hold a table a network."""
+    import pandas as pd
+
+    from laq.files import read_table
+    from laq.plots import deep_curves, deep_initial, deep_weights
+    from laq.plots.style import save
+
+    def read(paths: list[str]) -> pd.DataFrame:
+        return pd.concat([read_table(path, ["network"]) for path in paths], ignore_index=True)
+
+    scored = read(stages)
+    save(deep_curves.curves(read(curves_of), scored, study, confidence), *curves)
+    save(deep_weights.weights(read(weights_of), study), *weights)
+    save(deep_initial.initial(read(initial_of), scored, study, confidence), *initial)
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, plot_deep)
