@@ -67,6 +67,7 @@ else:
 
     if "deep_compression" in STUDY:
 
+        include: "workflow/rules/deep_plan.smk"  # what the study of Deep Compression is of
         include: "workflow/rules/deep_study.smk"  # Deep Compression in numbers: target deep_compression
         include: "workflow/rules/deep_curves.smk"  # accuracy against ratio, beside its parts and low rank
         include: "workflow/rules/deep_label_aware.smk"  # for a subset's classes, at equal accuracy

@@ -8,12 +8,6 @@ Makes: <results>/models/{network}/{subset}/{variant}.safetensors with .csv (accu
 """
 
 
-def deep_code(wildcards):
-    """Digest for a deeply compressed variant: with its network's modules alone."""
-    named = study_config.modules_of(VARIANTS[wildcards.variant])
-    return network_code("deep_compress_network.py", wildcards.network, *named)
-
-
 rule deep_compress_network:
     """Prune the parent round by round, cluster its weights, train the centroids, and code it."""
     input:
@@ -43,7 +37,12 @@ rule deep_compress_network:
         gpu=lambda wildcards: GPU * finetuning_processes(wildcards),
     params:
         settings=lambda wildcards: variant_settings(wildcards.variant),
-        code=deep_code,
+        # With its network's modules alone.
+        code=lambda wildcards: network_code(
+            "deep_compress_network.py",
+            wildcards.network,
+            *study_config.modules_of(VARIANTS[wildcards.variant]),
+        ),
     message:
         "Deep Compression of {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
     script:

@@ -6,9 +6,6 @@ Makes: <results>/deep/{network}/label_aware/{subset}.csv, deep/label_aware.csv,
        deep/ratio_gained.csv, deep/claims.csv, deep/label_aware (figure)
 """
 
-LABEL_AWARE = DEEP_STUDY["label_aware"]
-LABEL_AWARE_SUBSETS = list(SUBSETS) if LABEL_AWARE["subsets"] == "all" else LABEL_AWARE["subsets"]
-
 
 rule measure_label_aware:
     """Compress a network on a subset's images and on those of all classes, at several points."""

@@ -5,21 +5,6 @@ Makes: <results>/deep/{network}/{deep,pruned,shared,ans}.safetensors, stages.csv
        weights.csv, history.csv, rounds.csv, initial.csv, stages.seconds.csv, initial.seconds.csv
 """
 
-from laq.deep import plan as deep_plan
-
-DEEP_STUDY = STUDY["deep_compression"]
-DEEP_NETWORKS = DEEP_STUDY["networks"]
-
-
-def deep_study_code(script):
-    """Digest of a script of the study: with its network's modules alone."""
-    return lambda wildcards: network_code(script, wildcards.network, *deep_plan.MODULES)
-
-
-def deep_study_processes(wildcards):
-    """How many processes share a training of the study."""
-    return deep_plan.processes(DEEP_STUDY, wildcards.network)
-
 
 # Its own target: no other artifact of the study depends on it.
 rule deep_compression:
