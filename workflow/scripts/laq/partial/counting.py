@@ -21,11 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from laq.endings import end_with
 from laq.partial import sockets
 from laq.partial.traffic import Arm, Traffic, built
+from laq.training import agent, launch
 from laq.training import distributed as parallel
-from laq.training import launch
 from laq.training.exchange import Exchange
 from laq.training.loop import State
 from laq.training.recipe import Recipe
@@ -67,7 +66,6 @@ def counted(
             "arms": [asdict(arm) for arm in arms],
             "images": [batch_size, *images],
             "steps": steps,
-            "job": os.getpid(),
         }
         (folder / _TASK).write_text(json.dumps(task), encoding="utf-8")
         launch.run(folder, processes, __name__)
@@ -84,7 +82,7 @@ def counted(
 def main(folder: Path) -> None:
     """Count in one of the processes that torchrun started."""
     task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
-    end_with(task["job"])
+    agent.end_with_it()
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")

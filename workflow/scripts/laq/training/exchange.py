@@ -84,7 +84,8 @@ class Exchange:
         """Write the means of what all processes sent into ``gradients``."""
         parts = received.view(self.size, -1)
         head = _SCALE * len(gradients)
-        scales = parts[:, :head].contiguous().view(torch.float32)  # (size, gradients)
+        # A copy: numbers of four bytes want an address to match.
+        scales = parts[:, :head].reshape(-1).clone().view(torch.float32).view(self.size, -1)
         counts = [packed_size(x.numel(), self.bits) for x in gradients]
         codes = parts[:, head:].split(counts, 1)
         for place, gradient in enumerate(gradients):
