@@ -31,16 +31,16 @@ def tell(resources: Mapping[str, Any], environment: MutableMapping[str, str] = o
     """
     for name in (_TASKS, _NODES):
         environment.pop(name, None)
-    starter = resources.get("mpi")
+    # What Snakemake hands over has ``get``, and otherwise is a list.
+    starter, tasks = resources.get("mpi"), resources.get("tasks")
     if starter is None or "SLURM_JOB_ID" not in environment:
         return
-    if starter != "srun" or "tasks" not in resources:
+    if starter != "srun" or tasks is None:
         raise ConfigError(
             "a training over several tasks of a SLURM job needs the resources mpi: srun and tasks "
-            f"(profiles/slurm/config.yaml); this job has mpi: {starter}, "
-            f"tasks: {resources.get('tasks', 'none')}"
+            f"(profiles/slurm/config.yaml); this job has mpi: {starter}, tasks: {tasks or 'none'}"
         )
-    environment[_TASKS] = str(resources["tasks"])
+    environment[_TASKS] = str(tasks)
     environment[_NODES] = str(resources.get("nodes", 1))
 
 
