@@ -236,7 +236,7 @@ def test_a_training_over_two_tasks_goes_on_when_one_is_lost(
     checkout = finished.copy(tmp_path / "laq")
     network = f"{MODELS}/original.safetensors"
     state = checkout.path / MODELS / ".original.state"
-    resources = [f"train_network:{own}" for own in ("mpi=srun", "tasks=2", "cpus_per_task=1")]
+    resources = [f"train_network:{own}" for own in ("mpi=srun", "tasks=2", "cpus_per_task=2")]
     arguments = [network, "--set-resources", *resources, "--config", "device=cpu"]
     several = "epochs: 40\n      processes: 2"
     with (
@@ -257,7 +257,7 @@ def test_a_training_over_two_tasks_goes_on_when_one_is_lost(
         workers[0].kill()
         printed = ended(process, checkout, 300)
     assert process.returncode == 0, printed[-8000:]
-    assert tasks == {"0", "1"} and held[0].cpus == "2"
+    assert tasks == {"0", "1"} and held[0].cpus == "4"
     assert "was ended by SIGKILL" in printed
     log = (checkout.path / ROOT / "logs/train_network/small_resnet.log").read_text()
     assert "of 2 tasks on 1 of the job's nodes" in log and "going on after epoch" in log

@@ -44,8 +44,9 @@ def run(own: Tasks, processes: int, folder: Path, module: str, gpus: bool) -> No
     if codes:
         raise agent.reason(folder, codes)
     raise ProcessError(
-        f"srun ended the tasks of the training with code {code}, see above; run again, it goes on "
-        "from the last state written"
+        f"srun ended the tasks of the training with code {code}, see above; if it refused them, "
+        f"give the job {own.count} tasks of {_cpus(own, processes)} CPUs (resources tasks and "
+        "cpus_per_task). Run again: it goes on from the last state written"
     )
 
 
@@ -65,13 +66,18 @@ def command(own: Tasks, processes: int, folder: Path, module: str, gpus: bool) -
         "srun",
         f"--ntasks={own.count}",
         f"--nodes={own.nodes}",
-        f"--cpus-per-task={each * torch.get_num_threads()}",
+        f"--cpus-per-task={_cpus(own, processes)}",
         "--kill-on-bad-exit=1",
     ]
     if gpus:  # each task sees its own
         call.append(f"--gpus-per-task={each}")
     python = [sys.executable, "-m", agent.__name__, str(folder), module, str(each)]
     return [*call, *python, *meeting]
+
+
+def _cpus(own: Tasks, processes: int) -> int:
+    """Of a task."""
+    return processes // own.count * torch.get_num_threads()
 
 
 def _port() -> int:
