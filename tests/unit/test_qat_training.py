@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
 from functools import cache
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch import Tensor, nn
 
 from laq import networks, packing
 from laq.devices import seed_everything
-from laq.errors import ConfigError
+from laq.errors import ConfigError, ProcessError
 from laq.networks import predict
 from laq.qat import methods, training
 from laq.steps import qat_effect
@@ -26,7 +29,7 @@ torch.set_num_threads(1)
 
 SPEC = {"name": "small_resnet", "classes": 4, "channels": 1, "widths": [6, 12]}
 OWN = {"layers", "keep", "classes", "method", "bits", "granularity", "batchnorm"}
-OWN |= {"step_rate", "activations"}
+OWN |= {"step_rate", "activations", "train"}
 
 
 def settings(**changes) -> dict:
@@ -207,3 +210,37 @@ def test_two_processes_take_the_step_that_one_takes():
     two = moved(learning_rate=0.1, processes=2)
     assert (one - start).norm() > 1e-3
     assert (two - one).norm() < 0.01 * (one - start).norm()
+
+
+def test_a_process_that_is_lost_fails_a_job_that_goes_on_as_if_there_were_one_process(
+    tmp_path, capfd
+):
+    """Two layers alone, frozen statistics: the rest keeps its bits, and these differ from those of
+    one process by a hundredth of what they move by, though one of two was killed on the way."""
+    changes = {"layers": ["stages.1.conv2", "head"], "bits": 4, "train": "quantized"}
+    changes |= {"batchnorm": "frozen", "epochs": 16, "optimizer": "sgd", "learning_rate": 0.01}
+    state = resume.beside(tmp_path / "lsq.safetensors")
+
+    def kill() -> None:
+        while not state.exists():
+            time.sleep(0.005)
+        below = psutil.Process().children(recursive=True)
+        workers = [each for each in below if "laq.training.worker" in each.cmdline()]
+        workers[-1].kill()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    with pytest.raises(ProcessError, match=r"was ended by SIGKILL.*goes on from the last state"):
+        quantized(state, processes=2, **changes)
+    two, rows = quantized(state, processes=2, **changes)
+    assert "going on after epoch" in capfd.readouterr().err
+    one, expected = quantized(**changes)
+    assert [row["epoch"] for row in rows] == [row["epoch"] for row in expected]
+    before, after = trained().state_dict(), one.network.state_dict()
+    moved = [name for name, x in after.items() if not torch.equal(x, before[name])]
+    assert set(moved) == {"stages.1.conv2.weight", "head.weight", "head.bias"}
+    for name, x in two.network.state_dict().items():
+        if name not in moved:
+            assert torch.equal(x, before[name]), name
+            continue
+        assert (x - after[name]).norm() < 0.01 * (after[name] - before[name]).norm(), name

@@ -331,7 +331,7 @@ def test_a_training_that_is_told_to_end_says_so(monkeypatch, tmp_path):
 
     monkeypatch.setattr(torchrun, "run", ended)
     with pytest.raises(ProcessError, match=r"ended from outside \(SIGTERM\): run again"):
-        launch._run(tmp_path, 2)
+        launch.run(tmp_path, 2, "no.module")
 
 
 def test_more_processes_than_gpus_are_refused_with_the_remedy(monkeypatch):

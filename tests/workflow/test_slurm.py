@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cluster.control import Cluster, Job, NoCluster
@@ -227,3 +228,37 @@ def test_a_job_without_its_gpu_ends_at_once_and_says_so(
         assert "Traceback" not in text
     assert not (checkout.path / quant).exists() and not (checkout.path / accuracy).exists()
     assert "asked for 1 GPU and holds none" in printed
+
+
+def test_a_training_over_two_tasks_goes_on_when_one_is_lost(
+    cluster: Cluster, finished: Checkout, tmp_path: Path
+) -> None:
+    checkout = finished.copy(tmp_path / "laq")
+    network = f"{MODELS}/original.safetensors"
+    state = checkout.path / MODELS / ".original.state"
+    resources = [f"train_network:{own}" for own in ("mpi=srun", "tasks=2", "cpus_per_task=2")]
+    arguments = [network, "--set-resources", *resources, "--config", "device=cpu"]
+    several = "epochs: 40\n      processes: 2"
+    with (
+        checkout.edited(CONFIG, "epochs: 6", several),
+        head(cluster, checkout, *arguments) as process,
+    ):
+        while not state.exists():
+            assert process.poll() is None, (checkout.path / "head.log").read_text()[-5000:]
+            time.sleep(0.01)
+        held = [job for job in cluster.jobs() if "train_network" in job.what]
+        workers = [
+            each
+            for each in psutil.process_iter(["cmdline", "environ"])
+            if "laq.training.worker" in (each.info["cmdline"] or [])
+            and (each.info["environ"] or {}).get("SLURM_JOB_ID") == held[0].number
+        ]
+        tasks = {each.environ()["SLURM_PROCID"] for each in workers}
+        workers[0].kill()
+        printed = ended(process, checkout, 300)
+    assert process.returncode == 0, printed[-8000:]
+    assert tasks == {"0", "1"} and held[0].cpus == "4"
+    assert "was ended by SIGKILL" in printed
+    log = (checkout.path / ROOT / "logs/train_network/small_resnet.log").read_text()
+    assert "of 2 tasks on 1 of the job's nodes" in log and "going on after epoch" in log
+    assert "epoch 40/40: loss" in log and not state.exists()

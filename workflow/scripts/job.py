@@ -22,7 +22,7 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     """
     limit_threads(threads(snakemake))
 
-    from laq import disks, endings, gpus
+    from laq import allotment, disks, endings, gpus
     from laq.errors import LaqError
 
     endings.raise_on_signals()
@@ -46,7 +46,8 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
         to_log = logging.StreamHandler(sys.stderr)
         to_log.setFormatter(handlers[0].formatter)
         logging.getLogger().addHandler(to_log)
-        if held := gpus.check(snakemake.resources.get("gpu", 0)):
+        allotment.tell(snakemake.resources)
+        if held := gpus.check(allotment.here(snakemake.resources.get("gpu", 0))):
             print(held, flush=True)
         function(**arguments(snakemake, function))
     except LaqError as error:

@@ -48,6 +48,7 @@ def quantize(
         inputs=dict.fromkeys(quantized_inputs, activations["bits"] if activations else 0),
         per_channel=settings["granularity"] == "channel",
         frozen=settings["batchnorm"] == "frozen",
+        alone=settings.get("train") == "quantized",
         **{name: settings[name] for name in (*method.options, "step_rate") if name in settings},
     )
     constraint.prepare(network)
@@ -66,6 +67,7 @@ def quantize(
         spec,
         constraint=constraint,
     )
+    network.requires_grad_()
     packed = grid.detach(network, selection.chosen)
     specs = inputs.detach(network, quantized_inputs)
     rows = {}

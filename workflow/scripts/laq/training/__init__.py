@@ -55,14 +55,14 @@ def train(
     """
     recipe, splits = Recipe.of(defaults, settings), (train_split, test_split)
     precision.check(recipe.precision, device)
+    if recipe.processes > 1:
+        from laq.training import launch  # before the identity, which holds the code that is loaded
     keeper = None
     if state is not None:
         own = resume.identity(network, *splits, recipe, generator, device, constraint)
         keeper = resume.Keeper(state, own)
     if recipe.processes == 1:
         return fit(network, *splits, recipe, generator, device, keeper, constraint=constraint)
-    from laq.training import launch
-
     return launch.fit(network, *splits, recipe, generator, device, keeper, spec, constraint)
 
 

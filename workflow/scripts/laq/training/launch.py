@@ -1,11 +1,10 @@
-"""Starting a training in several processes, as ``torchrun --standalone`` does."""
+"""Starting a training in several processes, of this machine or of a SLURM job's tasks."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from laq import disks, errors
-from laq.errors import ConfigError, LaqError, ProcessError
-from laq.training import resume, worker
+from laq import allotment, disks
+from laq.errors import ConfigError
+from laq.training import agent, resume, tasks, worker
 from laq.training.constraints import Constraint
 from laq.training.loop import Split
 from laq.training.recipe import Recipe
@@ -39,7 +38,7 @@ def fit(
     spec: Mapping[str, Any] | None,
     constraint: Constraint | None = None,
 ) -> list[dict[str, Any]]:
-    """As ``laq.training.loop.fit``, in ``recipe.processes`` processes of this machine.
+    """As ``laq.training.loop.fit``, in ``recipe.processes`` processes.
 
     Each rebuilds the network from ``spec`` and ``constraint``. On CUDA each has a GPU of its own.
     All files lie in a folder that is removed at the end, and by the next training if this one is
@@ -56,7 +55,6 @@ def fit(
             "device": device.type,
             "threads": torch.get_num_threads(),
             "state": [str(keeper.path), keeper.identity.hex()] if keeper else None,
-            "job": os.getpid(),
         }
         with disks.writing(folder / worker.TASK):
             (folder / worker.TASK).write_text(json.dumps(task), encoding="utf-8")
@@ -68,7 +66,7 @@ def fit(
             start = {f"network.{key}": x.cpu().contiguous().clone() for key, x in state}
             start |= {"generator": generator.get_state(), "torch": torch.get_rng_state()}
             save_file(start, folder / worker.START)
-        _run(folder, recipe.processes)
+        run(folder, recipe.processes, worker.__name__, device.type == "cuda")
         network.load_state_dict(load_file(folder / worker.NETWORK))
         history = json.loads((folder / worker.HISTORY).read_text(encoding="utf-8"))
     network.to("cpu", memory_format=torch.contiguous_format).eval()
@@ -76,6 +74,8 @@ def fit(
 
 
 def _check_devices(processes: int, device: torch.device) -> None:
+    if allotment.allotted() is not None:  # GPUs of other nodes are not seen from here
+        return
     if device.type == "cuda" and (there := torch.cuda.device_count()) < processes:
         raise ConfigError(
             f"processes: {processes} need as many GPUs, and torch sees {there}; set processes to "
@@ -99,50 +99,20 @@ def _folder(keeper: Keeper | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(folder: Path, processes: int) -> None:
-    """Run the workers to their end; raise what ended the first that failed."""
-    from torch.distributed import run as torchrun
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+def run(folder: Path, processes: int, module: str, gpus: bool = False) -> None:
+    """Run ``module`` on ``folder`` in several processes to their end: those of this machine, or of
+    all tasks of a SLURM job that has several. gpus: each takes a GPU.
 
-    arguments = [
-        "--standalone",
-        f"--nproc-per-node={processes}",
-        "--local-addr=127.0.0.1",  # a machine's own name need not be known to it
-        f"--log-dir={folder / 'torchrun'}",
-        "--module",
-        worker.__name__,
-        str(folder),
-    ]
-    with _environment(), _signals():
+    Raises ``ProcessError``, or what a process noted, for the first that failed.
+    """
+    with _environment():
+        if (own := allotment.allotted()) is not None:
+            tasks.run(own, processes, folder, module, gpus)
+            return
         try:
-            torchrun.run(torchrun.parse_args(arguments))
-        except ChildFailedError as failed:
-            raise _error(folder, failed) from None
-        except SignalException as told:
-            raise ProcessError(
-                f"the training was ended from outside ({told.sigval.name}): run again, it goes on "
-                "from the last state written"
-            ) from None
-
-
-def _error(folder: Path, failed: Any) -> Exception:
-    """What ended the workers, as far as can be told from their notes and exit codes."""
-    for note in sorted(folder.glob(worker.NOTE.format(rank="*"))):
-        kind, message = json.loads(note.read_text(encoding="utf-8"))
-        return getattr(errors, kind, LaqError)(message)
-    codes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
-    # One that was killed takes the others with it: they lose the connection, or torchrun ends them.
-    killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
-    if not killed and any(code > 0 for code in codes.values()):
-        return RuntimeError(f"processes of the training failed, see above: exit codes {codes}")
-    rank = min(killed or codes)
-    return ProcessError(
-        f"process {rank} of the training was ended by {signal.Signals(-codes[rank]).name}; if "
-        "nobody did that, memory was short: set fewer processes or a smaller batch_size (config "
-        "key networks or variants), or give the job more. Run again: it goes on from the last "
-        "state written"
-    )
+            agent.run(["--standalone", agent.LOOPBACK], processes, folder, module)
+        except agent.Failed as failed:
+            raise agent.reason(folder, failed.codes) from None
 
 
 @contextmanager
@@ -157,15 +127,3 @@ def _environment() -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Put back the handlers that torchrun replaces by its own."""
-    names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-    before = {name: signal.getsignal(name) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

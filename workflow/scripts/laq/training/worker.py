@@ -14,9 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import distributed
 
 from laq import devices, disks, transforms
-from laq.endings import end_with
 from laq.errors import LaqError
-from laq.training import constraints
+from laq.training import agent, constraints
 from laq.training.distributed import Team
 from laq.training.loop import fit
 from laq.training.recipe import TRAINING, Recipe
@@ -24,13 +23,13 @@ from laq.training.resume import Keeper
 
 # Files in the folder: what is to be done, and what came of it.
 TASK, SPLIT, START = "task.json", "{name}.safetensors", "start.safetensors"
-NETWORK, HISTORY, NOTE = "network.safetensors", "history.json", "error.{rank}.json"
+NETWORK, HISTORY = "network.safetensors", "history.json"
 
 
 def main(folder: Path) -> None:
     """Do the task that ``folder`` holds as one of the processes that torchrun started."""
     task = json.loads((folder / TASK).read_text(encoding="utf-8"))
-    end_with(task["job"])
+    agent.end_with_it()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: the job has it
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -46,7 +45,7 @@ def main(folder: Path) -> None:
         _fit(folder, task, Team(rank, size, device))
     except LaqError as error:
         note = json.dumps([type(error).__name__, str(error)])
-        (folder / NOTE.format(rank=rank)).write_text(note, encoding="utf-8")
+        (folder / agent.NOTE.format(rank=rank)).write_text(note, encoding="utf-8")
         sys.exit(1)
     distributed.destroy_process_group()
 
