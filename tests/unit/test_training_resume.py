@@ -11,7 +11,7 @@ from torch import nn
 
 from laq import networks
 from laq.devices import seed_everything
-from laq.networks import SmallResNet
+from laq.small_resnet import SmallResNet
 from laq.training import TRAINING, Recipe, finetune, resume, train
 from tests.unit.test_training import CPU, SETTINGS, problem
 

@@ -28,7 +28,7 @@ rule train_network:
         gpu=lambda wildcards: GPU * training_processes(wildcards),
     params:
         settings=lambda wildcards: network_settings(wildcards.network),
-        code=code("train_network.py"),
+        code=lambda wildcards: network_code("train_network.py", wildcards.network),
     message:
         "Making {wildcards.network}, for all classes"
     script:
