@@ -48,6 +48,10 @@ class OnGrid(Constraint):
         for ratio in self.learned(network):
             ratio.clamp_(min=_LEAST)
 
+    def coded(self, network: nn.Module) -> list[nn.Parameter]:
+        """The float weights behind the grids, and no others."""
+        return [values for _, values in grid.attached(network)]
+
     def groups(self, network: nn.Module) -> list[Group]:
         """Steps do not decay: a smaller one makes no simpler network."""
         ratios = self.learned(network)
