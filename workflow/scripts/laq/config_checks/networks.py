@@ -81,6 +81,12 @@ def check_training(config: Config) -> Iterator[str]:
                 f"{where}.processes: {settings['processes']} is more than the "
                 f"{settings['batch_size']} images of a batch (batch_size)"
             )
+        bits, processes = settings["gradient_bits"], settings["processes"]
+        if bits < 32 and processes * bits >= 64:
+            yield (
+                f"{where}.gradient_bits: {processes} processes send each other no fewer bytes in "
+                f"codes of {bits} bits than in float; set fewer bits, fewer processes, or 32"
+            )
 
 
 def _check_file(where: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -21,7 +21,8 @@ class OnGrid(Constraint):
 
     bits: of each layer whose weight is quantized. inputs: of each whose input is. per_channel: a
     step for each row of a weight. frozen: keep the statistics of BatchNorm as they are. step_rate:
-    learning rate of steps that are learned, as a multiple of the recipe's.
+    learning rate of steps that are learned, as a multiple of the recipe's. alone: train the
+    quantized layers and no other parameter.
     """
 
     weight: ClassVar[type[grid.GridWeight]]
@@ -31,10 +32,15 @@ class OnGrid(Constraint):
     per_channel: bool = False
     frozen: bool = False
     step_rate: float = 1.0
+    alone: bool = False
 
     def prepare(self, network: nn.Module) -> None:
         grid.attach(network, self.weight, self.bits, self.per_channel)
         inputs.attach(network, self.inputs)
+        if self.alone:
+            network.requires_grad_(False)
+            for name in {*self.bits, *self.inputs}:
+                network.get_submodule(name).requires_grad_()
 
     def begin_epoch(self, network: nn.Module) -> None:
         if self.frozen:

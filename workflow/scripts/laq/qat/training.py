@@ -59,6 +59,7 @@ def quantize(
         spec,
         constraint=constraint,
     )
+    network.requires_grad_()
     packed = grid.detach(network, selection.chosen)
     specs = inputs.detach(network, quantized_inputs)
     rows = {}
@@ -80,6 +81,7 @@ def constraint_of(settings: Mapping[str, Any], chosen: Sequence[str]) -> OnGrid:
         inputs=dict.fromkeys(chosen, activations["bits"]) if activations else {},
         per_channel=settings["granularity"] == "channel",
         frozen=settings["batchnorm"] == "frozen",
+        alone=settings.get("train") == "quantized",
         **{name: settings[name] for name in (*method.options, "step_rate") if name in settings},
     )
 
