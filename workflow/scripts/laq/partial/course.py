@@ -18,11 +18,11 @@ from laq import datasets, inference, lineage, packing, scratch, seeds, transform
 from laq.datasets import Dataset
 from laq.evaluation import score
 from laq.networks import predict
-from laq.partial import budget, selection, tensors, traffic, updates
+from laq.partial import budget, cost, selection, tensors, traffic, updates
 from laq.partial.arms import ALL, Arm, controls
 from laq.partial.kept import Kept
-from laq.qat.training import constraint_of
-from laq.training import resume
+from laq.qat.training import constraint_of, names_of_recipe
+from laq.training import exchange, resume
 from laq.training.exchange import FLOAT
 from laq.variants.task import Made, Task
 
@@ -35,6 +35,8 @@ MAKERS = {
 
 # Test images of a training's history, which nothing of the study reads.
 _WATCHED = 64
+# Steps that are timed.
+_STEPS = 3
 
 
 @dataclass(eq=False)
@@ -101,6 +103,11 @@ class Course:
                 kept.keep(own, found)
             for name, rows in found.items():
                 getattr(whole, name).extend(rows)
+        # Of one layer at a time a step costs about the same.
+        weighed = [arm for arm in arms if _first(arm) and arm.position != "single"]
+        costs = dict(zip(map(repr, weighed), self._costs(weighed), strict=True))
+        for arm, row in zip(arms, whole.seconds, strict=True):
+            row.update(costs.get(repr(arm), dict.fromkeys(("step_seconds", "step_memory"))))
         return whole
 
     def measure(self, arm: Arm) -> Found:
@@ -121,13 +128,13 @@ class Course:
             "repeat": arm.repeat,
             "classes": arm.classes,
         }
-        cost = {
+        weights = {
             "bytes": weight,
             "update_bytes_float": in_float.bytes,
             "update_bytes": in_codes.bytes,
             **self._step_bytes(arm),
         }
-        rows = [{**own, **counted, **cost} for counted in self._scores(network, arm)]
+        rows = [{**own, **counted, **weights} for counted in self._scores(network, arm)]
         seconds = {
             **{
                 key: own[key] for key in ("network", *arm.columns, "bits", "k", "repeat", "classes")
@@ -209,16 +216,30 @@ class Course:
 
     def _step_bytes(self, arm: Arm) -> dict[str, int]:
         """Bytes that each of two processes sends in a step, gradients in float and in codes."""
-        spec, constraint, bits = transforms.spec(self.described), None, FLOAT
-        if arm.method == "qat":
-            own = arm.recipe["qat"]
-            constraint, bits = constraint_of(own, own["layers"]).description, own["bits"]
-        sent = (traffic.computed(traffic.Arm(spec, constraint, b)).sent for b in (FLOAT, bits))
+        bits = arm.recipe["qat"]["bits"] if arm.method == "qat" else FLOAT
+        asked = (FLOAT, next(each for each in exchange.BITS if each >= bits))
+        sent = (traffic.computed(self._weighed(arm, each)).sent for each in asked)
         return dict(zip(("step_bytes_float", "step_bytes"), map(round, sent), strict=True))
+
+    def _weighed(self, arm: Arm, gradient_bits: int = FLOAT) -> traffic.Arm:
+        """The arm's training, as what a step of it costs is computed and measured of."""
+        own, chosen = {**self.training, "bits": FLOAT}, ()
+        if arm.method == "qat":
+            own, chosen = arm.recipe["qat"], arm.choice.names
+        constraint = constraint_of(own, chosen).description
+        return traffic.Arm(transforms.spec(self.described), constraint, gradient_bits)
+
+    def _costs(self, arms: Sequence[Arm]) -> list[dict[str, Any]]:
+        """Seconds and memory of a step of each arm, a row for each."""
+        batch = torch.from_numpy(self.train.images[: self.training["batch_size"]])
+        recipe = {key: self.training[key] for key in names_of_recipe() & self.training.keys()}
+        asked = [self._weighed(arm) for arm in arms]
+        found = cost.measured(asked, batch, self.device, recipe, _STEPS)
+        return [{"step_seconds": one.seconds, "step_memory": one.memory} for one in found]
 
     def _told(self, arm: Arm, made: Made, network: nn.Module) -> list[dict[str, Any]]:
         """What became of every tensor. It is the same for every seed: told of the first alone."""
-        if arm.repeat > 1 or arm.classes != ALL:
+        if not _first(arm):
             return []
         bits = {
             name: sum(w.codes.numel() * w.grid.bits for w in runs) / made.state[name].numel()
@@ -228,6 +249,11 @@ class Course:
         batchnorm = self.training["batchnorm"]
         rows = tensors.rows(network, bits, arm.words(self.layers), self.layers.others, batchnorm)
         return [{**place, **row} for row in rows]
+
+
+def _first(arm: Arm) -> bool:
+    """Whether it stands for those of other seeds and classes."""
+    return arm.repeat == 1 and arm.classes == ALL
 
 
 def _maker(method: str) -> Callable[[Task], Made]:

@@ -97,7 +97,7 @@ def _role(module: nn.Module, own: str, layer: bool) -> str:
 
 _ALWAYS = {
     "bias": "biases stay in float: they are few",
-    "norm": "scale and shift of a normalisation stay in float, and are trained",
+    "norm": "scale and shift of a normalisation stay in float",
     "grid of an input": "says what the codes of a layer's input stand for",
     "other": "of no convolution and no linear layer: a position, an embedding",
 }
