@@ -166,6 +166,7 @@ def course(parent: Path, place: Path, own: dict[str, Any], **changes: Any) -> Co
         "memory": 2**20,
         "device": torch.device("cpu"),
         "place": place,
+        "job": own["position"],
     }
     return Course(**{**fields, **changes})
 

@@ -54,7 +54,8 @@ class Course:
 
     subsets: members of each, by id. images: of a training's pass. train, test: of all classes.
     training: settings of every arm's training. memory: that quantizing keeps activations in, in
-    bytes. place: folder in which networks are written, weighed and removed again.
+    bytes. place: folder in which networks are written, weighed and removed again. job: what tells
+    this job from others in that folder.
     """
 
     network: str
@@ -69,6 +70,7 @@ class Course:
     memory: int
     device: torch.device
     place: Path
+    job: str
     _controls: dict[tuple[int, str], tuple[nn.Module, Mapping[str, Any]]] = field(
         default_factory=dict
     )
@@ -113,7 +115,7 @@ class Course:
     def measure(self, arm: Arm) -> Found:
         """Make the arm and measure it. Raises what its training and its quantizer raise."""
         began = perf_counter()
-        state = resume.beside(self.place / f"{arm.position}.arm")
+        state = resume.beside(self.place / f"{self.job}.arm")
         made = self.make(arm, state)
         ready = perf_counter()
         network, weight, _ = self._stored(made)
