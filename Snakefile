@@ -73,6 +73,11 @@ else:
         include: "workflow/rules/deep_label_aware.smk"  # for a subset's classes, at equal accuracy
         include: "workflow/rules/deep_figures.smk"  # of these
 
+    if "partial_qat" in STUDY:
+
+        include: "workflow/rules/arms.smk"  #    arms of partial training
+        include: "workflow/rules/partial_qat.smk"  # layers quantized in training: target partial_qat
+
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences
 include: "workflow/rules/claims.smk"  # verdicts

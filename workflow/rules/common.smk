@@ -94,6 +94,7 @@ TABLES = {
     "onnx": ("Tables", "ONNX files in ONNX Runtime"),
     "zoo": ("Zoo", "every method on every subset"),
     "methods": ("Zoo", "methods compared: accuracy, bytes, gain"),
+    "runs": ("Partial training", "every arm of partial training"),
     "logs": ("Tables", "the published logs"),
     "provenance": ("Study", "sources, config, seeds, versions, machine"),
 }

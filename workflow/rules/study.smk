@@ -5,6 +5,8 @@ MADE, TRAINED and PACKED by what their steps leave, and DEEP.
 """
 
 NETWORKS = STUDY["networks"]
+# With those that only a study of its own asks for.
+TRAINABLE = study_config.all_networks(STUDY)
 CLASS_NAMES = datasets.class_names(STUDY["dataset"])
 SUBSETS = study_config.subsets(STUDY, CLASS_NAMES)
 VARIANTS = study_config.made_variants(STUDY)
@@ -18,7 +20,7 @@ GPU = 0 if STUDY["device"] == "cpu" else 1
 
 def network_code(script, network, *modules):
     """Digest of a script that runs a network: with the module of its architecture."""
-    return code(script, *modules, *own_networks.modules(NETWORKS[network]["architecture"]))
+    return code(script, *modules, *own_networks.modules(TRAINABLE[network]["architecture"]))
 
 
 def compress_code(wildcards):
@@ -92,7 +94,7 @@ def features_settings():
 
 def network_settings(network):
     """Settings of a network: only what its own entry says."""
-    description = dict(NETWORKS[network])
+    description = dict(TRAINABLE[network])
     training, weights = (description.pop(key, None) for key in ("training", "weights"))
     description["name"] = description.pop("architecture")
     if weights is not None:
@@ -111,7 +113,7 @@ def network_settings(network):
 
 def training_processes(wildcards):
     """How many processes share a network's training; one where there is none."""
-    return NETWORKS[wildcards.network].get("training", {}).get("processes", 1)
+    return TRAINABLE[wildcards.network].get("training", {}).get("processes", 1)
 
 
 def finetuning_processes(wildcards):
@@ -177,6 +179,6 @@ def sweep_settings(network):
 
 
 wildcard_constraints:
-    network=one_of(NETWORKS),
+    network=one_of(TRAINABLE),
     subset=one_of(SUBSETS),
     variant=one_of(VARIANTS),

@@ -15,6 +15,7 @@ ARCHITECTURES = {
     "small_resnet": "laq.small_resnet:SmallResNet",
     "lenet_300_100": "laq.lenets:LeNet300100",
     "lenet5": "laq.lenets:LeNet5",
+    "small_vit": "laq.vit:SmallViT",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from laq.config import Config
-from laq.config_checks import deep, networks, shown, subsets, variants, zoo
+from laq.config_checks import deep, networks, partial, shown, subsets, variants, zoo
 from laq.schema import refuse
 
 # Folders that hold the workflow itself.
@@ -41,6 +41,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *shown.check_deploy(config),
             *zoo.check_zoo(config),
             *deep.check_study(config),
+            *partial.check_partial(config),
         ]
     )
 
