@@ -70,7 +70,7 @@ def runs(
     subset: str | None = "even",
     aware: float = 0.5,
     single: Callable[[float], float] = lambda depth: 0.01 * (1 - depth),
-    named: Mapping[str, float] = {"attention": 0.02, "mlp": 0.005, "head": 0.001},  # noqa: B006
+    named: Mapping[str, float] = {"attention": 0.02, "mlp": 0.005, "head": 0.001},
     rivals: Mapping[str, tuple[float, float, float]] | None = None,
 ) -> pd.DataFrame:
     """All runs. aware: drops on a subset's classes are so many times those on all.
@@ -79,7 +79,9 @@ def runs(
     """
     rng = np.random.default_rng(seed)
     rows: list[dict] = []
-    rivals = rivals if rivals is not None else {"gpfq_4": (4, 0.05, 0.14), "mixed_4": (4, 0.03, 0.14)}
+    rivals = (
+        rivals if rivals is not None else {"gpfq_4": (4, 0.05, 0.14), "mixed_4": (4, 0.03, 0.14)}
+    )
     for network in networks:
         layers = NETWORKS[network]
         names, total = list(layers), sum(layers.values())

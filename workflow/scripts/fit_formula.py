@@ -21,9 +21,10 @@ def fit_formula(
     import pandas as pd
 
     from laq.files import write_csv
-    from laq.partial import candidates, prediction as test, recommendation as advice
+    from laq.partial import candidates, sizes, table
     from laq.partial import formula as drops
-    from laq.partial import sizes, table
+    from laq.partial import prediction as test
+    from laq.partial import recommendation as advice
 
     read = table.read(runs)
     everything = table.on_everything(read)

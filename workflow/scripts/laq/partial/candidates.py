@@ -1,4 +1,4 @@
-"""Every arm that can be recommended, with what the formulas say of it: any k, not only those run."""
+"""Every arm that can be recommended, any k and not only those run, with what formulas say of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Arm:
     """Layers to quantize, and what is foretold of it.
 
     drop: of top-1, a share; low and high: between which one run's will lie. measured: mean drop of
-    the runs of this very arm, NaN where there are none. bytes: by quantity of ``laq.partial.sizes``.
+    the runs of this very arm, NaN where there are none. bytes: by quantity, as in
+    ``laq.partial.sizes``.
     """
 
     position: str

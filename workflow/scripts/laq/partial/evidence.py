@@ -107,7 +107,9 @@ def attention_against_others(own: pd.DataFrame) -> list[Found]:
             found += _lacking(name, f"the network has no arm called {other}")
             continue
         pairs = _paired(groups, "attention", other)
-        said = f"attention has {shares['attention']:.0%} of the weights, {other} {shares[other]:.0%}"
+        said = (
+            f"attention has {shares['attention']:.0%} of the weights, {other} {shares[other]:.0%}"
+        )
         found.append(Found(name, pairs, _image(groups), said))
     return found
 

@@ -11,8 +11,8 @@ import numpy as np
 from laq import seeds
 from laq.partial import formula
 from laq.partial.curve import Curve
-from laq.partial.formula import QUANTITY, Candidate
 from laq.partial.forms import Array
+from laq.partial.formula import QUANTITY, Candidate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,9 +120,7 @@ def _tested(
     }
 
 
-def _root_of_resample(
-    parts: Sequence[Foretold], place: int, rng: np.random.Generator
-) -> float:
+def _root_of_resample(parts: Sequence[Foretold], place: int, rng: np.random.Generator) -> float:
     found = []
     repeats = parts[0].drops.shape[1]
     drawn = rng.integers(repeats, size=repeats)

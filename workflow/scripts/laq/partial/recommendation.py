@@ -139,9 +139,7 @@ def rows(
     return found
 
 
-def budgets(
-    shares: Mapping[str, Sequence[float]], in_float: Mapping[str, float]
-) -> list[Budget]:
+def budgets(shares: Mapping[str, Sequence[float]], in_float: Mapping[str, float]) -> list[Budget]:
     """The config's: of bytes as shares of what the network takes in float, of drops as they are.
 
     Quantities that are not known in float are left out.

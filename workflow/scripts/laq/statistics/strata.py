@@ -74,5 +74,7 @@ def stratified_mean(strata: Sequence[ArrayLike], resolution: float = 0.0) -> Str
     parts = np.array([max(v.var(ddof=1), least) / len(v) for v in values])
     if not parts.any():
         return StratifiedMean(mean, 0.0, float(n - len(values)), n)
-    free = parts.sum() ** 2 / sum(part**2 / (len(v) - 1) for part, v in zip(parts, values, strict=True))
+    free = parts.sum() ** 2 / sum(
+        part**2 / (len(v) - 1) for part, v in zip(parts, values, strict=True)
+    )
     return StratifiedMean(mean, float(np.sqrt(parts.sum()) / len(values)), float(free), n)
