@@ -61,6 +61,11 @@ else:
         include: "workflow/rules/entries.smk"  # the zoo's entries
         include: "workflow/rules/zoo.smk"  #     quantizers side by side: target zoo
 
+    if "partial_qat" in STUDY:
+
+        include: "workflow/rules/arms.smk"  #    arms of partial training
+        include: "workflow/rules/partial_qat.smk"  # layers quantized in training: target partial_qat
+
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences
 include: "workflow/rules/claims.smk"  # verdicts

@@ -17,10 +17,10 @@ from laq.compression import compress
 from laq.errors import ConfigError
 from laq.layer import QuantizedLayer, Samples
 from laq.methods import ALPHABETS, METHODS
-from laq.networks import SmallResNet
 from laq.patches import Sampling
 from laq.propagation import layers_in_order, quantize_network
 from laq.schema import complete
+from laq.small_resnet import SmallResNet
 from laq.steps import compression_effect
 from tests.configs import BASE, SCHEMA
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from laq import features
 from laq.errors import DataError
-from laq.networks import SmallResNet
+from laq.small_resnet import SmallResNet
 
 torch.set_num_threads(1)
 

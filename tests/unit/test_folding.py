@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from laq.errors import LaqError
 from laq.folding import apply, fold
-from laq.networks import SmallResNet
+from laq.small_resnet import SmallResNet
 from laq.tracing import trace
 
 torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from torch.ao.quantization import MinMaxObserver
 
 from laq.errors import ConfigError
 from laq.input_quantization import InputQuantizer, attach, limits
-from laq.networks import SmallResNet
+from laq.small_resnet import SmallResNet
 
 torch.set_num_threads(1)
 

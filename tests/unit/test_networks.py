@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from laq import networks, packing
+from laq import networks, packing, small_resnet
 from laq.errors import ConfigError
 
 torch.set_num_threads(1)
@@ -46,7 +46,7 @@ def test_shortcuts_are_convolutions_where_the_shape_changes():
 
 def test_a_block_is_two_convolutions_and_the_shortcut():
     torch.manual_seed(0)
-    block = networks.BasicBlock(2, 3, stride=2).eval()
+    block = small_resnet.BasicBlock(2, 3, stride=2).eval()
     for module in (block.bn1, block.bn2, block.shortcut[1]):
         nn.init.normal_(module.weight)
         nn.init.normal_(module.bias)
@@ -85,7 +85,7 @@ def test_a_trained_network_comes_back_from_its_checkpoint(tmp_path):
     path = tmp_path / "original.safetensors"
     packing.save(path, network.state_dict(), {"network": spec(), "variant": "original"})
     loaded = packing.load(path)
-    assert type(loaded) is networks.SmallResNet
+    assert type(loaded) is small_resnet.SmallResNet
     assert not loaded.training
     state = network.state_dict()
     assert loaded.state_dict().keys() == state.keys()

@@ -22,6 +22,7 @@ from laq.errors import CheckpointError, ConfigError
 from laq.evaluation import score
 from laq.onnx_export import OPSET, Export, export
 from laq.onnx_inference import predict, stored
+from laq.small_resnet import SmallResNet
 from tests.configs import ROOT, checked, edited
 from tests.onnx_cases import CLASSES, SHAPE, Tiny, quantize, save
 
@@ -327,7 +328,7 @@ def test_a_file_that_is_not_the_checkpoint_s_is_seen(exported: Any, how: str) ->
 
 @buildable
 def small_resnet(classes: int) -> nn.Module:
-    return networks.SmallResNet(classes, channels=1, widths=[8, 16, 32])
+    return SmallResNet(classes, channels=1, widths=[8, 16, 32])
 
 
 def trained(classes: int, train: datasets.Dataset) -> nn.Module:

@@ -15,9 +15,9 @@ from laq import calibration, folding, tracing
 from laq.alphabets import Alphabet
 from laq.errors import ConfigError, DataError, LaqError
 from laq.layer import QuantizedLayer, Samples, relative_error
-from laq.networks import SmallResNet
 from laq.patches import Sampling
 from laq.propagation import QuantizedNetwork, folded, quantize_network
+from laq.small_resnet import SmallResNet
 
 torch.set_num_threads(1)
 

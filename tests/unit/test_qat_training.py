@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 
 SPEC = {"name": "small_resnet", "classes": 4, "channels": 1, "widths": [6, 12]}
 OWN = {"layers", "keep", "classes", "method", "bits", "granularity", "batchnorm"}
-OWN |= {"step_rate", "activations"}
+OWN |= {"step_rate", "activations", "train"}
 
 
 def settings(**changes) -> dict:

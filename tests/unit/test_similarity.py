@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from laq import calibration, seeds, similarity
 from laq.calibration import calibration_pool
 from laq.errors import DataError, LaqError
-from laq.networks import SmallResNet
 from laq.similarity import COLUMNS, Gram, compare, draws, grams, of_draws, of_subset
+from laq.small_resnet import SmallResNet
 
 torch.set_num_threads(1)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from laq.devices import seed_everything
 from laq.errors import ConfigError, DataError
-from laq.networks import SmallResNet
+from laq.small_resnet import SmallResNet
 from laq.training import FINETUNING, TRAINING, Recipe, finetune, train
 from laq.training.augmentation import POLICIES
 from tests.configs import SCHEMA

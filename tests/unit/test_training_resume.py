@@ -11,7 +11,7 @@ from torch import nn
 
 from laq import networks
 from laq.devices import seed_everything
-from laq.networks import SmallResNet
+from laq.small_resnet import SmallResNet
 from laq.training import TRAINING, Recipe, finetune, resume, train
 from tests.unit.test_training import CPU, SETTINGS, problem
 
@@ -161,7 +161,7 @@ def test_code_is_that_of_the_network_and_of_the_training(monkeypatch):
     read = []
     real = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or real(path))
-    resume._code()
+    resume.code()
     assert {"networks.py", "loop.py", "augmentation.py", "recipe.py"} <= {p.name for p in read}
 
 

@@ -29,7 +29,7 @@ rule evaluate_subset:
         settings=lambda wildcards: settings_text(
             network=wildcards.network, variants=variants_and_repeats(*VARIANTS)
         ),
-        code=loading_code("evaluate_subset.py", *VARIANTS),
+        code=lambda wildcards: loading_code("evaluate_subset.py", wildcards.network, *VARIANTS),
     message:
         "Evaluating {wildcards.network} on {wildcards.subset}"
     script:

@@ -11,7 +11,8 @@ from pathlib import Path
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from laq import advice, datasets, disks, errors, files, methods, provenance, replay, steps
+from laq import advice, datasets, disks, errors, files, methods, own_networks, provenance
+from laq import replay, steps
 from laq import config as study_config
 from laq.checked_config import checked as checked_config_of
 from laq.provenance import settings_text
@@ -93,6 +94,7 @@ TABLES = {
     "onnx": ("Tables", "ONNX files in ONNX Runtime"),
     "zoo": ("Zoo", "every method on every subset"),
     "methods": ("Zoo", "methods compared: accuracy, bytes, gain"),
+    "runs": ("Partial training", "every arm of partial training"),
     "logs": ("Tables", "the published logs"),
     "provenance": ("Study", "sources, config, seeds, versions, machine"),
 }

@@ -27,7 +27,7 @@ rule export_onnx:
         runtime=growing(60),
     params:
         settings=settings_text(),
-        code=lambda wildcards: loading_code("export_onnx.py", wildcards.variant),
+        code=lambda wildcards: loading_code("export_onnx.py", wildcards.network, wildcards.variant),
     message:
         "Exporting {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
     script:
@@ -62,7 +62,9 @@ rule evaluate_onnx:
             variant=VARIANTS[wildcards.variant]["variant"],
             repeat=VARIANTS[wildcards.variant]["repeat"],
         ),
-        code=lambda wildcards: loading_code("evaluate_onnx.py", wildcards.variant),
+        code=lambda wildcards: loading_code(
+            "evaluate_onnx.py", wildcards.network, wildcards.variant
+        ),
     message:
         "Running {wildcards.network} for {wildcards.subset} in ONNX Runtime: {wildcards.variant}"
     script:

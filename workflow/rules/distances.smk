@@ -26,7 +26,7 @@ rule extract_features:
         gpu=GPU,
     params:
         settings=features_settings(),
-        code=code("extract_features.py"),
+        code=features_code(),
     message:
         f"Extracting features of the training images from {STUDY['features']['source']}"
     script:

@@ -23,7 +23,8 @@ def zoo_images(wildcards):
 
 def zoo_code(wildcards):
     """Digest for an entry: the modules of its own step, method, alphabet and network alone."""
-    return code("measure_zoo.py", *zoo_entries.modules(ZOO_METHODS[wildcards.method]))
+    named = zoo_entries.modules(ZOO_METHODS[wildcards.method])
+    return network_code("measure_zoo.py", wildcards.network, *named)
 
 
 def zoo_processes(wildcards):

@@ -64,7 +64,7 @@ rule plot_weights:
         runtime=growing(10),
     params:
         settings=settings_text(study=STUDY["study"], **weights_example()),
-        code=code("plot_weights.py"),
+        code=network_code("plot_weights.py", weights_example()["network"]),
     message:
         "Drawing figure 4"
     script:

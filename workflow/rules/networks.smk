@@ -11,7 +11,7 @@ rule train_network:
         train="<results>/dataset/train.npz",
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
-        published=lambda wildcards: study_config.unverified_file(NETWORKS[wildcards.network]),
+        published=lambda wildcards: study_config.unverified_file(TRAINABLE[wildcards.network]),
     output:
         checkpoint="<results>/models/{network}/original.safetensors",
         history="<results>/models/{network}/training.csv",
@@ -28,7 +28,7 @@ rule train_network:
         gpu=lambda wildcards: GPU * training_processes(wildcards),
     params:
         settings=lambda wildcards: network_settings(wildcards.network),
-        code=code("train_network.py"),
+        code=lambda wildcards: network_code("train_network.py", wildcards.network),
     message:
         "Making {wildcards.network}, for all classes"
     script:

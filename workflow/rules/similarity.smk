@@ -35,7 +35,7 @@ rule measure_similarity:
         settings=lambda wildcards: settings_text(
             network=wildcards.network, **STUDY["similarity"], seed=SEED
         ),
-        code=code("measure_similarity.py"),
+        code=lambda wildcards: network_code("measure_similarity.py", wildcards.network),
     message:
         "Measuring Gram similarity of calibration sets for {wildcards.network}"
     script:

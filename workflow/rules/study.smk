@@ -5,6 +5,8 @@ MADE, TRAINED and PACKED by what their steps leave.
 """
 
 NETWORKS = STUDY["networks"]
+# With those that only a study of its own asks for.
+TRAINABLE = study_config.all_networks(STUDY)
 CLASS_NAMES = datasets.class_names(STUDY["dataset"])
 SUBSETS = study_config.subsets(STUDY, CLASS_NAMES)
 VARIANTS = study_config.made_variants(STUDY)
@@ -15,17 +17,23 @@ THREADS = STUDY["threads"]
 GPU = 0 if STUDY["device"] == "cpu" else 1
 
 
+def network_code(script, network, *modules):
+    """Digest of a script that runs a network: with the module of its architecture."""
+    return code(script, *modules, *own_networks.modules(TRAINABLE[network]["architecture"]))
+
+
 def compress_code(wildcards):
     """Digest for a compressed variant: the modules of its method, alphabet and network alone."""
     recipe = VARIANTS[wildcards.variant]
-    named = methods.modules(recipe["compress"])
-    return code("compress_network.py", *named, *study_config.modules_of(recipe))
+    named = [*methods.modules(recipe["compress"]), *study_config.modules_of(recipe)]
+    return network_code("compress_network.py", wildcards.network, *named)
 
 
-def loading_code(script, *variants):
-    """Digest of a script that loads these variants' networks."""
+def loading_code(script, network, *variants):
+    """Digest of a script that loads these variants of a network."""
     recipes = [VARIANTS[variant] for variant in variants]
-    return code(script, *sorted({m for recipe in recipes for m in study_config.modules_of(recipe)}))
+    named = sorted({m for recipe in recipes for m in study_config.modules_of(recipe)})
+    return network_code(script, network, *named)
 
 
 def checkpoint(network, subset, variant):
@@ -39,7 +47,8 @@ def qat_code(wildcards):
     """Digest for a variant trained quantized: its own method's module and no other's."""
     recipe = VARIANTS[wildcards.variant]
     method = qat_methods.METHODS[recipe["qat"]["method"]].module
-    return code("train_quantized.py", method, *study_config.modules_of(recipe))
+    named = [method, *study_config.modules_of(recipe)]
+    return network_code("train_quantized.py", wildcards.network, *named)
 
 
 def variant_files(pattern, names):
@@ -65,6 +74,13 @@ def features_checkpoint():
     return checkpoint(source, None, "original") if source in NETWORKS else []
 
 
+def features_code():
+    """Digest for features: with the architecture of a network of the study's, where one makes them."""
+    source = STUDY["features"]["source"]
+    script = "extract_features.py"
+    return network_code(script, source) if source in NETWORKS else code(script)
+
+
 def features_settings():
     """Threads matter where a network computes the features, not for pixels."""
     extractor = dict(STUDY["features"])
@@ -77,7 +93,7 @@ def features_settings():
 
 def network_settings(network):
     """Settings of a network: only what its own entry says."""
-    description = dict(NETWORKS[network])
+    description = dict(TRAINABLE[network])
     training, weights = (description.pop(key, None) for key in ("training", "weights"))
     description["name"] = description.pop("architecture")
     if weights is not None:
@@ -96,7 +112,7 @@ def network_settings(network):
 
 def training_processes(wildcards):
     """How many processes share a network's training; one where there is none."""
-    return NETWORKS[wildcards.network].get("training", {}).get("processes", 1)
+    return TRAINABLE[wildcards.network].get("training", {}).get("processes", 1)
 
 
 def finetuning_processes(wildcards):
@@ -143,8 +159,8 @@ def variants_and_repeats(*names):
 def sweep_code(wildcards):
     """Digest for the sweep: the modules of its variant's method, alphabet and network alone."""
     recipe = STUDY["variants"][STUDY["sweep"]["variant"]]
-    named = methods.modules(recipe["compress"])
-    return code("sweep_calibration.py", *named, *study_config.modules_of(recipe))
+    named = [*methods.modules(recipe["compress"]), *study_config.modules_of(recipe)]
+    return network_code("sweep_calibration.py", wildcards.network, *named)
 
 
 def sweep_settings(network):
@@ -162,6 +178,6 @@ def sweep_settings(network):
 
 
 wildcard_constraints:
-    network=one_of(NETWORKS),
+    network=one_of(TRAINABLE),
     subset=one_of(SUBSETS),
     variant=one_of(VARIANTS),

@@ -31,7 +31,9 @@ rule synthesize_images:
         gpu=GPU,
     params:
         settings=lambda wildcards: synthesis_settings(**wildcards),
-        code=lambda wildcards: code("synthesize_images.py", kinds.KINDS[wildcards.kind]),
+        code=lambda wildcards: network_code(
+            "synthesize_images.py", wildcards.network, kinds.KINDS[wildcards.kind]
+        ),
     message:
         "Making {wildcards.kind} images of {wildcards.network} for {wildcards.classes}"
     script:

@@ -34,7 +34,7 @@ rule finetune_network:
         gpu=lambda wildcards: GPU * finetuning_processes(wildcards),
     params:
         settings=lambda wildcards: variant_settings(wildcards.variant),
-        code=code("finetune_network.py"),
+        code=lambda wildcards: network_code("finetune_network.py", wildcards.network),
     message:
         "Fine-tuning {wildcards.network} on {wildcards.subset}: {wildcards.variant}"
     script:

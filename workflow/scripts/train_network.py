@@ -43,8 +43,9 @@ def train_network(
     origin = None
     if weights:
         from laq import pretrained
+        from laq.config import all_networks
 
-        place = {**config["networks"][entry]["weights"], **weights}
+        place = {**all_networks(config)[entry]["weights"], **weights}
         names = train_split.classes
         origin = pretrained.apply(place, model, spec, names, new_head=training is not None)
     state, target = resume.beside(checkpoint), devices.pick(device)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from laq import families, stems
 from laq.errors import ConfigError
+from laq.own_networks import ARCHITECTURES
 
 TIMM = "timm/"
-# What our images are brought to, where nothing else is said: as in laq.networks.Normalize.
+# What our images are brought to, where nothing else is said: as in laq.small_resnet.Normalize.
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
@@ -100,8 +101,8 @@ def _torchvision(name: str, classes: int, side: int) -> nn.Module:
     known = models.list_models(module=models)
     if name not in known:
         raise ConfigError(
-            f"no network is called {name!r}: names are small_resnet, those of torchvision, and "
-            f"timm/ with those of timm{_hint(name, known)}"
+            f"no network is called {name!r}: names are {', '.join(ARCHITECTURES)}, those of "
+            f"torchvision, and timm/ with those of timm{_hint(name, [*ARCHITECTURES, *known])}"
         )
     options = {}
     if name in ("googlenet", "inception_v3"):  # heads for training as in 2014; a warning

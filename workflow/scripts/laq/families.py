@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import itertools
 
+from laq.own_networks import ARCHITECTURES
+
 # Function of laq.stems to the networks of torchvision that it fits to small images.
 STEMS = {
     "resnet": (
@@ -64,6 +66,6 @@ def patch(side: int) -> int:
 
 def hint(architecture: str) -> str:
     """Names that may have been meant, as the end of a sentence."""
-    names = ["small_resnet", *itertools.chain(*STEMS.values()), *TESTED]
+    names = [*ARCHITECTURES, *itertools.chain(*STEMS.values()), *TESTED]
     close = difflib.get_close_matches(architecture, dict.fromkeys(names), 3)
     return f"; did you mean {', '.join(close)}?" if close else ""

@@ -44,6 +44,7 @@ _OFF = {
     "erase": 0,
     "precision": "float32",
     "processes": 1,
+    "gradient_bits": 32,
 }
 
 
@@ -58,6 +59,7 @@ def training_effect(settings: Settings) -> dict[str, Any]:
         "milestones": settings["schedule"] != "step",
         "factor": settings["schedule"] != "step",
         "decay_norms": not settings["weight_decay"],
+        "gradient_bits": settings["processes"] == 1,
     }
     used = {key: value for key, value in settings.items() if not unused.get(key)}
     used = {key: value for key, value in used.items() if (key, value) not in _OFF.items()}
@@ -99,6 +101,8 @@ def qat_effect(settings: Settings) -> dict[str, Any]:
         others.add("activations")
         if not METHODS[settings["method"]].learns:
             others.add("step_rate")
+    if settings["train"] == "all":
+        others.add("train")
     used = {key: value for key, value in settings.items() if key not in others}
     for key in ("keep", "layers"):
         if isinstance(used[key], list):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from laq.config import Config
-from laq.config_checks import networks, shown, subsets, variants, zoo
+from laq.config_checks import networks, partial, shown, subsets, variants, zoo
 from laq.schema import refuse
 
 # Folders that hold the workflow itself.
@@ -39,6 +39,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *shown.check_similarity(config),
             *shown.check_deploy(config),
             *zoo.check_zoo(config),
+            *partial.check_partial(config),
         ]
     )
 

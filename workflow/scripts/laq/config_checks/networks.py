@@ -11,9 +11,9 @@ from laq.config_checks import references
 from laq.steps import STEPS
 
 
-def check_networks(networks: Mapping[str, Any]) -> Iterator[str]:
+def check_networks(networks: Mapping[str, Any], section: str = "networks") -> Iterator[str]:
     for name, network in networks.items():
-        where, architecture = f"networks.{name}", network["architecture"]
+        where, architecture = f"{section}.{name}", network["architecture"]
         source = network.get("weights", {}).get("source")
         if source == "torchvision" and ("/" in architecture or "stem" not in network):
             yield (
@@ -54,8 +54,13 @@ def check_training(config: Config) -> Iterator[str]:
     steps = [("networks", "training", networks)]
     steps += [("variants", name, variants) for name in trains]
     steps += [("zoo.methods", name, methods) for name in trains]
+    if "partial_qat" in config:
+        partial = config["partial_qat"]
+        further = partial["further_networks"].items()
+        steps.append(("partial_qat.further_networks", "training", further))
+        steps.append(("partial_qat", "training", [("", partial)]))
     trainings = {
-        f"{place}.{name}.{step}": entry[step]
+        ".".join(filter(None, [place, name, step])): entry[step]
         for place, step, entries in steps
         for name, entry in entries
         if step in entry
@@ -75,6 +80,12 @@ def check_training(config: Config) -> Iterator[str]:
             yield (
                 f"{where}.processes: {settings['processes']} is more than the "
                 f"{settings['batch_size']} images of a batch (batch_size)"
+            )
+        bits, processes = settings["gradient_bits"], settings["processes"]
+        if bits < 32 and processes * bits >= 64:
+            yield (
+                f"{where}.gradient_bits: {processes} processes send each other no fewer bytes in "
+                f"codes of {bits} bits than in float; set fewer bits, fewer processes, or 32"
             )
 
 

@@ -40,6 +40,7 @@ __all__ = [
 KINDS = {
     "glyphs": "laq.datasets.glyphs",
     "digits": "laq.datasets.digits",
+    "mnist_like": "laq.datasets.mnist_like",
     "cifar10": "laq.datasets.cifar",
     "cifar100": "laq.datasets.cifar",
     "image_folder": "laq.datasets.folder",

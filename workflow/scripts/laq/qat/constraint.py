@@ -21,7 +21,8 @@ class OnGrid(Constraint):
 
     bits: of each layer whose weight is quantized. inputs: of each whose input is. per_channel: a
     step for each row of a weight. frozen: keep the statistics of BatchNorm as they are. step_rate:
-    learning rate of steps that are learned, as a multiple of the recipe's.
+    learning rate of steps that are learned, as a multiple of the recipe's. alone: train the
+    quantized layers and no other parameter.
     """
 
     weight: ClassVar[type[grid.GridWeight]]
@@ -31,10 +32,15 @@ class OnGrid(Constraint):
     per_channel: bool = False
     frozen: bool = False
     step_rate: float = 1.0
+    alone: bool = False
 
     def prepare(self, network: nn.Module) -> None:
         grid.attach(network, self.weight, self.bits, self.per_channel)
         inputs.attach(network, self.inputs)
+        if self.alone:
+            network.requires_grad_(False)
+            for name in {*self.bits, *self.inputs}:
+                network.get_submodule(name).requires_grad_()
 
     def begin_epoch(self, network: nn.Module) -> None:
         if self.frozen:
@@ -47,6 +53,10 @@ class OnGrid(Constraint):
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         for ratio in self.learned(network):
             ratio.clamp_(min=_LEAST)
+
+    def coded(self, network: nn.Module) -> list[nn.Parameter]:
+        """The float weights behind the grids, and no others."""
+        return [values for _, values in grid.attached(network)]
 
     def groups(self, network: nn.Module) -> list[Group]:
         """Steps do not decay: a smaller one makes no simpler network."""

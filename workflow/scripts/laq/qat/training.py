@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from laq import input_quantization, report, training
 from laq.networks import to_input
 from laq.propagation import QuantizedNetwork
 from laq.qat import grid, inputs, methods
+from laq.qat.constraint import OnGrid
 from laq.qat.selection import select
 from laq.training import Recipe, Split
 
@@ -40,16 +41,8 @@ def quantize(
     Raises ``ConfigError`` for layers that there are not, and what ``laq.training.train`` raises.
     """
     selection = select(network, train_split[0], settings)
-    method = methods.METHODS[settings["method"]]
-    activations = settings.get("activations")
-    quantized_inputs = selection.chosen if activations else ()
-    constraint = methods.constraint(settings["method"])(
-        bits=dict.fromkeys(selection.chosen, settings["bits"]),
-        inputs=dict.fromkeys(quantized_inputs, activations["bits"] if activations else 0),
-        per_channel=settings["granularity"] == "channel",
-        frozen=settings["batchnorm"] == "frozen",
-        **{name: settings[name] for name in (*method.options, "step_rate") if name in settings},
-    )
+    constraint = constraint_of(settings, selection.chosen)
+    quantized_inputs = tuple(constraint.inputs)
     constraint.prepare(network)
     grid.fit(network)
     if quantized_inputs:
@@ -66,6 +59,7 @@ def quantize(
         spec,
         constraint=constraint,
     )
+    network.requires_grad_()
     packed = grid.detach(network, selection.chosen)
     specs = inputs.detach(network, quantized_inputs)
     rows = {}
@@ -77,6 +71,19 @@ def quantize(
     transforms = [{"kind": "input_quantizers", "layers": specs}] if specs else []
     layers = selection.report(network, rows)
     return QuantizedNetwork(network, runs, layers, transforms), history
+
+
+def constraint_of(settings: Mapping[str, Any], chosen: Sequence[str]) -> OnGrid:
+    """What a training of a ``qat`` entry keeps to, with the layers ``chosen`` quantized."""
+    method, activations = methods.METHODS[settings["method"]], settings.get("activations")
+    return methods.constraint(settings["method"])(
+        bits=dict.fromkeys(chosen, settings["bits"]),
+        inputs=dict.fromkeys(chosen, activations["bits"]) if activations else {},
+        per_channel=settings["granularity"] == "channel",
+        frozen=settings["batchnorm"] == "frozen",
+        alone=settings.get("train") == "quantized",
+        **{name: settings[name] for name in (*method.options, "step_rate") if name in settings},
+    )
 
 
 def _spread(images: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """What a training keeps to beside its loss: weights on a grid, weights that stay zero.
 
-The loop asks a constraint five times: once before it begins, whenever an epoch does, for the
-penalty of every step, after it, and for parameters that learn in another way. A constraint is a
+The loop asks a constraint six times: once before it begins, whenever an epoch does, for the
+penalty of every step, after it, for parameters that learn in another way, and for those whose
+gradients processes may send each other in few bits. A constraint is a
 frozen dataclass of JSON values, so that each process of a training makes it anew from its
 description. What it learns or remembers are parameters and buffers of modules that ``prepare`` puts
 into the network: so they are in the state that a killed training goes on from, and summed over
@@ -62,6 +63,13 @@ class Constraint:
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """Called after the optimizer's step, which ``progress`` counts, without gradients."""
+
+    def coded(self, network: nn.Module) -> list[nn.Parameter]:
+        """Parameters whose gradients processes send each other in the recipe's ``gradient_bits``.
+
+        Convolutions and linear layers; biases and normalisation are small, and stay in float.
+        """
+        return [parameter for parameter in network.parameters() if parameter.ndim > 1]
 
     def groups(self, network: nn.Module) -> list[Group]:
         """Parameters that learn in another way than the recipe says."""

@@ -19,6 +19,8 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from laq.training.exchange import Exchange
+
 # Layers that multiply by random numbers, the batch being the first dimension; the last two are
 # torchvision's and timm's, known by name so that neither is imported.
 _NOISE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -55,8 +57,11 @@ class Team:
         distributed.all_reduce(ends, distributed.ReduceOp.MAX)
         return int(ends.sum()) == 0
 
-    def prepare(self, network: nn.Module) -> nn.Module:
-        """``network`` as the loop calls it; its parameters and buffers keep their names."""
+    def prepare(self, network: nn.Module, exchange: Exchange | None = None) -> nn.Module:
+        """``network`` as the loop calls it; its parameters and buffers keep their names.
+
+        exchange: how gradients go from process to process; torch's own way, in float, without one.
+        """
         if self.size == 1:
             return network
         for module in network.modules():
@@ -70,12 +75,16 @@ class Team:
         known = inspect.signature(parallel).parameters
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
         # Every parameter has a part in every step, so unused ones are not looked for.
-        return parallel(
+        wrapped = parallel(
             network,
             device_ids=[self.device.index] if on_gpu else None,
             gradient_as_bucket_view=True,
             **{buffers: False},
         )
+        if exchange is not None:
+            # torch reads a hook's annotations, which are texts here: a lambda has none.
+            wrapped.register_comm_hook(exchange, lambda own, bucket: own.mean(bucket))
+        return wrapped
 
     @contextmanager
     def batch(self, count: int) -> Iterator[None]:

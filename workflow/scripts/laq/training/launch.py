@@ -68,7 +68,7 @@ def fit(
             start = {f"network.{key}": x.cpu().contiguous().clone() for key, x in state}
             start |= {"generator": generator.get_state(), "torch": torch.get_rng_state()}
             save_file(start, folder / worker.START)
-        _run(folder, recipe.processes)
+        run(folder, recipe.processes, worker.__name__)
         network.load_state_dict(load_file(folder / worker.NETWORK))
         history = json.loads((folder / worker.HISTORY).read_text(encoding="utf-8"))
     network.to("cpu", memory_format=torch.contiguous_format).eval()
@@ -99,8 +99,11 @@ def _folder(keeper: Keeper | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(folder: Path, processes: int) -> None:
-    """Run the workers to their end; raise what ended the first that failed."""
+def run(folder: Path, processes: int, module: str) -> None:
+    """Run ``module`` on ``folder`` in several processes to their end.
+
+    Raises ``ProcessError``, or what a process noted, for the first that failed.
+    """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -111,7 +114,7 @@ def _run(folder: Path, processes: int) -> None:
         "--local-addr=127.0.0.1",  # a machine's own name need not be known to it
         f"--log-dir={folder / 'torchrun'}",
         "--module",
-        worker.__name__,
+        module,
         str(folder),
     ]
     with _environment(), _signals():

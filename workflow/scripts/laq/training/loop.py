@@ -17,6 +17,7 @@ from laq.training import optimizers, precision, schedules
 from laq.training.augmentation import Augmentation
 from laq.training.constraints import Constraint, Progress
 from laq.training.distributed import Team
+from laq.training.exchange import FLOAT, Exchange
 from laq.training.recipe import Recipe
 from laq.training.resume import Keeper
 
@@ -69,7 +70,12 @@ def fit(
     state = State(network, recipe, steps, generator, device, constraint)
     if keeper is not None:
         state.restore(keeper.load(team))
-    parallel = team.prepare(network)
+    exchange = None
+    if recipe.gradient_bits < FLOAT:
+        coded, seed = constraint.coded(network), generator.initial_seed()
+        done = state.progress.done
+        exchange = Exchange(team.rank, team.size, recipe.gradient_bits, coded, seed, done)
+    parallel = team.prepare(network, exchange)
     for epoch in range(len(state.history) + 1, recipe.epochs + 1):
         network.train()
         constraint.begin_epoch(network)

@@ -24,7 +24,8 @@ class Recipe:
     shift: pixels of random translation. flip: mirror an image or not. policy: ``none``,
         ``randaugment`` or ``trivial``. erase: side of a square cut out, pixels; 0: none.
     precision: ``float32``, or ``bfloat16`` or ``float16`` under autocast.
-    processes: how many share every batch.
+    processes: how many share every batch. gradient_bits: of the gradients of weights that they send
+        each other, 2, 4, 8 or 32: float.
     """
 
     epochs: int = 5
@@ -46,6 +47,7 @@ class Recipe:
     erase: int = 0
     precision: str = "float32"
     processes: int = 1
+    gradient_bits: int = 32
 
     @classmethod
     def of(cls, defaults: Recipe, settings: Mapping[str, Any]) -> Recipe:

@@ -75,7 +75,7 @@ def identity(
         # Modules with their settings: a stride or a resizing is no weight.
         "network": repr(network),
         "names": list(network.state_dict()),
-        "code": _code(),
+        "code": code(),
         "versions": [_version(name) for name in ("torch", "torchvision", "timm")],
         "device": device.type,
         "threads": torch.get_num_threads(),
@@ -162,7 +162,7 @@ def _update(digest: Any, tensors: Iterable[Tensor]) -> None:
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
 
 
-def _code() -> list[str]:
+def code() -> list[str]:
     """Digests of this library's modules as loaded: they make the network and train it."""
     loaded = {name: module for name, module in sys.modules.items() if name.startswith("laq.")}
     files = [Path(loaded[name].__file__) for name in sorted(loaded)]

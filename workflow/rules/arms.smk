@@ -1,0 +1,35 @@
+"""The arms of partial training: which jobs there are, and what each depends on.
+
+Makes: PARTIAL (the config's section), PARTIAL_NETWORKS, PARTIAL_JOBS (of each),
+and the helpers that partial_qat.smk calls.
+"""
+
+from laq.partial import jobs as partial_jobs
+
+PARTIAL = STUDY["partial_qat"]
+PARTIAL_NETWORKS = partial_jobs.networks(PARTIAL, STUDY["networks"])
+PARTIAL_JOBS = {network: partial_jobs.names(PARTIAL, network) for network in PARTIAL_NETWORKS}
+
+
+def partial_tables(suffix=""):
+    """What all jobs of all networks write."""
+    return [
+        f"<results>/partial_qat/{network}/{arms}{suffix}.csv"
+        for network, jobs in PARTIAL_JOBS.items()
+        for arms in jobs
+    ]
+
+
+def partial_settings(network, arms):
+    """Settings of a job's arms: of the section what they depend on, and no more."""
+    settings = partial_jobs.settings(PARTIAL, network, arms)
+    return settings_text(network=network, seed=SEED, **settings)
+
+
+def partial_code(wildcards):
+    """Digest for a job: the modules of its own methods, alphabets and network alone."""
+    named = partial_jobs.modules(PARTIAL, wildcards.arms)
+    return network_code("measure_partial.py", wildcards.network, *named)
+
+
+PARTIAL_PROCESSES = PARTIAL["training"]["processes"]

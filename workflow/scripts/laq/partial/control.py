@@ -1,0 +1,33 @@
+"""The float arm: trained as long as the others and in the same way, with no layer quantized."""
+
+from __future__ import annotations
+
+from laq import packing, transforms
+from laq.qat.training import constraint_of, names_of_recipe
+from laq.training import finetune
+from laq.variants.task import Made, Task
+from laq.variants.trainable import begun
+
+
+def make(task: Task) -> Made:
+    """The network trained on as the recipe's ``finetune`` entry says, of whose settings those of
+    ``qat`` that concern what is not quantized count as well: statistics of BatchNorm."""
+    settings = task.recipe["finetune"]
+    network, train, test, generator = begun(task)
+    constraint = constraint_of({**settings, "bits": 32}, ())
+    constraint.prepare(network)
+    recipe = {key: settings[key] for key in names_of_recipe() & settings.keys()}
+    spec = transforms.spec(task.described)
+    rows = finetune(
+        network,
+        train,
+        test,
+        recipe,
+        generator,
+        task.device,
+        task.state,
+        spec,
+        constraint=constraint,
+    )
+    description = packing.derived(task.described, task.name, task.recipe, **task.facts)
+    return Made(network.state_dict(), description, history=rows)

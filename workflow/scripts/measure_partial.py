@@ -1,0 +1,70 @@
+"""Make the arms of one job of partial training, and measure each network."""
+
+from typing import Any
+
+
+def measure_partial(
+    train: str,
+    test: str,
+    classes: str,
+    chosen: list[str],
+    parent: str,
+    table: str,
+    seconds: str,
+    tensors: str,
+    network: str,
+    position: str,
+    subsets: list[str],
+    images: int | None,
+    repeats: int,
+    training: dict[str, Any],
+    seed: int,
+    device: str,
+    memory_mb: int,
+    **own: Any,
+) -> None:
+    """Write a row an arm and scope, how long each arm took, and what became of every tensor.
+
+    chosen: files of ``subsets``, ids. own: of the position: bits, k, named, compared.
+    """
+    from pathlib import Path
+
+    from laq import datasets, devices, disks, lineage, subset_files
+    from laq.files import write_rows
+    from laq.partial.arms import planned
+    from laq.partial.course import Course
+    from laq.partial.kept import Kept
+
+    training_split, testing = (datasets.load(path, classes) for path in (train, test))
+    names = training_split.classes
+    members = [subset_files.read(path, names)["indices"] for path in chosen]
+    described = lineage.of_parent(parent, "original", training_split, None, seed)
+    course = Course(
+        network=network,
+        parent=parent,
+        described=described,
+        train=training_split,
+        test=testing,
+        subsets=dict(zip(subsets, members, strict=True)),
+        images=images,
+        training=training,
+        seed=seed,
+        memory=memory_mb * 2**20,
+        device=devices.pick(device),
+        place=Path(table).parent,
+    )
+    settings = {"repeats": repeats, "training": training, **own}
+    arms = list(planned(course.layers, position, settings, subsets))
+    kept = Kept(Path(table), course.facts(arms), course.arrays)
+    found = course.run(arms, kept)
+    write_rows(table, found.rows)
+    write_rows(seconds, found.seconds)
+    write_rows(tensors, found.tensors)
+    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    kept.clear()
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, measure_partial)
