@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ VIT = {
 NETWORKS = {"small_resnet": RESNET, "small_vit": VIT}
 HEADER, OF_ANY, OF_EACH, OTHERS = 3000, 500, 290, 2400  # bytes
 IMAGES = 2000
+GROUPS = {"attention": 0.02, "mlp": 0.005, "head": 0.001}
+RIVALS = {"gpfq_4": (4, 0.05, 0.14), "mixed_4": (4, 0.03, 0.14)}
 
 Drop = Callable[[str, str, float, int, float], float]
 
@@ -70,7 +73,7 @@ def runs(
     subset: str | None = "even",
     aware: float = 0.5,
     single: Callable[[float], float] = lambda depth: 0.01 * (1 - depth),
-    named: Mapping[str, float] = {"attention": 0.02, "mlp": 0.005, "head": 0.001},
+    named: Mapping[str, float] = GROUPS,
     rivals: Mapping[str, tuple[float, float, float]] | None = None,
 ) -> pd.DataFrame:
     """All runs. aware: drops on a subset's classes are so many times those on all.
@@ -79,72 +82,76 @@ def runs(
     """
     rng = np.random.default_rng(seed)
     rows: list[dict] = []
-    rivals = (
-        rivals if rivals is not None else {"gpfq_4": (4, 0.05, 0.14), "mixed_4": (4, 0.03, 0.14)}
-    )
+    rivals = RIVALS if rivals is None else rivals
     for network in networks:
         layers = NETWORKS[network]
-        names, total = list(layers), sum(layers.values())
-        before = HEADER + OTHERS + 4 * total
-
-        def add(arm, method, position, width, k, chosen, lost, size=None):
-            values = [layers[name] for name in chosen]
-            own = before - 4 * sum(values) + sum(packed(v, width) for v in values)
-            own += OF_ANY + OF_EACH * len(chosen) if chosen else 0
-            codes = sum(packed(v, width) for v in values) + 700 + 100 * len(chosen)
-            for repeat in range(1, repeats + 1):
-                places = [("all", "all", "all", 1.0)]
-                if subset and position in ("none", "first", "middle", "last", "whole"):
-                    places += [("all", subset, "subset", 1.0), (subset, subset, "subset", aware)]
-                for classes, tested, scope, factor in places:
-                    true = 0.95 - factor * lost
-                    top1 = np.clip(true + noise * rng.standard_normal(), 0, 1)
-                    correct = round(top1 * IMAGES)
-                    rows.append(
-                        {
-                            "network": network,
-                            "arm": arm,
-                            "method": method,
-                            "position": position,
-                            "bits": width,
-                            "input_bits": np.nan,
-                            "k": k,
-                            "layers": " ".join(chosen),
-                            "weights_share": sum(values) / total,
-                            "repeat": repeat,
-                            "classes": classes,
-                            "tested": tested,
-                            "scope": scope,
-                            "n": IMAGES,
-                            "correct": correct,
-                            "top1": correct / IMAGES,
-                            "bytes": own + repeat if size is None else size,  # headers differ
-                            "update_bytes_float": 700 + 4 * sum(values) if chosen else before,
-                            "update_bytes": codes if chosen else before,
-                            "step_bytes_float": 4 * total,
-                            "step_bytes": 4 * total - 3 * sum(values),
-                        }
-                    )
-
-        add("float", "float", "none", 32, 0, [], 0.0)
+        names = list(layers)
+        arms = [Shape("float", "float", "none", 32, 0, [], 0.0)]
         for width in bits:
             whole = drop(network, "whole", width, len(names), 1.0)
-            add(f"whole_{width}", "qat", "whole", width, len(names), names, whole)
+            arms.append(Shape(f"whole_{width}", "qat", "whole", width, len(names), names, whole))
             for position in ("first", "middle", "last"):
                 for k in ks:
                     lost = drop(network, position, width, k, k / len(names))
                     chosen = taken(names, position, k)
-                    add(f"{position} {k}", "qat", position, width, k, chosen, lost)
+                    arms.append(Shape(f"{position} {k}", "qat", position, width, k, chosen, lost))
             for place, name in enumerate(names, 1):
                 lost = single((place - 1) / (len(names) - 1))
-                add(name, "qat", "single", width, place, [name], lost)
+                arms.append(Shape(name, "qat", "single", width, place, [name], lost))
             for group, lost in named.items() if network == "small_vit" else ():
                 chosen = [name for name in names if group in name]
-                add(group, "qat", "named", width, len(chosen), chosen, lost)
+                arms.append(Shape(group, "qat", "named", width, len(chosen), chosen, lost))
         for name, (width, lost, share) in rivals.items():
-            size = round(before * share)
-            add(name, "compress", "whole", width, len(names), names, lost, size)
+            arms.append(Shape(name, "compress", "whole", width, len(names), names, lost, share))
+        for arm in arms:
+            for repeat in range(1, repeats + 1):
+                places = [("all", "all", "all", 1.0)]
+                if subset and arm.position not in ("single", "named"):
+                    places += [("all", subset, "subset", 1.0), (subset, subset, "subset", aware)]
+                for classes, tested, scope, factor in places:
+                    top1 = 0.95 - factor * arm.lost + noise * rng.standard_normal()
+                    correct = round(float(np.clip(top1, 0, 1)) * IMAGES)
+                    place = {"repeat": repeat, "classes": classes, "tested": tested}
+                    rate = {"scope": scope, "n": IMAGES, "correct": correct}
+                    rate["top1"] = correct / IMAGES
+                    own = arm.row(layers, repeat)
+                    rows.append({"network": network, **own, **place, **rate})
     return pd.DataFrame(rows)
+
+
+@dataclass
+class Shape:
+    """An arm, what it truly loses, and the share of the float bytes that it takes if it is known."""
+
+    arm: str
+    method: str
+    position: str
+    bits: int
+    k: int
+    chosen: list[str]
+    lost: float
+    size: float | None = None
+
+    def row(self, layers: Mapping[str, int], repeat: int) -> dict:
+        total, values = sum(layers.values()), [layers[name] for name in self.chosen]
+        before, codes = HEADER + OTHERS + 4 * total, sum(packed(v, self.bits) for v in values)
+        own = before - 4 * sum(values) + codes + repeat  # headers differ a little
+        own += OF_ANY + OF_EACH * len(values) if values else 0
+        return {
+            "arm": self.arm,
+            "method": self.method,
+            "position": self.position,
+            "bits": self.bits,
+            "input_bits": np.nan,
+            "k": self.k,
+            "layers": " ".join(self.chosen),
+            "weights_share": sum(values) / total,
+            "bytes": own if self.size is None else round(before * self.size),
+            "update_bytes_float": 700 + 4 * sum(values) if values else before,
+            "update_bytes": codes + 700 + 100 * len(values) if values else before,
+            "step_bytes_float": 4 * total,
+            "step_bytes": 4 * total - 3 * sum(values),
+        }
 
 
 def tensors(network: str, bits: Sequence[int] = (2, 4)) -> pd.DataFrame:

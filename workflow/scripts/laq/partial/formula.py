@@ -164,7 +164,7 @@ def noise(rows: pd.DataFrame) -> float:
 
 
 def errors_elsewhere(others: pd.DataFrame, own: pd.DataFrame, candidate: Candidate) -> Array:
-    """Mean drops of the arms of ``own`` less what curves through ``others`` say of them: (arms,)."""
+    """Mean drops of the arms of ``own`` less what curves through ``others`` say: (arms,)."""
     found = []
     for position, rows in own.groupby("position", sort=False):
         there = others[others["position"] == position]

@@ -1,8 +1,8 @@
 """Hypotheses of partial training, what would support each, and the verdicts.
 
 The table was written before any of its verdicts was computed, and it is the only place with
-margins. The rule is that of ``laq.claims``: a hypothesis says in which region its effects lie; it is
-supported where the data rule out, at the study's confidence and after Holm's correction over a
+margins. The rule is that of ``laq.claims``: a hypothesis says in which region its effects lie; it
+is supported where the data rule out, at the study's confidence and after Holm's correction over a
 network's hypotheses, that one lies outside; contradicted where they rule out that all lie inside;
 undecided otherwise. Effects are shares: 0.01 is one percent point, or one layer in a hundred.
 """
