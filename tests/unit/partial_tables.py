@@ -121,7 +121,7 @@ def runs(
 
 @dataclass
 class Shape:
-    """An arm, what it truly loses, and the share of the float bytes that it takes if it is known."""
+    """An arm: what it truly loses, and the share of the float bytes that it takes, if known."""
 
     arm: str
     method: str
@@ -141,6 +141,7 @@ class Shape:
             "arm": self.arm,
             "method": self.method,
             "position": self.position,
+            "trained": "all",
             "bits": self.bits,
             "input_bits": np.nan,
             "k": self.k,
@@ -155,28 +156,26 @@ class Shape:
 
 
 def tensors(network: str, bits: Sequence[int] = (2, 4)) -> pd.DataFrame:
-    """Every tensor of every arm shape, in the form of ``partial_qat/{network}/tensors.csv``."""
+    """Every tensor of some arms, in the form of ``partial_qat/{network}/tensors.csv``."""
     rows = []
     names = list(NETWORKS[network])
     for width in bits:
         for k in (1, len(names)):
             chosen = taken(names, "last", k)
-            for name in names:
+            # Not in the order of calls, as a network's state is not.
+            for name in sorted(names):
                 values, quantized = NETWORKS[network][name], name in chosen
                 rows.append(
                     {
                         "network": network,
-                        "position": "last" if k == 1 else "whole",
                         "bits": width,
                         "k": k,
-                        "layer": name,
                         "tensor": f"{name}.weight",
-                        "kind": "weight",
-                        "values": values,
-                        "quantized": quantized,
+                        "role": "weight",
+                        "numbers": values,
+                        "quantized": "yes" if quantized else "no",
                         "tensor_bits": width if quantized else 32,
                         "bytes": packed(values, width) if quantized else 4 * values,
-                        "reason": "" if quantized else "not among the layers",
                     }
                 )
     return pd.DataFrame(rows)

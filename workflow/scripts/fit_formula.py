@@ -30,7 +30,8 @@ def fit_formula(
     everything = table.on_everything(read)
     curves = table.curves(table.drops(everything))
     layers = {
-        network: sizes.read_layers(path) for network, path in zip(networks, tensors, strict=True)
+        network: sizes.read_layers(path, sizes.names_of(everything, network))
+        for network, path in zip(networks, tensors, strict=True)
     }
     rows = drops.table(curves, confidence, resamples, seed)
     rows += sizes.rows(everything, curves, layers)

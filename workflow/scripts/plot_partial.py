@@ -7,11 +7,11 @@ def plot_partial(
     accuracy: list[str],
     size: list[str],
     bandwidth: list[str],
-    position: list[str],
     pareto: list[str],
     study: str,
+    position: list[str] | None = None,
 ) -> None:
-    """Draw each as PDF and PNG."""
+    """Draw each as PDF and PNG; ``position`` where layers were quantized alone."""
     from laq.files import read_table
     from laq.partial import table
     from laq.partial.formula import COLUMNS
@@ -22,8 +22,9 @@ def plot_partial(
     save(partial_accuracy.accuracy(read, read_table(formula, COLUMNS), study), *accuracy)
     save(partial_bytes.sizes(read, study), *size)
     save(partial_bytes.bandwidth(read, study), *bandwidth)
-    save(partial_position.position(read, study), *position)
     save(partial_pareto.pareto(read, study), *pareto)
+    if position:
+        save(partial_position.position(read, study), *position)
 
 
 if "snakemake" in globals():

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from laq.errors import DataError
-from laq.files import AGAIN
 from laq.partial import formula, sizes, table
+from laq.partial.places import window
 from laq.partial.sizes import Layer
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NOTHING = "none"  # the position of the arm that quantizes no layer
+_UNPLACED = ("named", "single")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class Arm:
     def __str__(self) -> str:
         if not self.layers:
             return "no layer quantized"
-        which = f"{self.position} {self.k} layers" if self.k > 1 else f"{self.position} layer"
-        return f"the {which} at {self.width} bits"
+        where = "" if self.position in _UNPLACED else f"{self.position.removesuffix(table.ALONE)} "
+        which = f"{where}{self.k} layers" if self.k > 1 else f"{where}layer"
+        alone = ", trained alone" if self.position.endswith(table.ALONE) else ""
+        return f"the {which} at {self.width} bits{alone}"
 
 
 def arms(
@@ -58,22 +61,21 @@ def arms(
     """The arms of a network at every position, width and k, and top-1 of its controls, the mean.
 
     runs: rows of ``laq.partial.table.read``; layers: of ``network``, in the order of first calls.
-    The formula is that which ``laq.partial.formula`` chooses on this network.
+    The formula is that which ``laq.partial.formula`` chooses on this network. Arms of which there
+    is no curve, by name or trained alone, are there as they were run: their mean, and what one more
+    run will show, follow from their own runs.
 
-    Raises ``DataError`` where the network has no curves.
+    Raises ``DataError`` where there are no runs of the network.
     """
     everything = table.on_everything(runs)
     everything = everything[everything["network"] == network]
     if everything.empty:
         known = ", ".join(dict.fromkeys(runs["network"]))
         raise DataError(f"there are no runs of a network {network}; there are of: {known}")
-    curves = table.curves(table.drops(everything))
+    drops = table.drops(everything)
+    curves = table.curves(drops)
     picked = formula.chosen(curves)
-    if not picked:
-        raise DataError(
-            f"no position of {network} has runs of {formula.FEWEST_SHARES} different k, so it has "
-            f"no formula: name more in partial_qat.k, or {AGAIN}"
-        )
+    trained = drops[drops["method"] == "qat"]
     byte = {
         quantity: sizes.fit(
             rows,
@@ -82,17 +84,21 @@ def arms(
             sizes.in_float(everything, network, quantity),
         )
         for quantity in sizes.QUANTITIES
-        if len(rows := curves[curves[quantity].notna()])
+        if len(rows := trained[trained[quantity].notna() & (trained["trained"] == table.ALL)])
     }
     total = sum(layer.values for layer in layers)
     own = table.controls(everything)["top1"]
     nothing = {quantity: size.of([], 32) for quantity, size in byte.items()}
     found = [Arm(NOTHING, 0, "32", 32.0, (), 0.0, 0.0, 0.0, 0.0, 0.0, nothing)]
+    drawn = {"whole": set()}
     for (position, width), rows in curves.groupby(["position", "width"], sort=False):
         if width not in picked or rows["k"].nunique() < formula.FEWEST_SHARES:
             continue
+        drawn.setdefault(position, set()).add(width)
+        drawn["whole"].add(width)
         curve = formula.fitted(rows, picked[width], confidence, resamples, seed)
-        taken = [_chosen(layers, str(position), k) for k in range(1, len(layers) + 1)]
+        ks = range(1, len(layers) + 1)
+        taken = [layers[window(str(position), k, len(layers))] for k in ks]
         weights = np.array([sum(layer.values for layer in each) / total for each in taken])
         x = weights if curve.variable == "weights_share" else np.arange(1, len(layers) + 1)
         x = x if curve.variable == "weights_share" else x / len(layers)
@@ -115,10 +121,36 @@ def arms(
                     bytes={name: size.of(each, bits) for name, size in byte.items()},
                 )
             )
-    return found, float(own.mean())
+    places = zip(trained["position"], trained["width"], strict=True)
+    others = trained[[width not in drawn.get(position, ()) for position, width in places]]
+    return [*found, *_as_run(others, list(byte), confidence)], float(own.mean())
 
 
-def _chosen(layers: Sequence[Layer], position: str, k: int) -> Sequence[Layer]:
-    """k layers from the network's first or last on, or around its middle."""
-    first = {"first": 0, "last": len(layers) - k, "middle": (len(layers) - k) // 2}[position]
-    return layers[first : first + k]
+def _as_run(others: pd.DataFrame, quantities: Sequence[str], confidence: float) -> Iterator[Arm]:
+    """Arms with the mean of their runs, and Student's interval of one more: runs of a width are
+    taken to vary alike."""
+    from scipy.special import stdtrit
+
+    for width, rows in others.groupby("width", sort=False):
+        cells = rows.groupby(["position", "arm"], sort=False)["drop"]
+        free = int(cells.size().sub(1).sum())
+        squares = (rows["drop"] - cells.transform("mean")).pow(2).sum()
+        quantile = -stdtrit(free, (1 - confidence) / 2) if free else np.nan
+        spread = quantile * np.sqrt(squares / free) if free else np.nan
+        for _, runs in rows.groupby(["position", "arm"], sort=False):
+            first, mean = runs.iloc[0], float(runs["drop"].mean())
+            reach = spread * np.sqrt(1 + 1 / len(runs))
+            layers = tuple(first["layers"].split())
+            yield Arm(
+                position=first["position"],
+                k=len(layers),
+                width=str(width),
+                bits=float(first["bits"]),
+                layers=layers,
+                share=float(first["weights_share"]),
+                drop=mean,
+                low=mean - reach,
+                high=mean + reach,
+                measured=mean,
+                bytes={name: float(runs[name].mean()) for name in quantities},
+            )

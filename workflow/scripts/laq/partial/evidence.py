@@ -96,7 +96,7 @@ def _between(one: tuple[Array, Array], other: tuple[Array, Array]) -> float:
 def attention_against_others(own: pd.DataFrame) -> list[Found]:
     """Drop of all attention layers less that of the MLPs, and of the head, by width."""
     arms = runs.drops(runs.on_everything(own))
-    groups = arms[(arms["position"] == "named") & (arms["method"] == "qat")]
+    groups = arms[arms["position"].isin(["named", "single"]) & (arms["method"] == "qat")]
     if "attention" not in set(groups["arm"]):
         return _lacking("attention", "the network has no arm called attention")
     found = []

@@ -164,8 +164,8 @@ def explained(network: str, budget: Budget, arm: Arm, top1: float, confidence: f
         f"  quantize {arm}{inputs}: {layers}" if arm.layers else "  quantize nothing",
         *sized,
         f"  top-1: {100 * (top1 - arm.drop):.2f} %, one run with a chance of "
-        f"{100 * confidence:g} % between {100 * (top1 - arm.high):.2f} and {100 * (top1 - arm.low):.2f} "
-        f"(in float {100 * top1:.2f} %)",
+        f"{100 * confidence:g} % between {100 * (top1 - arm.high):.2f} and "
+        f"{100 * (top1 - arm.low):.2f} (in float {100 * top1:.2f} %)",
     ]
     if np.isfinite(arm.measured) and arm.layers:
         lines.append(f"  measured: a drop of {_points(arm.measured)} in the mean of its runs")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FLOAT = 4  # bytes
-COLUMNS = ("network", "layer", "kind", "values", "quantized", "tensor_bits", "bytes")
+COLUMNS = ("network", "tensor", "role", "numbers", "quantized", "tensor_bits", "bytes")
 
 # Bytes that are a function of the layers quantized, and what each is in float.
 QUANTITIES = {
@@ -50,34 +50,47 @@ class Layer:
 
     def packed(self, bits: float) -> int:
         """Bytes of its codes and steps."""
-        return -(-self.values * round(bits) // 8) + FLOAT * self.steps
+        return _codes(self.values, bits) + FLOAT * self.steps
 
 
-def read_layers(path: str | os.PathLike[str]) -> list[Layer]:
-    """The layers of ``partial_qat/{network}/tensors.csv``, in the order of their first calls.
+def read_layers(path: str | os.PathLike[str], names: Sequence[str]) -> list[Layer]:
+    """The layers called ``names`` of ``partial_qat/{network}/tensors.csv``, in this order.
 
     Raises ``DataError`` for a table that lacks columns, or a layer that no arm quantizes.
     """
     table = read_table(path, COLUMNS)
-    weights = table[table["kind"] == "weight"]
-    quantized = weights[weights["quantized"].astype(bool)]
+    packed = table[(table["role"] == "weight") & (table["quantized"] == "yes")]
+    firsts = packed.drop_duplicates("tensor").set_index("tensor")
     found = []
-    for name in dict.fromkeys(weights["layer"]):
-        rows = quantized[quantized["layer"] == name]
-        if rows.empty:
-            continue
-        row = rows.iloc[0]
-        values, codes = int(row["values"]), -(-int(row["values"]) * int(row["tensor_bits"]) // 8)
-        steps, rest = divmod(int(row["bytes"]) - codes, FLOAT)
+    for name in names:
+        if (tensor := f"{name}.weight") not in firsts.index:
+            raise DataError(f"{path} has no arm that quantizes the weight of {name}: {AGAIN}")
+        row = firsts.loc[tensor]
+        values = int(row["numbers"])
+        steps, rest = divmod(int(row["bytes"]) - _codes(values, row["tensor_bits"]), FLOAT)
         if steps < 1 or rest:
             raise DataError(
-                f"{path}: the weight of {name} takes {row['bytes']} bytes, which is no number of "
-                f"codes of {row['tensor_bits']} bits and steps: {AGAIN}"
+                f"{path}: the weight of {name} takes {row['bytes']:g} bytes, which is no number of "
+                f"codes of {row['tensor_bits']:g} bits and steps: {AGAIN}"
             )
-        found.append(Layer(str(name), values, steps))
-    if not found:
-        raise DataError(f"{path} has no layer that an arm quantizes: {AGAIN}")
+        found.append(Layer(name, values, steps))
     return found
+
+
+def names_of(table: pd.DataFrame, network: str) -> list[str]:
+    """Names of a network's layers that can be quantized, in the order of their first calls.
+
+    table: all runs. Raises ``DataError`` where no arm of the network has all of them quantized.
+    """
+    whole = table[(table["network"] == network) & (table["position"] == "whole")]
+    if whole.empty:
+        raise DataError(f"no arm of {network} has all its layers quantized: {AGAIN}")
+    return str(whole["layers"].iloc[0]).split()
+
+
+def _codes(values: int, bits: float) -> int:
+    """Bytes of so many codes."""
+    return -(-values * round(bits) // 8)
 
 
 @dataclass(frozen=True, eq=False)

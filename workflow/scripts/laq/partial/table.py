@@ -16,19 +16,23 @@ if TYPE_CHECKING:
 
 BYTES = ("bytes", "update_bytes_float", "update_bytes", "step_bytes_float", "step_bytes")
 COLUMNS = (
-    *("network", "arm", "method", "position", "bits", "input_bits", "k", "layers"),
+    *("network", "arm", "method", "position", "trained", "bits", "input_bits", "k", "layers"),
     *("weights_share", "repeat", "classes", "tested", "scope", "n", "correct", "top1", *BYTES),
 )
 # What a row is of; a network, a position and a number of layers may have several arms.
 ROW = (
-    *("network", "arm", "method", "position", "bits", "input_bits", "k"),
+    *("network", "arm", "method", "position", "trained", "bits", "input_bits", "k"),
     *("repeat", "classes", "tested", "scope"),
 )
 # What an arm is compared with its control on: the same images, seed and classes.
 RUN = ["network", "repeat", "classes", "tested", "scope"]
 
+# Put behind the position of arms whose other layers were not trained.
+ALONE = "_alone"
+
 # Whose quantized layers are so many of the network's, from one of its ends or its middle on.
 ORDERED = ("first", "middle", "last")
+WITH_ALONE = (*ORDERED, *(f"{position}{ALONE}" for position in ORDERED))
 ALL = "all"
 
 _KINDS = {
@@ -44,6 +48,8 @@ _KINDS = {
 def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The rows of ``partial_qat/runs.csv``, with the column ``width`` of ``widths``.
 
+    The position of arms whose quantized layers were trained alone ends on ``ALONE``.
+
     Raises ``DataError`` for a table that lacks columns, holds what cannot be true, or a row twice.
     """
     table = read_table(path, COLUMNS)
@@ -52,7 +58,10 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     columns.check_rates(path, table)
     if (twice := table.duplicated(list(ROW))).any():
         raise DataError(f"{path}, row {int(twice.to_numpy().argmax()) + 1} is there twice: {AGAIN}")
-    return table.assign(width=widths(table), layers=table["layers"].fillna(""))
+    alone = table["trained"].eq("quantized").map({True: ALONE, False: ""})
+    return table.assign(
+        width=widths(table), layers=table["layers"].fillna(""), position=table["position"] + alone
+    )
 
 
 def widths(table: pd.DataFrame) -> pd.Series:
@@ -94,8 +103,8 @@ def on_everything(table: pd.DataFrame) -> pd.DataFrame:
 def curves(arms: pd.DataFrame, positions: Sequence[str] = ORDERED) -> pd.DataFrame:
     """The arms trained quantized that are points of a curve over k, with ``share``: k by layers.
 
-    arms: rows of ``drops``. A network whose layers are all quantized ends the curve of every
-    position that it has at this width: such rows are there once for each, under its name.
+    arms: rows of ``drops``. A network whose layers are all quantized ends the curve of each of
+    ``ORDERED`` that is there at this width: such rows are there once for each, under its name.
 
     Raises ``DataError`` for a network of which no arm is whole: k has nothing to be a share of.
     """
@@ -115,7 +124,8 @@ def curves(arms: pd.DataFrame, positions: Sequence[str] = ORDERED) -> pd.DataFra
                 f"no arm of {network} has all its layers quantized, so that k is no share of "
                 f"them: {AGAIN}"
             )
-        rows = pd.concat([rows, ends.assign(position=position)], ignore_index=True)
+        if position in ORDERED:
+            rows = pd.concat([rows, ends.assign(position=position)], ignore_index=True)
         found.append(rows.assign(share=rows["k"] / layers[network]))
     if not found:
         return arms.iloc[:0].assign(share=0.0)

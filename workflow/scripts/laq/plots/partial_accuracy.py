@@ -27,7 +27,7 @@ def accuracy(runs: pd.DataFrame, formula: pd.DataFrame, study: str) -> Figure:
     mean over repeats, its band their range; thin is the formula that was chosen.
     """
     everything = table.on_everything(runs)
-    curves = table.curves(table.drops(everything))
+    curves = table.curves(table.drops(everything), table.WITH_ALONE)
     networks, widths = list(dict.fromkeys(curves["network"])), looks.by_bits(curves)
     chosen = formula[formula["chosen"].astype(bool) & (formula["quantity"] == "top1_drop")]
     with plt.rc_context(STYLE):
@@ -46,6 +46,7 @@ def accuracy(runs: pd.DataFrame, formula: pd.DataFrame, study: str) -> Figure:
             figure,
             [
                 *looks.positions(curves["position"]),
+                *looks.alone(curves["position"]),
                 looks.handle(looks.CONTROL, BASELINE, line=(0, (4, 3))),
                 looks.handle("formula", "0.35", line=(0, (1, 1))),
             ],
@@ -56,16 +57,18 @@ def accuracy(runs: pd.DataFrame, formula: pd.DataFrame, study: str) -> Figure:
 
 def _draw(panel: Axes, own: pd.DataFrame, controls: pd.DataFrame, chosen: pd.DataFrame) -> None:
     looks.control_line(panel, controls)
-    before = 100 * controls["top1"].mean()
+    top1 = 100 * controls["top1"]
+    before, start = top1.mean(), (top1.mean(), top1.min(), top1.max())
     for position, rows in own.groupby("position", sort=False):
-        colour, marker = looks.POSITIONS[str(position)]
-        k, mean, low, high = looks.over_repeats(rows, "top1", 100)
-        start = [np.insert(values, 0, before) for values in (mean, low, high)]
-        start[1][0], start[2][0] = 100 * controls["top1"].min(), 100 * controls["top1"].max()
-        panel.fill_between(np.insert(k, 0, 0), *start[1:], color=colour, alpha=0.15, linewidth=0)
-        panel.plot(np.insert(k, 0, 0), start[0], color=colour, linewidth=1.2)
-        panel.plot(k, mean, marker, color=colour, markersize=4, markeredgecolor="white",
-                   markeredgewidth=0.4)  # fmt: skip
+        colour, marker, hollow = looks.look(str(position))
+        k, *values = looks.over_repeats(rows, "top1", 100)
+        panel.plot(k, values[0], marker, color=colour, markersize=4, zorder=3,
+                   **looks.edge(colour, hollow))  # fmt: skip
+        if not hollow:  # else the float control is not where its curve begins
+            k, values = np.insert(k, 0, 0), list(map(_begin, values, start))
+        panel.fill_between(k, *values[1:], color=colour, alpha=0.15, linewidth=0)
+        line = (0, (3, 2)) if hollow else "-"
+        panel.plot(k, values[0], color=colour, linewidth=0.9 if hollow else 1.2, linestyle=line)
         for fit in chosen[chosen["position"] == position].to_dict("records"):
             at, drop = _formula(fit, rows)
             panel.plot(at, before - 100 * drop, color=colour, linewidth=1, linestyle=(0, (1, 1)))
@@ -73,6 +76,10 @@ def _draw(panel: Axes, own: pd.DataFrame, controls: pd.DataFrame, chosen: pd.Dat
     low, high = panel.get_ylim()
     if high - low < LEAST:
         panel.set_ylim(*((low + high) / 2 + np.array([-LEAST, LEAST]) / 2))
+
+
+def _begin(values: np.ndarray, first: float) -> np.ndarray:
+    return np.insert(values, 0, first)
 
 
 def _formula(fit: dict, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

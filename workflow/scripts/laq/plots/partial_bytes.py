@@ -60,7 +60,7 @@ def bandwidth(runs: pd.DataFrame, study: str) -> Figure:
     downloads is on a logarithmic axis.
     """
     everything = table.on_everything(runs)
-    curves = table.curves(table.drops(everything))
+    curves = table.curves(table.drops(everything), table.WITH_ALONE)
     networks, widths = list(dict.fromkeys(curves["network"])), looks.by_bits(curves)
     lines = looks.lines(widths)
     with plt.rc_context(STYLE):
@@ -81,6 +81,7 @@ def bandwidth(runs: pd.DataFrame, study: str) -> Figure:
             figure,
             [
                 *looks.positions(curves["position"]),
+                *looks.alone(curves["position"]),
                 *(looks.handle(looks.words(one), "0.35", line=line) for one, line in lines.items()),
                 looks.handle(IN_FLOAT, "0.35", "."),
             ],
@@ -92,17 +93,17 @@ def _draw(
     panel: Axes, own: pd.DataFrame, quantity: str, line: object, before: float | None = None
 ) -> None:
     for position, rows in own[own[quantity].notna()].groupby("position", sort=False):
-        colour, marker = looks.POSITIONS[str(position)]
+        colour, marker, hollow = looks.look(str(position))
         k, mean, _, _ = looks.over_repeats(rows, quantity)
         if before is not None:
             panel.plot([0, k[0]], [before, mean[0]], color=colour, linewidth=1.2)
         panel.plot(k, mean, marker=marker, color=colour, linestyle=line, linewidth=1.2,
-                   markersize=4, markeredgecolor="white", markeredgewidth=0.4)  # fmt: skip
+                   markersize=4, **looks.edge(colour, hollow))  # fmt: skip
 
 
 def _in_float(panel: Axes, own: pd.DataFrame, quantity: str) -> None:
     for position, rows in own[own[quantity].notna()].groupby("position", sort=False):
-        colour, _ = looks.POSITIONS[str(position)]
+        colour, _, _ = looks.look(str(position))
         k, mean, _, _ = looks.over_repeats(rows, quantity)
         panel.plot(k, mean, ".-", color=colour, linewidth=0.6, markersize=3, alpha=0.8)
 

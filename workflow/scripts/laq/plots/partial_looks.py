@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from laq.partial.table import ALONE
 from laq.plots.style import BASELINE, PALETTE, WIDTH, Line, heading, name_row, row_lines
 from laq.plots.words import plain
 
@@ -26,6 +27,7 @@ POSITIONS = {
 }
 _LINES: Sequence[Line] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 _MARKERS = "os^vDP"
+TRAINED_ALONE = "these layers trained alone"
 CONTROL = "float, trained as long"
 
 
@@ -81,6 +83,24 @@ def name(figure: Figure, rows: np.ndarray, networks: Sequence[str], study: str, 
     figure.suptitle(heading(f"{one}: {shows}"))
 
 
+def alone(there: Iterable[str], line: Line = "-") -> list[Line2D]:
+    """An entry for layers that were trained alone, where there are some."""
+    some = any(position.endswith(ALONE) for position in there)
+    return [handle(TRAINED_ALONE, "0.35", "o", line, "white")] if some else []
+
+
+def look(position: str) -> tuple[object, str, bool]:
+    """Colour, marker, and whether the marker is hollow, as of layers that were trained alone."""
+    return *POSITIONS[position.removesuffix(ALONE)], position.endswith(ALONE)
+
+
+def edge(colour: object, hollow: bool) -> dict[str, object]:
+    """Of a marker, as Matplotlib takes it."""
+    if hollow:
+        return {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 0.8}
+    return {"markeredgecolor": "white", "markeredgewidth": 0.4}
+
+
 def handle(
     label: str, colour: object, marker: str = "", line: Line = "-", face: object = None
 ) -> Line2D:
@@ -102,7 +122,7 @@ def handle(
 
 def positions(there: Iterable[str], line: Line = "-") -> list[Line2D]:
     """Entries for the positions that are there."""
-    known = set(there)
+    known = {position.removesuffix(ALONE) for position in there}
     return [
         handle(f"{key} layers", colour, marker, line)
         for key, (colour, marker) in POSITIONS.items()

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 
 from laq.partial import table
 from laq.partial.evidence import kind_of
+from laq.partial.table import ALONE
 from laq.plots import partial_looks as looks
 from laq.plots.pareto import axes, bytes_axis, front
 from laq.plots.style import BASELINE, PALETTE, STYLE
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAINED = "whole network, trained"
-_WHOLE = [(to_rgb("#332288"), "*"), (PALETTE[3], "^"), (to_rgb("#b3006b"), "v"), (PALETTE[9], "<")]
+_WHOLE = [(to_rgb("#332288"), "*"), (PALETTE[3], "^"), (to_rgb("#b3006b"), "v"), (PALETTE[5], "<")]
+_ALONE_LOOK = (PALETTE[9], "X")
 FLOAT = "float"
 WIDE = 15.0  # points, beyond which an axis goes by the root of the error, as the zoo's does
 
@@ -32,7 +34,8 @@ def pareto(runs: pd.DataFrame, study: str) -> Figure:
     """
     everything = table.on_everything(runs)
     shown = _means(everything[everything["position"] != "single"])
-    widths = looks.by_bits(everything[everything["method"] == "qat"])
+    partial = ~everything["position"].isin(["none", "whole"])
+    widths = looks.by_bits(everything[partial])
     networks = list(dict.fromkeys(shown["network"]))
     whole = list(dict.fromkeys(shown.loc[shown["position"] == "whole", "kind"]))
     marks = {kind: _WHOLE[place % len(_WHOLE)] for place, kind in enumerate(whole)}
@@ -40,10 +43,11 @@ def pareto(runs: pd.DataFrame, study: str) -> Figure:
         figure, panels = looks.panels(networks, 1, 3.3)
         for panel, network in zip(panels[:, 0], networks, strict=True):
             _draw(panel, shown[shown["network"] == network], marks, widths)
+            panel.tick_params(axis="x", labelrotation=0)
         looks.name(figure, panels, networks, study, "accuracy against bytes")
-        parts = looks.positions(shown["position"], "")
         handles = [
-            *parts,
+            *looks.positions(shown.loc[~_alone(shown), "position"], ""),
+            *([looks.handle(looks.TRAINED_ALONE, *_ALONE_LOOK, "")] if _alone(shown).any() else []),
             *(looks.handle(kind, colour, marker, "") for kind, (colour, marker) in marks.items()),
             looks.handle(looks.CONTROL, BASELINE, "h", ""),
             *(
@@ -54,6 +58,10 @@ def pareto(runs: pd.DataFrame, study: str) -> Figure:
         ]
         looks.legend(figure, handles)
     return figure
+
+
+def _alone(shown: pd.DataFrame) -> pd.Series:
+    return shown["position"].str.endswith(ALONE)
 
 
 def _means(runs: pd.DataFrame) -> pd.DataFrame:
@@ -74,6 +82,7 @@ def _draw(panel: Axes, own: pd.DataFrame, marks: dict, widths: list[str]) -> Non
     chosen = front(sizes, top1)
     panel.step(sizes[chosen], top1[chosen], where="post", color="0.45", linewidth=1, zorder=1.8)
     looked = [(key, own["position"] == key, look) for key, look in looks.POSITIONS.items()]
+    looked.append((looks.TRAINED_ALONE, _alone(own), _ALONE_LOOK))
     looked += [
         (kind, (own["position"] == "whole") & (own["kind"] == kind), look)
         for kind, look in marks.items()
@@ -93,7 +102,8 @@ def _draw(panel: Axes, own: pd.DataFrame, marks: dict, widths: list[str]) -> Non
             panel.plot(part["bytes"], 100 * part["top1"], marker, color=colour, markersize=4.2,
                        markerfacecolor=face, markeredgewidth=0.8, zorder=2.5)  # fmt: skip
         if large:
-            panel.plot(rows["bytes"], 100 * rows["top1"], marker, color=colour, markersize=7,
+            panel.plot(rows["bytes"], 100 * rows["top1"], marker, color=colour,
+                       markersize=9 if marker == "*" else 7,
                        markeredgecolor="white", markeredgewidth=0.4, zorder=3)  # fmt: skip
     if top1.max() - top1.min() > WIDE:
         axes(panel, sizes, top1)

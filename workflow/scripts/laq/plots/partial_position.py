@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib import pyplot as plt
 
+from laq.errors import DataError
+from laq.files import AGAIN
 from laq.partial import table
 from laq.plots import partial_looks as looks
 from laq.plots.style import BASELINE, PALETTE, STYLE, WIDTH
@@ -22,16 +24,16 @@ _COLOURS = (PALETTE[3], PALETTE[0], PALETTE[2], PALETTE[1])
 LEAST = 0.5  # points that an axis spans on either side of 0
 
 
-def position(runs: pd.DataFrame, study: str) -> Figure | None:
+def position(runs: pd.DataFrame, study: str) -> Figure:
     """A panel for each network: the drop of each layer, a mark for each width, bars over repeats.
 
-    None where no layer was quantized alone.
+    Raises ``DataError`` where no layer was quantized alone.
     """
     everything = table.on_everything(runs)
     single = table.drops(everything)
     single = single[(single["position"] == "single") & (single["method"] == "qat")]
     if single.empty:
-        return None
+        raise DataError(f"no layer was quantized alone, so there is nothing to draw: {AGAIN}")
     networks, widths = list(dict.fromkeys(single["network"])), looks.by_bits(single)
     markers = looks.markers(widths).values()
     marks = dict(zip(widths, zip(cycle(_COLOURS), markers, strict=False), strict=True))
