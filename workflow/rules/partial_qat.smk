@@ -15,7 +15,9 @@ rule partial_qat:
         expand("<results>/partial_qat/{table}.csv", table=PARTIAL_FOUND),
         "<results>/partial_qat/hypotheses.html",
         expand(
-            "<results>/partial_qat/{figure}.{suffix}", figure=PARTIAL_FIGURES, suffix=["pdf", "png"]
+            "<results>/partial_qat/{figure}.{suffix}",
+            figure=PARTIAL_FIGURES,
+            suffix=["pdf", "png"],
         ),
     message:
         "{config[study]}: partial training is in {config[root]}/partial_qat"
@@ -84,4 +86,3 @@ rule collect_partial:
         "Collecting partial training"
     script:
         "../scripts/collect_partial.py"
-
