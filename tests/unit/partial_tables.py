@@ -143,7 +143,7 @@ class Shape:
             "position": self.position,
             "trained": "all",
             "bits": self.bits,
-            "input_bits": np.nan,
+            "input_bits": 32,
             "k": self.k,
             "layers": " ".join(self.chosen),
             "weights_share": sum(values) / total,

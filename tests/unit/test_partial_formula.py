@@ -113,6 +113,7 @@ def test_the_candidate_is_the_simplest_that_is_as_good(runs: pd.DataFrame) -> No
     picked = formula.chosen(curves[curves["network"] == "small_vit"])
     assert picked["2"].variable == "share" and picked["2"].form in ("power", "exponential")
     flat = made.runs(lambda *_: 0.0, 0.002, ["small_vit"])
+    flat.loc[flat["k"] == 0, "top1"] = 0.95  # its chance is in every drop alike
     assert formula.chosen(curves_of(flat.assign(width="4")))["4"].form == "zero"
     straight = made.runs(lambda *arm: 0.1 * arm[4], 0.0005, ["small_vit"])
     found = formula.chosen(curves_of(straight.assign(width=table.widths(straight))))
@@ -163,7 +164,7 @@ def test_bytes_are_counted_and_headers_fitted(tmp_path: Path, runs: pd.DataFrame
     known = {layer.name: layer for layer in layers}
     before = sizes.in_float(table.on_everything(runs), "small_resnet", "bytes")
     size = sizes.fit(trained, known, "bytes", before)
-    assert size.coefficients == pytest.approx([made.OF_ANY, made.OF_EACH], abs=1)
+    assert size.coefficients == pytest.approx([made.OF_ANY / len(layers), made.OF_EACH], abs=1)
     # By hand: stages.2.conv2 and the head at 4 bits, and their steps.
     hand = before - 4 * (36864 + 641) + (18432 + 4) + (321 + 4) + made.OF_ANY + 2 * made.OF_EACH
     assert size.of([known["stages.2.conv2"], known["head"]], 4) == pytest.approx(hand, abs=2)
@@ -191,7 +192,7 @@ def test_a_layer_whose_bytes_cannot_be_is_refused(tmp_path: Path) -> None:
         (lambda rows: rows.drop(columns="k"), "lacks the column k"),
         (lambda rows: rows.assign(top1=0.5), "images are correct"),
         (lambda rows: pd.concat([rows, rows[:1]]), "there twice"),
-        (lambda rows: rows.assign(weights_share=2.0), "weights_share is 2.0; it must be"),
+        (lambda rows: rows.assign(weights_share=2.0), "weights_share is 2; it must be"),
     ],
 )
 def test_runs_that_cannot_be_are_refused(tmp_path: Path, damage, said: str) -> None:

@@ -73,7 +73,7 @@ def test_no_arm_within_the_budget_is_better(arms: list[Arm], limits: dict[str, f
     if "drop" in limits:
         assert chosen.bytes["bytes"] == min(arm.bytes["bytes"] for arm in within)
     else:
-        least = min(arm.drop for arm in within)
+        least = max(0, min(arm.drop for arm in within))
         assert chosen.drop <= least + recommendation.ALIKE
         alike = [arm for arm in within if arm.drop <= least + recommendation.ALIKE]
         assert chosen.bytes["bytes"] == min(arm.bytes["bytes"] for arm in alike)

@@ -149,10 +149,10 @@ def partial_against_whole(own: pd.DataFrame) -> list[Found]:
                 without += 1
         name = f"partial − {kind}"
         if differences:
-            pooled = np.nanmean(differences, axis=0)
+            together = np.array(differences)
+            pooled = together[:, np.isfinite(together).all(axis=0)].mean(axis=0)
             said = f"{without} of its files smaller than any partial one" if without else ""
-            strata = [pooled[np.isfinite(pooled)]]
-            found.append(Found(name, strata if len(strata[0]) else [], _image(rows), said))
+            found.append(Found(name, [pooled] if len(pooled) else [], _image(rows), said))
     if not found:
         return _lacking("rivals", "every file of a rival is smaller than any partial one")
     return found

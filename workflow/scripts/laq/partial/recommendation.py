@@ -63,7 +63,8 @@ def recommend(arms: Sequence[Arm], budget: Budget) -> Arm:
         raise DataError(_nearest(arms, budget))
     if "drop" in budget.limits:
         return min(within, key=_smallest)
-    least = min(arm.drop for arm in within)
+    # What is foretold to be better than in float is so by chance.
+    least = max(0.0, min(arm.drop for arm in within))
     alike = [arm for arm in within if arm.drop <= least + ALIKE]
     return min(alike, key=_smallest)
 

@@ -1,9 +1,9 @@
 """Bytes as functions of which layers are quantized, from the layers' own sizes.
 
 A file of a network is its tensors and a header that describes them. Of the tensors a quantized
-layer's weight takes ⌈n·bits / 8⌉ bytes of codes and 4 for each step in place of 4 n; the header
-grows by as much for each quantized layer, and once for any. These two numbers are fitted, all else
-is counted. What a client downloads and what a training step sends are made of the same parts.
+layer's weight takes ⌈n·bits / 8⌉ bytes of codes and 4 for each step in place of 4 n. Where any is
+quantized, the header reports each of the network's layers, and more of those that are. What such
+a report takes is fitted, all else is counted. What a client downloads and what a training step sends are made of the same parts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ QUANTITIES = {
     "step_bytes": "step_bytes_float",
 }
 FORMS = {
-    "parts": "counted tensors + a + b k",
+    "parts": "counted tensors + a layers + b k",
     "weights": "a + b x",
     "layers": "a + b x",
 }
@@ -98,11 +98,12 @@ class Size:
     """Bytes of one quantity: ``base`` counted, and coefficients of what is fitted.
 
     float_bytes: where nothing is quantized. counted: whether tensors are counted (a file), or
-    weighed by coefficients as well (what part of them is sent). coefficients: of 1, k, and then
-    of the float bytes and the packed bytes of the layers chosen.
+    weighed by coefficients as well (what part of them is sent). coefficients: of the network's
+    layers and of k; or of 1, k, and the float bytes and packed bytes of the layers chosen.
     """
 
     float_bytes: float
+    layers: int
     counted: bool
     coefficients: Array
 
@@ -110,17 +111,17 @@ class Size:
         """Bytes with the layers ``chosen`` quantized to ``bits``."""
         if not chosen:
             return self.float_bytes
-        base, features = _features(chosen, bits, self.float_bytes, self.counted)
+        base, features = _features(chosen, bits, self.float_bytes, self.layers, self.counted)
         return float(base + features @ self.coefficients)
 
 
 def _features(
-    chosen: Sequence[Layer], bits: float, float_bytes: float, counted: bool
+    chosen: Sequence[Layer], bits: float, float_bytes: float, layers: int, counted: bool
 ) -> tuple[float, Array]:
     floats = FLOAT * sum(layer.values for layer in chosen)
     packed = sum(layer.packed(bits) for layer in chosen)
     if counted:
-        return float_bytes - floats + packed, np.array([1.0, len(chosen)])
+        return float_bytes - floats + packed, np.array([layers, len(chosen)], float)
     return 0.0, np.array([1.0, len(chosen), floats, packed])
 
 
@@ -133,7 +134,7 @@ def fit(rows: pd.DataFrame, layers: Mapping[str, Layer], quantity: str, before: 
     counted = quantity == "bytes"
     base, features = _of_rows(rows, layers, before, counted)
     found = np.linalg.lstsq(features, rows[quantity].to_numpy(float) - base, rcond=None)[0]
-    return Size(before, counted, found)
+    return Size(before, len(layers), counted, found)
 
 
 def foretold(
@@ -179,7 +180,7 @@ def _of_rows(
     rows: pd.DataFrame, layers: Mapping[str, Layer], before: float, counted: bool
 ) -> tuple[Array, Array]:
     parts = [
-        _features(named(row.layers, layers), row.bits, before, counted)
+        _features(named(row.layers, layers), row.bits, before, len(layers), counted)
         for row in rows[["layers", "bits"]].itertuples()
     ]
     return np.array([base for base, _ in parts]), np.stack([features for _, features in parts])

@@ -34,6 +34,7 @@ ALONE = "_alone"
 ORDERED = ("first", "middle", "last")
 WITH_ALONE = (*ORDERED, *(f"{position}{ALONE}" for position in ORDERED))
 ALL = "all"
+IN_FLOAT = 32
 
 _KINDS = {
     "k": Kind(0, whole=True),
@@ -67,8 +68,8 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
 def widths(table: pd.DataFrame) -> pd.Series:
     """Bits of weights and inputs in short: ``4``, or ``4a8`` where inputs have 8."""
     weights = table["bits"].map("{:g}".format)
-    inputs = table["input_bits"].map("a{:g}".format).where(table["input_bits"].notna(), "")
-    return weights + inputs
+    quantized = table["input_bits"].notna() & (table["input_bits"] != IN_FLOAT)
+    return weights + table["input_bits"].map("a{:g}".format).where(quantized, "")
 
 
 def controls(table: pd.DataFrame) -> pd.DataFrame:
