@@ -68,7 +68,6 @@ def test_nothing_is_decided_where_nothing_differs() -> None:
 def test_arms_that_are_not_there_leave_a_hypothesis_undecided() -> None:
     rows = made.runs(networks=["small_resnet"], subset=None, rivals={})
     rows = rows[~rows["position"].isin(["single", "first"])]
-    rows = rows[~(rows["position"] == "whole")]
     judged = hypotheses.judge(rows.assign(width=table.widths(rows)), 0.95).set_index("hypothesis")
     lacking = judged.drop("on_front")
     assert set(lacking["verdict"]) == {"undecided"} and (lacking["n"] == 0).all()

@@ -135,7 +135,7 @@ def partial_against_whole(own: pd.DataFrame) -> list[Found]:
     whole = everything[everything["position"] == "whole"]
     if whole.empty:
         return _lacking("rivals", "no method for the whole network was run")
-    arm = ["arm", "width"]
+    arm = ["position", "arm", "width"]
     top1 = partial.pivot_table(index=arm, columns="repeat", values="top1")
     sizes = partial.groupby(arm)["bytes"].mean()
     found = []

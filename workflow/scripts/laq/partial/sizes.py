@@ -3,7 +3,8 @@
 A file of a network is its tensors and a header that describes them. Of the tensors a quantized
 layer's weight takes ⌈n·bits / 8⌉ bytes of codes and 4 for each step in place of 4 n. Where any is
 quantized, the header reports each of the network's layers, and more of those that are. What such
-a report takes is fitted, all else is counted. What a client downloads and what a training step sends are made of the same parts.
+a report takes is fitted, all else is counted. What a client downloads and what a training step
+sends are made of the same parts.
 """
 
 from __future__ import annotations

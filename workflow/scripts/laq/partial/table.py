@@ -66,8 +66,12 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def widths(table: pd.DataFrame) -> pd.Series:
-    """Bits of weights and inputs in short: ``4``, or ``4a8`` where inputs have 8."""
-    weights = table["bits"].map("{:g}".format)
+    """Bits of weights and inputs in short: ``4``, or ``4a8`` where inputs have 8.
+
+    Mixed precision spends a budget anew for each seed: its bits are the mean over these.
+    """
+    shared = table.groupby(["network", "arm"])["bits"].transform("mean")
+    weights = table["bits"].where(table["method"] != "compress", shared).map("{:.3g}".format)
     quantized = table["input_bits"].notna() & (table["input_bits"] != IN_FLOAT)
     return weights + table["input_bits"].map("a{:g}".format).where(quantized, "")
 

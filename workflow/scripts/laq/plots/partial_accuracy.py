@@ -50,7 +50,7 @@ def accuracy(runs: pd.DataFrame, formula: pd.DataFrame, study: str) -> Figure:
                 looks.handle(looks.CONTROL, BASELINE, line=(0, (4, 3))),
                 looks.handle("formula", "0.35", line=(0, (1, 1))),
             ],
-            5,
+            3,
         )
     return figure
 
