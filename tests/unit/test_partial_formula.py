@@ -112,9 +112,12 @@ def test_the_candidate_is_the_simplest_that_is_as_good(runs: pd.DataFrame) -> No
     curves = curves_of(runs)
     picked = formula.chosen(curves[curves["network"] == "small_vit"])
     assert picked["2"].variable == "share" and picked["2"].form in ("power", "exponential")
-    flat = made.runs(lambda *_: 0.0, 0.002, ["small_vit"])
-    flat.loc[flat["k"] == 0, "top1"] = 0.95  # its chance is in every drop alike
-    assert formula.chosen(curves_of(flat.assign(width="4")))["4"].form == "zero"
+    flat = []
+    for seed in range(4):
+        rows = made.runs(lambda *_: 0.0, 0.002, ["small_vit"], bits=[4], seed=seed)
+        rows.loc[rows["k"] == 0, "top1"] = 0.95  # its chance is in every drop alike
+        flat.append(formula.chosen(curves_of(rows.assign(width="4")))["4"].form)
+    assert flat.count("zero") >= 3
     straight = made.runs(lambda *arm: 0.1 * arm[4], 0.0005, ["small_vit"])
     found = formula.chosen(curves_of(straight.assign(width=table.widths(straight))))
     assert {one.form for one in found.values()} == {"linear"}
