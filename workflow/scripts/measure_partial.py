@@ -52,6 +52,7 @@ def measure_partial(
         memory=memory_mb * 2**20,
         device=devices.pick(device),
         place=Path(table).parent,
+        job=Path(table).stem,
     )
     settings = {"repeats": repeats, "training": training, **own}
     arms = list(planned(course.layers, position, settings, subsets))

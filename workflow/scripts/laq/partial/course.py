@@ -54,7 +54,8 @@ class Course:
 
     subsets: members of each, by id. images: of a training's pass. train, test: of all classes.
     training: settings of every arm's training. memory: that quantizing keeps activations in, in
-    bytes. place: folder in which networks are written, weighed and removed again.
+    bytes. place: folder in which networks are written, weighed and removed again. job: what tells
+    this job from others in that folder.
     """
 
     network: str
@@ -69,6 +70,7 @@ class Course:
     memory: int
     device: torch.device
     place: Path
+    job: str
     _controls: dict[tuple[int, str], tuple[nn.Module, Mapping[str, Any]]] = field(
         default_factory=dict
     )
@@ -113,8 +115,8 @@ class Course:
     def measure(self, arm: Arm) -> Found:
         """Make the arm and measure it. Raises what its training and its quantizer raise."""
         began = perf_counter()
-        state = resume.beside(self.place / f"{arm.position}.arm")
-        made = _maker(arm.method)(self._task(arm, state))
+        state = resume.beside(self.place / f"{self.job}.arm")
+        made = self.make(arm, state)
         ready = perf_counter()
         network, weight, _ = self._stored(made)
         in_float, in_codes = updates.sizes(
@@ -145,12 +147,16 @@ class Course:
         resume.clear(state)
         return Found(rows, [seconds], self._told(arm, made, network))
 
-    def _task(self, arm: Arm, state: Path | None = None) -> Task:
+    def make(self, arm: Arm, state: Path | None = None) -> Made:
+        """The arm's network; ``state``: file that an interrupted training goes on from."""
+        return _maker(arm.method)(self.task(arm, state))
+
+    def task(self, arm: Arm, state: Path | None = None) -> Task:
         members = self._members(arm.classes)
         train, test = (datasets.only(each, members) for each in (self.train, self.test))
         network, described = self.original, self.described
         if arm.method == "compress":
-            network, described = self._control(arm)
+            network, described = self.control(arm)
             train = self.train
         else:
             seed = seeds.of_repeat(self.seed, arm.repeat)
@@ -171,7 +177,7 @@ class Course:
             state=state,
         )
 
-    def _control(self, arm: Arm) -> tuple[nn.Module, Mapping[str, Any]]:
+    def control(self, arm: Arm) -> tuple[nn.Module, Mapping[str, Any]]:
         """The control of the same seed and classes, made once, and what its file says of it."""
         place = arm.repeat, arm.classes
         if place not in self._controls:
@@ -182,7 +188,7 @@ class Course:
                 )
                 if (each.repeat, each.classes) == place
             )
-            network, _, described = self._stored(_maker("float")(self._task(own)))
+            network, _, described = self._stored(self.make(own))
             self._controls[place] = network.to(self.device), described
         return self._controls[place]
 
