@@ -77,6 +77,7 @@ else:
 
         include: "workflow/rules/arms.smk"  #    arms of partial training
         include: "workflow/rules/partial_qat.smk"  # layers quantized in training: target partial_qat
+        include: "workflow/rules/formulas.smk"  #    what follows from them
 
 
 include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences

@@ -43,6 +43,10 @@ def words(caption: str, config: dict[str, Any]) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", "", page)).split())
 
 
+PARTIAL = {path.stem for path in CAPTIONS if path.stem.startswith("partial_")}
+PARTIAL |= {"runs", "formula", "prediction", "recommendation", "hypotheses"}
+
+
 def drawn() -> list[tuple[str, str]]:
     """Captions with the configs of the project whose reports show them."""
     pairs = []
@@ -53,6 +57,7 @@ def drawn() -> list[tuple[str, str]]:
         lacks |= {"fig9", "similarity", "predictors"} if "similarity" not in of else set()
         lacks |= {"synthetic"}
         lacks |= {"deploy", "onnx"} if "deploy" not in of else set()
+        lacks |= PARTIAL if "partial_qat" not in of else set()
         lacks |= {"zoo", "methods", "pareto", "gain"} if "zoo" not in of else set()
         if "deep_compression" not in of:
             lacks |= {path.stem for path in CAPTIONS if path.stem.startswith("deep_")}

@@ -1,7 +1,7 @@
 """The arms of partial training: which jobs there are, and what each depends on.
 
-Makes: PARTIAL (the config's section), PARTIAL_NETWORKS, PARTIAL_JOBS (of each),
-and the helpers that partial_qat.smk calls.
+Makes: PARTIAL (the config's section), PARTIAL_NETWORKS, PARTIAL_JOBS (of each), PARTIAL_FOUND and
+PARTIAL_FIGURES (names of what is made of the runs), and the helpers that partial_qat.smk calls.
 """
 
 from laq.partial import jobs as partial_jobs
@@ -30,6 +30,27 @@ def partial_code(wildcards):
     """Digest for a job: the modules of its own methods, alphabets and network alone."""
     named = partial_jobs.modules(PARTIAL, wildcards.arms)
     return network_code("measure_partial.py", wildcards.network, *named)
+
+
+PARTIAL_FOUND = ["formula", "prediction", "recommendation", "hypotheses"]
+PARTIAL_FIGURES = {
+    "accuracy": "accuracy by number of quantized layers",
+    "size": "bytes of the file by number of quantized layers",
+    "bandwidth": "bytes sent by number of quantized layers",
+    **({"position": "what a single layer costs"} if "single" in PARTIAL["positions"] else {}),
+    "pareto": "accuracy against bytes",
+}
+
+
+def partial_figure(name):
+    """A figure of partial training as an output, PDF and PNG; the report shows the latter."""
+    png = report(
+        f"<results>/partial_qat/{name}.png",
+        caption=f"../report/partial_{name}.rst",
+        category="Partial training",
+        labels={"figure": name, "shows": PARTIAL_FIGURES[name]},
+    )
+    return [f"<results>/partial_qat/{name}.pdf", png]
 
 
 PARTIAL_PROCESSES = PARTIAL["training"]["processes"]

@@ -1,7 +1,8 @@
 """Partial quantization-aware training: how many layers, which ones, at what price.
 
 Reads: <results>/dataset/, subsets/{subset}.json, models/{network}/original.safetensors
-Makes: <results>/partial_qat/{network}/{arms}.csv, tensors.csv; partial_qat/runs.csv, seconds.csv
+Makes: <results>/partial_qat/{network}/{arms}.csv, tensors.csv; partial_qat/runs.csv, seconds.csv;
+       what is made of these is in formulas.smk
 """
 
 
@@ -11,6 +12,13 @@ rule partial_qat:
         "<results>/partial_qat/runs.csv",
         "<results>/partial_qat/seconds.csv",
         expand("<results>/partial_qat/{network}/tensors.csv", network=PARTIAL_NETWORKS),
+        expand("<results>/partial_qat/{table}.csv", table=PARTIAL_FOUND),
+        "<results>/partial_qat/hypotheses.html",
+        expand(
+            "<results>/partial_qat/{figure}.{suffix}",
+            figure=PARTIAL_FIGURES,
+            suffix=["pdf", "png"],
+        ),
     message:
         "{config[study]}: partial training is in {config[root]}/partial_qat"
 
@@ -78,6 +86,3 @@ rule collect_partial:
         "Collecting partial training"
     script:
         "../scripts/collect_partial.py"
-
-
-# What is made of these tables (formula, figures, recommendation) follows here.

@@ -254,7 +254,9 @@ class Course:
         place = {"network": self.network, **arm.columns, **_bits(made, arm), "k": arm.choice.k}
         batchnorm = self.training["batchnorm"]
         rows = tensors.rows(network, bits, arm.words(self.layers), self.layers.others, batchnorm)
-        return [{**place, **row} for row in rows]
+        held = {name: tensor.nbytes for name, tensor in network.state_dict().items()}
+        held |= {name: sum(w.nbytes for w in runs) for name, runs in made.packed.items()}
+        return [{**place, **row, "bytes": held.get(row["tensor"])} for row in rows]
 
 
 def _first(arm: Arm) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from laq import layer_choice
 from laq.errors import ConfigError
+from laq.partial.places import window
 
 # Where the k layers of an arm lie.
 ENDS = ("first", "middle", "last")
@@ -97,12 +98,6 @@ def counts(layers: int, asked: int | str | Sequence[int]) -> list[int]:
             f"{above[0]}; give smaller numbers, or a number of values without brackets"
         )
     return sorted({*asked, layers})
-
-
-def window(position: str, k: int, layers: int) -> slice:
-    """The places of the first, the middle or the last ``k`` of ``layers``."""
-    start = {"first": 0, "middle": (layers - k) // 2, "last": layers - k}[position]
-    return slice(start, start + k)
 
 
 def choices(

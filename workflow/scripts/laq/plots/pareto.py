@@ -117,13 +117,20 @@ def _draw(panel: Axes, own: pd.DataFrame) -> None:
             markeredgewidth=0.4,
             zorder=3,
         )
-    _axes(panel, sizes, top1)
+    axes(panel, sizes, top1)
     _name(panel, own.iloc[chosen], sizes[chosen], top1[chosen])
 
 
-def _axes(panel: Axes, sizes: NDArray[np.float64], top1: NDArray[np.float64]) -> None:
-    panel.set_xlim(sizes.min() / 1.25, sizes.max() * 1.25)
+def axes(panel: Axes, sizes: NDArray[np.float64], top1: NDArray[np.float64]) -> None:
+    """Axes for points at ``sizes`` (n,) in bytes and ``top1`` (n,) in percent, the latter by the
+    root of the error."""
     by_error(panel, top1, above=0.2)
+    bytes_axis(panel, sizes)
+
+
+def bytes_axis(panel: Axes, sizes: NDArray[np.float64]) -> None:
+    """An x axis, which is logarithmic, for files of ``sizes`` (n,)."""
+    panel.set_xlim(sizes.min() / 1.25, sizes.max() * 1.25)
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size(value).replace(".0 ", " ")))
     panel.xaxis.set_minor_formatter(NullFormatter())

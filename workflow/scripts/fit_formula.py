@@ -1,0 +1,52 @@
+"""The formula of partial training: accuracy and bytes by what is quantized, and its test."""
+
+
+def fit_formula(
+    runs: str,
+    tensors: list[str],
+    formula: str,
+    prediction: str,
+    recommendation: str,
+    networks: list[str],
+    budgets: dict[str, list[float]],
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Write the candidates, how they foretell another network, and what they recommend.
+
+    tensors: the tables of ``networks``, in their order. budgets: shares of what a network takes in
+    float by quantity, and drops of top-1.
+    """
+    import pandas as pd
+
+    from laq.files import write_csv
+    from laq.partial import candidates, sizes, table
+    from laq.partial import formula as drops
+    from laq.partial import prediction as test
+    from laq.partial import recommendation as advice
+
+    read = table.read(runs)
+    everything = table.on_everything(read)
+    curves = table.curves(table.drops(everything))
+    layers = {
+        network: sizes.read_layers(path, sizes.names_of(everything, network))
+        for network, path in zip(networks, tensors, strict=True)
+    }
+    rows = drops.table(curves, confidence, resamples, seed)
+    rows += sizes.rows(everything, curves, layers)
+    write_csv(formula, pd.DataFrame(rows, columns=drops.COLUMNS))
+    tested = test.table(curves, confidence, resamples, seed)
+    tested += sizes.foretold(everything, curves, layers)
+    write_csv(prediction, pd.DataFrame(tested, columns=test.COLUMNS))
+    found = []
+    for network in networks:
+        arms, top1 = candidates.arms(read, layers[network], network, confidence, resamples, seed)
+        found += advice.rows(network, arms, top1, advice.budgets(budgets, arms[0].bytes))
+    write_csv(recommendation, pd.DataFrame(found, columns=advice.COLUMNS))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, fit_formula)

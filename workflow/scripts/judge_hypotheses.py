@@ -1,0 +1,19 @@
+"""The hypotheses of partial training, each with its effect, interval, p and verdict."""
+
+
+def judge_hypotheses(runs: str, hypotheses: str, page: str, study: str, confidence: float) -> None:
+    """Write the verdicts as a table and as a page."""
+    from laq.files import write_csv, write_text
+    from laq.partial import table
+    from laq.partial.hypotheses import judge
+    from laq.partial.report import render
+
+    verdicts = judge(table.read(runs), confidence)
+    write_csv(hypotheses, verdicts)
+    write_text(page, render(study, verdicts, confidence))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, judge_hypotheses)
