@@ -146,7 +146,7 @@ def _gains(panel: Axes, own: pd.DataFrame, claim: pd.Series, scale: str, rigour:
     span(panel, limits(icd, scale), scale)
     panel.axhline(1, color=BASELINE, linewidth=0.9, zorder=2)
     _mean(panel, claim, least, most)
-    _fit(panel, icd, y, scale, rigour)
+    _fit(panel, icd, y, scale, rigour, sure=bool((low == high).all()))
     drawn = np.clip(low, least, most), np.clip(high, least, most)
     panel.vlines(icd, *drawn, color=look.colour, linewidth=1.1, zorder=3)
     for ends, open_, marker in ((drawn[0], low < least, "v"), (drawn[1], high > most, "^")):
@@ -172,7 +172,10 @@ def _mean(panel: Axes, claim: pd.Series, least: float, most: float) -> None:
     panel.set_title(f"{said}, n = {int(claim['n'])}")
 
 
-def _fit(panel: Axes, icd: np.ndarray, y: np.ndarray, scale: str, rigour: Rigour) -> None:
+def _fit(
+    panel: Axes, icd: np.ndarray, y: np.ndarray, scale: str, rigour: Rigour, sure: bool
+) -> None:
+    """The curve through ratios as measured; its band where all of them are ``sure``."""
     try:
         curve = fit_log_curve(icd, np.log(y), rigour.confidence, rigour.draws, rigour.seed)
     except DataError:  # fewer than three subsets, or of one ICD: then there is no curve
@@ -182,7 +185,7 @@ def _fit(panel: Axes, icd: np.ndarray, y: np.ndarray, scale: str, rigour: Rigour
     style = {"color": LOOKS["subset"].colour}
     panel.plot(x, np.exp(curve.at(x)), linewidth=1, linestyle="-.", zorder=2.5, **style)
     low, high = curve.band(x)
-    if np.isfinite(low).all():
+    if sure and np.isfinite(low).all():
         panel.fill_between(x, np.exp(low), np.exp(high), alpha=0.15, linewidth=0, **style)
 
 
