@@ -332,7 +332,7 @@ class Deep(nn.Module):
 def test_depth_does_not_add_to_differences(
     bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(networks.ARCHITECTURES, "deep", Deep)
+    monkeypatch.setitem(networks.ARCHITECTURES, "deep", f"{__name__}:Deep")
     torch.manual_seed(0)
     network, images = Deep(5), np.random.default_rng(0).integers(0, 256, (96, 1, 8, 8), np.uint8)
     for _ in range(3):
