@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from laq.deep import (
     stage_table,
 )
 from laq.deep.bench import Bench, timed
+from laq.deep.first_centroids import Comparison
 from laq.devices import seed_everything
 from laq.errors import CheckpointError, ConfigError
 from laq.lineage import describe
@@ -319,11 +322,11 @@ def best_pair(values: np.ndarray) -> float:
     )
 
 
-def test_first_centroids_are_compared_on_the_same_pruned_network(bench, place, stages):
+def test_first_centroids_are_compared_on_the_same_pruned_network(bench, place, stages, tmp_path):
     files = stages[3]
-    own = plan.initial(section(), "small")
-    original = str(place / "original.safetensors")
-    rows = list(first_centroids.compare(bench, files["pruned"], original, **_named(own)))
+    comparison, points = compared(bench, place, files["pruned"])
+    rows, seconds = comparison.run(points, comparison.kept(tmp_path / "initial.csv"))
+    assert [set(each) for each in seconds] == [{*first_centroids.POINT, "seconds"}] * len(rows)
     table = pd.DataFrame(rows).set_index(["bits", "initial", "repeat", "stage"])
     ways = [("linear", 1), ("density", 1), ("random", 1), ("random", 2), ("optimal", 1)]
     expected = [
@@ -347,13 +350,50 @@ def test_a_pruned_network_of_another_parent_is_refused(bench, place, stages):
     other = bench.task.described | {"digest": "0" * 64}
     strange = Bench(copy.copy(bench.task), place)
     object.__setattr__(strange.task, "described", other)
-    own = _named(plan.initial(section(), "small"))
     with pytest.raises(CheckpointError, match="another network"):
-        next(first_centroids.compare(strange, stages[3]["pruned"], "original", **own))
+        compared(strange, place, stages[3]["pruned"])
 
 
-def _named(own: dict[str, Any]) -> dict[str, Any]:
-    return {"settings": own["course"], "widths": own["bits"], "repeats": own["repeats"]}
+def compared(bench: Bench, place: Path, pruned: str) -> tuple[Comparison, list[Any]]:
+    own, parent = plan.initial(section(), "small"), str(place / "original.safetensors")
+    comparison = Comparison.read(bench, pruned, parent, own["course"])
+    return comparison, first_centroids.points(own["bits"], own["repeats"])
+
+
+def test_a_comparison_goes_on_with_the_point_that_was_running(
+    bench, place, stages, tmp_path, monkeypatch
+):
+    comparison, points = compared(bench, place, stages[3]["pruned"])
+    points = points[:3]
+    undisturbed, _ = comparison.run(points, comparison.kept(tmp_path / "a.csv"))
+    rows, made, begun = Comparison.rows, [], []
+
+    def killed(self, point, state):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(point)
+        return rows(self, point, state)
+
+    monkeypatch.setattr(Comparison, "rows", killed)
+    with pytest.raises(KeyboardInterrupt):
+        comparison.run(points, comparison.kept(tmp_path / "b.csv"))
+
+    def again(self, point, state):
+        begun.append(point)
+        return rows(self, point, state)
+
+    monkeypatch.setattr(Comparison, "rows", again)
+    kept = compared(bench, place, stages[3]["pruned"])[0].kept(tmp_path / "b.csv")
+    found, seconds = comparison.run(points, kept)
+    assert made == points[:2] and begun == points[2:]
+    assert json.dumps(found) == json.dumps(undisturbed)
+    assert len(seconds) == len(found) and all(each["seconds"] > 0 for each in seconds)
+    assert [path.suffix for path in kept.folder.iterdir()] == [".json"] * 3
+    # Of another pruned network nothing is taken.
+    other = dataclasses.replace(comparison, described={"digest": "0" * 64})
+    assert other.kept(tmp_path / "b.csv").find(dataclasses.asdict(points[0])) is None
+    kept.clear()
+    assert not kept.folder.exists()
 
 
 @pytest.mark.parametrize(

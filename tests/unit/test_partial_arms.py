@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from laq import lineage, networks, packing
 from laq.datasets import Dataset
 from laq.errors import ConfigError
+from laq.kept import Kept
 from laq.partial import budget, jobs, selection, tables
 from laq.partial.arms import planned
 from laq.partial.course import Course, Found
-from laq.partial.kept import Kept
 from laq.partial.selection import Layers
 from laq.qat.training import quantize
 from tests.configs import checked, edited
@@ -287,7 +287,7 @@ def test_a_job_goes_on_with_the_arm_that_was_running(
     monkeypatch.setattr(Course, "measure", measure)
     with pytest.raises(KeyboardInterrupt):
         run(parent, tmp_path / "b", "first-3", ("two",))
-    files = list((tmp_path / "b/.first-3.arms").iterdir())
+    files = list((tmp_path / "b/.first-3.kept").iterdir())
     assert len(files) == 2
     files[0].write_text("{")  # damaged: made anew
     made.clear()

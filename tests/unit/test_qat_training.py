@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def top1(network: nn.Module) -> float:
 def test_settings_are_those_of_the_schema():
     properties = SCHEMA["$defs"]["qat"]["properties"]
     options = {option for method in methods.METHODS.values() for option in method.options}
-    recipe = training.names_of_recipe()
+    recipe = {field.name for field in fields(Recipe)}
     assert properties.keys() == OWN | options | recipe
     assert properties["method"]["enum"] == list(methods.METHODS)
     stated = {key: of["default"] for key, of in properties.items() if key in recipe}

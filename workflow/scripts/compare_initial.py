@@ -21,18 +21,21 @@ def compare_initial(
     """Write two rows for each way, number of bits and repeat, and how long each took."""
     from pathlib import Path
 
-    from laq import devices
+    from laq import devices, disks
     from laq.deep import first_centroids
-    from laq.deep.bench import Bench, timed
+    from laq.deep.bench import Bench
     from laq.files import write_rows
 
     bench = Bench.read(
         *(train, test, classes, parent), seed, devices.pick(device), Path(table).parent
     )
-    rows = first_centroids.compare(bench, pruned, parent, course, bits, repeats)
-    found, times = timed(rows, first_centroids.POINT)
+    comparison = first_centroids.Comparison.read(bench, pruned, parent, course)
+    kept = comparison.kept(Path(table))
+    found, times = comparison.run(first_centroids.points(bits, repeats), kept)
     write_rows(table, [{"network": network, **row} for row in found])
     write_rows(seconds, [{"network": network, **row} for row in times])
+    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    kept.clear()
 
 
 if "snakemake" in globals():

@@ -31,9 +31,9 @@ def measure_partial(
 
     from laq import datasets, devices, disks, lineage, subset_files
     from laq.files import write_rows
+    from laq.kept import Kept
     from laq.partial.arms import planned
     from laq.partial.course import Course
-    from laq.partial.kept import Kept
 
     training_split, testing = (datasets.load(path, classes) for path in (train, test))
     names = training_split.classes

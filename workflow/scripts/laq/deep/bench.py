@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from laq import datasets, lineage, packing, scratch, transforms
 from laq.deep import checkpoint
-from laq.deep import course as courses
 from laq.deep.container import Weights
 from laq.deep.stages import Trainer
 from laq.evaluation import score
 from laq.networks import predict
 from laq.training import Split
+from laq.training.recipe import of_training
 from laq.variants import deep
 from laq.variants.task import Task
 from laq.variants.trainable import begun
@@ -27,6 +27,9 @@ from laq.variants.trainable import begun
 Row = dict[str, Any]
 Settings = Mapping[str, Any]
 State = Mapping[str, Tensor]
+
+# Coders by which a network is weighed, each with what its columns begin with.
+FILED = {"fixed": "", "huffman": "huffman_"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +98,7 @@ class Bench:
         task = self.asked(settings, repeat, state)
         generator = begun(task)[3]
         spec = transforms.spec(task.described)
-        recipe = courses.recipe(settings)
+        recipe = of_training(settings)
         return Trainer(self.test, recipe, generator.initial_seed(), task.device, state, spec)
 
     def score(self, network: nn.Module) -> Row:
@@ -111,7 +114,7 @@ class Bench:
         """What a network takes at fixed width and Huffman-coded, and what it scores, read back."""
         found: Row = {}
         with scratch.folder(self.place, ".deep") as folder:
-            for coder, prefix in (("fixed", ""), ("huffman", "huffman_")):
+            for coder, prefix in FILED.items():
                 path = folder / f"{coder}.safetensors"
                 size = write(path, state, description, weights, coder)
                 found |= self.weighed(size, prefix)

@@ -28,7 +28,7 @@ class Coded:
 
 def encode(symbols: Symbols, alphabet: int, coder: str) -> Coded:
     """``symbols`` (n,) below ``alphabet``, by ``coder``, or Huffman's where that has no answer."""
-    found = _module(coder).encode(symbols, alphabet) if len(symbols) else (b"", b"")
+    found = module(coder).encode(symbols, alphabet) if len(symbols) else (b"", b"")
     if found is None:
         return encode(symbols, alphabet, "huffman")
     return Coded(coder, *found)
@@ -40,8 +40,9 @@ def decode(coded: Coded, count: int, alphabet: int) -> Symbols:
         if coded.table or coded.string:
             raise DataError("bytes of no symbols")
         return np.zeros(0, dtype=np.uint16)
-    return _module(coded.coder).decode(coded.table, coded.string, count, alphabet)
+    return module(coded.coder).decode(coded.table, coded.string, count, alphabet)
 
 
-def _module(coder: str) -> ModuleType:
+def module(coder: str) -> ModuleType:
+    """The coder of this name, imported now."""
     return importlib.import_module(CODERS[coder])

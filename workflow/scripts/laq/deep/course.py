@@ -6,7 +6,7 @@ Coding (H) loses nothing: ``laq.deep.checkpoint`` writes what this makes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from laq.deep.coded import PrunedWeight, SharedWeight
 from laq.deep.masked import Masked
 from laq.deep.stages import Memo, Row, Trainer
 from laq.errors import ConfigError, DataError
-from laq.training import Recipe, Split
+from laq.training import Split
+from laq.training.recipe import of_training
 
 KEPT = "kept in float by the config"
 
@@ -78,7 +79,8 @@ def compress(
     """
     met, reasons = select(network, train_split[0], settings)
     layers = [name for name in met if name not in reasons]
-    trainer = Trainer(test_split, recipe(settings), generator.initial_seed(), device, state, spec)
+    recipe = of_training(settings)
+    trainer = Trainer(test_split, recipe, generator.initial_seed(), device, state, spec)
     masks, done = prune(network, train_split, layers, settings, trainer)
     bits = index_bits(settings)
     pruned = _copied(network)
@@ -185,11 +187,6 @@ def cluster(
         )
     except DataError as error:
         raise DataError(f"layer {name}: {error}") from error
-
-
-def recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the settings those that any training has."""
-    return {f.name: settings[f.name] for f in fields(Recipe) if f.name in settings}
 
 
 def index_bits(settings: Mapping[str, Any]) -> int | None:

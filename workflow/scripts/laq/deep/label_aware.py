@@ -26,6 +26,7 @@ from laq.networks import predict
 from laq.training import Split, resume
 from laq.training.constraints import Constraint
 from laq.training.loop import batches
+from laq.training.recipe import of_training
 from laq.variants import deep
 from laq.variants.task import Task
 
@@ -146,7 +147,7 @@ def _compressed(
     purpose = "label-aware", point.classes, *task.members
     seed = devices.seed_everything(begun, *purpose).initial_seed()
     trainer = Paced(
-        *(_split(own.test), courses.recipe(asked), seed, task.device, point.state),
+        *(_split(own.test), of_training(asked), seed, task.device, point.state),
         spec=transforms.spec(task.described),
         fewer=_fewer(own, settings["held_back"], seed) if point.classes == AGNOSTIC else {},
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from laq import packing, transforms
-from laq.qat.training import constraint_of, names_of_recipe
+from laq.qat.training import constraint_of
 from laq.training import finetune
+from laq.training.recipe import of_training
 from laq.variants.task import Made, Task
 from laq.variants.trainable import begun
 
@@ -16,13 +17,12 @@ def make(task: Task) -> Made:
     network, train, test, generator = begun(task)
     constraint = constraint_of({**settings, "bits": 32}, ())
     constraint.prepare(network)
-    recipe = {key: settings[key] for key in names_of_recipe() & settings.keys()}
     spec = transforms.spec(task.described)
     rows = finetune(
         network,
         train,
         test,
-        recipe,
+        of_training(settings),
         generator,
         task.device,
         task.state,

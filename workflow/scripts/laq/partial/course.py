@@ -17,13 +17,14 @@ from tqdm import tqdm
 from laq import datasets, inference, lineage, packing, scratch, seeds, transforms
 from laq.datasets import Dataset
 from laq.evaluation import score
+from laq.kept import Kept
 from laq.networks import predict
 from laq.partial import budget, cost, selection, tensors, traffic, updates
 from laq.partial.arms import ALL, Arm, controls
-from laq.partial.kept import Kept
-from laq.qat.training import constraint_of, names_of_recipe
+from laq.qat.training import constraint_of
 from laq.training import exchange, resume
 from laq.training.exchange import FLOAT
+from laq.training.recipe import of_training
 from laq.variants.task import Made, Task
 
 # Modules with ``make(task)``, by the arm's method; imported when an arm asks for one.
@@ -238,7 +239,7 @@ class Course:
     def _costs(self, arms: Sequence[Arm]) -> list[dict[str, Any]]:
         """Seconds and memory of a step of each arm, a row for each."""
         batch = torch.from_numpy(self.train.images[: self.training["batch_size"]])
-        recipe = {key: self.training[key] for key in names_of_recipe() & self.training.keys()}
+        recipe = of_training(self.training)
         asked = [self._weighed(arm) for arm in arms]
         found = cost.measured(asked, batch, self.device, recipe, _STEPS)
         return [{"step_seconds": one.seconds, "step_memory": one.memory} for one in found]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from laq.propagation import QuantizedNetwork
 from laq.qat import grid, inputs, methods
 from laq.qat.constraint import OnGrid
 from laq.qat.selection import select
-from laq.training import Recipe, Split
+from laq.training import Split
+from laq.training.recipe import of_training
 
 # Images that the grids of inputs begin with.
 CALIBRATING = 256
@@ -47,12 +47,11 @@ def quantize(
     grid.fit(network)
     if quantized_inputs:
         inputs.calibrate(network, to_input(_spread(train_split[0])))
-    recipe = {key: settings[key] for key in names_of_recipe() & settings.keys()}
     history = training.finetune(
         network,
         train_split,
         test_split,
-        recipe,
+        of_training(settings),
         generator,
         device,
         state,
@@ -89,8 +88,3 @@ def constraint_of(settings: Mapping[str, Any], chosen: Sequence[str]) -> OnGrid:
 def _spread(images: Tensor) -> Tensor:
     """So many images as ranges of inputs are chosen on, evenly of all."""
     return images[:: max(1, len(images) // CALIBRATING)][:CALIBRATING]
-
-
-def names_of_recipe() -> set[str]:
-    """The settings that are those of every training."""
-    return {field.name for field in fields(Recipe)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -55,6 +55,12 @@ class Recipe:
         if "milestones" in settings:
             settings = {**settings, "milestones": tuple(settings["milestones"])}
         return replace(defaults, **settings)
+
+
+def of_training(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the settings of a step that trains those of any training: fields of ``Recipe``."""
+    names = (field.name for field in fields(Recipe))
+    return {name: settings[name] for name in names if name in settings}
 
 
 TRAINING = Recipe()

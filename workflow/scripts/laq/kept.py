@@ -1,6 +1,6 @@
-"""Arms that are done, kept beside a job's output until it is written, so that a kill loses one arm.
+"""Parts of a job that are done, kept beside its output until that is written: a kill loses one.
 
-A kept arm is valid only for the job that measured it: the same network, images, settings, code and
+A kept part is valid only for the job that measured it: the same network, images, settings, code and
 versions.
 """
 
@@ -27,13 +27,14 @@ logger = logging.getLogger(__name__)
 
 
 class Kept:
-    """The folder of a job's finished arms.
+    """The folder of a job's finished parts, hidden beside its ``table``.
 
-    facts: all that every arm of the job depends on, as JSON holds it. arrays: images and labels.
+    facts: all that every part of the job depends on, as JSON holds it. arrays: images and labels.
+    Code is that of the modules as loaded: import first what parts are made by.
     """
 
     def __init__(self, table: Path, facts: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> None:
-        self.folder = table.with_name(f".{table.stem}.arms")
+        self.folder = table.with_name(f".{table.stem}.kept")
         own = {
             "facts": dict(facts),
             "code": code(),
@@ -45,29 +46,29 @@ class Kept:
             digest.update(np.ascontiguousarray(array))
         self._job = digest.hexdigest()
 
-    def find(self, arm: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What was kept of an arm, if it is whole and of this job."""
-        file = self._file(arm)
+    def find(self, part: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What was kept of a part, if it is whole and of this job."""
+        file = self._file(part)
         if not file.exists():
             return None
         try:
             content = read_json(file)
         except DataError as error:
-            logger.warning("%s; the arm is made anew", error)
+            logger.warning("%s; this part is done anew", error)
             return None
         own = isinstance(content, dict) and content.get("job") == self._job
         return content["found"] if own else None
 
-    def keep(self, arm: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        """Keep what was found of an arm; numbers come back as the very same."""
+    def keep(self, part: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        """Keep what was found of a part; numbers come back as the very same."""
         with disks.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self._file(arm), json.dumps({"job": self._job, "found": dict(found)}))
+        write_text(self._file(part), json.dumps({"job": self._job, "found": dict(found)}))
 
     def clear(self) -> None:
         """Remove them all: the table is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _file(self, arm: Mapping[str, Any]) -> Path:
-        name = hashlib.sha256(json.dumps(dict(arm), sort_keys=True).encode()).hexdigest()[:24]
+    def _file(self, part: Mapping[str, Any]) -> Path:
+        name = hashlib.sha256(json.dumps(dict(part), sort_keys=True).encode()).hexdigest()[:24]
         return self.folder / f"{name}.json"
