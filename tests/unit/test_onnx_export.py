@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from laq import compression, datasets, devices, inference, networks, onnx_weights, packing
+from laq.deep import checkpoint as deep_checkpoint
+from laq.deep.coded import SharedWeight
 from laq.errors import CheckpointError, ConfigError
 from laq.evaluation import score
 from laq.onnx_export import OPSET, Export, export
@@ -224,6 +226,23 @@ class Odd(Tiny):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(super().forward(x)))
+
+
+def test_a_deeply_compressed_network_runs_from_its_codes_and_shared_values(tmp_path: Path) -> None:
+    state, weights = networks.create("Tiny", len(CLASSES)).state_dict(), {}
+    for name, count in (("conv.weight", 60), ("fc.weight", 7)):
+        codes = torch.randint(count, state[name].shape)
+        weights[name] = SharedWeight.of(codes, torch.randn(count), torch.rand(codes.shape) < 0.6, 4)
+        state[name] = weights[name].weight()
+    described = {"network": {"name": "Tiny", "classes": len(CLASSES)}, "images": list(SHAPE)}
+    described |= {"classes": CLASSES, "variant": "deep", "subset": [0, 2]}
+    checkpoint, target = tmp_path / "deep.safetensors", tmp_path / "deep.onnx"
+    deep_checkpoint.save(checkpoint, state, described, weights)
+    written = export(checkpoint, target)
+    assert written.counts() == {"int8": 6 * 27, "int4": 4 * 6}
+    same(predict(target, IMAGES), logits(checkpoint))
+    images = torch.from_numpy(IMAGES).float() / 255
+    assert torch.equal(inference.load(checkpoint)(images), packing.load(checkpoint)(images))
 
 
 def test_weights_that_the_graph_does_not_need_are_named_with_the_reason(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from laq.evaluation import score
 from laq.networks import predict
 from laq.provenance import import_closure
 from laq.statistics.paired import mean_interval
-from laq.variants import compressed
+from laq.variants import compressed, deep
 from laq.zoo import entries, kinds
 from laq.zoo.course import Course
 from laq.zoo.summary import observations, summarise
@@ -55,7 +55,9 @@ def zoo(methods: dict[str, Any], **keys: Any) -> dict[str, Any]:
             r"zoo\.methods\.a\.compress\.bits: ternary takes 2",
         ),
         ({"a": {"qat": {"bits": 2, "warmup": 9}}}, {}, r"zoo\.methods\.a\.qat\.warmup: 9 must be"),
-        ({"a": {}}, {}, r"zoo\.methods\.a: give one of finetune, compress, qat"),
+        ({"a": {"deep": {"classes": "all"}}}, {}, r"zoo\.methods\.a\.deep\.classes"),
+        ({"a": {"deep": {"pruning": "ratios"}}}, {}, r"zoo\.methods\.a\.deep\.ratios: pruning is"),
+        ({"a": {}}, {}, r"zoo\.methods\.a: give one of finetune, compress, qat, deep"),
         ({}, {}, r"zoo\.methods: none given"),
         ({"a": {"parent": "ft", **NEAREST}}, {}, r"zoo\.methods\.a\.parent: there is no such key"),
     ],
@@ -85,6 +87,7 @@ def test_no_more_images_are_asked_for_than_are_made_only_where_such_calibrate() 
         ({"compress": {"bits": 3, "method": "msq", "activations": {"mode": "dynamic"}}}, ["none"]),
         ({"qat": {"bits": 2}}, ["subset", "all"]),
         ({"finetune": {}}, ["subset", "all"]),
+        ({"deep": {}}, ["subset", "all"]),
     ],
 )
 def test_an_entry_has_the_calibrations_that_make_a_difference(
@@ -101,6 +104,8 @@ def test_an_entry_depends_on_its_own_step_and_method_alone() -> None:
     assert named["b"] == {"laq.variants.compressed", "laq.msq", "laq.uniform"}
     assert named["c"] == {"laq.variants.quantized", "laq.qat.lsq"}
     assert named["d"] == {"laq.variants.finetuned"}
+    deep = zoo({"a": {"deep": {"coder": "ans"}}})["methods"]["a"]
+    assert entries.modules(deep) == ["laq.variants.deep", "laq.deep.ans"]
     assert entries.modules({}) == []
 
 
@@ -111,6 +116,7 @@ def test_an_entry_depends_on_its_own_step_and_method_alone() -> None:
         (NEAREST, {"laq/msq.py", "laq/compression.py"}),
         ({"qat": {"bits": 2}}, {"laq/qat/lsq.py", "laq/training/loop.py"}),
         ({"finetune": {}}, {"laq/training/loop.py"}),
+        ({"deep": {}}, {"laq/training/loop.py", "laq/deep/pruning.py"}),
         (None, set()),
     ],
 )
@@ -120,7 +126,8 @@ def test_an_edit_rebuilds_the_entries_that_run_it(recipe: Any, concerned: set[st
     closure = import_closure(scripts / "measure_zoo.py", *named)
     run = {path.relative_to(scripts).as_posix() for path in closure}
     watched = {"laq/gptq.py", "laq/gpfq.py", "laq/msq.py", "laq/compression.py", "laq/qat/lsq.py"}
-    assert run & (watched | {"laq/qat/prox.py", "laq/training/loop.py"}) == concerned
+    watched |= {"laq/qat/prox.py", "laq/training/loop.py", "laq/deep/pruning.py"}
+    assert run & watched == concerned
 
 
 # What is measured
@@ -184,6 +191,27 @@ def test_what_is_measured_is_the_compressed_network(
     (tmp_path / "a.safetensors").unlink()
     assert seconds.keys() == {"make", "store", "evaluate"}
     assert list(tmp_path.iterdir()) == []
+
+
+DEEP = {"kept": 0.2, "rounds": 1, "epochs": 1, "tuning_epochs": 1, "bits_linear": 2}
+
+
+def test_a_deep_entry_is_weighed_as_the_file_that_a_variant_is(
+    parent: str, split: datasets.Dataset, tmp_path: Path
+) -> None:
+    measured = course(parent, split, tmp_path, {"deep": DEEP})
+    rows, _ = measured.measure([0, 2], "subset")
+    made = deep.make(measured._task([0, 2], "subset", None))
+    made.save(tmp_path / "a.safetensors")
+    runs = [run for (run,) in packing.read(tmp_path / "a.safetensors").packed.values()]
+    weights, coded = sum(run.codes.numel() for run in runs), sum(run.nbytes for run in runs)
+    whole = sum(p.numel() for p in packing.load(parent).parameters() if p.ndim > 1)
+    assert rows[0]["weights"] == weights == whole
+    assert rows[0]["bits_per_weight"] == 8 * coded / weights < 5
+    assert coded < rows[0]["bytes"] == (tmp_path / "a.safetensors").stat().st_size
+    told = entries.columns(zoo({"a": {"deep": DEEP}})["methods"]["a"])
+    assert (told["rule"], told["bits"], told["family"]) == ("deep", "8+2", "pruned, coded")
+    assert measured.recipe["deep"]["kept"] == 0.2
 
 
 def test_an_entry_without_a_step_is_the_file_itself(

@@ -15,6 +15,7 @@ from laq import advice, datasets, disks, errors, files, methods, own_networks, p
 from laq import replay, steps
 from laq import config as study_config
 from laq.checked_config import checked as checked_config_of
+from laq.deep.coders import CODERS
 from laq.provenance import settings_text
 from laq.qat import methods as qat_methods
 from laq.synthesis import kinds

@@ -37,12 +37,7 @@ rule deep_compress_network:
         gpu=lambda wildcards: GPU * finetuning_processes(wildcards),
     params:
         settings=lambda wildcards: variant_settings(wildcards.variant),
-        # With its network's modules alone.
-        code=lambda wildcards: network_code(
-            "deep_compress_network.py",
-            wildcards.network,
-            *study_config.modules_of(VARIANTS[wildcards.variant]),
-        ),
+        code=deep_code,
     message:
         "Deep Compression of {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
     script:

@@ -52,6 +52,13 @@ def qat_code(wildcards):
     return network_code("train_quantized.py", wildcards.network, *named)
 
 
+def deep_code(wildcards):
+    """Digest for a deeply compressed variant: its own coder's module and no other's."""
+    recipe = VARIANTS[wildcards.variant]
+    named = [CODERS[recipe["deep"]["coder"]], *study_config.modules_of(recipe)]
+    return network_code("deep_compress_network.py", wildcards.network, *named)
+
+
 def variant_files(pattern, names):
     """The pattern's files for all networks and subsets and the variants of these names."""
     return expand(pattern, network=NETWORKS, subset=SUBSETS, variant=names)

@@ -14,7 +14,7 @@ from laq.transforms import COMPILERS, SIMULATIONS
 if TYPE_CHECKING:
     from torch import nn
 
-    from laq.packing import PackedWeight
+    from laq.packing import Checkpoint, PackedWeight
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
@@ -22,7 +22,11 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
     Raises ``CheckpointError`` as that does.
     """
-    checkpoint = packing.read(path)
+    return built(path, packing.read(path))
+
+
+def built(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
+    """As ``load``, of what was read from ``path`` already."""
     network = packing.build(path, checkpoint)
     try:
         return ready(network, checkpoint.packed, checkpoint.description.get("transforms", ()))

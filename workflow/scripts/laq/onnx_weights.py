@@ -152,7 +152,9 @@ def _part(graph: ir.Graph, nodes: list[ir.Node], part: StoredWeight, run: Packed
         values = _looked_up(codes, grid, shape[0], constant, compute)
     else:
         values = _dequantized(codes, grid, stored.shape, array_type, constant, compute)
-    return compute("Reshape", values, constant("shape", np.array(shape))) if flat else values
+    if stored.shape == shape:  # a Reshape that changes nothing would go, and the weight's name so
+        return values
+    return compute("Reshape", values, constant("shape", np.array(shape)))
 
 
 def _dequantized(

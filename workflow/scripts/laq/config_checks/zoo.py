@@ -8,7 +8,7 @@ from typing import Any
 from laq import steps
 from laq.config import Config, effect
 from laq.config_checks import references
-from laq.config_checks.variants import check_compression, check_made
+from laq.config_checks.variants import check_compression, check_made, check_shares
 from laq.zoo.entries import calibrations
 from laq.zoo.kinds import ORIGINAL
 
@@ -38,6 +38,8 @@ def check_zoo(config: Config) -> Iterator[str]:
             yield from check_compression(f"{where}.compress", settings)
             if "synthetic" in calibrations(recipe, zoo["calibrations"]):
                 yield from check_made(f"{where}.compress", settings["images"], made)
+        if "deep" in recipe:
+            yield from check_shares(f"{where}.deep", recipe["deep"])
         same = effect(recipe)
         if twin := next((other for other in earlier if earlier[other] == same), None):
             yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"

@@ -10,6 +10,7 @@ from typing import Any
 
 from laq import methods, steps
 from laq.config import effect, modules_of
+from laq.deep.coders import CODERS
 from laq.qat.methods import METHODS
 from laq.zoo.kinds import NONE, ORIGINAL
 
@@ -38,6 +39,8 @@ def modules(recipe: Recipe) -> list[str]:
     named = [steps.STEPS[step].maker, *modules_of(recipe)]
     if step == "compress":
         return [*named, *methods.modules(recipe[step])]
+    if step == "deep":
+        return [*named, CODERS[recipe[step]["coder"]]]
     return [*named, METHODS[recipe[step]["method"]].module] if step == "qat" else named
 
 
@@ -50,14 +53,14 @@ def columns(recipe: Recipe) -> dict[str, Any]:
     """What an entry is, in the words of its settings: columns of ``zoo/methods.csv``."""
     step = steps.of(recipe)
     own = recipe[step] if step in ("compress", "qat") else {}
-    bits, inputs = own.get("bits", 32), own.get("activations")
+    inputs = own.get("activations")
     mode = (inputs or {}).get("mode", "learned")
     return {
         "family": family(recipe),
         "rule": own.get("method", step),
-        "alphabet": own.get("alphabet", "packed" if own else None),
-        "bits": "+".join(map(str, bits)) if isinstance(bits, list) else str(bits),
-        "granularity": _granularity(own),
+        "alphabet": "shared" if step == "deep" else own.get("alphabet", "packed" if own else None),
+        "bits": "+".join(map(str, _bits(recipe))),
+        "granularity": "layer" if step == "deep" else _granularity(own),
         "activations": f"{inputs['bits']} {mode}" if inputs else None,
         "inference": own.get("inference", "simulated"),
     }
@@ -70,6 +73,8 @@ def family(recipe: Recipe) -> str:
     """One of ``FAMILIES``, by what tells an entry from others first."""
     if "qat" in recipe:
         return "in training"
+    if "deep" in recipe:
+        return "pruned, coded"
     if "compress" not in recipe:
         return "float"
     own = recipe["compress"]
@@ -80,6 +85,15 @@ def family(recipe: Recipe) -> str:
     if not methods.ALPHABETS[own["alphabet"]].equispaced:
         return "codebook"
     return _FAMILIES.get(own["method"], "GPFQ")
+
+
+def _bits(recipe: Recipe) -> list[int]:
+    """Of weights, one number where all layers have as many."""
+    if "deep" in recipe:
+        own = recipe["deep"]["bits_conv"], recipe["deep"]["bits_linear"]
+        return list(dict.fromkeys(own))
+    bits = recipe.get(steps.of(recipe), {}).get("bits", 32)
+    return bits if isinstance(bits, list) else [bits]
 
 
 def _granularity(own: Mapping[str, Any]) -> str | None:

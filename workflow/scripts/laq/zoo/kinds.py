@@ -35,6 +35,7 @@ FAMILIES = (
     "GPTQ",
     "activations too",
     "in training",
+    "pruned, coded",
 )
 
 
@@ -44,7 +45,7 @@ def calibrated(recipe: Recipe, calibration: str) -> dict[str, Any]:
     whose = _WHOSE[calibration]
     if step == "compress":
         return {"parent": ORIGINAL, step: {**recipe[step], **whose}}
-    if step == "qat":
+    if step in ("qat", "deep"):
         return {"parent": ORIGINAL, step: {**recipe[step], "classes": whose["classes"]}}
     return {"parent": ORIGINAL, **recipe}
 

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from laq import inference, scratch, steps
+from laq import inference, packing, scratch, steps
 from laq.evaluation import Score, score
 from laq.networks import predict
-from laq.packing import PackedWeight
 from laq.variants.task import Made, Task
 
 
@@ -47,18 +46,17 @@ def stored(made: Made, place: Path) -> Measured:
     with scratch.folder(place, ".zoo") as folder:
         path = folder / "network.safetensors"
         made.save(path)
-        return read(path, [weight for runs in made.packed.values() for weight in runs])
+        return read(path)
 
 
-def read(path: str | os.PathLike[str], packed: Sequence[PackedWeight] = ()) -> Measured:
-    """A checkpoint with what it takes on the disk, in integers where it is meant to run so.
-
-    packed: the runs of weights that are in it as codes.
-    """
+def read(path: str | os.PathLike[str]) -> Measured:
+    """A checkpoint with what it takes on the disk, in integers where it is meant to run so."""
+    checkpoint = packing.read(path)
+    packed = [weight for runs in checkpoint.packed.values() for weight in runs]
     weights = sum(weight.codes.numel() for weight in packed)
     coded = 8 * sum(weight.nbytes for weight in packed)
     weight = Weight(Path(path).stat().st_size, weights, coded / weights if weights else 32.0)
-    return Measured(inference.load(path), weight)
+    return Measured(inference.built(path, checkpoint), weight)
 
 
 def rows(
