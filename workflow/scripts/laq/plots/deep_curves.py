@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from laq.plots.axis import limits, span
 from laq.plots.error_axis import by_error
+from laq.plots.points import Pen, line_with_bars
 from laq.plots.style import (
     BASELINE,
     LINE,
@@ -36,6 +37,7 @@ METHODS = {
 }
 # The two panels of a network, by the column ``training``.
 TRAINED = {"retrained": "retrained", "none": "without any training"}
+PEN = Pen(line=1.2, marker=5, edge=0.4, bar=0.8, opaque=0.5)
 TOP1 = "Top-1 (%),\nby the root of the error"
 
 
@@ -102,17 +104,7 @@ def _draw(panel: Axes, own: pd.DataFrame, confidence: float) -> None:
             continue
         x, y = rows["ratio"].to_numpy(float), 100 * rows["top1"].to_numpy(float)
         low, high = wilson_interval(rows["correct"], rows["n"], confidence)
-        panel.vlines(x, 100 * low, 100 * high, color=look.colour, linewidth=0.8, alpha=0.5)
-        panel.plot(
-            *(x, y, look.marker),
-            color=look.colour,
-            linestyle="-",
-            linewidth=1.2,
-            markersize=5,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            zorder=3,
-        )
+        line_with_bars(panel, x, y, (100 * low, 100 * high), look, PEN)
 
 
 def _handle(words: str, look: Look) -> Line2D:

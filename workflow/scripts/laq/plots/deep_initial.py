@@ -10,6 +10,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from laq.plots.deep_curves import TOP1, original
 from laq.plots.error_axis import by_error
+from laq.plots.points import Pen, line_with_bars
 from laq.plots.style import (
     BASELINE,
     LINE,
@@ -41,6 +42,7 @@ PANELS = (
     ("top1", "clustered", "as k-means leaves them"),
     ("top1", "shared", "trained"),
 )
+PEN = Pen(line=0.9, marker=4.5, edge=0.3, bar=0.8, opaque=0.6)
 DODGE = 10.0  # points of print over which the ways stand side by side
 
 
@@ -115,14 +117,6 @@ def _draw(panel: Axes, own: pd.DataFrame, column: str, confidence: float) -> Non
             )
         shift = DODGE * (place / (len(WAYS) - 1) - 0.5) / 72
         beside = panel.transData + ScaledTranslation(shift, 0, panel.figure.dpi_scale_trans)
-        style = {"color": look.colour, "transform": beside}
-        panel.vlines(value.index, low, high, linewidth=0.8, alpha=0.6, **style)
-        panel.plot(
-            *(value.index, value, look.marker),
-            linestyle="-",
-            linewidth=0.9,
-            markersize=4.5,
-            markeredgecolor="white",
-            markeredgewidth=0.3,
-            **style,
+        line_with_bars(
+            *(panel, value.index, value, (low, high), look, PEN), zorder=(2, 2), transform=beside
         )

@@ -21,6 +21,7 @@ from laq.errors import DataError
 from laq.plots.axis import limits, span
 from laq.plots.deep_curves import TOP1
 from laq.plots.error_axis import by_error
+from laq.plots.points import Pen, line_with_bars
 from laq.plots.style import (
     BASELINE,
     LINE,
@@ -48,6 +49,7 @@ LOOKS = {
     for classes, variant in (("subset", "quant"), ("all", "agnostic"))
 }
 WORDS = {"subset": "on the subset's classes", "all": "on all classes"}
+PEN = Pen(line=1.4, marker=6, edge=0.4, bar=1.3)
 ARROW = 1.12  # factor by which an open end is drawn beyond the largest ratio
 
 
@@ -116,17 +118,7 @@ def _curves(panel: Axes, own: pd.DataFrame, tolerance: float, rigour: Rigour) ->
         ends = [_interval(over.get_group(kept), rigour) for kept in means.index]
         x = np.exp(means["ratio"].to_numpy(float))
         low, high = np.array(ends).T
-        panel.vlines(x, low, high, color=look.colour, linewidth=1.3, zorder=3)
-        panel.plot(
-            *(x, means["top1"], look.marker),
-            color=look.colour,
-            linestyle="-",
-            linewidth=1.4,
-            markersize=6,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            zorder=4,
-        )
+        line_with_bars(panel, x, means["top1"], (low, high), look, PEN, zorder=(3, 4))
     panel.axhline(whole, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
     panel.axhline(whole - 100 * tolerance, color=BASELINE, linewidth=1.1, linestyle=":")
 
