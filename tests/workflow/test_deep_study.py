@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -76,3 +77,26 @@ def test_tables_are_made_and_rebuilt_by_what_they_use(study: Checkout) -> None:
         assert again() == set()
     with study.edited(f"{library}/ans.py", "from __future__", "# Edited.\nfrom __future__"):
         assert again() == set(JOBS)
+
+
+def test_a_variant_of_the_main_study_is_evaluated_and_runs_in_onnx(
+    finished: Checkout, tmp_path: Path
+) -> None:
+    study = finished.copy(tmp_path / "laq")
+    path = study.path / CONFIG
+    variant = "  deep: { deep: { kept: 0.2, rounds: 1, epochs: 1, tuning_epochs: 1 } }\n"
+    text = path.read_text().replace("\nsweep:", f"{variant}\nsweep:")
+    path.write_text(text + "\ndeploy: { variants: [deep], subsets: [even] }\n")
+    root = study.path / "results/digits"
+    study.run("results/digits/onnx/small_resnet/even/deep.csv")
+    accuracy = pd.read_csv(root / "accuracy/small_resnet/even.csv")
+    accuracy = accuracy[accuracy["variant"] == "deep"].set_index("scope")["top1"]
+    onnx = pd.read_csv(root / "onnx/small_resnet/even/deep.csv").set_index("scope")
+    assert onnx["top1_torch"].to_dict() == pytest.approx(accuracy.to_dict())
+    assert (onnx["differing"] <= 1).all()
+    file = root / "models/small_resnet/even/deep.safetensors"
+    assert (onnx["packed_bytes"] == file.stat().st_size).all()
+    layers = pd.read_csv(root / "layers/small_resnet/even/deep.csv")
+    assert (onnx[["int4", "int8", "int16"]].sum(axis=1) == layers["weights"].sum()).all()
+    stages = pd.read_csv(root / "deep/small_resnet/even/deep/stages.csv").set_index("stage")
+    assert (stages.loc["coded", "bytes"] == file.stat().st_size).all()
