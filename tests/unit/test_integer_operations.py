@@ -22,7 +22,8 @@ from laq.integer.rescaling import Multiplier, single
 torch.set_num_threads(1)
 
 WIDE = (-torch.inf, torch.inf)
-SCALES = st.floats(2.0**-40, 2.0**22, allow_nan=False)
+# Fixed point ends at 2^23, and a test takes twice the scale.
+SCALES = st.floats(2.0**-40, 2.0**21, allow_nan=False)
 ACCUMULATORS = st.integers(-(2**31), 2**31 - 1)
 
 

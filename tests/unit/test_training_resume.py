@@ -148,7 +148,7 @@ def test_a_network_that_differs_in_no_weight_is_another(name, changes):
     assert identity() != identity(**changes)
 
 
-@pytest.mark.parametrize("name", ["_code", "_version"])
+@pytest.mark.parametrize("name", ["code", "_version"])
 def test_a_state_of_other_code_is_not_gone_on_with(monkeypatch, state, caplog, name):
     interrupt(monkeypatch, state)
     monkeypatch.setattr(resume, name, lambda *_: "another")

@@ -11,8 +11,8 @@ from pathlib import Path
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from laq import advice, datasets, disks, errors, files, methods, own_networks, provenance
-from laq import replay, steps
+from laq import advice, configured, datasets, disks, errors, files, methods, own_networks
+from laq import provenance, replay, steps
 from laq import config as study_config
 from laq.checked_config import checked as checked_config_of
 from laq.deep.coders import CODERS

@@ -6,7 +6,7 @@ MADE, TRAINED and PACKED by what their steps leave, and DEEP.
 
 NETWORKS = STUDY["networks"]
 # With those that only a study of its own asks for.
-TRAINABLE = study_config.all_networks(STUDY)
+TRAINABLE = configured.networks(STUDY)
 CLASS_NAMES = datasets.class_names(STUDY["dataset"])
 SUBSETS = study_config.subsets(STUDY, CLASS_NAMES)
 VARIANTS = study_config.made_variants(STUDY)

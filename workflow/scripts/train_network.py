@@ -42,10 +42,9 @@ def train_network(
     networks.check_images(model, spec["name"], splits[0][0])
     origin = None
     if weights:
-        from laq import pretrained
-        from laq.config import all_networks
+        from laq import configured, pretrained
 
-        place = {**all_networks(config)[entry]["weights"], **weights}
+        place = {**configured.networks(config)[entry]["weights"], **weights}
         names = train_split.classes
         origin = pretrained.apply(place, model, spec, names, new_head=training is not None)
     state, target = resume.beside(checkpoint), devices.pick(device)

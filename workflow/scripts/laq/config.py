@@ -40,11 +40,6 @@ def weights_identity(weights: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in weights.items() if key not in place}
 
 
-def all_networks(config: Config) -> dict[str, dict[str, Any]]:
-    """The study's networks, and those that partial training adds for itself, by id."""
-    return {**config["networks"], **config.get("partial_qat", {}).get("further_networks", {})}
-
-
 def subsets(config: Config, class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Every subset's id and full definition, series expanded (``target`` → ``target_1``, …).
 

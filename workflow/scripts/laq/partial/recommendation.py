@@ -120,8 +120,7 @@ def row(network: str, budget: Budget, arm: Arm | None, top1: float, remark: str)
             "drop_low": arm.low,
             "drop_high": arm.high,
             "top1": top1 - arm.drop,
-            "low": top1 - arm.high,
-            "high": top1 - arm.low,
+            **dict(zip(("low", "high"), _between(arm, top1), strict=True)),
             "measured_drop": arm.measured,
         }
     return found
@@ -160,17 +159,23 @@ def explained(network: str, budget: Budget, arm: Arm, top1: float, confidence: f
     layers = ", ".join(arm.layers) or "none"
     inputs = f" ({arm.width.partition('a')[2]} for their inputs)" if "a" in arm.width else ""
     sized = [f"  {BUDGETS[name]}: {value:,.0f}" for name, value in arm.bytes.items()]
+    low, high = _between(arm, top1)
     lines = [
         f"{network}, at most {budget}:",
         f"  quantize {arm}{inputs}: {layers}" if arm.layers else "  quantize nothing",
         *sized,
         f"  top-1: {100 * (top1 - arm.drop):.2f} %, one run with a chance of "
-        f"{100 * confidence:g} % between {100 * (top1 - arm.high):.2f} and "
-        f"{100 * (top1 - arm.low):.2f} (in float {100 * top1:.2f} %)",
+        f"{100 * confidence:g} % between {100 * low:.2f} and {100 * high:.2f} "
+        f"(in float {100 * top1:.2f} %)",
     ]
     if np.isfinite(arm.measured) and arm.layers:
         lines.append(f"  measured: a drop of {_points(arm.measured)} in the mean of its runs")
     return "\n".join(lines) + "\n"
+
+
+def _between(arm: Arm, top1: float) -> tuple[float, float]:
+    """Where top-1 of one run will lie: a share, which few repeats' intervals run beyond."""
+    return max(0.0, top1 - arm.high), min(1.0, top1 - arm.low)
 
 
 def _rounded(value: float) -> int | None:
