@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from laq.deep import initial, shared, sharing
+from laq.deep import container, initial, shared, sharing
 from laq.deep.coded import SharedWeight
+from laq.deep.coders import CODERS
 from laq.devices import seed_everything
 from laq.errors import DataError
 from laq.training import constraints, finetune
@@ -104,6 +105,18 @@ def test_pruned_weights_are_no_part_of_the_codebook():
     other[~kept] = 0.001
     again = sharing.share(other, kept, 3, "linear", generator())
     assert torch.equal(again.centroids, found.centroids)
+
+
+@pytest.mark.parametrize("bits", sharing.BITS)
+def test_codebooks_of_2_to_256_values_come_back_from_their_bytes(bits):
+    weight = torch.randn(40, 100, generator=generator())
+    for index_bits in (None, 4, 5, 8):
+        made = sharing.share(weight, weight.abs() > 1, bits, "density", generator(), index_bits)
+        assert len(made.centroids) == 2**bits
+        for coder in CODERS:
+            read = container.decode(container.encode({}, {}, {"w": made}, coder)).weights["w"]
+            assert torch.equal(read.weight(), made.weight())
+            assert len(read.weight().unique()) == 2**bits + 1
 
 
 def test_of_few_weights_every_one_is_its_own_centroid():
