@@ -84,11 +84,14 @@ def test_a_variant_of_the_main_study_is_evaluated_and_runs_in_onnx(
 ) -> None:
     study = finished.copy(tmp_path / "laq")
     path = study.path / CONFIG
-    variant = "  deep: { deep: { kept: 0.2, rounds: 1, epochs: 1, tuning_epochs: 1 } }\n"
+    variant = (
+        "  deep: { deep: { kept: 0.2, rounds: 1, epochs: 1, tuning_epochs: 1, coder: ans } }\n"
+    )
     text = path.read_text().replace("\nsweep:", f"{variant}\nsweep:")
     path.write_text(text + "\ndeploy: { variants: [deep], subsets: [even] }\n")
     root = study.path / "results/digits"
-    study.run("results/digits/onnx/small_resnet/even/deep.csv")
+    target = "results/digits/onnx/small_resnet/even/deep.csv"
+    study.run(target)
     accuracy = pd.read_csv(root / "accuracy/small_resnet/even.csv")
     accuracy = accuracy[accuracy["variant"] == "deep"].set_index("scope")["top1"]
     onnx = pd.read_csv(root / "onnx/small_resnet/even/deep.csv").set_index("scope")
@@ -100,3 +103,6 @@ def test_a_variant_of_the_main_study_is_evaluated_and_runs_in_onnx(
     assert (onnx[["int4", "int8", "int16"]].sum(axis=1) == layers["weights"].sum()).all()
     stages = pd.read_csv(root / "deep/small_resnet/even/deep/stages.csv").set_index("stage")
     assert (stages.loc["coded", "bytes"] == file.stat().st_size).all()
+    coder = "workflow/scripts/laq/deep/ans.py"
+    with study.edited(coder, "from __future__", "# Edited.\nfrom __future__"):
+        assert planned(study.run("-n", target))["deep_compress_network"] == 1
