@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arms(folder: Path) -> list[Arm]:
     runs = table.read(folder / "runs.csv")
     names = sizes.names_of(runs, "small_vit")
-    layers = sizes.read_layers(folder / "small_vit/tensors.csv", names)
+    layers = sizes.read(folder / "small_vit/tensors.csv", names)
     found, top1 = candidates.arms(runs, layers, "small_vit", 0.95, 60, 0)
     assert top1 == pytest.approx(0.95, abs=0.005)
     return found
@@ -107,7 +107,7 @@ def test_a_network_without_a_formula_has_the_arms_that_were_run(folder: Path) ->
     runs = table.read(folder / "runs.csv")
     few = runs[(runs["k"].isin([0, 1])) | (runs["position"] == "whole")]
     names = sizes.names_of(few, "small_vit")
-    layers = sizes.read_layers(folder / "small_vit/tensors.csv", names)
+    layers = sizes.read(folder / "small_vit/tensors.csv", names)
     found, _ = candidates.arms(few, layers, "small_vit", 0.95, 10, 0)
     places = {"none", "first", "middle", "last", "single", "named", "whole"}
     assert {arm.position for arm in found} == places

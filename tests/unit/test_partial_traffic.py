@@ -55,8 +55,13 @@ def test_more_processes_send_more_codes_and_hardly_more_floats():
 
 
 TRAINING = {
-    **{"method": "lsq", "granularity": "channel", "batchnorm": "frozen", "step_rate": 1.0},
-    **{"layers": "all", "keep": [], "activations": None},
+    "method": "lsq",
+    "granularity": "channel",
+    "batchnorm": "frozen",
+    "step_rate": 1.0,
+    "layers": "all",
+    "keep": [],
+    "activations": None,
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from laq.errors import DataError
 from laq.partial import formula, sizes, table
 from laq.partial.places import window
-from laq.partial.sizes import Layer
+from laq.partial.sizes import Network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ class Arm:
 
 def arms(
     runs: pd.DataFrame,
-    layers: Sequence[Layer],
+    described: Network,
     network: str,
     confidence: float,
     resamples: int,
@@ -60,7 +60,7 @@ def arms(
 ) -> tuple[list[Arm], float]:
     """The arms of a network at every position, width and k, and top-1 of its controls, the mean.
 
-    runs: rows of ``laq.partial.table.read``; layers: of ``network``, in the order of first calls.
+    runs: rows of ``laq.partial.table.read``; described: ``network``'s layers and tensors.
     The formula is that which ``laq.partial.formula`` chooses on this network. Arms of which there
     is no curve, by name or trained alone, are there as they were run: their mean, and what one more
     run will show, follow from their own runs.
@@ -79,13 +79,14 @@ def arms(
     byte = {
         quantity: sizes.fit(
             rows,
-            {layer.name: layer for layer in layers},
+            described,
             quantity,
             sizes.in_float(everything, network, quantity),
         )
         for quantity in sizes.QUANTITIES
         if len(rows := trained[trained[quantity].notna() & (trained["trained"] == table.ALL)])
     }
+    layers = described.layers
     total = sum(layer.values for layer in layers)
     own = table.controls(everything)["top1"]
     nothing = {quantity: size.of([], 32) for quantity, size in byte.items()}
@@ -104,7 +105,7 @@ def arms(
         x = x if curve.variable == "weights_share" else x / len(layers)
         drop, (low, high) = curve.at(x), curve.foretold(x, seed)
         seen = rows.groupby("k")["drop"].mean()
-        bits = float(rows["bits"].iloc[0])
+        bits, inputs = (float(rows[name].iloc[0]) for name in ("bits", "input_bits"))
         for place, each in enumerate(taken):
             found.append(
                 Arm(
@@ -118,7 +119,7 @@ def arms(
                     low=float(low[place]),
                     high=float(high[place]),
                     measured=float(seen.get(len(each), np.nan)),
-                    bytes={name: size.of(each, bits) for name, size in byte.items()},
+                    bytes={name: size.of(each, bits, inputs) for name, size in byte.items()},
                 )
             )
     places = zip(trained["position"], trained["width"], strict=True)
