@@ -86,7 +86,8 @@ def test_many_weightings_are_fitted_at_once_as_one_by_one() -> None:
 
 
 def test_intervals_cover_the_truth_and_one_further_run() -> None:
-    """Known curve, known noise: bands of the curve at 0.5 and 1, and one more run at 0.5."""
+    """Known curve, known noise: bands of the curve at 0.5 and 1, and one more run at 0.5, whose
+    control is of another seed too."""
     form, true = FORMS["power"], np.array([0.05, 2.0, np.nan])
     rng, studies, at = np.random.default_rng(5), 60, np.array([0.5, 1.0])
     inside, further = np.zeros(2), 0
@@ -102,9 +103,10 @@ def test_intervals_cover_the_truth_and_one_further_run() -> None:
         low, high = fitted.band(at)
         inside += (low <= form.at(at, true)) & (form.at(at, true) <= high)
         low, high = fitted.foretold(at[:1], study)
-        own = float(form.at(at, true)[0]) + 0.004 * rng.standard_normal()
+        own = float(form.at(at, true)[0]) + 0.004 * np.subtract(*rng.standard_normal(2))
         further += float(low[0]) <= own <= float(high[0])
     assert (inside >= 0.8 * studies).all() and further >= 0.8 * studies
+    assert further < studies
     assert (inside < studies).any() or further < studies, "intervals that hold everything"
 
 
@@ -123,6 +125,20 @@ def test_the_candidate_is_the_simplest_that_is_as_good(runs: pd.DataFrame) -> No
     assert {one.form for one in found.values()} == {"linear"}
 
 
+def test_intervals_of_runs_hold_where_shares_and_seeds_are_few() -> None:
+    """Four shares and two seeds, as in the digits study, of a network that loses nothing."""
+    rng, studies, held = np.random.default_rng(6), 200, 0
+    shares = np.repeat([0.25, 0.5, 0.75, 1.0], 2)
+    for study in range(studies):
+        control = np.tile(0.004 * rng.standard_normal(2), 4)
+        rows = pd.DataFrame({"network": "one", "repeat": np.tile([1, 2], 4), "n": 1000})
+        rows = rows.assign(share=shares, control=0.95 + control)
+        rows["drop"] = control + 0.004 * rng.standard_normal(8)
+        low, high = curve.fit(rows, FORMS["zero"], "share", 0.9, 300, study).foretold([0.5], study)
+        held += float(low[0]) <= 0.004 * np.subtract(*rng.standard_normal(2)) <= float(high[0])
+    assert 0.82 <= held / studies <= 0.96
+
+
 def test_what_is_left_out_is_not_fitted_to() -> None:
     exact = made.runs(lambda *arm: 0.1 * arm[4], 0.0, ["small_vit"])
     rows = curves_of(exact.assign(width="4"))
@@ -134,6 +150,9 @@ def test_what_is_left_out_is_not_fitted_to() -> None:
     errors = formula.left_out(rows, candidate)
     own = list(dict.fromkeys(rows["k"])).index(6)
     assert errors[own] == pytest.approx(0.05, abs=0.003)
+    # All layers are the form's a, and not left out: no form is asked beyond what it was fitted to.
+    assert len(errors) == rows["k"].nunique() - 1
+    assert list(dict.fromkeys(rows["k"]))[-1] == len(made.VIT)
 
 
 def test_errors_on_another_network_are_of_curves_that_never_saw_it(runs: pd.DataFrame) -> None:
