@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from laq.files import write_csv
+from laq.partial import headers
+from laq.partial.headers import Packed, Tensor, Weight
 
 # A layer's name and weights; one step each.
 RESNET = {
@@ -39,7 +41,7 @@ VIT = {
     "head": 480,
 }
 NETWORKS = {"small_resnet": RESNET, "small_vit": VIT}
-HEADER, OF_ANY, OF_EACH, OTHERS = 3000, 500, 290, 2400  # bytes
+HEADER, OTHERS = 3000, 2400  # bytes
 IMAGES = 2000
 GROUPS = {"attention": 0.02, "mlp": 0.005, "head": 0.001}
 RIVALS = {"gpfq_4": (4, 0.05, 0.14), "mixed_4": (4, 0.03, 0.14)}
@@ -135,8 +137,12 @@ class Shape:
     def row(self, layers: Mapping[str, int], repeat: int) -> dict:
         total, values = sum(layers.values()), [layers[name] for name in self.chosen]
         before, codes = HEADER + OTHERS + 4 * total, sum(packed(v, self.bits) for v in values)
-        own = before - 4 * sum(values) + codes + repeat  # headers differ a little
-        own += OF_ANY + OF_EACH * len(values) if values else 0
+        own = before
+        if values and self.bits != 32:
+            weights = [Weight(name, "Linear", (1, count)) for name, count in layers.items()]
+            chosen = [Packed(w, 1, int(self.bits)) for w in weights if w.layer in self.chosen]
+            floats = [Tensor(f"{w.layer}.weight", w.shape) for w in weights]
+            own = headers.quantized(before, floats, weights, chosen) + repeat  # they differ a bit
         return {
             "arm": self.arm,
             "method": self.method,
@@ -156,22 +162,25 @@ class Shape:
 
 
 def tensors(network: str, bits: Sequence[int] = (2, 4)) -> pd.DataFrame:
-    """Every tensor of some arms, in the form of ``partial_qat/{network}/tensors.csv``."""
+    """Every weight of some arms, in the form of ``partial_qat/{network}/tensors.csv``."""
     rows = []
     names = list(NETWORKS[network])
-    for width in bits:
-        for k in (1, len(names)):
-            chosen = taken(names, "last", k)
+    for width in (32, *bits):
+        for k in (1, len(names)) if width != 32 else (0,):
+            chosen = taken(names, "last", k) if k else []
             # Not in the order of calls, as a network's state is not.
             for name in sorted(names):
                 values, quantized = NETWORKS[network][name], name in chosen
                 rows.append(
                     {
                         "network": network,
+                        "method": "qat" if k else "float",
                         "bits": width,
                         "k": k,
                         "tensor": f"{name}.weight",
                         "role": "weight",
+                        "kind": "Linear",
+                        "shape": f"1x{values}",
                         "numbers": values,
                         "quantized": "yes" if quantized else "no",
                         "tensor_bits": width if quantized else 32,

@@ -20,7 +20,8 @@ from laq.partial import budget, jobs, selection, tables
 from laq.partial.arms import planned
 from laq.partial.course import Course, Found
 from laq.partial.selection import Layers
-from laq.qat.training import quantize
+from laq.qat import grid
+from laq.qat.lsq import LearnedStep
 from tests.configs import checked, edited
 
 torch.set_num_threads(1)
@@ -188,26 +189,38 @@ def test_the_same_seeds_give_the_same_rows_and_others_do_not(parent: Path, tmp_p
     assert list(one) == list(tables.COLUMNS)
 
 
-def test_the_control_is_the_arm_without_a_quantized_layer(parent: Path, tmp_path: Path) -> None:
-    """As the trainer of arms makes it when nothing is left to quantize."""
+def test_the_control_is_the_arm_without_a_quantized_layer(
+    parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An arm whose grids let everything through ends as the control, bit for bit: the same batches,
+    steps, statistics and rates. With them it does not."""
     whole, (arm, *_), _, _ = run(parent, tmp_path, "control")
-    made = whole.make(arm)
-    own = {**arm.recipe["finetune"], "bits": 3, "layers": ["head"], "train": "all"}
-    one = whole.make(next(iter(planned(whole.layers, "last", {**settings("last-3")}, []))))
-    # The same batches, the same statistics; what is far from the quantized layers hardly differs.
-    for name, tensor in made.state.items():
-        if "running" in name or "tracked" in name:
-            assert torch.equal(tensor, whole.original.state_dict()[name]), name
-    assert made.packed == {} and set(one.packed) == {"stages.1.shortcut.0.weight", "head.weight"}
-    assert not torch.equal(
-        made.state["stem.0.weight"], whole.original.state_dict()["stem.0.weight"]
+    control, before = whole.make(arm), whole.original.state_dict()
+    assert control.packed == {} and not torch.equal(
+        control.state["stem.0.weight"], before["stem.0.weight"]
     )
-    from laq.variants.trainable import begun
+    for name in before:
+        if "running" in name or "tracked" in name:
+            assert torch.equal(control.state[name], before[name]), name
+    one = next(iter(planned(whole.layers, "last", settings("last-3"), [])))
+    quantized = whole.make(one)
+    assert set(quantized.packed) == {"stages.1.shortcut.0.weight", "head.weight"}
+    assert not torch.equal(quantized.state["stem.0.weight"], control.state["stem.0.weight"])
+    monkeypatch.setattr(LearnedStep, "forward", lambda self, weight: weight)
+    trained: dict[str, torch.Tensor] = {}
 
-    task = whole.task(arm)
-    network, train, test, generator = begun(task)
-    no_steps = {**own, "learning_rate": 1e-12, "weight_decay": 0.0}
-    quantize(network, train, test, no_steps, generator, torch.device("cpu"))
+    def detach(network: torch.nn.Module, names: Any) -> Any:
+        trained.update((n, p.detach().clone()) for n, p in network.named_parameters())
+        return real(network, names)
+
+    real = grid.detach
+    monkeypatch.setattr(grid, "detach", detach)
+    through = whole.make(one)
+    for name, expected in control.state.items():
+        stem = name.removesuffix(".weight")
+        behind = f"{stem}.parametrizations.weight.original"
+        found = trained[behind] if name in through.packed else through.state[name]
+        assert torch.equal(found, expected), name
 
 
 def test_what_is_not_chosen_keeps_its_bits_where_layers_are_trained_alone(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 import torch
 
-from laq.partial import counting, sockets, traffic
+from laq import networks
+from laq.partial import bandwidth, counting, sockets, traffic
 from laq.partial.traffic import Arm, Traffic
 from laq.qat.lsq import LearnedSteps
 
@@ -52,6 +54,42 @@ def test_more_processes_send_more_codes_and_hardly_more_floats():
     assert Traffic(4, 0, 0, 8).sent == Traffic(0, 1, 0, 8).sent
 
 
+TRAINING = {
+    "method": "lsq",
+    "granularity": "channel",
+    "batchnorm": "frozen",
+    "step_rate": 1.0,
+    "layers": "all",
+    "keep": [],
+    "activations": None,
+}
+
+
+def test_the_table_has_the_control_and_both_kinds_of_gradients_for_every_arm(monkeypatch):
+    """Counting is stood in for; that it is what is computed says the next test."""
+
+    def counted(arms, images, processes):
+        assert images == (1, 8, 8) and processes == 2
+        return [[counting.Counted(traffic.computed(arm), None)] * 2 for arm in arms]
+
+    monkeypatch.setattr(counting, "counted", counted)
+    described = {"network": SPEC, "images": [1, 8, 8]}
+    rows = bandwidth.table({"small": (networks.create(**SPEC), described)}, TRAINING, [3])
+    found = [(row["arm"], row["trained"], row["bits"], row["gradient_bits"]) for row in rows]
+    assert found == [
+        ("float", "all", 32, 32),
+        *(("last 3", "all", 3, sent) for sent in (32, 4)),
+        *(("last 3", "quantized", 3, sent) for sent in (32, 4)),
+        *(("all", "all", 3, sent) for sent in (32, 4)),
+    ]
+    assert all(row["counted"] == row["computed"] for row in rows)
+    # A step a filter: of the last three layers 12, 12 and 4.
+    assert rows[0]["computed"] == 4 * (WEIGHTS + NORMS_AND_BIAS)
+    assert rows[1]["computed"] == rows[0]["computed"] + 4 * 28
+    last = 1296 + 72 + 48
+    assert rows[4]["computed"] == last // 2 + 3 * 4 + 4 * (28 + 4)
+
+
 def test_what_two_processes_hand_over_is_what_is_computed():
     """And what comes in is that and what gloo says of each message, 48 bytes."""
     found = counting.counted([arm for arm, _ in ARMS.values()], (1, 8, 8), steps=2)
@@ -64,6 +102,15 @@ def test_what_two_processes_hand_over_is_what_is_computed():
     if sockets.count() is not None:
         # Messages of gradients alone: one all-reduce is cut into twelve of them at most.
         assert found[1][0].received - ARMS["frozen"][1].sent <= 12 * 48
+
+
+def test_counting_leaves_no_file_open():
+    own = Path("/proc/self/fd")
+    if not own.is_dir():
+        pytest.skip("this system does not count them")
+    before = len(list(own.iterdir()))
+    sockets.count()
+    assert len(list(own.iterdir())) == before
 
 
 def test_connections_are_counted_to_the_byte():

@@ -32,6 +32,20 @@ def partial_code(wildcards):
     return network_code("measure_partial.py", wildcards.network, *named)
 
 
+def traffic_settings():
+    """Settings of the arms whose steps are counted: the training of the control, and bits."""
+    own = partial_jobs.control_training(PARTIAL)
+    return settings_text(networks=PARTIAL_NETWORKS, bits=PARTIAL["bits"], training=own, seed=SEED)
+
+
+def traffic_code():
+    """Digest for the counting of steps: the modules of every network."""
+    named = partial_jobs.modules(PARTIAL, partial_jobs.WHOLE)
+    kinds = {TRAINABLE[network]["architecture"] for network in PARTIAL_NETWORKS}
+    own = {module for kind in kinds for module in own_networks.modules(kind)}
+    return code("count_traffic.py", *sorted({*named, *own}))
+
+
 PARTIAL_FOUND = ["formula", "prediction", "recommendation", "hypotheses"]
 PARTIAL_FIGURES = {
     "accuracy": "accuracy by number of quantized layers",

@@ -1,8 +1,8 @@
 """Partial quantization-aware training: how many layers, which ones, at what price.
 
 Reads: <results>/dataset/, subsets/{subset}.json, models/{network}/original.safetensors
-Makes: <results>/partial_qat/{network}/{arms}.csv, tensors.csv; partial_qat/runs.csv, seconds.csv;
-       what is made of these is in formulas.smk
+Makes: <results>/partial_qat/{network}/{arms}.csv, tensors.csv; partial_qat/runs.csv, seconds.csv,
+       traffic.csv; what is made of these is in formulas.smk
 """
 
 
@@ -11,6 +11,7 @@ rule partial_qat:
     input:
         "<results>/partial_qat/runs.csv",
         "<results>/partial_qat/seconds.csv",
+        "<results>/partial_qat/traffic.csv",
         expand("<results>/partial_qat/{network}/tensors.csv", network=PARTIAL_NETWORKS),
         expand("<results>/partial_qat/{table}.csv", table=PARTIAL_FOUND),
         "<results>/partial_qat/hypotheses.html",
@@ -86,3 +87,29 @@ rule collect_partial:
         "Collecting partial training"
     script:
         "../scripts/collect_partial.py"
+
+
+rule count_traffic:
+    """Count the bytes of a training step of a few arms of every network in two real processes."""
+    input:
+        classes="<results>/dataset/classes.json",
+        parents=expand("<results>/models/{network}/original.safetensors", network=PARTIAL_NETWORKS),
+    output:
+        table=reported("<results>/partial_qat/traffic.csv"),
+    log:
+        "<logs>/count_traffic.log",
+    benchmark:
+        "<benchmarks>/count_traffic.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        settings=traffic_settings(),
+        code=traffic_code(),
+    message:
+        "Counting the bytes of partial training's steps"
+    script:
+        "../scripts/count_traffic.py"

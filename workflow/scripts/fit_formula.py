@@ -29,19 +29,19 @@ def fit_formula(
     read = table.read(runs)
     everything = table.on_everything(read)
     curves = table.curves(table.drops(everything))
-    layers = {
-        network: sizes.read_layers(path, sizes.names_of(everything, network))
+    described = {
+        network: sizes.read(path, sizes.names_of(everything, network))
         for network, path in zip(networks, tensors, strict=True)
     }
     rows = drops.table(curves, confidence, resamples, seed)
-    rows += sizes.rows(everything, curves, layers)
+    rows += sizes.rows(everything, curves, described)
     write_csv(formula, pd.DataFrame(rows, columns=drops.COLUMNS))
     tested = test.table(curves, confidence, resamples, seed)
-    tested += sizes.foretold(everything, curves, layers)
+    tested += sizes.foretold(everything, curves, described)
     write_csv(prediction, pd.DataFrame(tested, columns=test.COLUMNS))
     found = []
     for network in networks:
-        arms, top1 = candidates.arms(read, layers[network], network, confidence, resamples, seed)
+        arms, top1 = candidates.arms(read, described[network], network, confidence, resamples, seed)
         found += advice.rows(network, arms, top1, advice.budgets(budgets, arms[0].bytes))
     write_csv(recommendation, pd.DataFrame(found, columns=advice.COLUMNS))
 

@@ -47,8 +47,8 @@ def advise(
     if network is not None and network not in known:
         raise ConfigError(f"there is no network {network}; there are {', '.join(known)}")
     of = network or known[0]
-    layers = sizes.read_layers(folder / of / "tensors.csv", sizes.names_of(runs, of))
-    arms, top1 = candidates.arms(runs, layers, of, confidence, RESAMPLES, seed)
+    described = sizes.read(folder / of / "tensors.csv", sizes.names_of(runs, of))
+    arms, top1 = candidates.arms(runs, described, of, confidence, RESAMPLES, seed)
     budget = Budget(dict(limits), sure)
     arm = recommendation.recommend(arms, budget)
     row = recommendation.row(of, budget, arm, top1, "")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from laq.errors import DataError
 from laq.partial import formula, sizes, table
+from laq.partial.curve import deviation
 from laq.partial.places import window
-from laq.partial.sizes import Layer
+from laq.partial.sizes import Network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,15 +45,25 @@ class Arm:
     def __str__(self) -> str:
         if not self.layers:
             return "no layer quantized"
+        if self.position == "whole":
+            return f"all {self.k} layers at {self.width} bits"
         where = "" if self.position in _UNPLACED else f"{self.position.removesuffix(table.ALONE)} "
         which = f"{where}{self.k} layers" if self.k > 1 else f"{where}layer"
         alone = ", trained alone" if self.position.endswith(table.ALONE) else ""
         return f"the {which} at {self.width} bits{alone}"
 
+    def within(self, top1: float) -> Arm:
+        """The same arm, its interval such that no network is right more or less than always.
+
+        top1: of the float network.
+        """
+        low, high = np.clip([self.low, self.high], top1 - 1, top1)
+        return replace(self, low=float(low), high=float(high))
+
 
 def arms(
     runs: pd.DataFrame,
-    layers: Sequence[Layer],
+    described: Network,
     network: str,
     confidence: float,
     resamples: int,
@@ -60,7 +71,7 @@ def arms(
 ) -> tuple[list[Arm], float]:
     """The arms of a network at every position, width and k, and top-1 of its controls, the mean.
 
-    runs: rows of ``laq.partial.table.read``; layers: of ``network``, in the order of first calls.
+    runs: rows of ``laq.partial.table.read``; described: ``network``'s layers and tensors.
     The formula is that which ``laq.partial.formula`` chooses on this network. Arms of which there
     is no curve, by name or trained alone, are there as they were run: their mean, and what one more
     run will show, follow from their own runs.
@@ -79,13 +90,14 @@ def arms(
     byte = {
         quantity: sizes.fit(
             rows,
-            {layer.name: layer for layer in layers},
+            described,
             quantity,
             sizes.in_float(everything, network, quantity),
         )
         for quantity in sizes.QUANTITIES
         if len(rows := trained[trained[quantity].notna() & (trained["trained"] == table.ALL)])
     }
+    layers = described.layers
     total = sum(layer.values for layer in layers)
     own = table.controls(everything)["top1"]
     nothing = {quantity: size.of([], 32) for quantity, size in byte.items()}
@@ -104,7 +116,7 @@ def arms(
         x = x if curve.variable == "weights_share" else x / len(layers)
         drop, (low, high) = curve.at(x), curve.foretold(x, seed)
         seen = rows.groupby("k")["drop"].mean()
-        bits = float(rows["bits"].iloc[0])
+        bits, inputs = (float(rows[name].iloc[0]) for name in ("bits", "input_bits"))
         for place, each in enumerate(taken):
             found.append(
                 Arm(
@@ -118,39 +130,44 @@ def arms(
                     low=float(low[place]),
                     high=float(high[place]),
                     measured=float(seen.get(len(each), np.nan)),
-                    bytes={name: size.of(each, bits) for name, size in byte.items()},
+                    bytes={name: size.of(each, bits, inputs) for name, size in byte.items()},
                 )
             )
     places = zip(trained["position"], trained["width"], strict=True)
     others = trained[[width not in drawn.get(position, ()) for position, width in places]]
-    return [*found, *_as_run(others, list(byte), confidence)], float(own.mean())
+    found += _as_run(others, list(byte), confidence)
+    top1 = float(own.mean())
+    return [arm.within(top1) for arm in found], top1
 
 
 def _as_run(others: pd.DataFrame, quantities: Sequence[str], confidence: float) -> Iterator[Arm]:
-    """Arms with the mean of their runs, and Student's interval of one more: runs of a width are
-    taken to vary alike."""
+    """Arms with the mean of their runs, and Student's interval of one more: runs are taken to vary
+    alike in units of the standard deviation of a rate, as those of a curve."""
     from scipy.special import stdtrit
 
-    for width, rows in others.groupby("width", sort=False):
-        cells = rows.groupby(["position", "arm"], sort=False)["drop"]
-        free = int(cells.size().sub(1).sum())
-        squares = (rows["drop"] - cells.transform("mean")).pow(2).sum()
-        quantile = -stdtrit(free, (1 - confidence) / 2) if free else np.nan
-        spread = quantile * np.sqrt(squares / free) if free else np.nan
-        for _, runs in rows.groupby(["position", "arm"], sort=False):
-            first, mean = runs.iloc[0], float(runs["drop"].mean())
-            reach = spread * np.sqrt(1 + 1 / len(runs))
-            layers = tuple(first["layers"].split())
-            yield Arm(
-                position=first["position"],
-                k=len(layers),
-                width=str(width),
-                bits=float(first["bits"]),
-                layers=layers,
-                share=float(first["weights_share"]),
-                drop=mean,
-                low=mean - reach,
-                high=mean + reach,
-                measured=mean,
-                bytes={name: float(runs[name].mean()) for name in quantities},
-            )
+    if others.empty:
+        return
+    cells = others.groupby(["position", "arm", "width"], sort=False)
+    images = int(others["n"].min())
+    units = deviation(cells["top1"].transform("mean").to_numpy(float), images)
+    free = int(cells.size().sub(1).sum())
+    squares = ((others["drop"] - cells["drop"].transform("mean")) / units).pow(2).sum()
+    spread = -stdtrit(free, (1 - confidence) / 2) * np.sqrt(squares / free) if free else np.nan
+    for (position, _, width), runs in cells:
+        first, mean = runs.iloc[0], float(runs["drop"].mean())
+        unit = float(deviation(runs["top1"].to_numpy(float).mean(), images))
+        reach = spread * unit * np.sqrt(1 + 1 / len(runs))
+        layers = tuple(first["layers"].split())
+        yield Arm(
+            position=position,
+            k=len(layers),
+            width=str(width),
+            bits=float(first["bits"]),
+            layers=layers,
+            share=float(first["weights_share"]),
+            drop=mean,
+            low=mean - reach,
+            high=mean + reach,
+            measured=mean,
+            bytes={name: float(runs[name].mean()) for name in quantities},
+        )

@@ -14,15 +14,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from laq import datasets, inference, lineage, packing, scratch, seeds, transforms
+from laq import datasets, inference, lineage, packing, scratch, seeds
 from laq.datasets import Dataset
 from laq.evaluation import score
 from laq.kept import Kept
 from laq.networks import predict
-from laq.partial import budget, cost, selection, tensors, traffic, updates
+from laq.partial import budget, cost, selection, tensors, traffic, updates, weighing
 from laq.partial.arms import ALL, Arm, controls
-from laq.qat.training import constraint_of
-from laq.training import exchange, resume
+from laq.training import resume
 from laq.training.exchange import FLOAT
 from laq.training.recipe import of_training
 from laq.variants.task import Made, Task
@@ -223,24 +222,18 @@ class Course:
 
     def _step_bytes(self, arm: Arm) -> dict[str, int]:
         """Bytes that each of two processes sends in a step, gradients in float and in codes."""
-        bits = arm.recipe["qat"]["bits"] if arm.method == "qat" else FLOAT
-        asked = (FLOAT, next(each for each in exchange.BITS if each >= bits))
-        sent = (traffic.computed(self._weighed(arm, each)).sent for each in asked)
+        asked = [
+            weighing.weighed(self.described, arm, self.training, each)
+            for each in weighing.gradient_bits(arm)
+        ]
+        sent = (traffic.computed(each).sent for each in asked)
         return dict(zip(("step_bytes_float", "step_bytes"), map(round, sent), strict=True))
-
-    def _weighed(self, arm: Arm, gradient_bits: int = FLOAT) -> traffic.Arm:
-        """The arm's training, as what a step of it costs is computed and measured of."""
-        own, chosen = {**self.training, "bits": FLOAT}, ()
-        if arm.method == "qat":
-            own, chosen = arm.recipe["qat"], arm.choice.names
-        constraint = constraint_of(own, chosen).description
-        return traffic.Arm(transforms.spec(self.described), constraint, gradient_bits)
 
     def _costs(self, arms: Sequence[Arm]) -> list[dict[str, Any]]:
         """Seconds and memory of a step of each arm, a row for each."""
         batch = torch.from_numpy(self.train.images[: self.training["batch_size"]])
         recipe = of_training(self.training)
-        asked = [self._weighed(arm) for arm in arms]
+        asked = [weighing.weighed(self.described, arm, self.training) for arm in arms]
         found = cost.measured(asked, batch, self.device, recipe, _STEPS)
         return [{"step_seconds": one.seconds, "step_memory": one.memory} for one in found]
 

@@ -25,17 +25,20 @@ class Curve:
     """A fitted form, ``D(x)`` the drop at the share x.
 
     parameters: a, b, c, (3,), NaN where the form has fewer. draws: those of B resamples, (B, 3),
-    none where runs are too few. tail: share of draws beyond each end of an interval. residuals:
-    of runs, in units of the standard deviation of a rate. control: mean top-1 of the controls.
-    images: that top-1 is a rate of.
+    none where runs are too few. tail: share of draws beyond each end of an interval of the curve;
+    beyond: of one of runs. spread: standard deviation of a run, in units of that of a rate, and the
+    degrees of freedom it was estimated with. control: mean top-1 of the controls. images: that
+    top-1 is a rate of.
     """
 
     form: Form
     variable: str
     parameters: Array
     draws: Array = field(repr=False)
-    residuals: Array = field(repr=False)
+    spread: float
+    free: int
     tail: float
+    beyond: float
     control: float
     images: int
     n: int
@@ -50,12 +53,21 @@ class Curve:
         return self._between(self.form.at(x, self.draws), x)
 
     def foretold(self, x: ArrayLike, seed: int) -> tuple[Array, Array]:
-        """Pointwise interval at x (n,) of what one further run will show."""
+        """Pointwise interval at x (n,) of the drop that one further run will show.
+
+        Its own chance and that of its control are those of the runs fitted to. As these only
+        estimate it, all is drawn wider by what Student's t is wider than a normal.
+        """
         drop = self.form.at(x, self.draws)
         if not len(drop):
             return self._between(drop, x)
-        drawn = seeds.stream(seed, "foretold").choice(self.residuals, drop.shape)
-        return self._between(drop + drawn * self._deviation(self.at(x)), x)
+        rng, at = seeds.stream(seed, "foretold"), self.at(x)
+        wider = np.sqrt(self.free / rng.chisquare(self.free, (len(drop), 1)))
+        of_run = np.hypot(self._deviation(at), self._deviation(np.zeros(1)))
+        noise = rng.standard_normal(drop.shape) * self.spread * of_run
+        found = at + wider * (drop - at + noise)
+        low, high = np.quantile(found, [self.beyond, 1 - self.beyond], axis=0)
+        return low, high
 
     def intervals(self) -> tuple[Array, Array]:
         """Intervals of the parameters, (3,) each."""
@@ -118,11 +130,12 @@ def fit(
     n, repeats = len(y), int(repeat.max()) + 1
     rmse = float(np.sqrt(np.mean((y - fitted) ** 2)))
     free = n - form.parameters - (repeats - 1)
-    draws, residuals, tail = np.empty((0, 3)), np.empty(0), float("nan")
+    draws, spread, tail = np.empty((0, 3)), float("nan"), float("nan")
     if n >= FEWEST and free >= 1 and resamples:
         unit = deviation(controls - fitted, images)
         residuals = _without_means(y - fitted, repeat) / unit * np.sqrt(n / free)
         residuals -= residuals.mean()
+        spread = float(np.sqrt(np.mean(residuals**2)))
         rng = np.random.default_rng(seed)
         own = rng.choice(residuals, (resamples, n)) * unit
         shared = rng.choice(residuals, (resamples, repeats))[:, repeat]
@@ -130,7 +143,10 @@ def fit(
         draws = form.fit(x, drops, refinements=COARSE)
         tail = float(ndtr(stdtrit(free, (1 - confidence) / 2)))
     control = float(controls.mean())
-    return Curve(form, variable, parameters, draws, residuals, tail, control, images, n, rmse)
+    beyond = (1 - confidence) / 2
+    return Curve(
+        *(form, variable, parameters, draws, spread, free, tail, beyond, control, images, n, rmse)
+    )
 
 
 def _without_means(values: Array, group: NDArray[np.intp]) -> Array:

@@ -56,12 +56,14 @@ CANDIDATES = (
 def left_out(rows: pd.DataFrame, candidate: Candidate) -> Array:
     """Errors of one curve at each k that it was fitted without: mean drop less what it says, (K,).
 
-    rows: of one curve, of one or more networks; a fold is a k of a network.
+    rows: of one curve, of one or more networks; a fold is a k of a network. All layers of a network
+    are none: they are the a of every form, and any study has them.
     """
     x, y = rows[candidate.variable].to_numpy(float), rows["drop"].to_numpy(float)
     folds = rows.groupby(["network", "k"], sort=False).ngroup().to_numpy()
     count = int(folds.max()) + 1
-    out = folds == np.arange(count)[:, None]
+    whole = np.unique(folds[rows["share"].to_numpy(float) == 1])
+    out = folds == np.setdiff1d(np.arange(count), whole)[:, None]
     form = candidate.of
     parameters = form.fit(x, y, (~out).astype(float))
     said = form.at(x, parameters)

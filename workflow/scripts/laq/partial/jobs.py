@@ -39,14 +39,11 @@ def names(partial: Partial, network: str) -> list[str]:
 
 def settings(partial: Partial, network: str, name: str) -> dict[str, Any]:
     """Of the section, what a job's arms depend on, and no more."""
-    training = {**partial["training"], "method": "lsq", "bits": 8, "layers": "all", "keep": []}
-    training = {**training, "classes": "all", "train": "all"}
-    own = effect({"parent": "original", "qat": training})["qat"]
     shared = {
         "subsets": partial["subsets"],
         "images": partial["images"],
         "repeats": partial["repeats"],
-        "training": {**_NEEDED, **{k: v for k, v in own.items() if k != "bits"}},
+        "training": control_training(partial),
     }
     position, _, bits = name.partition("-")
     if position == CONTROL:
@@ -59,6 +56,14 @@ def settings(partial: Partial, network: str, name: str) -> dict[str, Any]:
     if position == NAMED:
         return {**shared, "named": partial["named"][network]}
     return shared if position in (WHOLE, "single") else {**shared, "k": partial["k"]}
+
+
+def control_training(partial: Partial) -> dict[str, Any]:
+    """Settings of the training that all arms have, as a ``qat`` entry without its bits."""
+    training = {**partial["training"], "method": "lsq", "bits": 8, "layers": "all", "keep": []}
+    training = {**training, "classes": "all", "train": "all"}
+    own = effect({"parent": "original", "qat": training})["qat"]
+    return {**_NEEDED, **{k: v for k, v in own.items() if k != "bits"}}
 
 
 # What an entry always says, also where it makes no difference.

@@ -1,10 +1,9 @@
 """Bytes as functions of which layers are quantized, from the layers' own sizes.
 
-A file of a network is its tensors and a header that describes them. Of the tensors a quantized
-layer's weight takes ⌈n·bits / 8⌉ bytes of codes and 4 for each step in place of 4 n. Where any is
-quantized, the header reports each of the network's layers, and more of those that are. What such
-a report takes is fitted, all else is counted. What a client downloads and what a training step
-sends are made of the same parts.
+The file of a network is counted, ``laq.partial.headers``: its tensors, of which a quantized layer's
+weight takes ⌈n·bits / 8⌉ bytes of codes and 4 for each step in place of 4 n, and what the header
+says of them. Nothing of it is fitted. What a client downloads and what a training step sends are
+fitted to the same parts.
 """
 
 from __future__ import annotations
@@ -18,14 +17,19 @@ import numpy as np
 
 from laq.errors import DataError
 from laq.files import AGAIN, read_table
+from laq.partial import headers
 from laq.partial import table as runs
 from laq.partial.forms import Array
+from laq.partial.headers import Packed, Tensor, Weight
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FLOAT = 4  # bytes
-COLUMNS = ("network", "tensor", "role", "numbers", "quantized", "tensor_bits", "bytes")
+COLUMNS = (
+    *("network", "method", "tensor", "role", "kind", "shape", "numbers", "quantized"),
+    *("tensor_bits", "bytes"),
+)
 
 # Bytes that are a function of the layers quantized, and what each is in float.
 QUANTITIES = {
@@ -34,48 +38,95 @@ QUANTITIES = {
     "step_bytes": "step_bytes_float",
 }
 FORMS = {
-    "parts": "counted tensors + a layers + b k",
+    "parts": "a + b k + c float bytes + d packed bytes of the layers",
     "weights": "a + b x",
     "layers": "a + b x",
 }
 VARIABLES = {"parts": "layers", "weights": "weights_share", "layers": "share"}
 
 
+COUNTED = "counted tensors and header"
+
+
 @dataclass(frozen=True)
 class Layer:
-    """A layer that can be quantized: numbers of its weight, and of the steps they have."""
+    """A layer that can be quantized. steps: that its weight has."""
 
-    name: str
-    values: int
+    weight: Weight
     steps: int
 
-    def packed(self, bits: float) -> int:
-        """Bytes of its codes and steps."""
-        return _codes(self.values, bits) + FLOAT * self.steps
+    @property
+    def name(self) -> str:
+        return self.weight.layer
+
+    @property
+    def values(self) -> int:
+        """Numbers of its weight."""
+        return self.weight.values
+
+    def packed(self, bits: float, input_bits: float = 32) -> Packed:
+        """Its codes, and its input's where these have fewer than 32 bits."""
+        return Packed(
+            self.weight, self.steps, round(bits), None if input_bits == 32 else round(input_bits)
+        )
 
 
-def read_layers(path: str | os.PathLike[str], names: Sequence[str]) -> list[Layer]:
-    """The layers called ``names`` of ``partial_qat/{network}/tensors.csv``, in this order.
+@dataclass(frozen=True)
+class Network:
+    """layers: those that can be quantized, in forward order. tensors: of its file in float.
+    weights: all that a file reports."""
 
-    Raises ``DataError`` for a table that lacks columns, or a layer that no arm quantizes.
+    layers: tuple[Layer, ...]
+    tensors: tuple[Tensor, ...]
+    weights: tuple[Weight, ...]
+
+    @property
+    def named(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+
+def read(path: str | os.PathLike[str], names: Sequence[str]) -> Network:
+    """The network of ``partial_qat/{network}/tensors.csv``, its layers those called ``names``.
+
+    Raises ``DataError`` for a table that lacks columns, a layer that no arm quantizes, or one
+    without the float arm.
     """
     table = read_table(path, COLUMNS)
+    shown = table[(table["method"] == "float") & (table["role"] != "input")]
+    if shown.empty:
+        raise DataError(f"{path} has no arm in float: {AGAIN}")
+    tensors = tuple(
+        Tensor(row.tensor, _shape(row.shape), int(row.tensor_bits)) for row in shown.itertuples()
+    )
+    kinds = dict(zip(shown["tensor"], zip(shown["kind"], shown["role"], strict=True), strict=True))
+    weights = tuple(
+        Weight(each.name.removesuffix(".weight"), kind, each.shape, role == "weight")
+        for each in tensors
+        if len(each.shape) > 1
+        for kind, role in (kinds[each.name],)
+    )
     packed = table[(table["role"] == "weight") & (table["quantized"] == "yes")]
     firsts = packed.drop_duplicates("tensor").set_index("tensor")
+    known = {weight.layer: weight for weight in weights}
     found = []
     for name in names:
-        if (tensor := f"{name}.weight") not in firsts.index:
+        if (tensor := f"{name}.weight") not in firsts.index or name not in known:
             raise DataError(f"{path} has no arm that quantizes the weight of {name}: {AGAIN}")
         row = firsts.loc[tensor]
-        values = int(row["numbers"])
-        steps, rest = divmod(int(row["bytes"]) - _codes(values, row["tensor_bits"]), FLOAT)
+        codes = Packed(known[name], 0, round(row["tensor_bits"])).code_bytes
+        steps, rest = divmod(int(row["bytes"]) - codes, FLOAT)
         if steps < 1 or rest:
             raise DataError(
                 f"{path}: the weight of {name} takes {row['bytes']:g} bytes, which is no number of "
                 f"codes of {row['tensor_bits']:g} bits and steps: {AGAIN}"
             )
-        found.append(Layer(name, values, steps))
-    return found
+        found.append(Layer(known[name], steps))
+    return Network(tuple(found), tensors, weights)
+
+
+def _shape(text: Any) -> tuple[int, ...]:
+    """Of a cell, empty for a single number."""
+    return tuple(int(part) for part in text.split("x")) if isinstance(text, str) and text else ()
 
 
 def names_of(table: pd.DataFrame, network: str) -> list[str]:
@@ -89,81 +140,76 @@ def names_of(table: pd.DataFrame, network: str) -> list[str]:
     return str(whole["layers"].iloc[0]).split()
 
 
-def _codes(values: int, bits: float) -> int:
-    """Bytes of so many codes."""
-    return -(-values * round(bits) // 8)
-
-
 @dataclass(frozen=True, eq=False)
 class Size:
-    """Bytes of one quantity: ``base`` counted, and coefficients of what is fitted.
+    """Bytes of one quantity.
 
-    float_bytes: where nothing is quantized. counted: whether tensors are counted (a file), or
-    weighed by coefficients as well (what part of them is sent). coefficients: of the network's
-    layers and of k; or of 1, k, and the float bytes and packed bytes of the layers chosen.
+    before: where nothing is quantized. coefficients: of 1, k, and the float bytes and packed bytes
+    of the layers chosen; None for a file, which is counted.
     """
 
-    float_bytes: float
-    layers: int
-    counted: bool
-    coefficients: Array
+    before: float
+    network: Network
+    coefficients: Array | None = None
 
-    def of(self, chosen: Sequence[Layer], bits: float) -> float:
-        """Bytes with the layers ``chosen`` quantized to ``bits``."""
+    def of(self, chosen: Sequence[Layer], bits: float, input_bits: float = 32) -> float:
+        """Bytes with the layers ``chosen`` quantized to ``bits``, their inputs to so many."""
         if not chosen:
-            return self.float_bytes
-        base, features = _features(chosen, bits, self.float_bytes, self.layers, self.counted)
-        return float(base + features @ self.coefficients)
+            return self.before
+        if self.coefficients is not None:
+            return float(_features(chosen, bits) @ self.coefficients)
+        packed = [layer.packed(bits, input_bits) for layer in chosen]
+        own = self.network
+        return headers.quantized(round(self.before), own.tensors, own.weights, packed)
 
 
-def _features(
-    chosen: Sequence[Layer], bits: float, float_bytes: float, layers: int, counted: bool
-) -> tuple[float, Array]:
+def _features(chosen: Sequence[Layer], bits: float) -> Array:
     floats = FLOAT * sum(layer.values for layer in chosen)
-    packed = sum(layer.packed(bits) for layer in chosen)
-    if counted:
-        return float_bytes - floats + packed, np.array([layers, len(chosen)], float)
-    return 0.0, np.array([1.0, len(chosen), floats, packed])
+    packed = sum(layer.packed(bits).code_bytes + FLOAT * layer.steps for layer in chosen)
+    return np.array([1.0, len(chosen), floats, packed])
 
 
-def fit(rows: pd.DataFrame, layers: Mapping[str, Layer], quantity: str, before: float) -> Size:
-    """The size formula by least squares over ``rows`` of one network, trained quantized.
+def fit(rows: pd.DataFrame, network: Network, quantity: str, before: float) -> Size:
+    """The size formula; what is not counted by least squares over ``rows`` of one network.
 
-    layers: by name. before: bytes in float. Raises ``DataError`` for a layer that is not among
-    ``layers``.
+    rows: of arms trained quantized. before: bytes in float. Raises ``DataError`` for a layer that
+    is not the network's.
     """
-    counted = quantity == "bytes"
-    base, features = _of_rows(rows, layers, before, counted)
-    found = np.linalg.lstsq(features, rows[quantity].to_numpy(float) - base, rcond=None)[0]
-    return Size(before, len(layers), counted, found)
+    if quantity == "bytes":
+        return Size(before, network)
+    known = network.named
+    features = [
+        _features(named(row.layers, known), row.bits)
+        for row in rows[["layers", "bits"]].itertuples()
+    ]
+    found = np.linalg.lstsq(np.stack(features), rows[quantity].to_numpy(float), rcond=None)[0]
+    return Size(before, network, found)
+
+
+def _at(size: Size, rows: pd.DataFrame) -> Array:
+    """Bytes of arms; those that differ in their seeds alone are looked at once."""
+    known, found = size.network.named, {}
+    for place in zip(rows["layers"], rows["bits"], rows["input_bits"], strict=True):
+        if place not in found:
+            found[place] = size.of(named(place[0], known), *place[1:])
+    return np.array(
+        [found[p] for p in zip(rows["layers"], rows["bits"], rows["input_bits"], strict=True)]
+    )
 
 
 def foretold(
-    table: pd.DataFrame, curves: pd.DataFrame, layers: Mapping[str, Sequence[Layer]]
+    table: pd.DataFrame, curves: pd.DataFrame, networks: Mapping[str, Network]
 ) -> list[dict[str, Any]]:
-    """Of each network a row: errors, as shares, of files whose header's growth others were asked
-    for. table, curves, layers: as of ``rows``."""
-    names = list(dict.fromkeys(map(str, curves["network"])))
-    parts = {}
-    for network in names:
-        own = curves[curves["network"] == network]
-        known = {layer.name: layer for layer in layers[network]}
-        base, features = _of_rows(own, known, in_float(table, network, "bytes"), True)
-        parts[network] = base, features, own["bytes"].to_numpy(float)
+    """Of each network a row: errors, as shares, of its files. They are counted, fitted to none.
+    table, curves, networks: as of ``rows``."""
     found = []
-    for network in names:
-        others = [parts[other] for other in names if other != network]
-        if not others:
-            continue
-        features = np.concatenate([part[1] for part in others])
-        headers = np.concatenate([measured - base for base, _, measured in others])
-        coefficients = np.linalg.lstsq(features, headers, rcond=None)[0]
-        base, own, measured = parts[network]
-        errors = (base + own @ coefficients) / measured - 1
+    for network, own in curves.groupby("network", sort=False):
+        size = fit(own, networks[str(network)], "bytes", in_float(table, str(network), "bytes"))
+        errors = _at(size, own) / own["bytes"].to_numpy(float) - 1
         found.append(
             {
                 "network": network,
-                "fitted_on": " ".join(other for other in names if other != network),
+                "fitted_on": "",
                 "quantity": "bytes",
                 "position": "every",
                 "form": "parts",
@@ -175,16 +221,6 @@ def foretold(
             }
         )
     return found
-
-
-def _of_rows(
-    rows: pd.DataFrame, layers: Mapping[str, Layer], before: float, counted: bool
-) -> tuple[Array, Array]:
-    parts = [
-        _features(named(row.layers, layers), row.bits, before, len(layers), counted)
-        for row in rows[["layers", "bits"]].itertuples()
-    ]
-    return np.array([base for base, _ in parts]), np.stack([features for _, features in parts])
 
 
 def named(names: str, layers: Mapping[str, Layer]) -> list[Layer]:
@@ -205,43 +241,36 @@ def in_float(table: pd.DataFrame, network: str, quantity: str) -> float:
 
 
 def rows(
-    table: pd.DataFrame, curves: pd.DataFrame, layers: Mapping[str, Sequence[Layer]]
+    table: pd.DataFrame, curves: pd.DataFrame, networks: Mapping[str, Network]
 ) -> list[dict[str, Any]]:
     """A row for each network, quantity, width, position and form of size.
 
-    table: all runs; curves: rows of ``laq.partial.table.curves``; layers: by network. Errors are
-    shares of what was measured: ``error`` the largest, ``cv_error`` that at each k left out.
+    table: all runs; curves: rows of ``laq.partial.table.curves``. Errors are shares of what was
+    measured: ``error`` the largest, ``cv_error`` that at each k left out.
     """
     found = []
     for network, own in curves.groupby("network", sort=False):
-        known = {layer.name: layer for layer in layers[str(network)]}
         for quantity in QUANTITIES:
             measured = own[own[quantity].notna()]
             if measured.empty:
                 continue
             before = in_float(table, str(network), quantity)
-            fits = {}
-            for form in FORMS:
-                fits[form] = _fits(measured, known, quantity, before, form)
+            fits = {
+                form: _fits(measured, networks[str(network)], quantity, before, form)
+                for form in FORMS
+            }
             best = min(fits, key=lambda form: max(one["cv_error"] for one in fits[form].values()))
             for form, by_curve in fits.items():
                 for (position, width), one in by_curve.items():
                     place = {"network": network, "quantity": quantity, "width": width}
                     place |= {"position": position, "form": form, "variable": VARIABLES[form]}
-                    said = FORMS[form] if quantity == "bytes" or form != "parts" else SENT
+                    said = COUNTED if (quantity, form) == ("bytes", "parts") else FORMS[form]
                     found.append({**place, "formula": said, "chosen": form == best, **one})
     return found
 
 
-SENT = "a + b k + c float bytes + d packed bytes of the layers"
-
-
 def _fits(
-    measured: pd.DataFrame,
-    layers: Mapping[str, Layer],
-    quantity: str,
-    before: float,
-    form: str,
+    measured: pd.DataFrame, network: Network, quantity: str, before: float, form: str
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Errors and parameters by position and width. Parts are fitted to all curves at once."""
     groups = {
@@ -255,8 +284,8 @@ def _fits(
         cells, said = rows["k"].to_numpy(), np.empty(len(rows))
         for k in np.unique(cells):
             kept = of[of["k"] != k]
-            said[cells == k] = _said(kept, rows[cells == k], layers, quantity, before, form)[0]
-        inside, parameters = _said(of, rows, layers, quantity, before, form)
+            said[cells == k] = _said(kept, rows[cells == k], network, quantity, before, form)[0]
+        inside, parameters = _said(of, rows, network, quantity, before, form)
         out[key] = {
             "runs": len(rows),
             "points": len(np.unique(cells)),
@@ -270,16 +299,15 @@ def _fits(
 def _said(
     fitted_to: pd.DataFrame,
     rows: pd.DataFrame,
-    layers: Mapping[str, Layer],
+    network: Network,
     quantity: str,
     before: float,
     form: str,
 ) -> tuple[Array, Array]:
     """Bytes of ``rows`` by a form fitted to others, and its parameters."""
     if form == "parts":
-        size = fit(fitted_to, layers, quantity, before)
-        base, features = _of_rows(rows, layers, before, size.counted)
-        return base + features @ size.coefficients, size.coefficients
+        size = fit(fitted_to, network, quantity, before)
+        return _at(size, rows), np.empty(0) if size.coefficients is None else size.coefficients
     x = fitted_to[VARIABLES[form]].to_numpy(float)
     line = np.linalg.lstsq(
         np.stack([np.ones_like(x), x], 1), fitted_to[quantity].to_numpy(float), rcond=None

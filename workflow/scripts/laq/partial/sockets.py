@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import struct
 from collections.abc import Collection
 from contextlib import closing, suppress
@@ -44,6 +45,9 @@ def count(without: Collection[int] = ()) -> Bytes | None:
 
 def _of(descriptor: int, without: Collection[int]) -> Bytes | None:
     """Of one connection; None for what is none."""
+    with suppress(OSError):
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
     with suppress(OSError), closing(socket.socket(fileno=os.dup(descriptor))) as own:
         ours = own.family in (socket.AF_INET, socket.AF_INET6) and own.type == socket.SOCK_STREAM
         if ours and own.getpeername()[1] not in without:

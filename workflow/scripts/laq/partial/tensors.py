@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -51,7 +52,7 @@ def rows(
             reason = others.get(owner, f"not chosen: {chosen}")
         else:
             reason = _STATISTICS[batchnorm] if role == "statistic" else _ALWAYS[role]
-        yield _row(tensor, role, module, values.numel(), bits, values.element_size() * 8, reason)
+        yield _row(tensor, role, module, values.shape, bits, values.element_size() * 8, reason)
 
 
 def _input(name: str, layer: nn.Module, chosen: str, never: str | None) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def _row(
     tensor: str,
     role: str,
     module: nn.Module,
-    numbers: int | None,
+    shape: Sequence[int] | None,
     bits: float | None,
     width: int,
     reason: str,
@@ -74,7 +75,8 @@ def _row(
         "tensor": tensor,
         "role": role,
         "kind": type(module).__name__,
-        "numbers": numbers,
+        "shape": "" if shape is None else "x".join(map(str, shape)),
+        "numbers": None if shape is None else math.prod(shape),
         "quantized": "no" if bits is None else "yes",
         "tensor_bits": width if bits is None else bits,
         "reason": reason,

@@ -1,0 +1,31 @@
+"""Count what two processes of a training send each other in a step, layers quantized or not."""
+
+from typing import Any
+
+
+def count_traffic(
+    classes: str,
+    parents: list[str],
+    table: str,
+    networks: list[str],
+    bits: list[int],
+    training: dict[str, Any],
+    seed: int,
+) -> None:
+    """Write the bytes of some arms of ``networks``, computed and counted; parents: their files."""
+    from laq import datasets, lineage, packing
+    from laq.files import write_rows
+    from laq.partial import bandwidth
+
+    names = datasets.load_names(classes)
+    found = {
+        network: (packing.load(path), lineage.of_original(path, names, seed))
+        for network, path in zip(networks, parents, strict=True)
+    }
+    write_rows(table, bandwidth.table(found, training, bits))
+
+
+if "snakemake" in globals():
+    import job
+
+    job.run(snakemake, count_traffic)
