@@ -29,6 +29,14 @@ GPU_RULES = (
     "evaluate_subset",
     "sweep_calibration",
 )
+# Half of the study: something of every group, and two subsets whole, which share a job.
+TARGETS = [
+    *(f"{ROOT}/accuracy/small_resnet/{subset}.csv" for subset in ("even", "similar")),
+    *(f"{ROOT}/sweep/small_resnet/{subset}.csv" for subset in ("even", "similar", "random")),
+    *(f"{ROOT}/tables/{name}.csv" for name in ("similarity", "subsets")),
+    *(f"{ROOT}/figures/{name}.pdf" for name in ("fig1", "fig2", "fig4")),
+    f"{ROOT}/provenance.json",
+]
 SECONDS = 1500  # far more than the study takes: the head is killed then
 # Snakemake whose looks at the queue grow no further apart while nothing ends.
 LOOKING = """
@@ -98,7 +106,7 @@ def first(jobs: list[Job], what: str, state: str = "RUNNING") -> Job | None:
 def survived(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Checkout, str, dict[str, Job]]:
-    """The whole study on the cluster, through failures: its checkout, what the head said, its jobs.
+    """The study on the cluster, through failures: its checkout, what the head said, its jobs.
 
     The data set's job gets too little memory, one sweep is cancelled, the similarities run out of
     time, and the controller is away for 15 seconds.
@@ -108,7 +116,7 @@ def survived(
     profile.write_text(profile.read_text().replace("  # finetune_", "  finetune_"))
     for rule in ("compress_network", "evaluate_subset"):
         profile.write_text(profile.read_text().replace(f"  # {rule}:", f"  {rule}:"))
-    arguments = ["--set-resources", "make_dataset:mem_mb=200*attempt"]
+    arguments = [*TARGETS, "--set-resources", "make_dataset:mem_mb=200*attempt"]
     arguments += ["--group-components", "subsets=100", "tables=100", "subset=2"]
     training = checkout.path / ROOT / "logs/train_network/small_resnet.log"
     seen: dict[str, Job] = {}
@@ -155,11 +163,10 @@ def test_a_study_that_survived_its_cluster_has_the_results_of_a_local_run(
         }
 
     local, remote = results(finished), results(checkout)
-    assert len(local) > 60
-    assert remote.keys() == local.keys()
-    assert [name for name in local if local[name] != remote[name]] == []
-    # Nothing is left to do, for the cluster as for a local run.
-    assert checkout.planned() == set()
+    assert len(remote) > 35 and remote.keys() <= local.keys()
+    assert [name for name in remote if local[name] != remote[name]] == []
+    # A local run has nothing left to do of it.
+    assert not {f"{ROOT}/{name}" for name in checkout.planned()} & {*remote, *TARGETS}
 
 
 def test_every_gpu_job_held_one_gpu_of_its_own(
@@ -183,7 +190,7 @@ def test_every_gpu_job_held_one_gpu_of_its_own(
         for log in folder.rglob("*.log")
         if log.relative_to(folder).parts[0].removesuffix(".log") in GPU_RULES
     ]
-    assert len(logs) == 1 + 1 + 1 + 6 + 18 + 6 + 6
+    assert len(logs) == 1 + 1 + 1 + 2 + 6 + 2 + 3
     for log in logs:
         words = log.read_text().splitlines()[0].split()  # SLURM job 17 on laq holds 1 GPU: 0
         assert words[:2] == ["SLURM", "job"] and words[-4:-1] == ["holds", "1", "GPU:"], log
