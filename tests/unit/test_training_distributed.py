@@ -283,32 +283,34 @@ def wait_for(what, job: subprocess.Popen, seconds: float = 120):
 LONG = {"epochs": 24, "clip_norm": 0.0}
 
 
-def test_a_worker_that_is_killed_fails_the_job_and_ends_the_others(tmp_path):
-    path = folder(tmp_path / "job")
-    job = start(path, processes=2, **LONG)
-    wait_for((path / ".original.state").exists, job)
-    workers = psutil.Process(job.pid).children()
-    assert len(workers) == 2
-    workers[1].kill()
-    said = finish(job, 3)
-    last = said.strip().splitlines()[-1]
-    assert last.startswith("ProcessError process ") and "was ended by SIGKILL" in last
-    assert "fewer processes" in last and "goes on from" in last
-    assert not any(worker.is_running() for worker in workers)
-    assert left(path) == {".original.state"}
-
-
-def test_a_job_that_is_killed_goes_on_to_the_same_bytes(tmp_path):
+def test_a_job_that_loses_a_worker_and_is_then_killed_goes_on_to_the_same_bytes(tmp_path):
     undisturbed, path = (folder(tmp_path / name) for name in ("whole", "killed"))
     finish(start(undisturbed, processes=2, **LONG))
+    state = path / ".original.state"
+
     job = start(path, processes=2, **LONG)
-    wait_for((path / ".original.state").exists, job)
+    wait_for(state.exists, job)
+    workers = psutil.Process(job.pid).children()
+    assert len(workers) == 2
+    next(worker for worker in workers if worker.environ()["RANK"] == "1").kill()
+    said = finish(job, 3)
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("ProcessError process 1 of") and "was ended by SIGKILL" in last
+    assert "fewer processes" in last and "goes on from" in last
+    assert not any(worker.is_running() for worker in workers)
+    assert left(path) == {state.name}
+
+    before = state.stat().st_mtime_ns
+    job = start(path, processes=2, **LONG)
+    wait_for(lambda: state.stat().st_mtime_ns != before, job)
     workers = psutil.Process(job.pid).children()
     job.kill()
-    job.communicate()
-    assert left(path) <= {".original.state", ".original.processes"}
+    said = job.communicate()[1]
+    assert "going on after epoch" in said and "epoch 1/24" not in said
+    assert left(path) <= {state.name, ".original.processes"}
     # Nobody is left to take their result, nor to write a state beside the next run's.
     assert psutil.wait_procs(workers, timeout=60)[1] == []
+
     said = finish(start(path, processes=2, **LONG))
     assert "going on after epoch" in said and "epoch 1/24" not in said
     assert left(path) == MADE

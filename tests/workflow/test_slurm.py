@@ -29,7 +29,23 @@ GPU_RULES = (
     "evaluate_subset",
     "sweep_calibration",
 )
+# Half of the study: something of every group, and two subsets whole, which share a job.
+TARGETS = [
+    *(f"{ROOT}/accuracy/small_resnet/{subset}.csv" for subset in ("even", "similar")),
+    *(f"{ROOT}/sweep/small_resnet/{subset}.csv" for subset in ("even", "similar", "random")),
+    *(f"{ROOT}/tables/{name}.csv" for name in ("similarity", "subsets")),
+    *(f"{ROOT}/figures/{name}.pdf" for name in ("fig1", "fig2", "fig4")),
+    f"{ROOT}/provenance.json",
+]
 SECONDS = 1500  # far more than the study takes: the head is killed then
+# Snakemake whose looks at the queue grow no further apart while nothing ends.
+LOOKING = """
+from snakemake.cli import main
+from snakemake_executor_plugin_slurm import Executor
+
+Executor.next_seconds_between_status_checks = property(lambda _: 2, lambda *_: None)
+main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +70,7 @@ def head(
     before = [str(folder) for folder in (path, stand_in) if folder]
     environment = cluster.environment() | variables
     environment["PATH"] = ":".join([*before, environment["PATH"]])
-    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm"]
+    command = [sys.executable, "-c", LOOKING, "--profile", "profiles/slurm"]
     quick = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
     with (checkout.path / "head.log").open("w") as log:
         process = subprocess.Popen(
@@ -90,7 +106,7 @@ def first(jobs: list[Job], what: str, state: str = "RUNNING") -> Job | None:
 def survived(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Checkout, str, dict[str, Job]]:
-    """The whole study on the cluster, through failures: its checkout, what the head said, its jobs.
+    """The study on the cluster, through failures: its checkout, what the head said, its jobs.
 
     The data set's job gets too little memory, one sweep is cancelled, the similarities run out of
     time, and the controller is away for 15 seconds.
@@ -100,7 +116,7 @@ def survived(
     profile.write_text(profile.read_text().replace("  # finetune_", "  finetune_"))
     for rule in ("compress_network", "evaluate_subset"):
         profile.write_text(profile.read_text().replace(f"  # {rule}:", f"  {rule}:"))
-    arguments = ["--set-resources", "make_dataset:mem_mb=200*attempt"]
+    arguments = [*TARGETS, "--set-resources", "make_dataset:mem_mb=200*attempt"]
     arguments += ["--group-components", "subsets=100", "tables=100", "subset=2"]
     training = checkout.path / ROOT / "logs/train_network/small_resnet.log"
     seen: dict[str, Job] = {}
@@ -147,11 +163,10 @@ def test_a_study_that_survived_its_cluster_has_the_results_of_a_local_run(
         }
 
     local, remote = results(finished), results(checkout)
-    assert len(local) > 60
-    assert remote.keys() == local.keys()
-    assert [name for name in local if local[name] != remote[name]] == []
-    # Nothing is left to do, for the cluster as for a local run.
-    assert checkout.planned() == set()
+    assert len(remote) > 35 and remote.keys() <= local.keys()
+    assert [name for name in remote if local[name] != remote[name]] == []
+    # A local run has nothing left to do of it.
+    assert not {f"{ROOT}/{name}" for name in checkout.planned()} & {*remote, *TARGETS}
 
 
 def test_every_gpu_job_held_one_gpu_of_its_own(
@@ -175,7 +190,7 @@ def test_every_gpu_job_held_one_gpu_of_its_own(
         for log in folder.rglob("*.log")
         if log.relative_to(folder).parts[0].removesuffix(".log") in GPU_RULES
     ]
-    assert len(logs) == 1 + 1 + 1 + 6 + 18 + 6 + 6
+    assert len(logs) == 1 + 1 + 1 + 2 + 6 + 2 + 3
     for log in logs:
         words = log.read_text().splitlines()[0].split()  # SLURM job 17 on laq holds 1 GPU: 0
         assert words[:2] == ["SLURM", "job"] and words[-4:-1] == ["holds", "1", "GPU:"], log
@@ -230,35 +245,45 @@ def test_a_job_without_its_gpu_ends_at_once_and_says_so(
     assert "asked for 1 GPU and holds none" in printed
 
 
-def test_a_training_over_two_tasks_goes_on_when_one_is_lost(
+def test_a_training_over_two_tasks_that_loses_one_ends_as_two_processes_of_one_machine(
     cluster: Cluster, finished: Checkout, tmp_path: Path
 ) -> None:
     checkout = finished.copy(tmp_path / "laq")
-    network = f"{MODELS}/original.safetensors"
-    state = checkout.path / MODELS / ".original.state"
-    resources = [f"train_network:{own}" for own in ("mpi=srun", "tasks=2", "cpus_per_task=2")]
-    arguments = [network, "--set-resources", *resources, "--config", "device=cpu"]
-    several = "epochs: 40\n      processes: 2"
+    network = checkout.path / MODELS / "original.safetensors"
+    log = checkout.path / ROOT / "logs/train_network/small_resnet.log"
+    network.unlink()
+    config = [str(network.relative_to(checkout.path)), "--config", "device=cpu", "threads=1"]
+    own = [f"train_network:{name}" for name in ("mpi=srun", "tasks=2", "cpus_per_task=1")]
     with (
-        checkout.edited(CONFIG, "epochs: 6", several),
-        head(cluster, checkout, *arguments) as process,
+        checkout.edited(CONFIG, "widths: [16, 32, 64]", "widths: [8, 16]"),
+        checkout.edited(CONFIG, "epochs: 6", "epochs: 8\n      processes: 2"),
     ):
-        while not state.exists():
-            assert process.poll() is None, (checkout.path / "head.log").read_text()[-5000:]
-            time.sleep(0.01)
-        held = [job for job in cluster.jobs() if "train_network" in job.what]
-        workers = [
-            each
-            for each in psutil.process_iter(["cmdline", "environ"])
-            if "laq.training.worker" in (each.info["cmdline"] or [])
-            and (each.info["environ"] or {}).get("SLURM_JOB_ID") == held[0].number
-        ]
-        tasks = {each.environ()["SLURM_PROCID"] for each in workers}
-        workers[0].kill()
-        printed = ended(process, checkout, 300)
+        checkout.run(*config)  # under torchrun
+        undisturbed = network.read_bytes()
+        network.unlink()
+        with head(cluster, checkout, *config, "--set-resources", *own) as process:
+            while not network.with_name(".original.state").exists():
+                assert process.poll() is None, (checkout.path / "head.log").read_text()[-5000:]
+                time.sleep(0.01)
+            job = first(cluster.jobs(), "train_network")
+            assert job is not None and job.cpus == "2"
+            workers = processes_of(job, "laq.training.worker")
+            workers["1"].kill()
+            # The other one does not wait for it.
+            assert not psutil.wait_procs(workers.values(), timeout=60)[1]
+            printed = ended(process, checkout, 900)
     assert process.returncode == 0, printed[-8000:]
-    assert tasks == {"0", "1"} and held[0].cpus == "4"
-    assert "was ended by SIGKILL" in printed
-    log = (checkout.path / ROOT / "logs/train_network/small_resnet.log").read_text()
-    assert "of 2 tasks on 1 of the job's nodes" in log and "going on after epoch" in log
-    assert "epoch 40/40: loss" in log and not state.exists()
+    assert workers.keys() == {"0", "1"}
+    assert "process 1 of the training was ended by SIGKILL" in printed
+    assert "going on after epoch" in log.read_text() and "epoch 1/8: loss" not in log.read_text()
+    assert network.read_bytes() == undisturbed
+
+
+def processes_of(job: Job, module: str) -> dict[str, psutil.Process]:
+    """Processes of a job that run ``module``, by task."""
+    found = {}
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        command, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+        if command[1:3] == ["-m", module] and environment["SLURM_JOB_ID"] == job.number:
+            found[environment["SLURM_PROCID"]] = process
+    return found

@@ -22,7 +22,7 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     """
     limit_threads(threads(snakemake))
 
-    from laq import allotment, disks, endings, gpus
+    from laq import disks, endings, gpus, tasks
     from laq.errors import LaqError
 
     endings.raise_on_signals()
@@ -46,8 +46,9 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
         to_log = logging.StreamHandler(sys.stderr)
         to_log.setFormatter(handlers[0].formatter)
         logging.getLogger().addHandler(to_log)
-        allotment.tell(snakemake.resources)
-        if held := gpus.check(allotment.here(snakemake.resources.get("gpu", 0))):
+        tasks.tell(snakemake.resources)
+        wanted, nodes = (snakemake.resources.get(*each) for each in (("gpu", 0), ("nodes", 1)))
+        if held := gpus.check(wanted if nodes == 1 else min(wanted, 1)):  # others are elsewhere
             print(held, flush=True)
         function(**arguments(snakemake, function))
     except LaqError as error:

@@ -8,6 +8,9 @@ import threading
 import time
 from typing import NoReturn
 
+# By which a process that the library starts knows whose end is its own.
+STARTER = "LAQ_STARTED_BY"
+
 
 class Ended(SystemExit):
     """The process was told to end."""
@@ -44,3 +47,8 @@ def end_with(parent: int, grace: float = 0) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_starter() -> None:
+    """End this process, one that the library started, when the process named by it is gone."""
+    end_with(int(os.environ[STARTER]))

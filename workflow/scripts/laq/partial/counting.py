@@ -21,10 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from laq import endings
 from laq.partial import sockets
 from laq.partial.traffic import Arm, Traffic, built
-from laq.training import agent, launch
 from laq.training import distributed as parallel
+from laq.training import launch
 from laq.training.exchange import Exchange
 from laq.training.loop import State
 from laq.training.recipe import Recipe
@@ -82,7 +83,7 @@ def counted(
 def main(folder: Path) -> None:
     """Count in one of the processes that torchrun started."""
     task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
-    agent.end_with_it()
+    endings.end_with_starter()
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from laq import allotment, disks
+from laq import disks, tasks
 from laq.errors import ConfigError
-from laq.training import agent, resume, tasks, worker
+from laq.training import agent, resume, worker
 from laq.training.constraints import Constraint
 from laq.training.loop import Split
 from laq.training.recipe import Recipe
@@ -66,7 +66,7 @@ def fit(
             start = {f"network.{key}": x.cpu().contiguous().clone() for key, x in state}
             start |= {"generator": generator.get_state(), "torch": torch.get_rng_state()}
             save_file(start, folder / worker.START)
-        run(folder, recipe.processes, worker.__name__, device.type == "cuda")
+        run(folder, recipe.processes, worker.__name__)
         network.load_state_dict(load_file(folder / worker.NETWORK))
         history = json.loads((folder / worker.HISTORY).read_text(encoding="utf-8"))
     network.to("cpu", memory_format=torch.contiguous_format).eval()
@@ -74,7 +74,7 @@ def fit(
 
 
 def _check_devices(processes: int, device: torch.device) -> None:
-    if allotment.allotted() is not None:  # GPUs of other nodes are not seen from here
+    if tasks.asked():  # GPUs of other nodes are not seen from here
         return
     if device.type == "cuda" and (there := torch.cuda.device_count()) < processes:
         raise ConfigError(
@@ -99,20 +99,19 @@ def _folder(keeper: Keeper | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(folder: Path, processes: int, module: str, gpus: bool = False) -> None:
-    """Run ``module`` on ``folder`` in several processes to their end: those of this machine, or of
-    all tasks of a SLURM job that has several. gpus: each takes a GPU.
+def run(folder: Path, processes: int, module: str) -> None:
+    """Run ``module`` on ``folder`` in several processes to their end: those of this machine, or
+    tasks of a SLURM job that has them.
 
     Raises ``ProcessError``, or what a process noted, for the first that failed.
     """
     with _environment():
-        if (own := allotment.allotted()) is not None:
-            tasks.run(own, processes, folder, module, gpus)
-            return
-        try:
-            agent.run(["--standalone", agent.LOOPBACK], processes, folder, module)
-        except agent.Failed as failed:
-            raise agent.reason(folder, failed.codes) from None
+        if tasks.asked():
+            codes = tasks.run(processes, torch.get_num_threads(), folder, module)
+        else:
+            codes = agent.run(processes, folder, module)
+    if codes:
+        raise agent.reason(folder, codes)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""One of several processes of a training: ``torchrun … -m laq.training.worker <folder>``."""
+"""One of several processes of a training, that torchrun or ``laq.tasks`` started: ``-m
+laq.training.worker <folder>``."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import distributed
 
-from laq import devices, disks, transforms
+from laq import devices, disks, endings, transforms
 from laq.errors import LaqError
 from laq.training import agent, constraints
 from laq.training.distributed import Team
@@ -27,9 +28,9 @@ NETWORK, HISTORY = "network.safetensors", "history.json"
 
 
 def main(folder: Path) -> None:
-    """Do the task that ``folder`` holds as one of the processes that torchrun started."""
+    """Do the task that ``folder`` holds as one of the processes that torchrun or srun started."""
     task = json.loads((folder / TASK).read_text(encoding="utf-8"))
-    agent.end_with_it()
+    endings.end_with_starter()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: the job has it
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
