@@ -120,7 +120,8 @@ def row(network: str, budget: Budget, arm: Arm | None, top1: float, remark: str)
             "drop_low": arm.low,
             "drop_high": arm.high,
             "top1": top1 - arm.drop,
-            **dict(zip(("low", "high"), _between(arm, top1), strict=True)),
+            "low": top1 - arm.high,
+            "high": top1 - arm.low,
             "measured_drop": arm.measured,
         }
     return found
@@ -159,7 +160,7 @@ def explained(network: str, budget: Budget, arm: Arm, top1: float, confidence: f
     layers = ", ".join(arm.layers) or "none"
     inputs = f" ({arm.width.partition('a')[2]} for their inputs)" if "a" in arm.width else ""
     sized = [f"  {BUDGETS[name]}: {value:,.0f}" for name, value in arm.bytes.items()]
-    low, high = _between(arm, top1)
+    low, high = top1 - arm.high, top1 - arm.low
     lines = [
         f"{network}, at most {budget}:",
         f"  quantize {arm}{inputs}: {layers}" if arm.layers else "  quantize nothing",
@@ -171,11 +172,6 @@ def explained(network: str, budget: Budget, arm: Arm, top1: float, confidence: f
     if np.isfinite(arm.measured) and arm.layers:
         lines.append(f"  measured: a drop of {_points(arm.measured)} in the mean of its runs")
     return "\n".join(lines) + "\n"
-
-
-def _between(arm: Arm, top1: float) -> tuple[float, float]:
-    """Where top-1 of one run will lie: a share, which few repeats' intervals run beyond."""
-    return max(0.0, top1 - arm.high), min(1.0, top1 - arm.low)
 
 
 def _rounded(value: float) -> int | None:
