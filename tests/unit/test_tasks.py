@@ -14,7 +14,6 @@ from laq import tasks
 from laq.errors import DataError, ProcessError
 from laq.training import launch
 
-torch.set_num_threads(1)
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 
 
@@ -23,6 +22,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test tells this process is gone after it."""
     monkeypatch.setenv("LAQ_STARTER", "")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    torch.set_num_threads(1)  # what each task gets; other tests set others
 
 
 def test_only_a_slurm_job_whose_resources_name_srun_has_tasks(monkeypatch):
