@@ -45,7 +45,7 @@ class Arm:
     def __str__(self) -> str:
         if not self.layers:
             return "no layer quantized"
-        if self.position == "whole":
+        if self.position == "whole" or self.share >= 1:
             return f"all {self.k} layers at {self.width} bits"
         where = "" if self.position in _UNPLACED else f"{self.position.removesuffix(table.ALONE)} "
         which = f"{where}{self.k} layers" if self.k > 1 else f"{where}layer"
