@@ -42,7 +42,7 @@ from laq import cost
 from laq.errors import ConfigError, DataError
 from laq.grams import Grams, grouped
 from laq.grids.equispaced import Uniform
-from laq.layer import QuantizedLayer, Samples, check
+from laq.layer import QuantizedLayer, Samples, check, penalty
 from laq.rounding import Rounding
 from laq.walk import Walk
 
@@ -170,7 +170,8 @@ def _direct(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
         cross = fours @ drift.view_as(fours).mT
     diagonal = inner.diagonal(dim1=2, dim2=3)
     norms = diagonal.flatten(1)[:, : samples.columns].clone()
-    diagonal += _penalty(ridge, norms)
+    if ridge:
+        diagonal += penalty(ridge, norms)
     difference = walk.path(x, drift, inner, cross)
     return difference, _reference(inputs, walk), norms
 
@@ -190,9 +191,9 @@ def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     groups, neurons, columns = walk.weight.shape
     residual = inputs.new_zeros(groups, inputs.shape[1], neurons)  # u, in the walk's units
     norms = inputs.new_empty(groups, columns)
-    penalty = 0.0
+    added = 0.0
     if ridge:  # the first block needs the mean over all columns
-        penalty = _penalty(ridge, torch.linalg.vector_norm(quantized_inputs, dim=1).square())
+        added = penalty(ridge, torch.linalg.vector_norm(quantized_inputs, dim=1).square())
     for span in walk.spans(block):
         x, w = quantized_inputs[..., span], walk.scaled(span)  # (G, m, B), (G, B, n)
         inner = x.mT @ x  # (G, B, B)
@@ -202,7 +203,7 @@ def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
             drift = inputs[..., span] - x
             carried.baddbmm_((x.mT @ drift).tril_(), w)
             residual.baddbmm_(drift, w)
-        error = _walk_block(walk, span, carried, w, inner, penalty)
+        error = _walk_block(walk, span, carried, w, inner, added)
         residual.baddbmm_(x, error)
     difference = torch.linalg.vector_norm(residual, dim=1, dtype=torch.float64) * walk.units
     return difference.square(), _reference(inputs.transpose(0, 1).flatten(1), walk), norms
@@ -210,7 +211,7 @@ def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
 
 def _gram(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     grams = Grams.of(samples)
-    penalty = _penalty(ridge, grams.norms)
+    added = penalty(ridge, grams.norms) if ridge else 0.0
     columns = walk.weight.shape[2]
     weight = walk.scaled(slice(0, columns))  # (G, d, n)
     error = torch.empty_like(weight)
@@ -221,28 +222,23 @@ def _gram(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
             carried.baddbmm_(grams.cross[:, span, past], weight[:, past])
             carried.baddbmm_(grams.cross[:, span, span].tril(), w)
         inner = grams.inner[:, span, span]
-        error[:, span] = _walk_block(walk, span, carried, w, inner, penalty)
+        error[:, span] = _walk_block(walk, span, carried, w, inner, added)
     difference, reference = grams.energies(weight, error)
     squares = walk.units.double().square()
     return difference * squares, reference * squares, grams.norms
 
 
 def _walk_block(
-    walk: Walk, span: slice, carried: Tensor, w: Tensor, inner: Tensor, penalty: Tensor | float
+    walk: Walk, span: slice, carried: Tensor, w: Tensor, inner: Tensor, added: Tensor | float
 ) -> Tensor:
-    """w − q (G, B, n) of a block, from the sums over earlier columns and those over w."""
-    norms = inner.diagonal(dim1=1, dim2=2)[..., None] + penalty  # (G, B, 1)
+    """w − q (G, B, n) of a block, from the sums over earlier columns and those over w.
+
+    added: λ.
+    """
+    norms = inner.diagonal(dim1=1, dim2=2)[..., None] + added  # (G, B, 1)
     alive = norms > 0
     safe = torch.where(alive, norms, 1)  # not its inverse, which may overflow
     return walk.block(span, w + carried / safe, w, inner / safe, alive[..., 0])
-
-
-def _penalty(ridge: float, norms: Tensor) -> Tensor | float:
-    """λ, from the |X̃_t|² (G, d) of all inputs; positive with a ridge even if none fires."""
-    if ridge == 0:
-        return 0.0
-    mean = norms.double().mean()
-    return (ridge * torch.where(mean > 0, mean, 1)).to(norms.dtype)
 
 
 def _reference(inputs: Tensor, walk: Walk) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -34,6 +35,10 @@ class Grid(Protocol):
         """How many of ``codes`` (N, d) stand for 0."""
         ...
 
+    def clip(self, weight: Tensor) -> Tensor:
+        """``weight`` (N, d), what lies beyond the outermost levels moved to these."""
+        ...
+
     def of_rows(self, rows: slice) -> Grid:
         """The grid of some of the rows."""
         ...
@@ -62,14 +67,23 @@ class Grid(Protocol):
 
 
 class Coded:
-    """What follows from a grid's ``low`` and ``high`` alone."""
+    """What follows from a grid's ``low``, ``high`` and ``values``."""
 
     low: int
     high: int
+    values: Callable[[Tensor], Tensor]
 
     @property
     def levels(self) -> int:
         return self.high - self.low + 1
+
+    def clip(self, weight: Tensor) -> Tensor:
+        """``weight`` (N, d), what lies beyond the outermost levels moved to these."""
+        lowest, highest = (
+            self.values(torch.full_like(weight, code, dtype=self.dtype))
+            for code in (self.low, self.high)
+        )
+        return weight.clamp(lowest, highest)
 
     @property
     def width(self) -> int:
