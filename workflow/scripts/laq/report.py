@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 # From where on a layer is warned of: samples as a share of the inputs, silent inputs as a share of
 # all, and the share of ‖W‖² beyond the outermost levels of a scale that filters share.
-FEW, SILENT, CLIPPED = 0.1, 0.25, 0.01
+FEW, SILENT, CLIPPED = 0.1, 0.5, 0.01
 
 
 @dataclass(frozen=True)
