@@ -209,12 +209,8 @@ def in_float(name: str, module: nn.Module, weight: Tensor, reason: str) -> Layer
 def _clipped(weight: Tensor, solutions: Sequence[QuantizedLayer]) -> float:
     """The share of ‖W‖² that lies beyond the levels of the runs of rows of ``weight`` (N, d)."""
     runs = weight.split([len(solution.codes) for solution in solutions])
-    lost = sum(
-        float((rows - solution.grid.clip(rows)).double().square().sum())
-        for rows, solution in zip(runs, solutions, strict=True)
-    )
-    total = float(weight.double().square().sum())
-    return lost / total if total else 0.0
+    lost = sum(solution.grid.clipping(rows) for rows, solution in zip(runs, solutions, strict=True))
+    return lost / float(weight.double().square().sum()) if lost else 0.0
 
 
 def _shares_scale(solution: QuantizedLayer) -> bool:

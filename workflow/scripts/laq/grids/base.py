@@ -35,8 +35,8 @@ class Grid(Protocol):
         """How many of ``codes`` (N, d) stand for 0."""
         ...
 
-    def clip(self, weight: Tensor) -> Tensor:
-        """``weight`` (N, d), what lies beyond the outermost levels moved to these."""
+    def clipping(self, weight: Tensor) -> float:
+        """‖W − clip(W)‖² of ``weight`` W (N, d), clipped to the outermost levels."""
         ...
 
     def of_rows(self, rows: slice) -> Grid:
@@ -72,18 +72,24 @@ class Coded:
     low: int
     high: int
     values: Callable[[Tensor], Tensor]
+    by_row = True  # whether all columns of a row have the same levels
 
     @property
     def levels(self) -> int:
         return self.high - self.low + 1
 
-    def clip(self, weight: Tensor) -> Tensor:
-        """``weight`` (N, d), what lies beyond the outermost levels moved to these."""
-        lowest, highest = (
-            self.values(torch.full_like(weight, code, dtype=self.dtype))
+    def clipping(self, weight: Tensor) -> float:
+        """‖W − clip(W)‖² of ``weight`` W (N, d), clipped to the outermost levels."""
+        each = weight[:, :1] if self.by_row else weight
+        low, high = (
+            self.values(torch.full_like(each, code, dtype=self.dtype))
             for code in (self.low, self.high)
         )
-        return weight.clamp(lowest, highest)
+        if self.by_row:  # most filters lie within
+            least, largest = weight.aminmax(dim=1, keepdim=True)
+            rows = ((least < low) | (largest > high))[:, 0]
+            weight, low, high = weight[rows], low[rows], high[rows]
+        return float((weight - weight.clamp(low, high)).double().square().sum())
 
     @property
     def width(self) -> int:
