@@ -160,6 +160,29 @@ def test_methods_are_told_apart():
     assert [row.error for row in damped.layers] != errors["gptq"]
 
 
+@pytest.mark.parametrize("method", ["gpfq", "sgpfq"])
+def test_a_ridge_holds_codes_to_their_weights(method):
+    def distance(ridge: float) -> float:
+        result = compressed(method=method, ridge=ridge)
+        weights = result.network.state_dict()
+        torch.manual_seed(0)
+        network = SmallResNet(4, widths=(3, 4)).state_dict()
+        return sum(float((weights[name] - network[name]).square().sum()) for name in result.packed)
+
+    assert distance(1000.0) < distance(1.0) < distance(0.0)
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "ridge", "granularity"),
+    [("packed", 1, "channel"), ("symmetric", 1, "channel"), ("paper", 0, "layer")],
+)
+def test_defaults_are_published_where_the_alphabet_is(alphabet, ridge, granularity):
+    config = yaml.safe_load(BASE)
+    config["variants"]["quant"]["compress"] = {"bits": 4, "alphabet": alphabet}
+    found = complete(config, SCHEMA)["variants"]["quant"]["compress"]
+    assert (found["ridge"], found["granularity"]) == (ridge, granularity)
+
+
 def test_a_list_of_bits_is_laid_over_equal_shares_in_forward_order():
     result = compressed(bits=[5, 3])
     weights = sum(row.weights for row in result.layers)
@@ -196,7 +219,7 @@ def test_a_split_layer_keeps_each_filters_own_step():
         torch.testing.assert_close(
             run.grid.step, Alphabet.from_weights(rows, bits, "packed", per_channel=True).step
         )
-    whole = compressed(bits=[5, 3])
+    whole = compressed(bits=[5, 3], granularity="layer")
     steps = [run.grid.step for run in whole.packed[f"{split.layer}.weight"]]
     expected = [Alphabet.from_weights(weight, bits, "packed").step for bits in (5, 3)]
     torch.testing.assert_close(torch.stack(steps), torch.stack(expected))
@@ -231,13 +254,15 @@ def test_a_budget_is_allocated_by_damages_on_float_inputs():
     def quantize(bits: int) -> dict[str, Tensor]:
         def alone(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
             inputs, _ = samples.gather()
-            return gpfq.quantize_layer(weight, inputs, inputs, alphabet)
+            return gpfq.quantize_layer(weight, inputs, inputs, alphabet, ridge=SETTINGS["ridge"])
 
         result = quantize_network(
             network,
             images,
             solver=alone,
-            alphabets=lambda _, w: [(len(w), Alphabet.from_weights(w, bits, "packed"))],
+            alphabets=lambda _, w: [
+                (len(w), Alphabet.from_weights(w, bits, "packed", per_channel=True))
+            ],
             sampling=Sampling("all"),
         )
         return {size.name: result.network.get_submodule(size.name).weight for size in sizes}

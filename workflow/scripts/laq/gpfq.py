@@ -11,7 +11,17 @@ the neuron's outputs, X w − X̃ q. With D = X − X̃ and e = w − q this is
     a_t = w_t + ( w_t <D_t, X̃_t> + <X̃_t, u> ) / |X̃_t|²        u ← u + w_t D_t + e_t X̃_t
 
 Written in D and e, not in X and q, no large numbers cancel, so that float32 keeps to the float64
-path. The same recursion is computed in three forms, each exact, for different sizes:
+path.
+
+A ridge λ adds λ ‖w − q‖² to the squared error ‖X w − X̃ q‖². It is the recursion above on X and X̃
+with √λ I below each, which only adds λ to |X̃_t|²:
+
+    a_t = w_t + ( w_t <D_t, X̃_t> + <X̃_t, u> ) / ( |X̃_t|² + λ )
+
+A code then moves away from its weight's nearest level only for an error that the samples show
+clearly. An input that never fires gets the nearest level, and λ → ∞ is rounding.
+
+The same recursion is computed in three forms, each exact, for different sizes:
 
 - ``direct``: as it stands, u being held for a few neurons at a time. For few samples.
 - ``blocks``: inside a block of columns <X̃_t, u> is a product known before the block, and sums of
@@ -29,10 +39,10 @@ import torch
 from torch import Tensor
 
 from laq import cost
-from laq.errors import DataError
+from laq.errors import ConfigError, DataError
 from laq.grams import Grams, grouped
 from laq.grids.equispaced import Uniform
-from laq.layer import QuantizedLayer, Samples, check
+from laq.layer import QuantizedLayer, Samples, check, penalty
 from laq.rounding import Rounding
 from laq.walk import Walk
 
@@ -50,6 +60,7 @@ def quantize_layer(
     alphabet: Uniform,
     *,
     groups: int = 1,
+    ridge: float = 0.0,
     rounding: Rounding | None = None,
     form: Form | None = None,
     block: int = BLOCK,
@@ -77,6 +88,7 @@ def quantize_layer(
         weight,
         samples,
         alphabet,
+        ridge=ridge,
         rounding=rounding,
         form=form,
         block=block,
@@ -91,6 +103,7 @@ def solve(
     samples: Samples,
     alphabet: Uniform,
     *,
+    ridge: float = 0.0,
     rounding: Rounding | None = None,
     form: Form | None = None,
     block: int = BLOCK,
@@ -102,6 +115,7 @@ def solve(
     All tensors float32 or all float64, on one device, and the arithmetic is in that dtype.
 
     Args:
+        ridge: λ in units of the mean |X̃_t|² over all inputs of the layer; 0 as published.
         rounding: the quantizer Q; the nearest level where None.
         form: of the recursion; where None the cheapest by ``laq.cost``. ``direct`` is for the
             CPU alone, and for one step a neuron.
@@ -110,11 +124,14 @@ def solve(
             codes; matrix products follow torch's setting, which may change last bits.
         memory: bytes beside the layer that the choice of the form keeps to where it can.
 
-    Raises ``DataError`` for shapes, dtypes or devices that do not match, and for values that are
-    not finite or overflow on the way; the caller adds the layer's name.
+    Raises ``ConfigError`` for a negative ridge, and ``DataError`` for shapes, dtypes or devices
+    that do not match, and for values that are not finite or overflow on the way; the caller adds
+    the layer's name.
     """
     rounding = rounding or Rounding()
     check(weight, samples, alphabet)
+    if not ridge >= 0:
+        raise ConfigError(f"ridge is {ridge}: it must be at least 0")
     if block < 1 or (threads is not None and threads < 1):
         raise ValueError(f"block {block} and threads {threads} must be at least 1")
     threads = threads or torch.get_num_threads()
@@ -134,14 +151,14 @@ def solve(
     elif form not in forms:
         raise ValueError(f"form {form!r} cannot be had here: choose {', '.join(forms)}")
     solver = {"direct": _direct, "blocks": _blocks, "gram": _gram}[form]
-    difference, reference, norms = solver(walk, samples, block)
+    difference, reference, norms = solver(walk, samples, block, ridge)
     return QuantizedLayer.of(walk.codes, alphabet, weight, samples, difference, reference, norms)
 
 
 Sums = tuple[Tensor, Tensor, Tensor]
 
 
-def _direct(walk: Walk, samples: Samples, block: int) -> Sums:
+def _direct(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     """‖X w − X̃ q‖² and ‖X w‖² per neuron (G, n), or in all, and |X̃_t|² (G, d)."""
     inputs, quantized_inputs = samples.gather()
     x = _in_fours(quantized_inputs, samples.groups)
@@ -151,8 +168,11 @@ def _direct(walk: Walk, samples: Samples, block: int) -> Sums:
     if inputs is not quantized_inputs:
         drift = _in_fours(inputs, samples.groups) - x
         cross = fours @ drift.view_as(fours).mT
+    diagonal = inner.diagonal(dim1=2, dim2=3)
+    norms = diagonal.flatten(1)[:, : samples.columns].clone()
+    if ridge:
+        diagonal += penalty(ridge, norms)
     difference = walk.path(x, drift, inner, cross)
-    norms = inner.diagonal(dim1=2, dim2=3).flatten(1)[:, : samples.columns]
     return difference, _reference(inputs, walk), norms
 
 
@@ -163,7 +183,7 @@ def _in_fours(matrix: Tensor, groups: int) -> Tensor:
     return torch.nn.functional.pad(columns, (0, 0, 0, missing)) if missing else columns
 
 
-def _blocks(walk: Walk, samples: Samples, block: int) -> Sums:
+def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     inputs, quantized_inputs = samples.gather()
     same = inputs is quantized_inputs
     inputs = grouped(inputs, samples.groups)
@@ -171,6 +191,9 @@ def _blocks(walk: Walk, samples: Samples, block: int) -> Sums:
     groups, neurons, columns = walk.weight.shape
     residual = inputs.new_zeros(groups, inputs.shape[1], neurons)  # u, in the walk's units
     norms = inputs.new_empty(groups, columns)
+    added = 0.0
+    if ridge:  # the first block needs the mean over all columns
+        added = penalty(ridge, torch.linalg.vector_norm(quantized_inputs, dim=1).square())
     for span in walk.spans(block):
         x, w = quantized_inputs[..., span], walk.scaled(span)  # (G, m, B), (G, B, n)
         inner = x.mT @ x  # (G, B, B)
@@ -180,14 +203,15 @@ def _blocks(walk: Walk, samples: Samples, block: int) -> Sums:
             drift = inputs[..., span] - x
             carried.baddbmm_((x.mT @ drift).tril_(), w)
             residual.baddbmm_(drift, w)
-        error = _walk_block(walk, span, carried, w, inner)
+        error = _walk_block(walk, span, carried, w, inner, added)
         residual.baddbmm_(x, error)
     difference = torch.linalg.vector_norm(residual, dim=1, dtype=torch.float64) * walk.units
     return difference.square(), _reference(inputs.transpose(0, 1).flatten(1), walk), norms
 
 
-def _gram(walk: Walk, samples: Samples, block: int) -> Sums:
+def _gram(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     grams = Grams.of(samples)
+    added = penalty(ridge, grams.norms) if ridge else 0.0
     columns = walk.weight.shape[2]
     weight = walk.scaled(slice(0, columns))  # (G, d, n)
     error = torch.empty_like(weight)
@@ -198,15 +222,20 @@ def _gram(walk: Walk, samples: Samples, block: int) -> Sums:
             carried.baddbmm_(grams.cross[:, span, past], weight[:, past])
             carried.baddbmm_(grams.cross[:, span, span].tril(), w)
         inner = grams.inner[:, span, span]
-        error[:, span] = _walk_block(walk, span, carried, w, inner)
+        error[:, span] = _walk_block(walk, span, carried, w, inner, added)
     difference, reference = grams.energies(weight, error)
     squares = walk.units.double().square()
     return difference * squares, reference * squares, grams.norms
 
 
-def _walk_block(walk: Walk, span: slice, carried: Tensor, w: Tensor, inner: Tensor) -> Tensor:
-    """w − q (G, B, n) of a block, from the sums over earlier columns and those over w."""
-    norms = inner.diagonal(dim1=1, dim2=2)[..., None]  # (G, B, 1)
+def _walk_block(
+    walk: Walk, span: slice, carried: Tensor, w: Tensor, inner: Tensor, added: Tensor | float
+) -> Tensor:
+    """w − q (G, B, n) of a block, from the sums over earlier columns and those over w.
+
+    added: λ.
+    """
+    norms = inner.diagonal(dim1=1, dim2=2)[..., None] + added  # (G, B, 1)
     alive = norms > 0
     safe = torch.where(alive, norms, 1)  # not its inverse, which may overflow
     return walk.block(span, w + carried / safe, w, inner / safe, alive[..., 0])

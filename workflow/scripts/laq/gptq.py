@@ -25,7 +25,7 @@ from torch import Tensor
 from laq.errors import ConfigError, DataError
 from laq.grams import grouped
 from laq.grids.equispaced import Uniform
-from laq.layer import QuantizedLayer, Samples, check, not_finite
+from laq.layer import QuantizedLayer, Samples, check, not_finite, penalty
 from laq.outputs import measured
 from laq.rounding import Rounding
 from laq.walk import Walk
@@ -47,12 +47,13 @@ def solve(
 ) -> QuantizedLayer:
     """Quantize ``weight`` (N, d) on ``samples`` of its inputs, in their order.
 
-    All tensors float32 or all float64, on one device. Inputs that never fire get code 0, as
-    published. The error reported is that of the outputs against the float network's, as for
+    All tensors float32 or all float64, on one device. Inputs that never fire get the nearest
+    level, which is what the damping alone asks of them; published code sets them to 0, and so does
+    a damping of 0. The error reported is that of the outputs against the float network's, as for
     every solver, and not the one minimised.
 
     Args:
-        damping: λ in units of the mean |X̃_t|² over the inputs t of a group that fire.
+        damping: λ in units of the mean |X̃_t|² over all inputs of the layer, as GPFQ's ridge.
         rounding: to the nearest level where None.
         block: columns a block.
         threads: of the compiled loop, torch's own number where None; it does not change the codes.
@@ -76,7 +77,10 @@ def solve(
 def _round(walk: Walk, samples: Samples, damping: float, block: int) -> None:
     """Walk all columns."""
     hessian = _reversed_hessian(walk, samples)
-    alive = hessian.diagonal(dim1=1, dim2=2).flip(1) > 0  # (G, d)
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    if damping:
+        diagonal += penalty(damping, diagonal)
+    alive = diagonal.flip(1) > 0  # (G, d)
     factor = _factor(hessian, damping)  # R with rows and columns in reverse
     groups, neurons, columns = walk.weight.shape
     error = walk.weight.new_empty(groups, columns, neurons)  # w − q, in the walk's units
@@ -104,14 +108,12 @@ def _reversed_hessian(walk: Walk, samples: Samples) -> Tensor:
 
 
 def _factor(hessian: Tensor, damping: float) -> Tensor:
-    """The lower Cholesky factor of the damped ``hessian``, in its memory.
+    """The lower Cholesky factor of the damped ``hessian``, in its memory; 1 for dead inputs.
 
     Read in reverse a lower triangular factor is an upper triangular one: R.
     """
     diagonal = hessian.diagonal(dim1=1, dim2=2)
-    dead = diagonal == 0
-    mean = diagonal.sum(1, keepdim=True) / (~dead).sum(1, keepdim=True).clamp(min=1)
-    diagonal.add_(damping * mean).masked_fill_(dead, 1)
+    diagonal.masked_fill_(diagonal == 0, 1)
     # Symmetric, so its transpose is itself in the column-major order that LAPACK works on.
     lower, info = hessian.mT, hessian.new_empty(len(hessian), dtype=torch.int32)
     torch.linalg.cholesky_ex(lower, out=(lower, info))

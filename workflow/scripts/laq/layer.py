@@ -73,6 +73,7 @@ class QuantizedLayer:
         and infinite where only the reference is.
     reference: ‖X Wᵀ‖.
     silent: number of inputs that never fire: columns of X̃ with norm 0.
+    fitted: whether the codes depend on the samples.
     """
 
     codes: Tensor
@@ -80,6 +81,7 @@ class QuantizedLayer:
     error: float
     reference: float
     silent: int
+    fitted: bool = True
 
     @classmethod
     def of(
@@ -143,6 +145,15 @@ def check(weight: Tensor, samples: Samples, grid: Grid) -> None:
     low, high = weight.aminmax()
     if not (low.isfinite() and high.isfinite()):
         raise DataError(f"weight {tuple(weight.shape)} holds NaN or infinite values")
+
+
+def penalty(ridge: float, norms: Tensor) -> Tensor:
+    """λ, from a ridge in units of the mean |X̃_t|² over all inputs t of a layer, silent ones too.
+
+    norms: |X̃_t|² (G, d). With a ridge it is positive even if no input fires.
+    """
+    mean = norms.double().mean()
+    return (ridge * torch.where(mean > 0, mean, 1)).to(norms.dtype)
 
 
 def not_finite(samples: Samples) -> str:

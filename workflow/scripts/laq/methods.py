@@ -56,10 +56,10 @@ class Alphabet:
 
 
 METHODS = {
-    "gpfq": Method("laq.gpfq"),
-    "sgpfq": Method("laq.gpfq", "stochastic"),
-    "gpfq_l1": Method("laq.gpfq", "soft"),
-    "gpfq_l0": Method("laq.gpfq", "hard"),
+    "gpfq": Method("laq.gpfq", options=("ridge",)),
+    "sgpfq": Method("laq.gpfq", "stochastic", options=("ridge",)),
+    "gpfq_l1": Method("laq.gpfq", "soft", options=("ridge",)),
+    "gpfq_l0": Method("laq.gpfq", "hard", options=("ridge",)),
     "gptq": Method("laq.gptq", options=("damping",)),
     "msq": Method("laq.msq", data=False, equispaced=False),
     "stochastic": Method("laq.msq", "stochastic", data=False),

@@ -7,6 +7,8 @@ fires keeps its weights here, rounded as all others are.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -47,4 +49,4 @@ def solve(
             rounding.noise(*weight.shape, like=weight),
         )
         codes = grid.from_centred(whole)
-    return measured(codes, grid, weight, samples)
+    return replace(measured(codes, grid, weight, samples), fitted=False)

@@ -62,8 +62,8 @@ class QuantizedNetwork:
 
 
 def four_bits(name: str, weight: Tensor) -> list[tuple[int, Grid]]:
-    """The default alphabets: ``packed`` at 4 bits for all rows of every layer."""
-    return [(len(weight), Alphabet.from_weights(weight, 4, "packed"))]
+    """The default alphabets: ``packed`` at 4 bits, with a step for each row of every layer."""
+    return [(len(weight), Alphabet.from_weights(weight, 4, "packed", per_channel=True))]
 
 
 @torch.no_grad()  # not inference_mode: its tensors could never be trained again

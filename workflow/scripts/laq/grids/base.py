@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -34,6 +35,10 @@ class Grid(Protocol):
         """How many of ``codes`` (N, d) stand for 0."""
         ...
 
+    def clipping(self, weight: Tensor) -> float:
+        """‖W − clip(W)‖² of ``weight`` W (N, d), clipped to the outermost levels."""
+        ...
+
     def of_rows(self, rows: slice) -> Grid:
         """The grid of some of the rows."""
         ...
@@ -62,14 +67,29 @@ class Grid(Protocol):
 
 
 class Coded:
-    """What follows from a grid's ``low`` and ``high`` alone."""
+    """What follows from a grid's ``low``, ``high`` and ``values``."""
 
     low: int
     high: int
+    values: Callable[[Tensor], Tensor]
+    by_row = True  # whether all columns of a row have the same levels
 
     @property
     def levels(self) -> int:
         return self.high - self.low + 1
+
+    def clipping(self, weight: Tensor) -> float:
+        """‖W − clip(W)‖² of ``weight`` W (N, d), clipped to the outermost levels."""
+        each = weight[:, :1] if self.by_row else weight
+        low, high = (
+            self.values(torch.full_like(each, code, dtype=self.dtype))
+            for code in (self.low, self.high)
+        )
+        if self.by_row:  # most filters lie within
+            least, largest = weight.aminmax(dim=1, keepdim=True)
+            rows = ((least < low) | (largest > high))[:, 0]
+            weight, low, high = weight[rows], low[rows], high[rows]
+        return float((weight - weight.clamp(low, high)).double().square().sum())
 
     @property
     def width(self) -> int:

@@ -168,8 +168,9 @@ def _reported(weight: Weight, packed: Packed | None) -> dict[str, Any]:
         "bits": 32,
         "split": "",
         "reason": _NOT_CHOSEN if weight.called else reason,
-        **dict.fromkeys(("levels", "step", "samples", "error", "zeros", "silent", "entropy")),
-        **dict.fromkeys(("bytes", "input_bits", "input_step", "input_zero")),
+        "warning": "",
+        **dict.fromkeys(("levels", "step", "samples", "inputs", "clipped", "error", "zeros")),
+        **dict.fromkeys(("silent", "entropy", "bytes", "input_bits", "input_step", "input_zero")),
     }
     if packed:
         levels = 2**packed.bits - 1

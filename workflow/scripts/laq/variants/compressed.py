@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from laq import compression, packing, seeds
+from laq import compression, packing, report, seeds
 from laq.variants.task import Made, Task
 
 
@@ -18,6 +18,7 @@ def make(task: Task) -> Made:
         seeds.of_repeat(task.seed, task.repeat),
         task.memory,
     )
+    report.tell(result.layers)
     whose = {"classes": settings["classes"], "images": count, "from": settings["images_from"]}
     description = packing.derived(
         task.described,
