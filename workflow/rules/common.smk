@@ -11,6 +11,15 @@ from pathlib import Path
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+import laq
+
+if Path(laq.__file__ or "").resolve().parent != (SCRIPTS / "laq").resolve():
+    raise WorkflowError(
+        f"laq was imported from {laq.__file__} before this workflow, whose own library is "
+        f"{SCRIPTS / 'laq'}: import it after the workflow in the Snakefile that does so, keep to "
+        "one clone of the workflow in a run, or uninstall that copy (pip uninstall laq)"
+    )
+
 from laq import advice, configured, datasets, disks, errors, files, methods, own_networks
 from laq import provenance, replay, steps
 from laq import config as study_config

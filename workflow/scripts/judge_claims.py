@@ -49,6 +49,9 @@ def judge_claims(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, judge_claims)
