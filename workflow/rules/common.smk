@@ -34,7 +34,8 @@ def checked_config():
     """The config with defaults; a WorkflowError that lists its faults otherwise."""
     named = workflow.config_settings.config
     try:
-        completed, said = checked_config_of(config, SCRIPTS.parent / "schemas", named)
+        schemas, files = SCRIPTS.parent / "schemas", workflow.configfiles
+        completed, said = checked_config_of(config, schemas, named, files)
         for line in said:
             logger.warning(line)
     except errors.LaqError as error:
