@@ -68,4 +68,4 @@ def mappings(node: Any) -> Iterator[dict[str, Any]]:
 
 def opened(config: Any, named: tuple[str, ...] = ()) -> dict[str, Any]:
     """The config through the door that the workflow's own goes through."""
-    return checked_config.checked(config, ROOT / "workflow/schemas", named)[0]
+    return checked_config.checked(config, ROOT / "workflow/schemas", dict.fromkeys(named))[0]

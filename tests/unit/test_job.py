@@ -241,6 +241,32 @@ def start(folder: Path, body: str, *under: str) -> subprocess.Popen:
     return process
 
 
+# A copy of the library that is installed beside the checkout must not run in its jobs.
+
+
+def test_every_script_puts_its_own_folder_first_before_it_imports_anything_of_the_project():
+    binding = "sys.path.insert(0, snakemake.scriptdir)"
+    for script in SCRIPTS.glob("*_*.py"):
+        *_, last = ast.parse(script.read_text()).body
+        lines = [ast.unparse(line) for line in last.body]
+        if "import job" in lines:
+            assert lines[:3] == ["import sys", binding, "import job"], script.name
+
+
+def test_a_job_does_not_run_a_copy_of_the_library_that_was_imported_before_it(tmp_path):
+    copy = tmp_path / "site"
+    (copy / "laq").mkdir(parents=True)
+    (copy / "laq/__init__.py").write_text("")
+    (copy / "laq/errors.py").write_text("class DataError(Exception): pass")
+    # As a .pth file does when Python starts.
+    (copy / "sitecustomize.py").write_text("import laq")
+    body = "def function(**_): print('ran')"
+    done, _ = run(tmp_path, body, env={"PYTHONPATH": f"{copy}:{SCRIPTS}"})
+    assert done.returncode == 1
+    assert f"error in make_table: laq was imported from {copy / 'laq'}" in done.stderr
+    assert f"not from {SCRIPTS / 'laq'}" in done.stderr and "pip uninstall laq" in done.stderr
+
+
 # What a job imports before it works is time that every job pays.
 
 

@@ -11,6 +11,15 @@ from pathlib import Path
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+import laq
+
+if Path(laq.__file__ or "").resolve().parent != (SCRIPTS / "laq").resolve():
+    raise WorkflowError(
+        f"laq was imported from {laq.__file__} before this workflow, whose own library is "
+        f"{SCRIPTS / 'laq'}: import it after the workflow in the Snakefile that does so, keep to "
+        "one clone of the workflow in a run, or uninstall that copy (pip uninstall laq)"
+    )
+
 from laq import advice, configured, datasets, disks, errors, files, methods, own_networks
 from laq import provenance, replay, steps
 from laq import config as study_config
@@ -25,7 +34,8 @@ def checked_config():
     """The config with defaults; a WorkflowError that lists its faults otherwise."""
     named = workflow.config_settings.config
     try:
-        completed, said = checked_config_of(config, SCRIPTS.parent / "schemas", named)
+        schemas, files = SCRIPTS.parent / "schemas", workflow.configfiles
+        completed, said = checked_config_of(config, schemas, named, files)
         for line in said:
             logger.warning(line)
     except errors.LaqError as error:

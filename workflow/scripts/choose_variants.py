@@ -13,6 +13,9 @@ def choose_variants(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, choose_variants)

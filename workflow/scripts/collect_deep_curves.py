@@ -17,6 +17,9 @@ def collect_deep_curves(tables: list[str], table: str) -> None:
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, collect_deep_curves)

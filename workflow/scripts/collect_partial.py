@@ -22,6 +22,9 @@ def collect_partial(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, collect_partial)

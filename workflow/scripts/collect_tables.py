@@ -12,6 +12,9 @@ def collect_tables(tables: list[str], table: str) -> None:
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, collect_tables)

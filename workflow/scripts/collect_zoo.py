@@ -27,6 +27,9 @@ def collect_zoo(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, collect_zoo)

@@ -39,6 +39,9 @@ def compare_initial(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, compare_initial)

@@ -26,6 +26,9 @@ def count_traffic(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, count_traffic)

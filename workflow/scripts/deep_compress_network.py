@@ -51,6 +51,9 @@ def deep_compress_network(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, deep_compress_network)

@@ -24,6 +24,9 @@ def embed_features(features: str, coordinates: str, umap: dict[str, Any], seed: 
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, embed_features)

@@ -50,6 +50,9 @@ def evaluate_onnx(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, evaluate_onnx)

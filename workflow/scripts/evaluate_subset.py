@@ -39,6 +39,9 @@ def evaluate_subset(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, evaluate_subset)

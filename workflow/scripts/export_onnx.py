@@ -22,6 +22,9 @@ def export_onnx(test: str, classes: str, checkpoint: str, onnx: str) -> None:
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, export_onnx)

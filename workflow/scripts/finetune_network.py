@@ -42,6 +42,9 @@ def finetune_network(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, finetune_network)

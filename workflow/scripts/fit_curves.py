@@ -22,6 +22,9 @@ def fit_curves(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, fit_curves)

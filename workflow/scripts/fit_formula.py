@@ -47,6 +47,9 @@ def fit_formula(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, fit_formula)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -18,9 +19,11 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     stdout and stderr (with progress bars) go to the job's log; what ``laq`` logs is also shown
     on the terminal. Errors that the user can mend are printed without a traceback, and so is the
     end of a job that is told to end (Ctrl-C, SIGTERM), which leaves no temporary file. Under SLURM
-    a job without the GPUs it asked for ends here.
+    a job without the GPUs it asked for ends here, as does one that would run another copy of the
+    library than its script's own.
     """
     limit_threads(threads(snakemake))
+    check_library(snakemake.rule)
 
     from laq import disks, endings, gpus, tasks
     from laq.errors import LaqError
@@ -65,6 +68,23 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
         if (told := disks.explained(error)) is None:
             raise
         fail(told)
+
+
+def check_library(rule: str) -> None:
+    """End the job where ``laq`` is not the package beside this file, whose digest was recorded.
+
+    Scripts put their own folder first in ``sys.path``, so that it is where nothing imported ``laq``
+    before them.
+    """
+    import laq
+
+    own = Path(__file__).resolve().with_name("laq")
+    if (found := Path(laq.__file__ or "").resolve().parent) != own:
+        sys.exit(
+            f"error in {rule}: laq was imported from {found} before the job began, and not from "
+            f"{own}, whose code this job is to run: take out what imports laq when Python starts "
+            "(a .pth file, sitecustomize or usercustomize), or uninstall it (pip uninstall laq)"
+        )
 
 
 def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:

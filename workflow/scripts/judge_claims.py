@@ -39,7 +39,8 @@ def judge_claims(
     if sweep:
         evidence = with_sweep(evidence, read_all(sweep[0], SWEEP_COLUMNS), **base)
     if logs:
-        evidence = with_logs(evidence, read_table(logs[0], LOG_COLUMNS))
+        # A log need not say which network it measured.
+        evidence = with_logs(evidence, read_table(logs[0], LOG_COLUMNS, unsaid=["network"]))
     rigour = Rigour(confidence, resamples, seed)
     verdicts = judge(evidence, rigour)
     readings = read_otherwise(evidence, rigour, verdicts)
@@ -49,6 +50,9 @@ def judge_claims(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, judge_claims)

@@ -14,6 +14,9 @@ def judge_hypotheses(runs: str, hypotheses: str, page: str, study: str, confiden
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, judge_hypotheses)

@@ -26,6 +26,9 @@ def judge_ratio_gained(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, judge_ratio_gained)

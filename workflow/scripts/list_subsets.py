@@ -28,6 +28,9 @@ def list_subsets(subsets: list[str], table: str) -> None:
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, list_subsets)

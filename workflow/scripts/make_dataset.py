@@ -37,6 +37,9 @@ def make_dataset(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, make_dataset)

@@ -17,6 +17,9 @@ def measure_distances(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, measure_distances)

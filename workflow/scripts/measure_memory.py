@@ -42,6 +42,9 @@ def _keys(networks: list[str], subsets: list[str], variants: list[tuple[str, int
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, measure_memory)

@@ -34,6 +34,9 @@ def measure_similarity(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, measure_similarity)

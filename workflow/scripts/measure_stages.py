@@ -54,6 +54,9 @@ def measure_stages(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, measure_stages)

@@ -66,6 +66,9 @@ def measure_zoo(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, measure_zoo)

@@ -44,6 +44,9 @@ def plot_accuracy(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, plot_accuracy)

@@ -29,6 +29,9 @@ def plot_deep(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, plot_deep)

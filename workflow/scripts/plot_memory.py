@@ -11,6 +11,9 @@ def plot_memory(memory: str, pdf: str, png: str, study: str, variants: list[str]
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, plot_memory)

@@ -32,6 +32,9 @@ def plot_roads(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, plot_roads)

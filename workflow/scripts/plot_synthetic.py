@@ -35,6 +35,9 @@ def plot_synthetic(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, plot_synthetic)

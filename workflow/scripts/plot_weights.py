@@ -31,6 +31,9 @@ def plot_weights(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, plot_weights)

@@ -20,6 +20,9 @@ def plot_zoo(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, plot_zoo)

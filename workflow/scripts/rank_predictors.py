@@ -32,6 +32,9 @@ def rank_predictors(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, rank_predictors)

@@ -50,6 +50,9 @@ def record_provenance(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, record_provenance)

@@ -31,6 +31,9 @@ def select_subset(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, select_subset)

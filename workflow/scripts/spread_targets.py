@@ -14,6 +14,9 @@ def spread_targets(matrix: str, series: str, definition: dict[str, Any], seed: i
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, spread_targets)

@@ -57,6 +57,9 @@ def sweep_calibration(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, sweep_calibration)

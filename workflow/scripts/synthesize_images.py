@@ -47,6 +47,9 @@ def synthesize_images(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, synthesize_images)

@@ -44,6 +44,9 @@ def train_quantized(
 
 
 if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
     import job
 
     job.run(snakemake, train_quantized)

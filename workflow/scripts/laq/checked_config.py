@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from laq import config_checks, datasets, replay, schema
+from laq.config_files import ConfigFile
+from laq.given import Given
 
 # A study makes and measures networks; a replay reads published logs. Each has its own keys.
 SCHEMAS = {"study": "config.schema.yaml", "replay": "replay.schema.yaml"}
 
 
 def checked(
-    config: Mapping[str, Any], schemas: Path, named: Container[str] = ()
+    config: Mapping[str, Any],
+    schemas: Path,
+    named: Mapping[str, Any] | None = None,
+    files: Iterable[str | Path] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """The config with its defaults, and lines to be said of it.
 
-    schemas: folder of the schemas. named: keys that the command line gives.
+    schemas: folder of the schemas. named: keys and values that the command line gives. files: those
+    that the config was read from, later ones over earlier ones.
 
     Raises ``LaqError`` that lists all faults, whatever the config holds.
     """
+    given = Given([ConfigFile(file) for file in files], named or {})
+    schema.refuse(given.twice())
     kind = config.get("kind", "study")
     if not isinstance(kind, str) or kind not in SCHEMAS:
         schema.refuse([f"kind: {kind!r} must be one of: {', '.join(SCHEMAS)}"])
     description = yaml.safe_load((schemas / SCHEMAS[kind]).read_text(encoding="utf-8"))
-    completed = schema.complete(config, description)
+    completed = schema.complete(config, description, given)
     if kind == "study":
         config_checks.check(completed, datasets.class_names(completed["dataset"]))
         return completed, []
-    completed, left_out = replay.with_files(completed, named)
+    completed, left_out = replay.with_files(completed, given.named)
     return replay.filled(completed), left_out

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,16 +73,22 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def check(path: str | os.PathLike[str], table: pd.DataFrame, names: Iterable[str]) -> None:
+def check(
+    path: str | os.PathLike[str],
+    table: pd.DataFrame,
+    names: Iterable[str],
+    unsaid: Container[str] = (),
+) -> None:
     """Raise ``DataError`` for the first cell of the columns ``names`` that cannot be true.
 
-    Columns that are not known here are not looked at.
+    Columns that are not known here are not looked at. ``unsaid``: columns of words that may be
+    empty in this table.
     """
     for name in names:
         column = table[name]
         if name in NUMBERS:
             check_numbers(path, name, column, NUMBERS[name])
-        elif name in WORDS:
+        elif name in WORDS and name not in unsaid:
             words = WORDS[name]
             wrong = column.isna() | (~column.isin(words) if words else False)
             _refuse(path, name, column, wrong, " or ".join(words) or "a name")

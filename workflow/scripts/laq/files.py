@@ -8,7 +8,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,8 +144,14 @@ def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
         table.to_parquet(temporary, engine="pyarrow", compression="zstd", write_page_checksum=True)
 
 
-def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_table(
+    path: str | os.PathLike[str],
+    columns: Sequence[str] | None = None,
+    unsaid: Container[str] = (),
+) -> pd.DataFrame:
     """Read a CSV or Parquet table, checking that it has ``columns`` and what they hold.
+
+    ``unsaid``: those of them that may be empty, though not in other tables.
 
     Raises:
         DataError: the file is of neither kind, does not parse, has no rows, lacks a column, or a
@@ -176,7 +182,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
         )
     if not len(table):
         raise DataError(f"{path} has no rows: {AGAIN}")
-    check(path, table, columns or ())
+    check(path, table, columns or (), unsaid)
     return table
 
 

@@ -8,13 +8,16 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from laq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from laq.given import Given
 
 Schema = Mapping[str, Any]
 
@@ -29,18 +32,20 @@ _TYPES = {
 }
 
 
-def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+def complete(
+    config: Mapping[str, Any], schema: Schema, given: Given | None = None
+) -> dict[str, Any]:
     """Return a validated copy of ``config`` with the schema's defaults filled in.
 
     The schema's keys come in its order, names that the config gives in the config's, so that
     equal configs are equal texts. Where the schema says number, the copy holds a float, so that
-    1 and 1.0 are one setting; whole numbers stay ints.
+    1 and 1.0 are one setting; whole numbers stay ints. ``given``: where the values are from.
 
     Raises:
         ConfigError: one line for each fault, naming the key, the value and what is allowed.
     """
     faults = _Validator(schema).iter_errors(config)
-    refuse(line for fault in faults for line in _explain(fault, schema))
+    refuse(line for fault in faults for line in _explain(fault, schema, given))
     return _completed(config, schema, schema)
 
 
@@ -142,23 +147,27 @@ def _resolved(schema: Any, root: Schema) -> Schema:
     return {**_resolved(target, root), **beside}
 
 
-def _explain(fault: ValidationError, root: Schema) -> Iterator[str]:
+def _explain(fault: ValidationError, root: Schema, given: Given | None) -> Iterator[str]:
     """Say a schema fault in the config's own words."""
     path, value, schema = list(fault.absolute_path), fault.instance, fault.schema
     rule, meaning = fault.validator_value, _meaning(schema)
     if "propertyNames" in fault.absolute_schema_path:
-        yield f"{_key([*path, value])}: {_show(value)} is no id; give {schema['description']}"
+        remedy = given.key_remedy([*path, value]) if given else ""
+        how = "; ".join(filter(None, [remedy, f"give {schema['description']}"]))
+        yield f"{key_text([*path, value])}: {_show(value)} is no id; {how}"
         return
-    key, shown = _key(path), _show(value)
+    key, shown = key_text(path), _show(value)
     match fault.validator:
         case "type":
-            yield f"{key}: {_type_fault(value, schema, root)}"
+            wanted = rule if isinstance(rule, str) else rule[0]
+            remedy = given.remedy(path, value, wanted) if given else ""
+            yield f"{key}: {_type_fault(value, schema, root, remedy)}"
         case "additionalProperties":
             yield from _unknown_keys(path, value, schema)
         case "required":
             for missing in [name for name in rule if name not in value]:
                 wanted = _resolved(schema.get("properties", {}).get(missing), root)
-                yield f"{_key([*path, missing])}: this key is missing{_meaning(wanted)}"
+                yield f"{key_text([*path, missing])}: this key is missing{_meaning(wanted)}"
         case "enum":
             given = "no value is given" if value is None else f"{shown} is not allowed"
             yield f"{key}: {given}; it must be one of: {', '.join(map(str, rule))}"
@@ -188,10 +197,10 @@ def _explain(fault: ValidationError, root: Schema) -> Iterator[str]:
             yield f"{key}: {fault.message}"
 
 
-def _type_fault(value: Any, schema: Schema, root: Schema) -> str:
-    """What type is wanted, and how to write it where that can be told."""
+def _type_fault(value: Any, schema: Schema, root: Schema, remedy: str = "") -> str:
+    """What type is wanted, and how to write it: as ``remedy`` says, or where it can be told."""
     wanted = schema["type"]
-    if value is None and wanted == "object":
+    if value is None and wanted == "object" and not remedy:
         if _Validator({"$defs": root["$defs"], **schema}).is_valid({}):
             return "nothing stands below it; write {} if that is meant"
         given = "nothing stands below it; it"
@@ -207,7 +216,8 @@ def _type_fault(value: Any, schema: Schema, root: Schema) -> str:
     limits = f", {limits}" if (limits := _limits(schema)) else ""
     kinds = [wanted] if isinstance(wanted, str) else wanted
     must = f"{given} must be {' or '.join(_TYPES[kind] for kind in kinds)}{needs}{limits}"
-    return f"{must}{_remedy(value, kinds[0])}{_meaning(schema)}"
+    how = f": {remedy}" if remedy else _remedy(value, kinds[0])
+    return f"{must}{how}{_meaning(schema)}"
 
 
 def _remedy(value: Any, wanted: str) -> str:
@@ -250,10 +260,10 @@ def _unknown_keys(path: Sequence[Any], value: Mapping[Any, Any], schema: Schema)
             continue
         close = difflib.get_close_matches(str(unknown).lower(), allowed, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        yield f"{_key([*path, unknown])}: there is no such key; {options}{hint}"
+        yield f"{key_text([*path, unknown])}: there is no such key; {options}{hint}"
 
 
-def _key(path: Sequence[Any]) -> str:
+def key_text(path: Sequence[Any]) -> str:
     """Where in the config: ``subsets.definitions.even.classes[0]``."""
     text = ""
     for part in path:

@@ -129,7 +129,7 @@ def _log(setting: str, log: Log, subsets: Mapping[str, Mapping[str, list[Row]]])
     repeats = {name: len(rows[setting]) for name, rows in subsets.items() if setting in rows}
 
     def of(column: str) -> str:
-        return "; ".join(dict.fromkeys(row.texts.get(column, "") for row in log.rows))
+        return "; ".join(dict.fromkeys(filter(None, (r.texts.get(column) for r in log.rows))))
 
     return {
         "setting": setting,

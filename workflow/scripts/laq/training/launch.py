@@ -116,13 +116,18 @@ def run(folder: Path, processes: int, module: str) -> None:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Let workers find this library."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_SCRIPTS), before]))
+    """Let workers find this library, and no other copy of it."""
+    own = {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_SCRIPTS), os.environ.get("PYTHONPATH")])),
+        "PYTHONSAFEPATH": "1",  # -m would put the working directory before it
+    }
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
