@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from laq import config_checks, datasets, replay, schema
+from laq import cautions, config_checks, datasets, replay, schema
+from laq import config as study
 
 # A study makes and measures networks; a replay reads published logs. Each has its own keys.
 SCHEMAS = {"study": "config.schema.yaml", "replay": "replay.schema.yaml"}
@@ -16,8 +17,8 @@ SCHEMAS = {"study": "config.schema.yaml", "replay": "replay.schema.yaml"}
 
 def checked(
     config: Mapping[str, Any], schemas: Path, named: Container[str] = ()
-) -> tuple[dict[str, Any], list[str]]:
-    """The config with its defaults, and lines to be said of it.
+) -> tuple[dict[str, Any], list[str], datasets.Survey | None]:
+    """The config with its defaults, lines to be said of it, and what is known of a study's images.
 
     schemas: folder of the schemas. named: keys that the command line gives.
 
@@ -29,7 +30,9 @@ def checked(
     description = yaml.safe_load((schemas / SCHEMAS[kind]).read_text(encoding="utf-8"))
     completed = schema.complete(config, description)
     if kind == "study":
-        config_checks.check(completed, datasets.class_names(completed["dataset"]))
-        return completed, []
+        survey = datasets.survey(completed["dataset"])
+        completed = study.with_composed_names(completed)
+        config_checks.check(completed, survey.classes, survey)
+        return completed, list(cautions.of_study(completed, survey, config)), survey
     completed, left_out = replay.with_files(completed, named)
-    return replay.filled(completed), left_out
+    return replay.filled(completed), left_out, None

@@ -1,0 +1,90 @@
+"""What is to be said of a config that can be run, but may not mean what its author thinks.
+
+Lines for people, shown at every plan. ``laq.config_checks`` refuses what cannot be run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from laq import config as study
+from laq import configured
+from laq.config import Config
+from laq.datasets import Survey, names
+
+
+def of_study(config: Config, survey: Survey, given: Mapping[str, Any]) -> Iterator[str]:
+    """``config``: completed and valid; ``given``: as it was given, without defaults."""
+    yield from (f"dataset: {remark}" for remark in survey.remarks)
+    if trained := trained_elsewhere(config):
+        if survey.drawn:
+            yield unsplit(config, trained)
+        if "class_order" in config["dataset"] and "class_order" not in given["dataset"]:
+            yield from _orders(survey, trained)
+    yield from _few_images(config, survey)
+
+
+def trained_elsewhere(config: Mapping[str, Any]) -> list[str]:
+    """Ids of networks whose weights others may have trained on the study's own classes.
+
+    Not of those that have torchvision's weights and are trained here: these knew other images.
+    """
+    return [
+        name
+        for name, network in configured.networks(config).items()
+        if "weights" in network
+        and not (network["weights"]["source"] == "torchvision" and "training" in network)
+    ]
+
+
+def unsplit(config: Mapping[str, Any], trained: list[str]) -> str:
+    """Of networks ``trained`` elsewhere, perhaps on images that are drawn here for testing."""
+    return (
+        f"networks: the weights of {', '.join(trained)} come from outside, and the test images are "
+        f"drawn here from all of {config['dataset']['path']}. If the weights were trained on "
+        "these images, accuracy is that of images learnt by heart: split the folder as in the "
+        "training, into <path>/train/<class>/* and <path>/test/<class>/*"
+    )
+
+
+def _orders(survey: Survey, trained: list[str]) -> Iterator[str]:
+    """Classes in alphabetical order that timm's programs number differently."""
+    orders = [list(survey.classes), names.in_order(survey.classes, "natural")]
+    if orders[0] != orders[1]:
+        place = next(i for i, pair in enumerate(zip(*orders, strict=True)) if len(set(pair)) > 1)
+        shown = [", ".join(map(repr, order[place : place + 3])) for order in orders]
+        yield (
+            f"dataset.class_order: the weights of {', '.join(trained)} come from outside, and "
+            f"these classes have two orders. From class {place} on, torchvision's ImageFolder "
+            f"has {shown[0]}, …, and timm {shown[1]}, …. Set alphabetical (torchvision, taken "
+            "now) or natural (timm), as in the training"
+        )
+
+
+def _few_images(config: Config, survey: Survey) -> Iterator[str]:
+    """Calibration on more images than a subset has."""
+    if survey.training is None:
+        return
+    # A subset that is yet to be chosen may be of the smallest classes.
+    smallest = np.sort(survey.training)[: config["subsets"]["size"]].sum()
+    subsets = study.subsets(config, survey.classes)
+    there = {
+        name: int(survey.training[each["indices"]].sum() if "indices" in each else smallest)
+        for name, each in subsets.items()
+    }
+    fewest = min(there, key=there.__getitem__)
+    wanted = {
+        f"variants.{name}.compress.images": recipe["compress"]["images"]
+        for name, recipe in config["variants"].items()
+        if "compress" in recipe and not study.calibrates_on_made(recipe["compress"])
+    }
+    wanted |= {"sweep.images": max(config.get("sweep", {}).get("images", []), default=0)}
+    short = [key for key, images in wanted.items() if images != "all" and images > there[fewest]]
+    if short:
+        yield (
+            f"{', '.join(short)}: subset {fewest} may have no more than {there[fewest]} training "
+            "images, and all of them are then taken; add images, or set fewer"
+        )
