@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from laq import config as study
-from laq import configured
+from laq import outside
 from laq.config import Config
 from laq.datasets import Survey, names
 
@@ -19,35 +19,12 @@ from laq.datasets import Survey, names
 def of_study(config: Config, survey: Survey, given: Mapping[str, Any]) -> Iterator[str]:
     """``config``: completed and valid; ``given``: as it was given, without defaults."""
     yield from (f"dataset: {remark}" for remark in survey.remarks)
-    if trained := trained_elsewhere(config):
-        if survey.drawn:
-            yield unsplit(config, trained)
-        if "class_order" in config["dataset"] and "class_order" not in given["dataset"]:
-            yield from _orders(survey, trained)
+    trained = outside.trained_elsewhere(config)
+    yield from outside.unsplit(config, trained)
+    # Who has set the order has thought of it.
+    if trained and "class_order" in config["dataset"].keys() - given["dataset"].keys():
+        yield from _orders(survey, trained)
     yield from _few_images(config, survey)
-
-
-def trained_elsewhere(config: Mapping[str, Any]) -> list[str]:
-    """Ids of networks whose weights others may have trained on the study's own classes.
-
-    Not of those that have torchvision's weights and are trained here: these knew other images.
-    """
-    return [
-        name
-        for name, network in configured.networks(config).items()
-        if "weights" in network
-        and not (network["weights"]["source"] == "torchvision" and "training" in network)
-    ]
-
-
-def unsplit(config: Mapping[str, Any], trained: list[str]) -> str:
-    """Of networks ``trained`` elsewhere, perhaps on images that are drawn here for testing."""
-    return (
-        f"networks: the weights of {', '.join(trained)} come from outside, and the test images are "
-        f"drawn here from all of {config['dataset']['path']}. If the weights were trained on "
-        "these images, accuracy is that of images learnt by heart: split the folder as in the "
-        "training, into <path>/train/<class>/* and <path>/test/<class>/*"
-    )
 
 
 def _orders(survey: Survey, trained: list[str]) -> Iterator[str]:

@@ -66,7 +66,6 @@ def survey(settings: Mapping[str, Any]) -> Survey:
         training=counts - testing,
         testing=testing,
         image_bytes=3 * settings["size"] ** 2,
-        drawn=tree.test is None,
         remarks=[folder_tree.said(tree.left_out)] if tree.left_out else [],
         fingerprint=tree.fingerprint(),
     )

@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 
 from laq.datasets import names
+from laq.datasets.layouts import LAYOUTS, PARTS, is_split
 from laq.datasets.suffixes import SUFFIXES, may_be_image, suffix
 from laq.errors import DataError
 from laq.files import expanded
-
-_PARTS = ("train", "test")
-LAYOUTS = "expected <path>/<class>/* or <path>/train/<class>/* and <path>/test/<class>/*"
 
 # Of each folder, how many files are no images, by suffix.
 LeftOut = dict[str, Counter[str]]
@@ -122,9 +120,9 @@ def _scanned(root: Path, class_order: str) -> Tree:
             f"{_located(root)} {fault}: set dataset: path to the folder of the classes; "
             "a relative path begins at the working directory"
         )
-    split = (root / "train").is_dir() and (root / "test").is_dir()
+    split = is_split(root)
     left_out: LeftOut = _beside(root) if split else {}
-    parts = _PARTS if split else ("",)
+    parts = PARTS if split else ("",)
     folders = [_class_folders(root, part, class_order, left_out) for part in parts]
     if folders[0].keys() != folders[-1].keys():
         train, test = folders
@@ -182,7 +180,7 @@ def _images(root: Path, folder: str, left_out: LeftOut) -> list[str]:
                 f"{LAYOUTS}"
             )
         elif not may_be_image(name):
-            others.append(names.shown(suffix(name)))
+            others.append(suffix(name))
         elif entry.is_file():
             images.append(f"{folder}/{name}")
         else:
@@ -195,7 +193,7 @@ def _beside(root: Path) -> LeftOut:
     """Folders beside train and test."""
     with os.scandir(root) as entries:
         folders = [entry.name for entry in entries if _visible(entry) and entry.is_dir()]
-    return {names.shown(name): Counter(folder=1) for name in folders if name not in _PARTS}
+    return {names.shown(name): Counter(folder=1) for name in folders if name not in PARTS}
 
 
 def _count(left_out: LeftOut, folder: str, kinds: Iterable[str]) -> None:

@@ -13,15 +13,13 @@ class Survey:
     """classes: names, in label order. training, testing: images of each class, int64 (classes,);
     None where only the files say. image_bytes: of one image in memory.
 
-    drawn: whether test images are drawn here from a user's own. remarks: what is to be said of it.
-    fingerprint: see ``laq.datasets.fingerprint``.
+    remarks: what is to be said of it. fingerprint: see ``laq.datasets.fingerprint``.
     """
 
     classes: Sequence[str]
     training: np.ndarray | None = None
     testing: np.ndarray | None = None
     image_bytes: int = 0
-    drawn: bool = False
     remarks: Sequence[str] = ()
     fingerprint: str = ""
 
