@@ -44,8 +44,8 @@ def check_folders(names: Iterable[str], where: str) -> None:
         same[composed(name)].append(name)
     if unreadable := [shown(name) for name in same if not _is_text(name)]:
         raise DataError(
-            f"names of class folders in {where} are not UTF-8: {unreadable}; rename them, or "
-            "convert all of them, such as with convmv -f latin1 -t utf8"
+            f"names of class folders in {where} are not UTF-8: {', '.join(unreadable)}; "
+            "rename them, or convert all of them, such as with convmv -f latin1 -t utf8"
         )
     for name, spellings in same.items():
         if len(spellings) > 1:
