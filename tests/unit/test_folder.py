@@ -158,6 +158,7 @@ def kinds(tmp_path):
     image, exif = turned()
     noise = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
     image.save(place / "00 turned.jpg", exif=exif)
+    image.save(place / "12 turned.tif", exif=exif)  # Pillow itself turns it
     icon().save(place / "01 icon.png")
     icon().save(place / "02 icon.webp", lossless=True, exact=True)
     icon().convert("LA").save(place / "03 grey icon.png")
@@ -207,8 +208,8 @@ def test_what_pixels_do_not_show_is_counted_and_said(kinds, caplog):
         _, _, (origin,) = datasets.made(config(kinds, orientation="applied"), 0)
     counted = {key: origin[key] for key in ("transparent", "oriented", "frames")}
     assert counted == {"transparent": 6, "oriented": 1, "frames": 3}
-    assert "6 of 15 images have transparent pixels: dataset.transparency is ignored" in caplog.text
-    assert "1 of 15 images are to be turned" in caplog.text
+    assert "6 of 16 images have transparent pixels: dataset.transparency is ignored" in caplog.text
+    assert "1 of 16 images are to be turned" in caplog.text
     assert "dataset.orientation is applied" in caplog.text
 
 
@@ -216,7 +217,7 @@ def test_images_without_a_transparent_pixel_are_not_counted(kinds):
     picture(kinds / "train/b/opaque.png", (1, 2, 3))
     Image.new("RGBA", (9, 9), (4, 5, 6, 255)).save(kinds / "train/b/opaque2.png")
     _, _, (origin,) = datasets.made(config(kinds), 0)
-    assert (origin["files"], origin["transparent"]) == (17, 6)
+    assert (origin["files"], origin["transparent"]) == (18, 6)
 
 
 def test_the_suffixes_are_those_of_formats_that_pillow_decodes_itself():
