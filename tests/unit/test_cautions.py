@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from laq import checked_config, datasets, outside
 from laq.errors import ConfigError, LaqError
+from laq.files import write_json
 from tests.configs import ROOT, edited
 
 
@@ -194,3 +196,38 @@ def test_planning_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr("io.open", refuse)
     assert datasets.survey(settings).training.tolist() == [33, 32, 32]
+
+
+@pytest.mark.parametrize("parts", [("",), ("train", "test")])
+def test_the_run_says_it_too(
+    parts: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    from laq import networks
+
+    for part in parts:
+        folder(tmp_path / "x", {"a": 2, "b": 2}, part)
+    images = np.zeros((4, 1, 8, 8), dtype=np.uint8)
+    split = datasets.Dataset(images, np.array([0, 0, 1, 1]), ("a", "b"))
+    for name in ("train.npz", "test.npz"):
+        datasets.save(split, tmp_path / name)
+    write_json(tmp_path / "classes.json", ["a", "b"])
+    network = {"name": "small_resnet", "widths": [4]}
+    state = networks.create(**network, classes=2, channels=1).state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    weights = {"source": "file", "file": str(tmp_path / "w.pth")}
+    names = {"train": "train.npz", "test": "test.npz", "classes": "classes.json"}
+    names |= {"checkpoint": "made.safetensors", "history": "made.csv"}
+    runpy.run_path(str(ROOT / "workflow/scripts/train_network.py"))["train_network"](
+        **{key: str(tmp_path / name) for key, name in names.items()},
+        published=[],
+        entry="mine",
+        network=network,
+        weights=weights,
+        training=None,
+        seed=0,
+        device="cpu",
+        config=study(tmp_path / "x", networks={"mine": {**network, "weights": weights}}),
+    )
+    assert ("come from outside" in caplog.text) == (parts == ("",))
