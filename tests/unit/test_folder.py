@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from laq import datasets
+from laq.datasets import suffixes
 from laq.errors import DataError
 
 # Sorted by code point. Names are the user's own: nothing in them is special.
@@ -123,25 +124,165 @@ def test_shrinking_is_antialiased(flat):
     assert np.abs(train.images.astype(int) - 127).max() <= 3
 
 
-def test_pictures_are_read_as_they_are_seen(flat):
-    half = Image.new("RGB", (16, 16), "white")
-    half.paste((0, 0, 0), (0, 0, 16, 8))  # black above
-    exif = half.getexif()
-    exif[0x0112] = 3  # held upside down
-    half.save(flat / NAMES[0] / "00.png", exif=exif)
-    Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save(flat / NAMES[0] / "01.png")
-    Image.new("L", (16, 16), 90).save(flat / NAMES[0] / "02.png")
-    Image.new("P", (16, 16)).save(flat / NAMES[0] / "03.gif")
-    train, test = datasets.make(config(flat), 0)
-    images = [
-        tuple(image[:, row, 4].tolist())
-        for part in (train, test)
-        for image in datasets.of_classes(part, [0])[0]
-        for row in (0, 7)
-    ]
-    pairs = set(zip(map(tuple, images[::2]), map(tuple, images[1::2]), strict=True))
-    white, black, grey = (255,) * 3, (0,) * 3, (90,) * 3
-    assert {(white, black), (white, white), (grey, grey), (black, black)} <= pairs
+def icon(size: int = 16) -> Image.Image:
+    """A red disc on transparent green."""
+    image = Image.new("RGBA", (size, size), (0, 255, 0, 0))
+    ImageDraw.Draw(image).ellipse([3, 3, size - 4, size - 4], fill=(255, 0, 0, 255))
+    return image
+
+
+def turned() -> tuple[Image.Image, Image.Exif]:
+    """White above black, which EXIF says to turn upside down."""
+    image = Image.new("RGB", (16, 16), "black")
+    image.paste((255, 255, 255), (0, 0, 16, 8))
+    exif = image.getexif()
+    exif[0x0112] = 3
+    return image, exif
+
+
+def of_one_class(root: Path, **more) -> list[np.ndarray]:
+    """The images of a split folder's first class, by their names: uint8 (8, 8, 3)."""
+    train, _ = datasets.make(config(root, **more), 0)
+    return [image.transpose(1, 2, 0) for image in datasets.of_classes(train, [0])[0]]
+
+
+@pytest.fixture
+def kinds(tmp_path):
+    """A split folder whose training class "a" has an image of every mode that files have."""
+    root = tmp_path / "kinds"
+    rng = np.random.default_rng(0)
+    for name in ("train/b", "test/a", "test/b"):
+        picture(root / name / "x.png", tuple(int(value) for value in rng.integers(0, 255, 3)))
+    place = root / "train/a"
+    place.mkdir()
+    image, exif = turned()
+    noise = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    image.save(place / "00 turned.jpg", exif=exif)
+    image.save(place / "12 turned.tif", exif=exif)  # Pillow itself turns it
+    icon().save(place / "01 icon.png")
+    icon().save(place / "02 icon.webp", lossless=True, exact=True)
+    icon().convert("LA").save(place / "03 grey icon.png")
+    icon().quantize(8).save(place / "04 palette.png")
+    palette = noise.convert("P")
+    palette.save(place / "05 key.png", transparency=palette.getpixel((0, 0)))
+    noise.save(place / "06 key.png", transparency=noise.getpixel((0, 0)))
+    noise.convert("CMYK").save(place / "07 cmyk.jpg")
+    noise.convert("1").save(place / "08 bits.tif")
+    frames = [noise, noise.rotate(90)]
+    frames[0].save(place / "09 moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(place / "10 pages.tiff", save_all=True, append_images=frames[1:])
+    frames[0].save(place / "11 moving.png", save_all=True, append_images=frames[1:])
+    return root
+
+
+def test_pixels_are_those_of_torchvision_s_image_folder(kinds):
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import functional
+
+    theirs = ImageFolder(kinds / "train", is_valid_file=lambda path: True)
+    for (image, label), ours in zip(theirs, of_one_class(kinds), strict=False):
+        assert label == 0
+        size = functional.resize(image, 8, functional.InterpolationMode.BICUBIC)
+        np.testing.assert_allclose(ours.astype(int), np.asarray(size), atol=1)
+
+
+def test_transparent_pixels_keep_their_colour_or_come_on_paper(kinds):
+    for rule, corner in (
+        ("ignored", (0, 255, 0)),
+        ("white", (255, 255, 255)),
+        ("black", (0, 0, 0)),
+    ):
+        for image in of_one_class(kinds, transparency=rule)[1:3]:
+            assert tuple(image[0, 0]) == corner
+            assert tuple(image[4, 4]) == (255, 0, 0)
+
+
+def test_images_are_turned_where_that_is_asked_for(kinds):
+    stored, upright = (of_one_class(kinds, orientation=rule)[0] for rule in ("ignored", "applied"))
+    assert stored[0].min() > 200 and stored[7].max() < 50
+    np.testing.assert_array_equal(upright, stored[::-1, ::-1])
+
+
+def test_what_pixels_do_not_show_is_counted_and_said(kinds, caplog):
+    with caplog.at_level("INFO", logger="laq"):
+        _, _, (origin,) = datasets.made(config(kinds, orientation="applied"), 0)
+    counted = {key: origin[key] for key in ("transparent", "oriented", "frames")}
+    assert counted == {"transparent": 6, "oriented": 1, "frames": 3}
+    assert "6 of 16 images have transparent pixels: dataset.transparency is ignored" in caplog.text
+    assert "1 of 16 images are to be turned" in caplog.text
+    assert "dataset.orientation is applied" in caplog.text
+
+
+def test_images_without_a_transparent_pixel_are_not_counted(kinds):
+    picture(kinds / "train/b/opaque.png", (1, 2, 3))
+    Image.new("RGBA", (9, 9), (4, 5, 6, 255)).save(kinds / "train/b/opaque2.png")
+    _, _, (origin,) = datasets.made(config(kinds), 0)
+    assert (origin["files"], origin["transparent"]) == (18, 6)
+
+
+def test_the_suffixes_are_those_of_formats_that_pillow_decodes_itself():
+    Image.init()
+    other = {"BUFR", "GRIB", "HDF5", "EPS", "WMF", "MPEG", "PDF", "PALM"}
+    known = Image.registered_extensions()
+    assert {ending for ending, name in known.items() if name not in other} == suffixes.SUFFIXES
+    assert suffixes.FORMATS.keys() <= Image.OPEN.keys()
+    assert other & Image.OPEN.keys() <= Image.OPEN.keys() - suffixes.FORMATS.keys()
+
+
+def test_everything_that_pillow_reads_is_read(flat):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8))
+    names = {
+        "1.jfif": "JPEG",
+        "2.jpe": "JPEG",
+        "3.avif": "AVIF",
+        "4.jp2": "JPEG2000",
+        "5.JPG": "JPEG",
+        "6.WebP": "WEBP",
+        "7.mpo": "JPEG",
+        "8.tga": "TGA",
+        "no suffix": "PNG",
+        "shot at 10.15.32": "JPEG",
+        "photo.jpg.1": "JPEG",
+        "photo.jpg?width=100": "JPEG",
+    }
+    for name, form in names.items():
+        image.save(flat / NAMES[2] / name, format=form)
+    train, test, (origin,) = datasets.made(config(flat), 0)
+    counts = np.bincount(np.concatenate([train.labels, test.labels]))
+    assert counts.tolist() == [10, 10, 22, 10]
+    assert (origin["files"], origin["left_out"]) == (52, {})
+
+
+def test_what_is_left_out_is_said_by_class_and_suffix(flat, caplog):
+    left = ["a.mp4", "b.mp4", "Thumbs.db", "notes.TXT", ".DS_Store", "._00.png", ".cover.png"]
+    for name in [*left, "photo.HEIC", "LICENSE", "empty", os.fsdecode(b"caf\xe9")]:
+        (flat / NAMES[1] / name).write_bytes(b"P6 is no picture" if name == "LICENSE" else b"")
+    picture(flat / "loose.png", (1, 1, 1))
+    by_name = {".mp4": 2, ".db": 1, ".txt": 1, ".heic": 1, "hidden .png": 1}
+    (remark,) = datasets.survey(config(flat)).remarks
+    assert f"{NAMES[1]}: 1 .db, 1 .heic, 2 .mp4, 1 .txt, 1 hidden .png" in remark
+    _, _, (origin,) = datasets.made(config(flat), 0)
+    assert origin["left_out"] == {".": {".png": 1}, NAMES[1]: {**by_name, "without suffix": 3}}
+    assert "10 left out" in caplog.text and "3 without suffix" in caplog.text
+
+
+def test_folders_beside_train_and_test_are_said_to_be_left_out(kinds):
+    shutil.copytree(kinds / "test", kinds / "validation")
+    assert "validation: 1 folder" in datasets.survey(config(kinds)).remarks[0]
+
+
+def test_a_class_without_one_picture_among_files_without_a_suffix(flat):
+    (flat / "none").mkdir()
+    (flat / "none" / "README").write_text("no image")
+    message = failure(flat)
+    assert str(flat / "none") in message and "1 without suffix" in message
+
+
+def test_files_that_other_programs_would_draw_are_not_opened(flat):
+    (flat / NAMES[0] / "drawn.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
+    )
+    assert "drawn.png: cannot identify" in failure(flat)
 
 
 def test_fingerprint_follows_names_and_sizes(flat, tmp_path):

@@ -1,6 +1,6 @@
 """What all rules share: the checked config and digests of code.
 
-Makes: STUDY (the completed config), SEED, helpers for params. Everything here runs at every
+Makes: STUDY (the completed config), SURVEY (of a study's images), SEED, helpers for params. Everything here runs at every
 parse, so nothing heavy is imported.
 """
 
@@ -31,16 +31,16 @@ from laq.synthesis import kinds
 
 
 def checked_config():
-    """The config with defaults; a WorkflowError that lists its faults otherwise."""
+    """The config with defaults, and a survey of its images; a WorkflowError that lists faults."""
     named = workflow.config_settings.config
     try:
         schemas, files = SCRIPTS.parent / "schemas", workflow.configfiles
-        completed, said = checked_config_of(config, schemas, named, files)
+        completed, said, survey = checked_config_of(config, schemas, named, files)
         for line in said:
             logger.warning(line)
     except errors.LaqError as error:
         raise WorkflowError(str(error)) from None
-    return completed
+    return completed, survey
 
 
 def try_disks(check, *arguments):
@@ -53,7 +53,7 @@ def try_disks(check, *arguments):
 
 try_disks(disks.check_project)
 
-STUDY = checked_config()
+STUDY, SURVEY = checked_config()
 config.update(STUDY)
 
 SEED = STUDY["seed"]

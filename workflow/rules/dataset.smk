@@ -21,11 +21,11 @@ rule make_dataset:
         "../../envs/laq.yaml"
     threads: 2
     resources:
-        mem_mb=growing(4000),
+        mem_mb=growing(4000 + 2 * SURVEY.megabytes),
         runtime=growing(120),
     params:
         settings=settings_text(dataset=datasets.identity(STUDY["dataset"]), seed=SEED),
-        files=datasets.fingerprint(STUDY["dataset"]),
+        files=SURVEY.fingerprint,
         code=code("make_dataset.py", datasets.KINDS[STUDY["dataset"]["kind"]]),
     message:
         f"Making the data set: {STUDY['dataset']['kind']}"

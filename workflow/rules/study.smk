@@ -7,8 +7,7 @@ MADE, TRAINED and PACKED by what their steps leave, and DEEP.
 NETWORKS = STUDY["networks"]
 # With those that only a study of its own asks for.
 TRAINABLE = configured.networks(STUDY)
-CLASS_NAMES = datasets.class_names(STUDY["dataset"])
-SUBSETS = study_config.subsets(STUDY, CLASS_NAMES)
+SUBSETS = study_config.subsets(STUDY, SURVEY.classes)
 VARIANTS = study_config.made_variants(STUDY)
 MADE = study_config.variants_with(STUDY, *steps.STEPS)
 TRAINED = study_config.trained_variants(STUDY)

@@ -22,11 +22,11 @@ def make_dataset(
     from laq.files import write_json
 
     settings = {**config["dataset"], **dataset}
-    train_split, test_split = datasets.make(settings, seed)
+    train_split, test_split, files = datasets.made(settings, seed)
     datasets.save(train_split, train)
     datasets.save(test_split, test)
     write_json(classes, list(train_split.classes))
-    write_json(origin, datasets.origin(settings))
+    write_json(origin, files)
     logging.getLogger("laq").info(
         "%s: %d training and %d test images of %d classes",
         dataset["kind"],

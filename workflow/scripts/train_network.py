@@ -23,6 +23,8 @@ def train_network(
     entry: the network's id in the config. weights: what the result depends on; where they are is
     in the whole config. published: their file, where only its time can tell of a change.
     """
+    import logging
+
     import pandas as pd
     import torch
 
@@ -42,11 +44,14 @@ def train_network(
     networks.check_images(model, spec["name"], splits[0][0])
     origin = None
     if weights:
-        from laq import configured, pretrained
+        from laq import configured, outside, pretrained
 
         place = {**configured.networks(config)[entry]["weights"], **weights}
         names = train_split.classes
         origin = pretrained.apply(place, model, spec, names, new_head=training is not None)
+        trained = [entry] if entry in outside.trained_elsewhere(config) else []
+        for line in outside.unsplit(config, trained):
+            logging.getLogger("laq").warning("%s", line)
     state, target = resume.beside(checkpoint), devices.pick(device)
     if training:
         rows = fitting.train(model, *splits, training, generator, target, state, spec)

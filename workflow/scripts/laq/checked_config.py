@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from laq import config_checks, datasets, replay, schema
+from laq import cautions, config_checks, datasets, replay, schema
+from laq import config as study
 from laq.config_files import ConfigFile
 from laq.given import Given
 
@@ -21,8 +22,8 @@ def checked(
     schemas: Path,
     named: Mapping[str, Any] | None = None,
     files: Iterable[str | Path] = (),
-) -> tuple[dict[str, Any], list[str]]:
-    """The config with its defaults, and lines to be said of it.
+) -> tuple[dict[str, Any], list[str], datasets.Survey | None]:
+    """The config with its defaults, lines to be said of it, and what is known of a study's images.
 
     schemas: folder of the schemas. named: keys and values that the command line gives. files: those
     that the config was read from, later ones over earlier ones.
@@ -37,7 +38,9 @@ def checked(
     description = yaml.safe_load((schemas / SCHEMAS[kind]).read_text(encoding="utf-8"))
     completed = schema.complete(config, description, given)
     if kind == "study":
-        config_checks.check(completed, datasets.class_names(completed["dataset"]))
-        return completed, []
+        survey = datasets.survey(completed["dataset"])
+        completed = study.with_composed_names(completed)
+        config_checks.check(completed, survey.classes, survey)
+        return completed, list(cautions.of_study(completed, survey, config)), survey
     completed, left_out = replay.with_files(completed, given.named)
-    return replay.filled(completed), left_out
+    return replay.filled(completed), left_out, None

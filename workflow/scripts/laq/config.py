@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from laq import datasets, steps, transforms
+from laq.datasets import names
 from laq.files import expanded
 
 Config = dict[str, Any]
@@ -38,6 +39,21 @@ def weights_identity(weights: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of weights that results depend on: not where a file is whose sum is known."""
     place = {"download"} if unverified_file({"weights": weights}) else {"download", "file"}
     return {key: value for key, value in weights.items() if key not in place}
+
+
+def with_composed_names(config: Config) -> Config:
+    """The config with its names of classes as data sets have them, in Unicode's composed form."""
+
+    def composed(classes: Sequence[str]) -> list[str]:
+        return [names.composed(name) for name in classes]
+
+    dataset, subsets = dict(config["dataset"]), dict(config["subsets"])
+    dataset["superclasses"] = {k: composed(v) for k, v in dataset["superclasses"].items()}
+    subsets["definitions"] = {
+        name: {key: composed(value) if key == "classes" else value for key, value in each.items()}
+        for name, each in subsets["definitions"].items()
+    }
+    return {**config, "dataset": dataset, "subsets": subsets}
 
 
 def subsets(config: Config, class_names: Sequence[str]) -> dict[str, dict[str, Any]]:

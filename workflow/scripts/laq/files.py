@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import unicodedata
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +24,25 @@ AGAIN = "delete it and run again"
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path with ``~`` filled in; as it is where nobody is called so."""
+    """The path with ``~`` filled in; as it is where nobody is called so.
+
+    Letters such as ä are taken composed or decomposed (NFC, NFD), as the disk has them.
+    """
     try:
-        return Path(path).expanduser()
+        given = Path(path).expanduser()
     except RuntimeError:
-        return Path(path)
+        given = Path(path)
+    if str(given).isascii():
+        return given
+    forms = (Path(unicodedata.normalize(form, str(given))) for form in ("NFC", "NFD"))
+    return next((found for found in (given, *forms) if _exists(found)), given)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no system takes
+        return False
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from laq import datasets
 from laq.config import Config
-from laq.config_checks import deep, networks, partial, shown, subsets, variants, zoo
+from laq.config_checks import deep, images, networks, partial, shown, subsets, variants, zoo
 from laq.schema import refuse
 
 # Folders that hold the workflow itself.
@@ -15,10 +16,13 @@ _SOURCES = ("workflow", "config", "envs", "profiles", "tests", "docs", "benchmar
 LONGEST = 200  # letters of a folder's name; file systems take some 250 bytes
 
 
-def check(config: Config, class_names: Sequence[str]) -> None:
+def check(
+    config: Config, class_names: Sequence[str], survey: datasets.Survey | None = None
+) -> None:
     """Check what no schema can: references, sizes against the data set, twins.
 
-    ``class_names``: the data set's classes, in the order of their indices.
+    ``class_names``: the data set's classes, in the order of their indices; ``survey``: of its
+    images, where they are to be counted.
 
     Raises:
         ConfigError: one line for each fault, naming the key, the value and what is allowed.
@@ -28,6 +32,7 @@ def check(config: Config, class_names: Sequence[str]) -> None:
             *check_root(config["root"]),
             *networks.check_networks(config["networks"]),
             *networks.check_features(config),
+            *(images.check_images(config, survey) if survey else ()),
             *subsets.check_superclasses(config["dataset"].get("superclasses", {}), class_names),
             *subsets.check_subsets(config, class_names),
             *networks.check_training(config),

@@ -2,9 +2,11 @@
 
 A kind is one module with ``make(settings, seed)``, ``class_names(settings)`` and, where
 the images depend on more than settings and code, ``fingerprint(settings)`` and
-``origin(settings)``. A module may have ``superclasses(settings)``, and ``PLACE``, the settings
-that say where verified files are and not what they hold. Settings are the config's ``dataset``
-as the schema has completed and checked it: every key of the kind is there.
+``origin(settings)``. A module may have ``survey(settings)`` where more is known before images are
+made; ``made(settings, seed)`` where more is told of what they came from once they are read;
+``superclasses(settings)``; and ``PLACE``, the settings that say where verified files are and not
+what they hold. Settings are the config's ``dataset`` as the schema has completed and checked it:
+every key of the kind is there.
 
 The workflow asks for class names while it plans, before any job: beside the project's own
 modules, only NumPy is imported here and at the top of the kinds' modules.
@@ -19,22 +21,26 @@ from typing import Any
 
 from laq.datasets.archives import load, load_labels, load_names, save
 from laq.datasets.dataset import Dataset, of_classes, only
+from laq.datasets.survey import Survey
 
 __all__ = [
     "KINDS",
     "Dataset",
+    "Survey",
     "class_names",
     "fingerprint",
     "identity",
     "load",
     "load_labels",
     "load_names",
+    "made",
     "make",
     "of_classes",
     "only",
     "origin",
     "save",
     "superclasses",
+    "survey",
 ]
 
 KINDS = {
@@ -57,6 +63,31 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
     return _module(settings).make(settings, seed)
 
 
+def made(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset, list[dict[str, Any]]]:
+    """The splits of ``make``, and ``origin`` with what was found in the images."""
+    module = _module(settings)
+    if hasattr(module, "made"):
+        return module.made(settings, seed)
+    return (*module.make(settings, seed), origin(settings))
+
+
+def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the images were read from, by name, bytes and sha256; nothing where they are drawn.
+
+    Reads all of it, so it is for the job that reads it anyway.
+    """
+    module = _module(settings)
+    return module.origin(settings) if hasattr(module, "origin") else []
+
+
+def survey(settings: Mapping[str, Any]) -> Survey:
+    """What is known of the data set before an image is made. Raises ``DataError`` as ``make``."""
+    module = _module(settings)
+    if hasattr(module, "survey"):
+        return module.survey(settings)
+    return Survey(class_names(settings), fingerprint=fingerprint(settings))
+
+
 def class_names(settings: Mapping[str, Any]) -> list[str]:
     """Names of the classes, in label order, without making an image."""
     return _module(settings).class_names(settings)
@@ -72,15 +103,6 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that images depend on: not where verified files are, nor how classes group."""
     other = {"superclasses", *getattr(_module(settings), "PLACE", ())}
     return {key: value for key, value in settings.items() if key not in other}
-
-
-def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the images were read from, by name, bytes and sha256; nothing where they are drawn.
-
-    Reads all of it, so it is for the job that reads it anyway.
-    """
-    module = _module(settings)
-    return module.origin(settings) if hasattr(module, "origin") else []
 
 
 def superclasses(settings: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -1,49 +1,42 @@
 """A user's own images, one folder a class.
 
 Either ``path/train/<class>/*`` and ``path/test/<class>/*``, or ``path/<class>/*``, which is
-split here. Hidden files and files without an image's extension are left out, as are files
-and folders beside the classes' own; whatever is an image by its name has to be one.
+split here. What is no image by its name, or has no suffix and is none by its content, is left out,
+as are hidden files and what lies beside the classes' folders; whatever is an image by its name has
+to be one.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from laq import origins
+from laq.datasets import copies, folder_tree, pictures
 from laq.datasets.dataset import Dataset
-from laq.datasets.splits import stratified_split
+from laq.datasets.folder_tree import Tree, listed
+from laq.datasets.pictures import Remarks
+from laq.datasets.splits import stratified_split, testing_counts
+from laq.datasets.suffixes import suffix
+from laq.datasets.survey import Survey
 from laq.errors import DataError
-from laq.files import expanded
 
-EXTENSIONS = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)
-LAYOUTS = "expected <path>/<class>/* or <path>/train/<class>/* and <path>/test/<class>/*"
+logger = logging.getLogger(__name__)
+
 WORKERS = 2  # the threads that the workflow gives to the making of a data set
 
 
-@dataclass(frozen=True)
-class _Tree:
-    """What the folders hold: test is true for test images, None where they are not split."""
-
-    root: Path
-    classes: tuple[str, ...]
-    files: list[Path]
-    labels: np.ndarray
-    test: np.ndarray | None
-
-
 def class_names(settings: Mapping[str, Any]) -> list[str]:
-    """Names of the class folders, sorted. Raises ``DataError`` as ``make`` does for folders."""
-    return list(_scan(settings).classes)
+    """Names of the class folders, composed (NFC), in ``class_order``.
+
+    Raises ``DataError`` as ``folder_tree.scan`` does.
+    """
+    return list(folder_tree.scan(settings).classes)
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
@@ -54,186 +47,125 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     With times, a copy of the folder that does not keep them counts as another data set: a
     study made anew is better than one that is stale.
     """
-    tree = _scan(settings)
-    digest = hashlib.sha256()
-    for file in tree.files:
-        digest.update(os.fsencode(file.relative_to(tree.root)))
-        status = file.stat()
-        digest.update(f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    return folder_tree.scan(settings).fingerprint()
+
+
+def survey(settings: Mapping[str, Any]) -> Survey:
+    """All that the workflow asks while it plans, from one look at the folders.
+
+    Raises ``DataError`` as ``folder_tree.scan`` does, and for classes too small to be split.
+    """
+    tree = folder_tree.scan(settings)
+    counts = np.bincount(tree.labels)
+    if tree.test is None:
+        testing = testing_counts(counts, tree.classes, settings["test_fraction"])
+    else:
+        testing = np.bincount(tree.labels[tree.test])
+    return Survey(
+        tree.classes,
+        training=counts - testing,
+        testing=testing,
+        image_bytes=3 * settings["size"] ** 2,
+        remarks=[folder_tree.said(tree.left_out)] if tree.left_out else [],
+        fingerprint=tree.fingerprint(),
+    )
 
 
 def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
-    """Read the train and test split: RGB images (n, 3, size, size), ordered by class and name.
+    """The splits alone of ``made``."""
+    return made(settings, seed)[:2]
 
-    settings: ``path``; ``size``: the shorter side is resized to it, antialiased, and the
-    centre cut out; ``test_fraction``: for folders that are not split already.
-    Raises ``DataError`` naming the folder that is missing or without classes, the classes
-    that are empty or in one split only, and the files that cannot be read.
+
+def made(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset, list[dict[str, Any]]]:
+    """Read the train and test split: RGB images (n, 3, size, size), ordered by class and name; and
+    what they were read from, all images as one entry.
+
+    settings: ``path``; ``class_order``; ``size``: the shorter side is resized to it, antialiased,
+    and the centre cut out; ``transparency`` and ``orientation`` as ``pictures.read`` has them;
+    ``test_fraction``: for folders that are not split already, where copies come into one split.
+
+    What is left out, transparent, to be turned, or a copy is logged, and counted in the entry.
+    Raises ``DataError`` as ``folder_tree.scan`` does, and naming the files that cannot be read.
     """
-    tree = _scan(settings)
+    tree = _with_pictures(settings)
+    if tree.left_out:
+        logger.warning("%s: %s", settings["path"], folder_tree.said(tree.left_out))
+    images, remarks = _read_all(tree.paths(), settings)
+    groups = copies.groups(images)
     test = tree.test
     if test is None:
-        test = stratified_split(tree.labels, tree.classes, settings["test_fraction"], seed)
-    images = _read_all(tree.files, settings["size"])
+        fraction = settings["test_fraction"]
+        test = stratified_split(tree.labels, tree.classes, fraction, seed, groups)
+    noted = {**_passed_over(remarks, settings), "copies": copies.told(tree, groups, test)}
     return (
         Dataset(images[~test], tree.labels[~test], tree.classes),
         Dataset(images[test], tree.labels[test], tree.classes),
+        [{**_origin(tree), **noted}],
     )
 
 
 def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All images that ``make`` reads, as one."""
-    tree = _scan(settings)
-    return [origins.of_folder(tree.root, tree.files)]
+    """All images that ``made`` reads, as one, and what it leaves out."""
+    return [_origin(_with_pictures(settings))]
 
 
-def _scan(settings: Mapping[str, Any]) -> _Tree:
-    try:
-        return _scanned(expanded(settings["path"]))
-    except (OSError, ValueError) as error:  # ValueError: a name that no system takes
-        raise DataError(
-            f"{settings['path']} cannot be read ({error}): set dataset: path to a folder that can"
-        ) from error
+def _origin(tree: Tree) -> dict[str, Any]:
+    left_out = {folder: dict(kinds) for folder, kinds in tree.left_out.items()}
+    return {**origins.of_folder(tree.root, map(Path, tree.paths())), "left_out": left_out}
 
 
-def _scanned(root: Path) -> _Tree:
-    if not root.is_dir():
-        fault = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(
-            f"{_located(root)} {fault}: set dataset: path to the folder of the classes; "
-            "a relative path begins at the working directory"
-        )
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        train, test = _class_folders(root / "train"), _class_folders(root / "test")
-        if train.keys() != test.keys():
-            raise DataError(
-                f"{root}/train and {root}/test have different classes: "
-                f"{sorted(train.keys() - test.keys())} only in train, "
-                f"{sorted(test.keys() - train.keys())} only in test; give both the same folders"
-            )
-        parts = [train, test]
-    else:
-        parts = [_class_folders(root)]
-    classes = tuple(parts[0])
-    triples = [
-        (file, label, bool(part))
-        for part, folders in enumerate(parts)
-        for label, name in enumerate(classes)
-        for file in folders[name]
-    ]
-    files, labels, in_test = zip(*triples, strict=True)
-    test_mask = np.array(in_test) if len(parts) == 2 else None
-    return _Tree(root, classes, list(files), np.array(labels, dtype=np.int64), test_mask)
+def _with_pictures(settings: Mapping[str, Any]) -> Tree:
+    """The tree of files that are pictures; those whose names do not say are opened."""
+    tree = folder_tree.scan(settings)
+    kept = [bool(suffix(path)) or pictures.is_picture(path) for path in tree.paths()]
+    return tree.only(np.array(kept))
 
 
-def _class_folders(root: Path) -> dict[str, list[Path]]:
-    """Images of every class folder, both sorted by name."""
-    with os.scandir(root) as entries:
-        names = sorted(entry.name for entry in entries if _visible(entry) and entry.is_dir())
-    if len(names) < 2:
-        raise DataError(
-            f"{_located(root)} has {len(names)} class folders {names}; "
-            f"at least 2 are needed: {LAYOUTS}"
-        )
-    folders = {name: _images(root / name) for name in names}
-    empty = [str(root / name) for name, files in folders.items() if not files]
-    if empty:
-        raise DataError(
-            f"{len(empty)} class folders hold no image ({', '.join(sorted(EXTENSIONS))}); "
-            f"add images to them or remove them:\n{_listed(empty)}"
-        )
-    return folders
-
-
-def _images(folder: Path) -> list[Path]:
-    """Images directly in a class folder, sorted by name."""
-    with os.scandir(folder) as entries:
-        visible = sorted(filter(_visible, entries), key=lambda entry: entry.name)
-    for entry in visible:
-        if entry.is_dir():
-            raise DataError(
-                f"class folder {folder} holds a folder, {entry.name!r}, and not images alone: "
-                f"{LAYOUTS}"
-            )
-    images = [Path(entry) for entry in visible if Path(entry).suffix.lower() in EXTENSIONS]
-    for image in images:
-        if not image.is_file():
-            raise DataError(f"{image} is a broken link: mend or remove it")
-    return images
-
-
-def _located(folder: Path) -> str:
-    """Name a folder as it is configured and, where that differs, by its absolute path."""
-    absolute = folder.resolve()
-    return str(folder) if folder == absolute else f"{folder} ({absolute})"
-
-
-def _visible(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".")
-
-
-def _read_all(files: Sequence[Path], size: int) -> np.ndarray:
+def _read_all(paths: list[str], settings: Mapping[str, Any]) -> tuple[np.ndarray, list[Remarks]]:
     """Read images in threads, since Pillow decodes outside the interpreter's lock.
 
-    Returns uint8 (n, 3, size, size) in the order of ``files``. All files that cannot be read
-    are named together, so that a folder is mended in one go.
+    Returns uint8 (n, 3, size, size) and what was passed over, both in the order of ``paths``. All
+    files that cannot be read are named together, so that a folder is mended in one go.
     """
     from tqdm import tqdm
 
-    images = np.empty((len(files), 3, size, size), dtype=np.uint8)
+    size = settings["size"]
+    rule = {key: settings.get(key, "ignored") for key in ("transparency", "orientation")}
+    images = np.empty((len(paths), 3, size, size), dtype=np.uint8)
 
-    def read(index: int) -> str | None:
+    def read(index: int) -> Remarks | str:
         try:
-            images[index] = _read(files[index], size)
+            images[index], remarks = pictures.read(paths[index], size, **rule)
         # Decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error and
         # more: whatever it is, the file is to be named.
         except Exception as error:
-            return f"{files[index]}: {error}"
-        return None
+            return f"{paths[index]}: {error}"
+        return remarks
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        results = pool.map(read, range(len(files)))
-        progress = tqdm(results, total=len(files), desc="image_folder", unit=" images")
-        broken = [message for message in progress if message]
-    if broken:
+        results = pool.map(read, range(len(paths)))
+        told = list(tqdm(results, total=len(paths), desc="image_folder", unit=" images"))
+    if broken := [message for message in told if isinstance(message, str)]:
         raise DataError(
-            f"{len(broken)} of {len(files)} images cannot be read; replace or remove them:\n"
-            f"{_listed(broken)}"
+            f"{len(broken)} of {len(paths)} images cannot be read; replace or remove them:\n"
+            f"{listed(broken)}"
         )
-    return images
+    return images, told
 
 
-def _read(file: Path, size: int) -> np.ndarray:
-    """Read one image as it is meant to be seen: uint8 (3, size, size)."""
-    from PIL import Image, ImageOps
-
-    if file.stat().st_size == 0:
-        raise DataError("the file is empty")
-    with _opened(file) as image:
-        if image.mode.startswith(("I", "F")):
-            # Pillow would clip such pixels to 255, most often to plain white.
-            raise DataError(f"pixels of mode {image.mode}, convert the image to 8 bits a channel")
-        # Cameras store how they were held; transparent pixels have an arbitrary colour.
-        upright = ImageOps.exif_transpose(image)
-        if upright.has_transparency_data:
-            paper = Image.new("RGBA", upright.size, "white")
-            upright = Image.alpha_composite(paper, upright.convert("RGBA"))
-        square = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(square).transpose(2, 0, 1)
-
-
-def _opened(file: Path) -> Any:
-    """A picture that is not decoded yet; ``DataError`` for one that would fill the memory."""
-    from PIL import Image
-
-    try:
-        return Image.open(file)
-    except Image.DecompressionBombError as error:
-        size = 2 * Image.MAX_IMAGE_PIXELS
-        raise DataError(f"it claims more than {size:,} pixels: shrink it") from error
-
-
-def _listed(items: Sequence[str], most: int = 10) -> str:
-    rest = [f"… and {len(items) - most} more"] if len(items) > most else []
-    return "\n".join(f"  {item}" for item in [*items[:most], *rest])
+def _passed_over(remarks: list[Remarks], settings: Mapping[str, Any]) -> dict[str, int]:
+    """How many images are transparent, to be turned, or one of several; logged where there are."""
+    counts = {key: sum(getattr(each, key) for each in remarks) for key in Remarks._fields}
+    for key, setting, what in (
+        ("transparent", "transparency", "have transparent pixels"),
+        ("oriented", "orientation", "are to be turned or mirrored by their EXIF"),
+    ):
+        if counts[key]:
+            logger.info(
+                "%d of %d images %s: dataset.%s is %s. A network whose weights come from outside "
+                "wants what it was trained with (torchvision's ImageFolder and timm: ignored)",
+                *(counts[key], len(remarks), what, setting, settings.get(setting, "ignored")),
+            )
+    if counts["frames"]:
+        logger.info("%d images are the first of several in their files", counts["frames"])
+    return counts

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from laq.datasets.dataset import Dataset
+from laq.datasets.survey import Survey
 from laq.errors import DataError
 
 # One of each group that some face draws alike once size is random: no O, Θ, θ (0), I, l (1),
@@ -74,6 +75,13 @@ def _class_name(character: str) -> str:
     script, case, _, *words = unicodedata.name(character).split()
     letter = "_".join(words).lower().replace("lamda", "lambda")
     return f"{script.lower()}_{letter.capitalize() if case == 'CAPITAL' else letter}"
+
+
+def survey(settings: Mapping[str, Any]) -> Survey:
+    """So many images of every class."""
+    names = class_names(settings)
+    counts = (np.full(len(names), settings[f"{part}_per_class"]) for part in ("train", "test"))
+    return Survey(names, *counts, image_bytes=3 * SIDE**2)
 
 
 def _characters(settings: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from laq.datasets import digits, glyphs
 from laq.datasets.dataset import Dataset
+from laq.datasets.survey import Survey
 
 SIDE, BOX = 28, 20  # pixels of an image, and of the longer side of its ink
 
@@ -44,6 +45,13 @@ CANVAS = 56  # pixels of the raster that ink is warped on; a turned and sheared 
 def class_names(settings: Mapping[str, Any]) -> list[str]:
     """The ten digits."""
     return digits.class_names(settings)
+
+
+def survey(settings: Mapping[str, Any]) -> Survey:
+    """So many images of every class."""
+    names = class_names(settings)
+    counts = (np.full(len(names), settings[f"{part}_per_class"]) for part in ("train", "test"))
+    return Survey(names, *counts, image_bytes=SIDE**2)
 
 
 def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:

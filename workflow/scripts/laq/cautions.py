@@ -1,0 +1,67 @@
+"""What is to be said of a config that can be run, but may not mean what its author thinks.
+
+Lines for people, shown at every plan. ``laq.config_checks`` refuses what cannot be run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from laq import config as study
+from laq import outside
+from laq.config import Config
+from laq.datasets import Survey, names
+
+
+def of_study(config: Config, survey: Survey, given: Mapping[str, Any]) -> Iterator[str]:
+    """``config``: completed and valid; ``given``: as it was given, without defaults."""
+    yield from (f"dataset: {remark}" for remark in survey.remarks)
+    trained = outside.trained_elsewhere(config)
+    yield from outside.unsplit(config, trained)
+    # Who has set the order has thought of it.
+    if trained and "class_order" in config["dataset"].keys() - given["dataset"].keys():
+        yield from _orders(survey, trained)
+    yield from _few_images(config, survey)
+
+
+def _orders(survey: Survey, trained: list[str]) -> Iterator[str]:
+    """Classes in alphabetical order that timm's programs number differently."""
+    orders = [list(survey.classes), names.in_order(survey.classes, "natural")]
+    if orders[0] != orders[1]:
+        place = next(i for i, pair in enumerate(zip(*orders, strict=True)) if len(set(pair)) > 1)
+        shown = [", ".join(map(repr, order[place : place + 3])) for order in orders]
+        yield (
+            f"dataset.class_order: the weights of {', '.join(trained)} come from outside, and "
+            f"these classes have two orders. From class {place} on, torchvision's ImageFolder "
+            f"has {shown[0]}, …, and timm {shown[1]}, …. Set alphabetical (torchvision, taken "
+            "now) or natural (timm), as in the training"
+        )
+
+
+def _few_images(config: Config, survey: Survey) -> Iterator[str]:
+    """Calibration on more images than a subset has."""
+    if survey.training is None:
+        return
+    # A subset that is yet to be chosen may be of the smallest classes.
+    smallest = np.sort(survey.training)[: config["subsets"]["size"]].sum()
+    subsets = study.subsets(config, survey.classes)
+    there = {
+        name: int(survey.training[each["indices"]].sum() if "indices" in each else smallest)
+        for name, each in subsets.items()
+    }
+    fewest = min(there, key=there.__getitem__)
+    wanted = {
+        f"variants.{name}.compress.images": recipe["compress"]["images"]
+        for name, recipe in config["variants"].items()
+        if "compress" in recipe and not study.calibrates_on_made(recipe["compress"])
+    }
+    wanted |= {"sweep.images": max(config.get("sweep", {}).get("images", []), default=0)}
+    short = [key for key, images in wanted.items() if images != "all" and images > there[fewest]]
+    if short:
+        yield (
+            f"{', '.join(short)}: subset {fewest} may have no more than {there[fewest]} training "
+            "images, and all of them are then taken; add images, or set fewer"
+        )
