@@ -49,7 +49,7 @@ def reference(
     for name in forward_order(network, batch):
         layer = quantized.get_submodule(name)
         x, arrived = first_input(network, name, batch), first_input(quantized, name, batch)
-        own = quantizer(arrived)
+        own = quantizer(every_input(quantized, name, batch))
         layer.register_forward_pre_hook(lambda _, args, own=own: (own(args[0]),))
         x, xq = (matrix(layer, value, ALL_PATCHES, None) for value in (x, own(arrived)))
         levels = alphabet(layer.weight.detach().flatten(1))
@@ -60,6 +60,18 @@ def reference(
         )
         layer.weight.data = codes[f"{name}.weight"] * levels.step
     return codes
+
+
+def every_input(network: nn.Module, name: str, batch: Tensor) -> Tensor:
+    """All numbers that layer ``name`` gets, at its first call and at later ones."""
+    seen: list[Tensor] = []
+    handle = network.get_submodule(name).register_forward_pre_hook(
+        lambda _, args: seen.append(args[0].flatten())
+    )
+    with torch.no_grad():
+        network(batch.clone())
+    handle.remove()
+    return torch.cat(seen)
 
 
 def static(arrived: Tensor) -> Callable[[Tensor], Tensor]:
