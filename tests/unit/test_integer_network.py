@@ -454,7 +454,7 @@ def test_a_dead_filter_keeps_its_bias(
     values = [1e-30] * 16 if whole else [0.0, 1e-7, 1e-14, 1e-20, 1e-30, 1e-44]
     network = dead(copy.deepcopy(study.original), "stages.1.conv2", "stages.1.bn2", values)
     train = datasets.make({"kind": "digits", "test_fraction": 0.4}, 0)[0]
-    recipe = {**INTEGER, "method": method, "granularity": granularity}
+    recipe = {**INTEGER, "method": method, "granularity": granularity, "patches": "all"}
     result = compressed(network, train.images[:64], recipe)
     path = tmp_path / "dead.safetensors"
     description = {"network": SPEC, "classes": list(study.test.classes)}
@@ -462,11 +462,12 @@ def test_a_dead_filter_keeps_its_bias(
     packing.save(path, result.network.state_dict(), description, result.packed)
     images, integer = study.test.images[:200], inference.load(path)
     wanted = logits(network, images)
-    assert (logits(integer, images) - wanted).norm() < 0.1 * wanted.norm()
+    assert (logits(integer, images) - wanted).norm() < 0.08 * wanted.norm()
     alike(integer, inference.simulated(path), networks.to_input(images))
-    export(path, tmp_path / "dead.onnx", images.shape[1:])
-    found = torch.from_numpy(predict(tmp_path / "dead.onnx", images))
-    assert (found - wanted).norm() < 0.1 * wanted.norm()
+    if method == "msq":  # the file's biases are the same whatever the method
+        export(path, tmp_path / "dead.onnx", images.shape[1:])
+        found = torch.from_numpy(predict(tmp_path / "dead.onnx", images))
+        assert (found - wanted).norm() < 0.1 * wanted.norm()
     bias = result.network.get_parameter("stages.1.conv2.bias")[: len(values)]
     torch.testing.assert_close(bias, 0.7 - torch.arange(len(values)) / 10, rtol=1e-3, atol=0)
 

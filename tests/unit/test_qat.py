@@ -259,6 +259,28 @@ def test_a_network_is_the_same_wherever_it_is_prepared():
 # Inputs
 
 
+class Pyramid(nn.Module):
+    """Calls a layer twice, the second time on larger numbers, or on smaller ones."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain, self.layer = gain, nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) + self.layer(self.gain * x)
+
+
+@pytest.mark.parametrize("gain", [10.0, 0.1])
+def test_a_learned_range_begins_with_the_inputs_of_all_calls(gain):
+    torch.manual_seed(0)
+    network, x = Pyramid(gain), torch.rand(50, 4)
+    inputs.attach(network, {"layer": 8})
+    inputs.calibrate(network, x)
+    (held,) = inputs.attached(network)
+    ends = [float((end - held.zero) * held.step) for end in input_quantization.limits(8)]
+    assert ends[0] == 0 and ends[1] == pytest.approx(float(x.max()) * max(gain, 1), rel=0.05)
+
+
 def test_inputs_end_as_the_quantizers_that_a_checkpoint_has():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
