@@ -127,17 +127,22 @@ def test_settings_out_of_range_are_refused_with_their_value(settings, message):
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (torch.zeros(2, 3), "no step"),
-        (torch.full((2, 3), 1e-45), "no step"),
         (torch.tensor([[1.0, float("nan")]]), "NaN or infinite"),
         (torch.tensor([[1.0, float("inf")]]), "NaN or infinite"),
         (torch.ones(3), r"\(N, d\)"),
         (torch.ones(2, 3, dtype=torch.int64), "int64"),
     ],
 )
-def test_weights_without_a_step_are_refused(weight, message, per_channel):
+def test_weights_that_have_no_alphabet_are_refused(weight, message, per_channel):
     with pytest.raises(DataError, match=message):
         Alphabet.from_weights(weight, 4, per_channel=per_channel)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_quantile_of_zero_is_refused_where_weights_are_not(per_channel):
+    weight = torch.tensor([[0.0, 0.0, 0.0, 1.0]])
+    with pytest.raises(DataError, match=r"no step: the 0\.5 quantile .* raise the quantile"):
+        Alphabet.from_weights(weight, 4, quantile=0.5, per_channel=per_channel)
 
 
 @pytest.mark.parametrize("step", [0.0, -1.0, float("inf"), float("nan")])

@@ -104,17 +104,6 @@ def test_binary_is_the_mean_magnitude_with_the_sign() -> None:
     torch.testing.assert_close(grid.values(grid.nearest(weight)), expected, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("make", [uniform.symmetric, uniform.asymmetric, uniform.ternary])
-def test_filters_of_zeros_get_a_step_and_layers_of_zeros_none(make) -> None:
-    weight = weights(3)
-    weight[1] = 0
-    bits = 2 if make is uniform.ternary else 4
-    grid = make(weight, bits, Blocks.of("channel"))
-    assert not grid.values(grid.nearest(weight))[1].any()
-    with pytest.raises(DataError, match="all zero"):
-        make(weight * 0, bits, LAYER)
-
-
 def test_settings_that_no_alphabet_takes_are_refused() -> None:
     weight = weights()
     with pytest.raises(ConfigError, match="bits is 3"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from laq.deep import container, initial, shared, sharing
-from laq.deep.coded import SharedWeight
+from laq.deep.coded import PrunedWeight, SharedWeight
 from laq.deep.coders import CODERS
 from laq.devices import seed_everything
 from laq.errors import DataError
@@ -126,12 +126,26 @@ def test_of_few_weights_every_one_is_its_own_centroid():
     assert torch.equal(found.values, weight[kept])
 
 
-@pytest.mark.parametrize("spoil", [lambda w, k: k.zero_(), lambda w, k: w.fill_(float("nan"))])
-def test_weights_that_cannot_be_shared_are_refused(spoil):
-    weight, kept = as_weight(torch.tensor([0.5, 1.0]))
-    spoil(weight, kept)
-    with pytest.raises(DataError, match="no weight is kept, or not all are finite: prune fewer"):
+def test_weights_that_are_not_finite_are_refused():
+    weight, kept = as_weight(torch.tensor([0.5, float("nan")]))
+    with pytest.raises(DataError, match="not finite: train again"):
         sharing.share(weight, kept, 2, "linear", generator())
+
+
+@pytest.mark.parametrize("way", initial.WAYS)
+@pytest.mark.parametrize("value", [0.0, 1e-44])
+def test_a_layer_of_zeros_is_shared_and_comes_back(way, value):
+    weight = torch.full((4, 5), value)
+    for kept in (torch.ones_like(weight) > 0, torch.rand(4, 5, generator=generator()) < 0.3):
+        for chosen in (kept, kept & False):
+            made = sharing.share(weight, chosen, 3, way, generator())
+            pruned = PrunedWeight.of(weight, chosen)
+            for coder in CODERS:
+                content = container.encode({}, {}, {"shared": made, "pruned": pruned}, coder)
+                read = container.decode(content).weights
+                assert torch.equal(read["shared"].weight(), made.weight())
+                assert torch.equal(read["pruned"].weight(), weight * chosen)
+            assert (made.weight() - weight * chosen).abs().max() < 1e-40
 
 
 def network() -> nn.Module:

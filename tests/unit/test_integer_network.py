@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 from collections import Counter
 from dataclasses import dataclass
@@ -430,3 +431,63 @@ def test_settings_that_are_not_integers_are_refused(key: str, value: Any) -> Non
     recipe = {**INTEGER, key: value}
     with pytest.raises(ConfigError, match=rf"quant\.compress\.{key}: inference in integers needs"):
         checked(edited({"variants/quant/compress": recipe}))
+
+
+def dead(network: nn.Module, layer: str, norm: str, values: list[float]) -> nn.Module:
+    """``network`` with filters whose weights are about ``values``, and a BatchNorm that has seen
+    them: once it is folded they hold its shift alone."""
+    conv, batchnorm = network.get_submodule(layer), network.get_submodule(norm)
+    for filter, value in enumerate(values):
+        conv.weight[filter] *= value
+        batchnorm.running_mean[filter], batchnorm.running_var[filter] = 0, value**2
+        batchnorm.bias[filter] = 0.7 - filter / 10
+    return network
+
+
+@pytest.mark.parametrize("granularity", ["channel", "layer"])
+@pytest.mark.parametrize("method", ["msq", "gpfq"])
+@pytest.mark.parametrize("whole", [False, True], ids=["filters", "layer"])
+@torch.no_grad()
+def test_a_dead_filter_keeps_its_bias(
+    study: Study, granularity: str, method: str, whole: bool, tmp_path: Path
+) -> None:
+    values = [1e-30] * 16 if whole else [0.0, 1e-7, 1e-14, 1e-20, 1e-30, 1e-44]
+    network = dead(copy.deepcopy(study.original), "stages.1.conv2", "stages.1.bn2", values)
+    train = datasets.make({"kind": "digits", "test_fraction": 0.4}, 0)[0]
+    recipe = {**INTEGER, "method": method, "granularity": granularity, "patches": "all"}
+    result = compressed(network, train.images[:64], recipe)
+    path = tmp_path / "dead.safetensors"
+    description = {"network": SPEC, "classes": list(study.test.classes)}
+    description["transforms"] = result.transforms
+    packing.save(path, result.network.state_dict(), description, result.packed)
+    images, integer = study.test.images[:200], inference.load(path)
+    wanted = logits(network, images)
+    assert (logits(integer, images) - wanted).norm() < 0.08 * wanted.norm()
+    alike(integer, inference.simulated(path), networks.to_input(images))
+    if method == "msq":  # the file's biases are the same whatever the method
+        export(path, tmp_path / "dead.onnx", images.shape[1:])
+        found = torch.from_numpy(predict(tmp_path / "dead.onnx", images))
+        assert (found - wanted).norm() < 0.1 * wanted.norm()
+    bias = result.network.get_parameter("stages.1.conv2.bias")[: len(values)]
+    torch.testing.assert_close(bias, 0.7 - torch.arange(len(values)) / 10, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("granularity", ["channel", "layer"])
+def test_dead_classes_keep_their_bias(study: Study, granularity: str) -> None:
+    network = copy.deepcopy(study.original)
+    with torch.no_grad():
+        network.head.weight[2:5] *= torch.tensor([1e-12, 0.0, 1e-38])[:, None]
+        network.head.bias[2:5] = torch.tensor([5.0, 1.0, -3e4])
+    images = study.test.images[:64]
+    result = compressed(network, images, {**INTEGER, "granularity": granularity})
+    found = logits(compilation.compile(result.network, result.packed), images)
+    torch.testing.assert_close(found[:, 2:5], logits(network, images)[:, 2:5], rtol=1e-3, atol=1e-2)
+
+
+def test_a_bias_that_no_accumulator_holds_is_refused_by_name(study: Study, tmp_path: Path) -> None:
+    state = study.result.network.state_dict()
+    state["stages.0.conv1.bias"][0] = 1e12
+    description = {"network": SPEC, "transforms": study.result.transforms}
+    packing.save(tmp_path / "old.safetensors", state, description, study.result.packed)
+    with pytest.raises(CheckpointError, match=r"layer stages\.0\.conv1 in integers: a bias of"):
+        inference.load(tmp_path / "old.safetensors")

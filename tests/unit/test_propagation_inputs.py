@@ -20,6 +20,7 @@ from tests.unit.test_propagation import (
     example,
     first_input,
     forward_order,
+    images,
     matrix,
     naive,
     naive_codes,
@@ -49,7 +50,7 @@ def reference(
     for name in forward_order(network, batch):
         layer = quantized.get_submodule(name)
         x, arrived = first_input(network, name, batch), first_input(quantized, name, batch)
-        own = quantizer(arrived)
+        own = quantizer(every_input(quantized, name, batch))
         layer.register_forward_pre_hook(lambda _, args, own=own: (own(args[0]),))
         x, xq = (matrix(layer, value, ALL_PATCHES, None) for value in (x, own(arrived)))
         levels = alphabet(layer.weight.detach().flatten(1))
@@ -60,6 +61,18 @@ def reference(
         )
         layer.weight.data = codes[f"{name}.weight"] * levels.step
     return codes
+
+
+def every_input(network: nn.Module, name: str, batch: Tensor) -> Tensor:
+    """All numbers that layer ``name`` gets, at its first call and at later ones."""
+    seen: list[Tensor] = []
+    handle = network.get_submodule(name).register_forward_pre_hook(
+        lambda _, args: seen.append(args[0].flatten())
+    )
+    with torch.no_grad():
+        network(batch.clone())
+    handle.remove()
+    return torch.cat(seen)
 
 
 def static(arrived: Tensor) -> Callable[[Tensor], Tensor]:
@@ -182,3 +195,71 @@ def test_ranges_from_a_histogram_are_those_of_the_values(how: str) -> None:
     assert float(quantizer.step) * 255 == pytest.approx(float(high - low), abs=3 * width)
     assert float(quantizer.step) * 255 < float(x.max()) - 3 * width or how == "mse"
     assert quantizer.zero == -128
+
+
+class Pyramid(nn.Module):
+    """One head on maps of two scales, the coarse one of ten times the range; a block of layers
+    that is applied twice; and a layer that has two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.block = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+        self.alias = self.head
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.stem(x).relu()
+        coarse = 10 * nn.functional.avg_pool2d(fine, 2)
+        maps = [self.head(fine).relu().mean((2, 3)), self.alias(coarse).relu().mean((2, 3))]
+        y = self.block(torch.cat(maps, 1))
+        return self.fc(self.block(20 * y))
+
+
+class Branching(Pyramid):
+    """The same, and torch.fx cannot trace it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.sum() > -1 else x
+
+
+@pytest.mark.parametrize("how", ["minmax", "percentile", "mse", "kl"])
+@pytest.mark.parametrize(("kind", "batch"), [(Pyramid, None), (Pyramid, 12), (Branching, None)])
+def test_a_range_covers_all_calls_of_a_layer(how, kind, batch, monkeypatch) -> None:
+    monkeypatch.setattr(calibration, "CHUNK", 5)
+    torch.manual_seed(2)
+    network, x = kind().double().eval(), images(12, 2, 8, 8)
+    grids = {"alphabets": lambda name, w: [(len(w), alphabet(w, 8))]}
+    settings = InputSettings(8, "static", how, 99.9)
+    result = quantize(network, x, inputs=settings, batch=batch, **grids)
+    for name in ("head", "block.0"):
+        quantizer = result.network.get_submodule(f"{name}.input_quantizer")
+        largest = float((127 - quantizer.zero) * quantizer.step)
+        wanted = float(every_input(network, name, x).max())
+        assert largest == pytest.approx(wanted, rel=0.05 if how == "minmax" else 0.5), name
+    with torch.no_grad():
+        exact, found = network(x), result.network(x)
+    assert (found - exact).norm() < (0.03 if how in ("minmax", "mse") else 0.2) * exact.norm()
+
+
+def test_a_quantizer_of_the_networks_own_covers_all_calls() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.grid, self.a, self.b = InputQuantizer(8), nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(self.grid(10 * self.a(self.grid(x)).relu()))
+
+    torch.manual_seed(0)
+    network = Own().eval()
+    network.grid.enabled = False
+    x = images(12, 4).float()
+    for batch in (None, 12):
+        result = quantize(
+            network, x, batch=batch, alphabets=lambda _, w: [(len(w), alphabet(w, 8))]
+        )
+        grid = result.network.grid
+        assert float((127 - grid.zero) * grid.step) == pytest.approx(
+            float((10 * network.a(x).relu()).max()), rel=0.05
+        )

@@ -140,13 +140,36 @@ def test_least_squares_is_numpy_s():
     assert torch.equal(grid.least_squares(torch.zeros(1, 4), step[:1], 3), step[:1])
 
 
-def test_weights_without_a_step_are_refused():
-    for value in (0.0, float("nan"), float("inf")):
+def test_weights_that_are_not_finite_are_refused():
+    for value in (float("nan"), float("inf")):
         network = nn.Sequential(nn.Linear(4, 2))
         nn.init.constant_(network[0].weight, value)
         prox.GrowingPull({"0": 2}).prepare(network)
         with pytest.raises(DataError, match="give no step"):
             grid.fit(network)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("kind", [prox.GrowingPull, lsq.LearnedSteps])
+@pytest.mark.parametrize("value", [0.0, 1e-44, 1e-30])
+def test_a_layer_of_zeros_can_be_trained_and_ends_in_codes(kind, value, per_channel):
+    network = nn.Sequential(nn.Linear(4, 2, bias=False))
+    nn.init.constant_(network[0].weight, value)
+    constraint = kind({"0": 3}, per_channel=per_channel)
+    constraint.prepare(network)
+    grid.fit(network)
+    assert not network.eval()(torch.ones(1, 4)).any()
+    learned = network.train()[0].parametrizations.weight.original
+    optimizer = torch.optim.SGD(network.parameters(), 0.5)
+    for done in range(1, 9):  # towards outputs of 1
+        optimizer.zero_grad()
+        (network(torch.ones(1, 4)) - 1).square().sum().backward()
+        optimizer.step()
+        with torch.no_grad():
+            constraint.after_step(network, Progress(done, 8))
+    assert learned.isfinite().all()
+    weight = grid.detach(network, ["0"])["0.weight"]
+    assert weight.codes.any() and weight.values.isfinite().all()
 
 
 # The pull
@@ -234,6 +257,28 @@ def test_a_network_is_the_same_wherever_it_is_prepared():
 
 
 # Inputs
+
+
+class Pyramid(nn.Module):
+    """Calls a layer twice, the second time on larger numbers, or on smaller ones."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain, self.layer = gain, nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) + self.layer(self.gain * x)
+
+
+@pytest.mark.parametrize("gain", [10.0, 0.1])
+def test_a_learned_range_begins_with_the_inputs_of_all_calls(gain):
+    torch.manual_seed(0)
+    network, x = Pyramid(gain), torch.rand(50, 4)
+    inputs.attach(network, {"layer": 8})
+    inputs.calibrate(network, x)
+    (held,) = inputs.attached(network)
+    ends = [float((end - held.zero) * held.step) for end in input_quantization.limits(8)]
+    assert ends[0] == 0 and ends[1] == pytest.approx(float(x.max()) * max(gain, 1), rel=0.05)
 
 
 def test_inputs_end_as_the_quantizers_that_a_checkpoint_has():

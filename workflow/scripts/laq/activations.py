@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -178,12 +178,13 @@ class LayerInputs:
     """The input of one layer in both networks, chunk by chunk.
 
     frames: of each chunk, that of the float network and, where they differ by now, that of the
-    quantized one; the input is their value called ``name``.
+    quantized one; the input is their value called ``name``. images: what the chunks come of.
     """
 
     activations: Activations
     frames: Sequence[Sequence[Frame]]
     name: str
+    images: Iterable[Tensor] = ()
 
     @property
     def shapes(self) -> list[torch.Size]:

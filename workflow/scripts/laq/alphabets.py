@@ -86,10 +86,11 @@ class Alphabet(Uniform):
         """Fit the step to ``weight`` (N, d), one neuron a row: δ = scale · r / 2^(bits − 1).
 
         r is the mean over rows of the ``quantile`` of |w|, or with ``per_channel`` each row's
-        own. A row whose own r is 0 gets the layer's mean step: any serves, and none may be 0.
+        own. A row whose own r is 0 gets the layer's mean step, and a layer of zeros gets 1: any
+        serves, and none may be 0. No step is denormal, which a file or a device may take for 0.
 
         Raises ``ConfigError`` for settings out of range and ``DataError`` for weights that
-        are not finite or too small to give a step; the caller adds the layer's name.
+        are not finite, or whose quantile is 0; the caller adds the layer's name.
         """
         _check_settings(bits, scheme)
         if not (math.isfinite(scale) and scale > 0):
@@ -105,13 +106,15 @@ class Alphabet(Uniform):
             raise DataError("weights hold NaN or infinite values: train again or restore them")
         mean = radii.mean()
         radius = torch.where(radii > 0, radii, mean)[:, None] if per_channel else mean
-        step = (scale * radius / 2 ** (bits - 1)).to(weight.dtype)
-        if not bool((step > 0).all()):
-            raise DataError(
-                f"weights give no step: the mean over rows of the {quantile:g} quantile of |w| "
-                f"is {mean.item():g}. Leave the layer in float or raise the quantile"
-            )
-        return cls.of(step, bits, scheme)
+        step = (scale * radius / 2 ** (bits - 1)).clamp(min=torch.finfo(weight.dtype).tiny)
+        if mean == 0:
+            if weight.any():
+                raise DataError(
+                    f"weights give no step: the {quantile:g} quantile of |w| is 0 in every row, "
+                    "and some weights are not. Leave the layer in float or raise the quantile"
+                )
+            step = torch.ones_like(step)
+        return cls.of(step.to(weight.dtype), bits, scheme)
 
 
 def packed(weight: Tensor, bits: int, blocks: Blocks, scale: float, quantile: float) -> Alphabet:

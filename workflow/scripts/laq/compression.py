@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from laq.granularity import Blocks
 from laq.grids.base import Grid
 from laq.input_calibration import InputSettings
 from laq.layer import Solver
+from laq.module_state import copied
 from laq.patches import Sampling
 from laq.propagation import QuantizedNetwork, folded, layers_in_order, quantize_network
 from laq.rounding import Rounding
@@ -115,7 +115,7 @@ def _on_grids(network: nn.Module, bits: int) -> tuple[nn.Module, dict[str, Any]]
     """A copy of ``network`` that simulates one in integers, not yet calibrated, and how it is
     built."""
     placement = importlib.import_module(KINDS["integer"])
-    simulated = placement.apply(copy.deepcopy(network), bits)
+    simulated = placement.apply(copied(network), bits)
     placement.in_float(simulated)
     return simulated, {"kind": "integer", "bits": bits}
 

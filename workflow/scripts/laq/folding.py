@@ -8,7 +8,6 @@ In evaluation mode BatchNorm is affine, y = s (z − μ) + β with s = γ / √(
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +15,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from laq.errors import LaqError
+from laq.fidelity import alterations
 from laq.hooks import capture
+from laq.module_state import copied
 
 Pair = tuple[str, str]
 
@@ -43,7 +44,7 @@ def fold(network: nn.Module, graph: fx.Graph, image: Tensor) -> tuple[nn.Module,
         if isinstance(network.get_submodule(layer), nn.Conv2d)
         or capture(network, norm, image.clone()).ndim == 2
     ]
-    folded = copy.deepcopy(network)
+    folded = copied(network)
     shifts = {}
     for layer_name, norm_name in pairs:
         layer, norm = folded.get_submodule(layer_name), folded.get_submodule(norm_name)
@@ -93,6 +94,7 @@ def _pairs(network: nn.Module, graph: fx.Graph) -> Iterator[Pair]:
             any(isinstance(layer, a) and type(norm) is b for a, b in _PAIRS)
             and "weight" in layer._parameters
             and norm.running_mean is not None
+            and not (alterations(layer) or alterations(norm))
             and alone(node.target)
             and alone(users[0].target)
         ):

@@ -6,15 +6,18 @@ it takes networks that torch.fx cannot trace, and a fresh batch of images for ea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from laq.activations import Activations, Frame, LayerInputs
 from laq.calibration import CalibrationImages
 from laq.errors import LaqError
+from laq.runs import Run
 from laq.tracing import check_finite
 
 
@@ -22,18 +25,50 @@ class _ReachedError(Exception):
     """Ends a forward pass; carries the input of the layer it was to end at."""
 
 
-def call_order(network: nn.Module, images: Tensor, layers: Collection[str]) -> list[str]:
-    """Those of ``layers`` that a run over ``images`` calls, in the order of their first calls."""
-    order: dict[str, None] = {}
+def run(network: nn.Module, images: Tensor, layers: Collection[str]) -> Run:
+    """Run ``network``, and see what those of ``layers`` get that are called."""
+    inputs: dict[str, Tensor] = {}
+    calls: Counter[str] = Counter()
+
+    def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls[name] += 1
+        if name not in inputs:
+            value = _input(args, kwargs)
+            inputs[name] = value.clone() if isinstance(value, Tensor) else value
+
     with ExitStack() as hooks:
         for name, module in network.named_modules():
             if name in layers:
                 hook = module.register_forward_pre_hook(
-                    lambda *_, name=name: order.setdefault(name)
+                    lambda _, args, kwargs, name=name: note(name, args, kwargs), with_kwargs=True
                 )
                 hooks.callback(hook.remove)
+        output = network(images)
+    return Run(inputs, calls, output)
+
+
+def call_order(network: nn.Module, images: Tensor, layers: Collection[str]) -> list[str]:
+    """Those of ``layers`` that a run over ``images`` calls, in the order of their first calls."""
+    return list(run(network, images, layers).inputs)
+
+
+def later_inputs(network: nn.Module, layer: str, images: Tensor) -> list[Tensor]:
+    """The inputs of ``layer`` at all calls but the first, in a run over ``images``."""
+    inputs: list[Tensor] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        inputs.append(_input(args, kwargs).clone() if inputs else torch.empty(0))
+
+    hook = network.get_submodule(layer).register_forward_pre_hook(note, with_kwargs=True)
+    try:
         network(images)
-    return list(order)
+    finally:
+        hook.remove()
+    return inputs[1:]
+
+
+def _input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs["input"]
 
 
 def capture(network: nn.Module, layer: str, images: Tensor) -> Tensor:
@@ -43,7 +78,7 @@ def capture(network: nn.Module, layer: str, images: Tensor) -> Tensor:
     """
 
     def stop(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        raise _ReachedError(args[0] if args else kwargs["input"])
+        raise _ReachedError(_input(args, kwargs))
 
     hook = network.get_submodule(layer).register_forward_pre_hook(stop, with_kwargs=True)
     try:
@@ -82,7 +117,7 @@ def rerun(
             [frame(network, name, images.chunk(chunk)) for network in running]
             for chunk in range(len(images))
         ]
-        yield name, LayerInputs(activations, frames, "input")
+        yield name, LayerInputs(activations, frames, "input", images)
         for sides in frames:
             for used in sides:
                 activations.drop(used)

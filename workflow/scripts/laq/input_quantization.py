@@ -40,10 +40,11 @@ def limits(bits: int) -> tuple[int, int]:
 def grid(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Step and zero of the grids that cover ``low`` ≤ 0 … ``high`` ≥ 0, in their shape and dtype.
 
-    A range that is 0 … 0 has the step 1: any serves.
+    A range that is 0 … 0 has the step 1: any serves. So has one whose step is denormal in
+    float32, which a file or a device may take for 0.
     """
     step = ranges.steps(low, high, bits, symmetric=False)
-    step = torch.where(step > 0, step, torch.ones_like(step))
+    step = torch.where(step >= torch.finfo(torch.float32).tiny, step, torch.ones_like(step))
     return step, ranges.zero_points(low, step, bits)
 
 

@@ -8,9 +8,9 @@ from the image for each layer).
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from tqdm import tqdm
 
-from laq import hooks, layer_choice, methods, report, tracing
+from laq import fidelity, hooks, layer_choice, methods, report, tracing
 from laq.activations import MEMORY, Activations, LayerInputs
 from laq.alphabets import Alphabet
 from laq.calibration import CalibrationImages
@@ -27,10 +27,13 @@ from laq.folding import fold
 from laq.grids.base import Grid
 from laq.input_calibration import InputSettings, calibrate
 from laq.input_quantization import NAME, InputQuantizer, attach
+from laq.integer import bias_steps
 from laq.layer import Pair, QuantizedLayer, Samples, Solver
+from laq.module_state import copied, unchanged
 from laq.packing import PackedWeight
 from laq.patches import Sampling, layer_samples
 from laq.report import Layer
+from laq.runs import Run
 from laq.tracing import QUANTIZABLE
 
 logger = logging.getLogger(__name__)
@@ -114,21 +117,26 @@ def quantize_network(
     """
     if batch is not None and batch < 1:
         raise ValueError(f"batch {batch} must be at least 1")
+    fidelity.check_eager(network)
     tracing.check_signature(network)
     solver = solver or methods.solver("gpfq")
     generator = generator or torch.Generator().manual_seed(0)
     pool, keep = CalibrationImages.of(images, network), keep or {}
     layer_choice.check_kept(network, keep)
 
-    with layer_choice.evaluating(network), Activations(memory) as activations:
-        graph, called = layer_choice.graph_of(network, pool)
+    with ExitStack() as cleanup:
+        cleanup.enter_context(layer_choice.evaluating(network))
+        activations = cleanup.enter_context(Activations(memory))
+        graph, run = layer_choice.graph_of(network, pool)
         modules = dict(network.named_modules())
-        met = [name for name in called if isinstance(modules[name], QUANTIZABLE)]
+        met = [name for name in run.inputs if isinstance(modules[name], QUANTIZABLE)]
         reasons = layer_choice.reasons_of(modules, met, keep)
-        stops = [name for name in called if name not in reasons]
+        stops = [name for name in run.inputs if name not in reasons]
 
-        twin = _twin(network, [modules[name].weight for name in met if name not in reasons])
-        quantization = _Inputs(twin, inputs, graph)
+        twin = cleanup.enter_context(
+            _twin(network, [n for n in met if n not in reasons], run, pool)
+        )
+        quantization = _Inputs(twin, inputs, graph, run.calls)
         packed: dict[str, tuple[PackedWeight, ...]] = {}
         rows: dict[str, Layer] = {}
         networks, diverged = (network, twin), lambda: bool(packed) or quantization.calibrated
@@ -144,7 +152,8 @@ def quantize_network(
                 continue
             chunks, quantizer = quantization.quantized(name, arrived)
             samples = layer_samples(layer, arrived.shapes, chunks, sampling, generator)
-            solutions = _solve(name, layer.weight.detach().flatten(1), samples, solver, alphabets)
+            grids = quantization.fitted(layer, quantizer, alphabets)
+            solutions = _solve(name, layer.weight.detach().flatten(1), samples, solver, grids)
             values = _joined([solution.weight for solution in solutions])
             twin.get_submodule(name).weight.data = values.reshape(layer.weight.shape)
             runs = tuple(
@@ -190,20 +199,20 @@ def folded(network: nn.Module, images: Tensor) -> tuple[nn.Module, list[dict[str
     Raises ``LaqError`` if the network cannot be traced.
     """
     with layer_choice.evaluating(network):
+        pool = CalibrationImages.of(images[:2], network)
         try:
-            graph = tracing.trace(network)
+            graph = layer_choice.traced(network, pool)
         except tracing.UntraceableError as error:
             raise LaqError(f"{error}, or BatchNorm must not be folded (fold_batchnorm)") from error
-        pool = CalibrationImages.of(images[:1], network)
-        copied, pairs = fold(network, graph, pool.chunk(0))
+        result, pairs = fold(network, graph, pool.chunk(0)[:1])
     if not pairs:
         logger.warning(
             "no BatchNorm of %s can be folded: none alone uses the output of a layer",
             type(network).__name__,
         )
-        return copied, []
+        return result, []
     logger.info("BatchNorm folded into %d layers", len(pairs))
-    return copied, [{"kind": "folded_batchnorm", "pairs": [list(pair) for pair in pairs]}]
+    return result, [{"kind": "folded_batchnorm", "pairs": [list(pair) for pair in pairs]}]
 
 
 class _Inputs:
@@ -213,12 +222,16 @@ class _Inputs:
     """
 
     def __init__(
-        self, twin: nn.Module, settings: InputSettings | None, graph: fx.Graph | None
+        self,
+        twin: nn.Module,
+        settings: InputSettings | None,
+        graph: fx.Graph | None,
+        calls: Mapping[str, int],
     ) -> None:
         modules = dict(twin.named_modules())
         own = [name for name, module in modules.items() if isinstance(module, InputQuantizer)]
         self.twin, self.settings, self.calibrated = twin, settings or InputSettings(), False
-        self.attaching = settings is not None and not own
+        self.attaching, self.calls = settings is not None and not own, calls
         self.before = tracing.quantizers_before(graph, modules) if own and graph else {}
         self.specs: dict[str, dict[str, Any]] = {}
 
@@ -230,7 +243,7 @@ class _Inputs:
     def calibrate(self, name: str, arrived: LayerInputs) -> None:
         """Calibrate the network's own quantizer ``name`` on what arrives at it."""
         quantizer = self.twin.get_submodule(name)
-        calibrate(quantizer, lambda: (xq for _, xq in arrived.chunks()), self.settings)
+        calibrate(quantizer, lambda: self._inputs(name, arrived), self.settings)
         self.calibrated = True
 
     def quantized(
@@ -243,14 +256,48 @@ class _Inputs:
         self.specs[name] = {"bits": self.settings.bits, "mode": self.settings.mode}
         attach(self.twin, {name: self.specs[name]})
         quantizer = self.twin.get_submodule(f"{name}.{NAME}")
-        calibrate(quantizer, lambda: (xq for _, xq in arrived.chunks()), self.settings)
+        quantizer.enabled = False  # until it is calibrated
+        calibrate(quantizer, lambda: self._inputs(name, arrived), self.settings)
         return lambda: ((x, quantizer(xq)) for x, xq in arrived.chunks()), quantizer
 
+    def _inputs(self, name: str, arrived: LayerInputs) -> Iterator[Tensor]:
+        """What arrives at ``name`` in the twin, as it is now, at all calls."""
+        for _, xq in arrived.chunks():
+            yield xq
+        if self.calls[name] > 1:
+            for chunk in arrived.images:
+                yield from hooks.later_inputs(self.twin, name, chunk)
 
-def _twin(network: nn.Module, weights: Sequence[nn.Parameter]) -> nn.Module:
-    """A copy of ``network``; its ``weights``, soon replaced, still lie in the original's memory."""
+    def fitted(
+        self, layer: nn.Conv2d | nn.Linear, quantizer: InputQuantizer | None, alphabets: Grids
+    ) -> Grids:
+        """``alphabets``, or those whose accumulators hold the bias where inference is in integers,
+        as it is where quantizers are modules of the network."""
+        if self.attaching or quantizer is None or quantizer.mode != "static":
+            return alphabets
+        return lambda name, weight: bias_steps.fitted(
+            alphabets(name, weight), layer, quantizer.step
+        )
+
+
+@contextmanager
+def _twin(
+    network: nn.Module, layers: Sequence[str], run: Run, pool: CalibrationImages
+) -> Iterator[nn.Module]:
+    """A copy of ``network``, which the runs to come leave as it is but for what is quantized.
+
+    The weights of ``layers``, soon replaced, still lie in the original's memory.
+
+    Raises ``LaqError`` where replacing them would not change what the copy computes.
+    """
+    weights = [network.get_submodule(name).weight for name in layers]
     known = {id(weight): nn.Parameter(weight.data, weight.requires_grad) for weight in weights}
-    return copy.deepcopy(network, known)
+    twin = copied(network, known)
+    with unchanged(twin):
+        for name in layers:
+            fidelity.check_layer(name, twin.get_submodule(name), run.inputs[name])
+        fidelity.check_copy(network, twin, layer_choice.sample(pool), layers)
+        yield twin
 
 
 def _solve(

@@ -14,7 +14,10 @@ from torch import Tensor, fx, nn
 from laq.activations import Activations, Frame, LayerInputs
 from laq.calibration import CalibrationImages
 from laq.errors import DataError, LaqError
+from laq.fidelity import alike
 from laq.input_quantization import InputQuantizer
+from laq.module_state import unchanged
+from laq.runs import Run
 
 # What is quantized.
 QUANTIZABLE = (nn.Conv2d, nn.Linear)
@@ -29,7 +32,7 @@ class UntraceableError(LaqError):
 
 def check_signature(network: nn.Module) -> None:
     """Raise ``LaqError`` where ``network`` needs more than the images."""
-    _, *others = inspect.signature(network.forward).parameters.values()
+    others = _others(network)
     if required := [p.name for p in others if p.default is p.empty and p.kind not in _VARIADIC]:
         raise LaqError(
             f"{type(network).__name__} takes {', '.join(required)} beside the images: "
@@ -49,6 +52,15 @@ class _Tracer(fx.Tracer):
             isinstance(part, QUANTIZABLE) for part in inner
         )
 
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        """Without hooks, which may keep what they are given: ``check_runs`` sees if they matter."""
+        return super().call_module(m, m.forward, args, kwargs)
+
+
+def _others(network: nn.Module) -> list[inspect.Parameter]:
+    """What ``network`` takes after its first argument."""
+    return list(inspect.signature(network.forward).parameters.values())[1:]
+
 
 def trace(network: nn.Module) -> fx.Graph:
     """The graph of ``network`` with its first argument free and all others at their defaults.
@@ -57,12 +69,11 @@ def trace(network: nn.Module) -> fx.Graph:
 
     Raises ``UntraceableError`` where there is none.
     """
-    _, *others = inspect.signature(network.forward).parameters.values()
+    defaults = {p.name: p.default for p in _others(network) if p.kind not in _VARIADIC}
     root = copy.copy(network)  # the tracer hangs such tensors on what it traces
     try:
-        graph = _Tracer().trace(
-            root, {p.name: p.default for p in others if p.kind not in _VARIADIC}
-        )
+        with unchanged(network):
+            graph = _Tracer().trace(root, defaults)
         for node in graph.nodes:
             if node.op == "get_attr" and node.target in vars(root).keys() - vars(network).keys():
                 node.meta[_CONSTANT] = vars(root)[node.target]
@@ -82,6 +93,53 @@ def trace(network: nn.Module) -> fx.Graph:
                 "buffer, not on an activation"
             )
     return graph
+
+
+def check_runs(graph: fx.Graph, network: nn.Module, images: Tensor, run: Run) -> None:
+    """Raise ``UntraceableError`` unless ``graph`` does on ``images`` what ``network`` did.
+
+    run: what it did. Hooks are not traced, nor is a ``forward`` that was replaced on the network
+    itself.
+    """
+    name, seen = type(network).__name__, (*QUANTIZABLE, InputQuantizer)
+    layers = [layer for layer, module in network.named_modules() if isinstance(module, seen)]
+    if list(run.inputs) != call_order(graph, layers):
+        raise UntraceableError(f"{name} runs other layers than torch.fx traces")
+    inputs, output = _evaluated(graph, network, images, run.inputs)
+    for layer, value in run.inputs.items():
+        if not alike(inputs[layer], value):
+            raise UntraceableError(
+                f"{name} gives layer {layer} another input than torch.fx traces, because of a "
+                "hook, a forward that was replaced, or random numbers"
+            )
+    if not alike(output, run.output):
+        raise UntraceableError(
+            f"{name} gives another result than torch.fx traces, because of a hook, a forward that "
+            "was replaced, or random numbers"
+        )
+
+
+def _evaluated(
+    graph: fx.Graph, network: nn.Module, images: Tensor, layers: Collection[str]
+) -> tuple[dict[str, Tensor], Any]:
+    """The inputs of ``layers`` at their first calls and the output, in a run of ``graph``."""
+    modules = dict(network.named_modules())
+    values: dict[str, Any] = {}
+    inputs: dict[str, Tensor] = {}
+    last = {used: node for node in graph.nodes for used in node.all_input_nodes}
+    for node in graph.nodes:
+        if node.op == "output":
+            return inputs, fx.map_arg(node.args[0], lambda used: _value(used, values, modules))
+        if node.op == "get_attr":
+            continue
+        if node.op == "call_module" and node.target in layers and node.target not in inputs:
+            value = values[_input(node).name]
+            inputs[node.target] = value.clone() if isinstance(value, Tensor) else value
+        values[node.name] = _evaluate(node, values, modules, images.clone)
+        for used in {node, *node.all_input_nodes}:
+            if last.get(used, used) is node:
+                values.pop(used.name, None)
+    raise ValueError("a graph without an output")
 
 
 def _input(node: fx.Node) -> fx.Node:
@@ -152,7 +210,7 @@ def walk(
                     image=partial(images.chunk, chunk),
                 )
                 sides[side] = activations.update(frame, run)
-        yield segment.layer, LayerInputs(activations, frames, segment.source)
+        yield segment.layer, LayerInputs(activations, frames, segment.source, images)
         if len(frames[0]) == 1 and diverged():
             for sides in frames:
                 sides.append(activations.copy(sides[0]))
@@ -226,6 +284,10 @@ def attribute(node: fx.Node, modules: Mapping[str, nn.Module]) -> Any:
     return getattr(modules[owner], name)
 
 
+def _value(used: fx.Node, values: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> Any:
+    return values[used.name] if used.op != "get_attr" else attribute(used, modules)
+
+
 def _evaluate(
     node: fx.Node,
     values: Mapping[str, Any],
@@ -237,10 +299,7 @@ def _evaluate(
             return image()
         return node.args[0] if node.args else None  # another's default
 
-    def value(used: fx.Node) -> Any:
-        return values[used.name] if used.op != "get_attr" else attribute(used, modules)
-
-    args, kwargs = fx.map_arg((node.args, node.kwargs), value)
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda used: _value(used, values, modules))
     if node.op == "call_module":
         return modules[node.target](*args, **kwargs)
     if node.op == "call_function":

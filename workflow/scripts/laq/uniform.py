@@ -50,7 +50,7 @@ def asymmetric(
     """As ``symmetric``; zero points in the shape of the step, int8 up to 8 bits."""
     _check(weight, bits)
     low, high = _range(weight, bits, blocks, range, False, percentile)
-    step = _positive(ranges.steps(low, high, bits, False)).to(weight.dtype)
+    step = _positive(ranges.steps(low, high, bits, False), weight).to(weight.dtype)
     zero = ranges.zero_points(low, step.double(), bits)
     half = 2 ** (bits - 1)
     kept = torch.int8 if bits <= 8 else torch.int16 if bits <= 16 else torch.int32
@@ -76,9 +76,10 @@ def ternary(weight: Tensor, bits: int, blocks: Blocks) -> Uniform:
 
 
 def binary(weight: Tensor, bits: int, blocks: Blocks) -> Uniform:
-    """As ``symmetric``, at 1 bit."""
+    """As ``symmetric``, at 1 bit. Blocks of zeros get levels next to 0, which is none."""
     _check(weight, bits, (1,))
     step = 2 * blocks.split(weight).double().abs().nanmean(1)
+    step = step.clamp(min=2 * torch.finfo(weight.dtype).tiny)
     return _grid(step, weight, blocks, -1, 0, 1, "binary", shift=0.5)
 
 
@@ -98,21 +99,25 @@ def _grid(
     scheme: str,
     **more: Tensor | float,
 ) -> Uniform:
-    step = blocks.scales(_positive(step).to(weight.dtype), weight.shape)
+    step = blocks.scales(_positive(step, weight).to(weight.dtype), weight.shape)
     shared = {} if step.ndim == 0 else {"rows": blocks.rows, "columns": blocks.columns}
-    try:
-        return Uniform(step, low, high, bits, scheme, **shared, **more)
-    except DataError as error:
-        raise DataError(
-            f"weights as small as these give no step in {weight.dtype}: leave the layer in float"
-        ) from error
+    return Uniform(step, low, high, bits, scheme, **shared, **more)
 
 
-def _positive(step: Tensor) -> Tensor:
-    """Steps (blocks,), those of blocks of zeros being the mean of the others: any serves."""
+def _positive(step: Tensor, weight: Tensor) -> Tensor:
+    """Steps (blocks,), those of blocks of zeros being the mean of the others, or 1: any serves.
+
+    None is denormal, which a file or a device may take for 0.
+    """
     if not step.any():
-        raise DataError("weights are all zero and give no step: leave the layer in float")
-    return torch.where(step > 0, step, step[step > 0].mean())
+        if weight.any():
+            raise DataError(
+                "weights give no step: their range is 0, and some of them are not. Leave the "
+                "layer in float or raise the percentile"
+            )
+        return torch.ones_like(step)
+    filled = torch.where(step > 0, step, step[step > 0].mean())
+    return filled.clamp(min=torch.finfo(weight.dtype).tiny)
 
 
 def _check(weight: Tensor, bits: int, allowed: Sequence[int] = BITS) -> None:

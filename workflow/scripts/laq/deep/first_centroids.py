@@ -126,9 +126,13 @@ class Comparison:
 
 
 def error(weights: Mapping[str, PrunedWeight], shared: Mapping[str, SharedWeight]) -> float:
-    """‖w − c‖ / ‖w‖ over all weights that are kept, c being the value that stands for w."""
+    """‖w − c‖ / ‖w‖ over all weights that are kept, c being the value that stands for w.
+
+    0 where all weights are 0.
+    """
     lost = sum(_squares(own.weight() - shared[name].weight()) for name, own in weights.items())
-    return math.sqrt(lost / sum(_squares(own.values) for own in weights.values()))
+    whole = sum(_squares(own.values) for own in weights.values())
+    return math.sqrt(lost / whole) if whole else 0.0
 
 
 def _squares(values: Any) -> float:

@@ -29,12 +29,16 @@ def share(
     way: of ``laq.deep.initial``, where Lloyd's iterations begin; they end where no weight changes
     its centroid. Centroids that no weight is nearest to are left out, such as linear ones between
     the least positive and the least negative weight, and those beyond the number of distinct ones.
+    Where none is kept, as of a layer of zeros, there is one centroid, 0, that nothing uses.
 
-    Raises ``DataError`` for weights that are not finite, and where none is kept.
+    Raises ``DataError`` for weights that are not finite.
     """
     values = weight.detach().cpu().reshape(-1)[kept.cpu().reshape(-1)]
-    if not len(values) or not values.isfinite().all():
-        raise DataError("no weight is kept, or not all are finite: prune fewer, or train again")
+    if not values.isfinite().all():
+        raise DataError("weights are not finite: train again")
+    if not len(values):
+        codes = torch.zeros(weight.shape, dtype=torch.int64)
+        return SharedWeight.of(codes, torch.zeros(1), kept, index_bits)
     ascending = values.sort().values
     count = min(2**bits, len(ascending.unique()))
     begun = initial.WAYS[way](ascending, count, generator)

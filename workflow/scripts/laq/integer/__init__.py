@@ -2,8 +2,9 @@
 
 One idea a module: ``grammar`` (what the operations of a network mean on a grid), ``placement``
 (quantizers on every value between layers, for the network that is simulated in float),
-``rescaling`` (products with real numbers in fixed point), ``operations`` (layers, sums, means,
-maxima on codes), ``compilation`` (from the simulated network to the integer one).
+``bias_steps`` (steps of weights for which biases fit), ``rescaling`` (products with real numbers in
+fixed point), ``operations`` (layers, sums, means, maxima on codes), ``compilation`` (from the
+simulated network to the integer one).
 
 After Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", CVPR 2018.

@@ -14,6 +14,8 @@ from laq.integer import grammar, operations, reading
 from laq.integer.operations import Accumulate, Grid
 from laq.integer.placement import Packed, preparation
 
+_REMEDY = "set inference: simulated"
+
 
 class IntegerNetwork(nn.Module):
     """Computes on integers from the quantized image to the logits.
@@ -132,7 +134,7 @@ class _Compiler:
                 operation = operations.Layer(sums, scales, target.grid, target.clip)
                 self._put(node, operation, target.grid)
         except DataError as error:
-            raise DataError(f"layer {node.target} in integers: {error}") from error
+            raise DataError(f"layer {node.target} in integers: {error}; {_REMEDY}") from error
 
     def _add_arithmetic(self, node: fx.Node, kind: str) -> None:
         if (target := self._target(node)) is None:
@@ -148,7 +150,7 @@ class _Compiler:
                 operation = operations.Mean(self.grids[source], grid, clip, keep)
         except DataError as error:
             place = grammar.describe(node, self.modules)
-            raise DataError(f"{place} in integers: {error}") from error
+            raise DataError(f"{place} in integers: {error}; {_REMEDY}") from error
         self._put(node, operation, grid)
 
     def _target(self, node: fx.Node) -> reading.Target | None:

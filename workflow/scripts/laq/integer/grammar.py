@@ -17,6 +17,7 @@ import torch
 from torch import fx, nn
 
 from laq.errors import ConfigError
+from laq.fidelity import alterations
 from laq.input_quantization import InputQuantizer
 
 Kind = Literal["layer", "sum", "mean", "clip", "maximum", "move", "quantizer"]
@@ -64,6 +65,8 @@ def kind(node: fx.Node, modules: Mapping[str, nn.Module]) -> Kind:
     if node.op == "call_module":
         module = modules[node.target]
         found = _MODULES.get(type(module))
+        if altered := alterations(module):
+            refuse(node, modules, f"{altered[0]}, which integers would not run")
     elif node.op == "call_function":
         found = _FUNCTIONS.get(node.target)
     elif node.op == "call_method":

@@ -248,9 +248,12 @@ class Maximum(nn.Module):
 
 
 def _check(*ratios: Any) -> None:
-    """Raise ``DataError`` for steps whose products would leave 64 bits, or the digits of a sum."""
-    if not all(2.0**-20 < ratio < 2.0**20 for ratio in ratios):
-        raise DataError("the steps of its values lie too far apart: more than by 2^20")
+    """Raise ``DataError`` for steps whose products would leave 64 bits, or the digits of a sum.
+
+    A value of hardly any step, such as a branch that training switched off gives, adds nothing.
+    """
+    if not all(ratio < 2.0**20 for ratio in ratios):
+        raise DataError("a step of its values is more than 2^20 times that of its result")
 
 
 def _hold(module: nn.Module, multiplier: Multiplier, shape: torch.Size) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from laq.errors import DataError
 from laq.input_quantization import InputQuantizer
 from laq.integer import grammar
 from laq.integer.operations import Grid
@@ -36,7 +37,8 @@ class Whole:
 
     def scales(self, target: Grid) -> Tensor:
         """Sums to codes of ``target``: (n,) float32, computed as ONNX Runtime does."""
-        return self.steps.float() / torch.tensor(target.step, dtype=torch.float32)
+        scales = self.steps.float() / torch.tensor(target.step, dtype=torch.float32)
+        return scales.clamp(min=torch.finfo(torch.float32).tiny)  # below it nothing is added
 
 
 def grid_of(quantizer: InputQuantizer) -> Grid:
@@ -62,7 +64,8 @@ def target(node: fx.Node, modules: Mapping[str, nn.Module]) -> Target | None:
 def layer(node: fx.Node, modules: Mapping[str, nn.Module], packed: Packed, source: Grid) -> Whole:
     """The layer that ``node`` calls on values on the grid ``source``.
 
-    Raises ``ConfigError`` that names it where it is not one of integers of 8 bits.
+    Raises ``ConfigError`` that names it where it is not one of integers of 8 bits, and
+    ``DataError`` where its bias does not fit an accumulator of 32 bits.
     """
     module, runs = modules[node.target], packed.get(f"{node.target}.weight")
     if runs is None:
@@ -77,4 +80,11 @@ def layer(node: fx.Node, modules: Mapping[str, nn.Module], packed: Packed, sourc
         grammar.refuse(node, modules, "its weights are not integers of 8 bits")
     steps = accumulator_steps(runs, torch.tensor(source.step, dtype=torch.float64)).cpu()
     bias = torch.zeros_like(steps) if module.bias is None else module.bias.double().cpu()
-    return Whole(codes, (bias / steps).round().long(), steps)
+    bias = (bias / steps).round()
+    if not bool((bias.abs() < 2**31).all()):  # as float64, which does not overflow
+        raise DataError(
+            f"layer {node.target} in integers: a bias of {float(bias.abs().max()):.3g} units does "
+            "not fit an accumulator of 32 bits, since the steps of its filter's weights and of its "
+            "input are so small: quantize the network again, which makes the step larger"
+        )
+    return Whole(codes, bias.long(), steps)

@@ -101,17 +101,22 @@ def fit(network: nn.Module) -> None:
     """Set every step to the one that its weights lose least on, Σ (w − Q(w))², in place.
 
     Found among multiples of 2 mean |w| / √K, where Esser et al. (2020) begin, each made the
-    least-squares step of its codes.
+    least-squares step of its codes. Weights that are all 0 begin with the step of a fresh layer,
+    from which training takes them.
 
-    Raises ``DataError`` for weights that are all 0 or not finite.
+    Raises ``DataError`` for weights that are not finite.
     """
     for weight, values in attached(network):
         rows = _sharing(weight, values)
         start = 2 * rows.abs().mean(1, keepdim=True) / weight.limit**0.5
-        # A row of zeros takes any step: that of the others.
-        start = torch.where(start > 0, start, start.mean())
-        if not bool(((start > 0) & start.isfinite()).all()):
-            raise DataError("weights are all 0, or not finite, so they give no step")
+        if not bool(start.isfinite().all()):
+            raise DataError("weights are not finite, so they give no step")
+        # A row of zeros takes any step: that of the others, or of weights within ±1/√d, as layers
+        # begin. So does one of weights so small that the square of their step is 0.
+        nothing = torch.finfo(start.dtype).tiny ** 0.5
+        fresh = torch.full_like(start, (values[0].numel() * weight.limit) ** -0.5)
+        others = start.mean().expand_as(start) if start.mean() > nothing else fresh
+        start = torch.where(start > nothing, start, others)
         best, least = start, torch.full_like(start, torch.inf)
         for factor in _FACTORS:
             step = least_squares(rows, factor * start, weight.limit)

@@ -64,9 +64,20 @@ def attached(network: nn.Module) -> Iterator[LearnedInput]:
 def calibrate(network: nn.Module, images: Tensor) -> None:
     """Choose every grid on ``images``, as the network takes them, in the order they arrive.
 
-    Ranges lose least in the mean square, on inputs that come of rounded weights and inputs.
+    Ranges lose least in the mean square, on inputs that come of rounded weights and inputs. That of
+    a layer called several times is of all calls, each on what the calls before it give.
     """
-    hooks = [module.register_forward_pre_hook(_calibrate) for module in attached(network)]
+    seen: dict[nn.Module, list[Tensor]] = {}
+
+    def widen(module: LearnedInput, arrived: tuple[Tensor]) -> None:
+        seen.setdefault(module, []).append(arrived[0].clone())
+        quantizer = InputQuantizer(module.bits).to(arrived[0].device)
+        settings = InputSettings(module.bits, "static", "mse")
+        input_calibration.calibrate(quantizer, lambda: iter(seen[module]), settings)
+        module.unit.copy_(quantizer.step)
+        module.zero.copy_(quantizer.zero)
+
+    hooks = [module.register_forward_pre_hook(widen) for module in attached(network)]
     training = network.training
     try:
         network.eval()(images)
@@ -74,14 +85,6 @@ def calibrate(network: nn.Module, images: Tensor) -> None:
         network.train(training)
         for hook in hooks:
             hook.remove()
-
-
-def _calibrate(module: LearnedInput, arrived: tuple[Tensor]) -> None:
-    quantizer = InputQuantizer(module.bits).to(arrived[0].device)
-    settings = InputSettings(module.bits, "static", "mse")
-    input_calibration.calibrate(quantizer, lambda: iter(arrived), settings)
-    module.unit.copy_(quantizer.step)
-    module.zero.copy_(quantizer.zero)
 
 
 def detach(network: nn.Module, names: Iterable[str]) -> dict[str, dict[str, object]]:
