@@ -16,6 +16,7 @@ from typing import Literal, NoReturn
 import torch
 from torch import fx, nn
 
+from laq import equivalence
 from laq.errors import ConfigError
 from laq.input_quantization import InputQuantizer
 
@@ -64,6 +65,8 @@ def kind(node: fx.Node, modules: Mapping[str, nn.Module]) -> Kind:
     if node.op == "call_module":
         module = modules[node.target]
         found = _MODULES.get(type(module))
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and equivalence.is_known(module):
+            found = "layer"
     elif node.op == "call_function":
         found = _FUNCTIONS.get(node.target)
     elif node.op == "call_method":
