@@ -48,6 +48,50 @@ def test_features_are_what_enters_the_last_linear_layer():
         torch.testing.assert_close(stacked, inner)
 
 
+class Convolution(nn.Module):
+    """A head as SqueezeNet's: a convolution, ReLU, and the mean."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(1, 5, 3), nn.Conv2d(5, 3, kernel)
+        self.idle = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.stem(x).relu()).relu().mean((2, 3))
+
+
+def test_features_before_a_convolution_are_means_or_the_whole_map_where_that_is_its_size():
+    for kernel, width in ((1, 5), (6, 180)):
+        torch.manual_seed(0)
+        model = Convolution(kernel)
+        (found,) = features.penultimate(model, images(), CPU)
+        assert found.shape == (7, width)
+        with torch.no_grad():
+            maps = model.stem(images().float() / 255).relu()
+        expected = maps.mean((2, 3)) if kernel == 1 else maps.flatten(1)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_features_of_two_heads_follow_one_another():
+    class Distilled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 5, 3)
+            self.head, self.head_dist = nn.Linear(5, 3), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            return (self.head(x.mean((2, 3))) + self.head_dist(x.amax((2, 3)))) / 2
+
+    torch.manual_seed(0)
+    model = Distilled()
+    (found,) = features.penultimate(model, images(), CPU)
+    x = torch.from_numpy(found)
+    with torch.no_grad():
+        logits = (model.head(x[:, :5]) + model.head_dist(x[:, 5:])) / 2
+        torch.testing.assert_close(logits, model(images().float() / 255))
+
+
 def test_the_hook_is_gone_when_the_features_are_out_or_the_reader_stops():
     model = network()
     list(features.penultimate(model, images(), CPU))

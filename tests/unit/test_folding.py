@@ -12,6 +12,7 @@ from laq.errors import LaqError
 from laq.folding import apply, fold
 from laq.small_resnet import SmallResNet
 from laq.tracing import trace
+from tests.unit.test_patches import Same
 
 torch.set_num_threads(1)
 
@@ -124,6 +125,23 @@ def test_a_batchnorm_that_does_more_stays(monkeypatch):
     monkeypatch.setattr(Activating, "__module__", "torch.nn")  # a leaf of the graph
     folded, names = fold(network, trace(network), images(1, 2, 4, 4))
     assert names == [] and isinstance(folded[1], Activating)
+
+
+class Standardized(nn.Conv2d):
+    """What it computes does not change with the scale of its weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.weight / self.weight.std((1, 2, 3), True), self.bias)
+
+
+def test_only_layers_that_compute_as_torch_s_do_are_folded():
+    norms = (nn.BatchNorm2d(3), nn.BatchNorm2d(4))
+    network = ready(nn.Sequential(Standardized(2, 3, 3), norms[0], Same(3, 4, 3, 2), norms[1]))
+    x = images(2, 2, 8, 9)
+    folded, pairs = fold(network, trace(network), x[:1])
+    assert pairs == [("2", "3")]
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), network(x))
 
 
 def test_pairs_that_are_none_are_refused():

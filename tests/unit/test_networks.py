@@ -120,10 +120,42 @@ def test_predictions_are_those_of_a_direct_forward_pass():
     torch.testing.assert_close(logits, network(images.float() / 255).detach())
 
 
-def test_the_head_is_the_last_linear_layer():
+def test_the_head_is_the_last_layer():
     network = networks.create(**spec())
     assert networks.head(network) is network.head
-    two = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.ReLU())
+    two = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Conv2d(3, 4, 1), nn.ReLU())
     assert networks.head(two) is two[2]
-    with pytest.raises(ConfigError, match="Conv2d has no linear layer"):
-        networks.head(nn.Conv2d(1, 1, 1))
+    with pytest.raises(ConfigError, match="ReLU has no convolution and no linear layer"):
+        networks.head(nn.ReLU())
+
+
+class Ends(nn.Module):
+    """Two layers give the logits, one of them twice; the last that was made is not among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(4, 3, 1), nn.Linear(4, 3)
+        self.before = nn.Conv2d(1, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.before(x).relu_()
+        ends = self.two(x.mean((2, 3))) + self.two(x.amax((2, 3)))
+        return ends + nn.functional.relu(self.one(x), inplace=True).mean((2, 3))
+
+
+def test_output_layers_are_those_behind_which_no_other_comes():
+    images = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)
+    network = networks.create(**spec()).eval()
+    assert networks.output_layers(network, images) == ["head"]
+    ends = Ends().requires_grad_(False)
+    assert networks.output_layers(ends, images) == ["two", "one"]
+    assert not any(module._forward_hooks for module in ends.modules())
+    with pytest.raises(ConfigError, match="AdaptiveAvgPool2d computes its logits with no conv"):
+        networks.output_layers(nn.AdaptiveAvgPool2d(1), images)
+
+
+def test_loading_sees_the_versions_of_the_network_s_modules():
+    network = networks.create("mnasnet0_5", 4, stem="standard", side=32)
+    state = {name: value + 1 for name, value in network.state_dict().items()}
+    networks.load_state(network, state)  # which without them says that version should be 1 or 2
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())

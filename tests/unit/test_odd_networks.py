@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from laq.errors import DataError, LaqError
 from laq.propagation import layers_in_order
+from tests.unit.test_patches import Same
 from tests.unit.test_propagation import assert_same_codes, images, quantize, ready
 
 
@@ -19,6 +20,13 @@ class Standardized(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         weight = (self.weight - self.weight.mean()) / self.weight.std()
         return nn.functional.conv2d(x, weight, self.bias, padding=1)
+
+
+class Own(nn.Linear):
+    """A subclass that computes as its base does, in its own words (timm's ``Linear``)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight, self.bias)
 
 
 class Encoder(nn.Module):
@@ -71,13 +79,24 @@ class Constant(nn.Module):
     ("network", "shape", "layers"),
     [
         (nn.Sequential(Sub(4, 5), nn.ReLU(), Sub(5, 3)), (6, 4), {"0", "2"}),
+        (nn.Sequential(Own(4, 5), nn.ReLU(), Own(5, 3)), (6, 4), {"0", "2"}),
+        (nn.Sequential(Same(2, 3, 3, 2), nn.Conv2d(3, 2, 3)), (4, 2, 7, 8), {"0", "1"}),
         (Encoder(), (6, 5, 4), {"inner.linear1", "inner.linear2", "fc"}),
         (Query(), (6, 4), {"project", "fc"}),
         (Asking(), (6, 4), {"a", "b"}),
         (Constant(), (6, 4), {"fc"}),
         (nn.Sequential(Standardized(2, 3, 3), nn.Conv2d(3, 2, 3)), (4, 2, 6, 6), {"1"}),
     ],
-    ids=["subclass", "inside torch.nn", "parameter", "is_tensor", "constant", "own forward"],
+    ids=[
+        "subclass",
+        "own words",
+        "own padding",
+        "inside torch.nn",
+        "parameter",
+        "is_tensor",
+        "constant",
+        "own forward",
+    ],
 )
 def test_both_walks_quantize_the_same_layers_and_nothing_else(network, shape, layers):
     network, batch = ready(network), images(*shape)

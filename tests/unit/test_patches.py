@@ -24,6 +24,38 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
+class Same(nn.Conv2d):
+    """Pads so that the stride alone divides the size, as TensorFlow and timm's Conv2dSame do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        sides: list[int] = []
+        sizes = zip(x.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True)
+        for size, kernel, stride, dilation in sizes:
+            zeros = max((-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+            sides = [zeros // 2, zeros - zeros // 2, *sides]
+        padded = nn.functional.pad(x, sides)
+        rest = self.stride, 0, self.dilation, self.groups
+        return nn.functional.conv2d(padded, self.weight, self.bias, *rest)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    kernel=pairs,
+    stride=pairs,
+    dilation=pairs,
+    groups=st.integers(1, 2),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+)
+def test_a_layer_that_pads_by_the_size_of_its_input_gives_what_it_sees(
+    kernel, stride, dilation, groups, height, width
+):
+    options = {"stride": stride, "dilation": dilation, "groups": groups, "bias": False}
+    layer = Same(2 * groups, 2 * groups, kernel, **options).double()
+    x, xq = normal(3, 2 * groups, height, width), normal(3, 2 * groups, height, width, seed=1)
+    assert_gives_the_convolution(layer, samples_of(layer, x, xq, ALL), [x, xq])
+
+
 def draw(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

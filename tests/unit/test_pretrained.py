@@ -117,7 +117,7 @@ def test_a_backbone_without_a_head_is_trained_further(tmp_path: Path) -> None:
     state = {n: v for n, v in published().state_dict().items() if not n.startswith("fc.")}
     path = saved(state, tmp_path / "backbone.pth")
     trained_further(path)
-    with pytest.raises(DataError, match=r"lack body.fc.bias; body.fc.weight: "):
+    with pytest.raises(DataError, match=r"lack fc.bias; fc.weight: "):
         loaded(path)
 
 
@@ -128,11 +128,11 @@ def without(name: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        (lambda: without("layer1.0.conv1.weight"), r"lack body.layer1.0.conv1.weight"),
+        (lambda: without("layer1.0.conv1.weight"), r"lack layer1.0.conv1.weight"),
         (lambda: {**without("x"), "extra": torch.ones(1)}, r"beside what the network has, .*extra"),
         (
             lambda: {**without("x"), "conv1.weight": torch.ones(64, 3, 3, 3)},
-            r"other shapes: body.conv1.weight \(64, 3, 3, 3\), here \(64, 3, 7, 7\).*stem",
+            r"other shapes: conv1.weight \(64, 3, 3, 3\), here \(64, 3, 7, 7\).*stem",
         ),
         (lambda: {**without("x"), "fc.bias": torch.full((10,), torch.nan)}, "fc.bias holds NaN"),
         (lambda: {"epoch": 5, "arch": "resnet18"}, "'epoch', which is no tensor"),

@@ -1,4 +1,4 @@
-"""Features of images: what enters a network's last linear layer, or the pixels themselves."""
+"""Features of images: what enters a network's output layer, or the pixels themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from laq.errors import DataError
 from laq.files import AGAIN, atomic
-from laq.networks import head, to_input
+from laq.networks import output_layers, to_input
 
 _ORIGIN = "weights"  # key of a Parquet file's metadata
 
@@ -25,18 +25,35 @@ def penultimate(
 ) -> Iterator[np.ndarray]:
     """Yield float32 features (b, d) batch by batch for uint8 images (n, c, h, w).
 
-    ``network`` is moved to ``device`` and put into evaluation mode, and stays so.
+    They are what enters the layer that gives the logits; of a convolution over a map of more than
+    its own size the mean over all pixels. Where several give the logits together (DeiT with a
+    distilled head), what enters one follows on what enters the other.
+
+    ``network`` is moved to ``device`` and put into evaluation mode, and stays so. Raises
+    ``ConfigError`` for a network without such a layer.
     """
-    seen: list[Tensor] = []
-    hook = head(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network.to(device).eval()
-    try:
+    seen: list[Tensor] = []
+
+    def keep(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        seen.append(_vectors(layer, args[0] if args else kwargs["input"]))
+
+    with ExitStack() as hooks:
+        for name in output_layers(network, images[:1]):
+            layer = network.get_submodule(name)
+            hooks.callback(layer.register_forward_pre_hook(keep, with_kwargs=True).remove)
         for batch in tqdm(images.split(batch_size), "features", mininterval=2):
+            seen.clear()
             with torch.inference_mode():
                 network(to_input(batch, device))
-            yield seen.pop().flatten(1).cpu().numpy()
-    finally:
-        hook.remove()
+            yield torch.cat(seen, dim=1).cpu().numpy()
+
+
+def _vectors(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """A layer's inputs as one vector an image."""
+    if isinstance(layer, nn.Conv2d) and inputs.shape[-2:] != layer.kernel_size:
+        return inputs.mean((2, 3))
+    return inputs.flatten(1)
 
 
 def pixels(images: Tensor, batch_size: int = 64) -> Iterator[np.ndarray]:

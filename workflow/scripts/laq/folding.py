@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, fx, nn
 
+from laq import equivalence
 from laq.errors import LaqError
 from laq.fidelity import alterations
 from laq.hooks import capture
@@ -29,8 +30,8 @@ def fold(network: nn.Module, graph: fx.Graph, image: Tensor) -> tuple[nn.Module,
     """A copy of ``network`` with BatchNorm folded, and the names of layers and their BatchNorms.
 
     The copy gives the same outputs in evaluation mode. Folded are pairs of a convolution or linear
-    layer and the BatchNorm that alone uses its output, each called once and sharing no parameter
-    with another module.
+    layer, which computes what torch's does, and the BatchNorm that alone uses its output, each
+    called once and sharing no parameter with another module.
 
     Args:
         network: in evaluation mode.
@@ -93,6 +94,7 @@ def _pairs(network: nn.Module, graph: fx.Graph) -> Iterator[Pair]:
             # A class of its own may do more than normalise.
             any(isinstance(layer, a) and type(norm) is b for a, b in _PAIRS)
             and "weight" in layer._parameters
+            and equivalence.as_parent(layer, biased=True)
             and norm.running_mean is not None
             and not (alterations(layer) or alterations(norm))
             and alone(node.target)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, fx, nn
 
-from laq import fidelity, hooks, tracing
+from laq import equivalence, fidelity, hooks, tracing
 from laq.calibration import CalibrationImages
 from laq.errors import ConfigError, DataError, LaqError
 from laq.input_quantization import InputQuantizer
@@ -130,7 +130,7 @@ def reasons_of(
         layer = modules[name]
         if name in keep:
             reasons[name] = keep[name]
-        elif _has_own_forward(layer):
+        elif not equivalence.as_parent(layer):
             reasons[name] = f"{type(layer).__name__} computes with its weight in a way of its own"
         elif "weight" not in layer._parameters:
             raise DataError(
@@ -162,15 +162,6 @@ def _plain_weight(name: str, layer: nn.Module) -> str:
         if call := calls.get(type(hook).__name__):
             return call.format(module)
     return f'torch.nn.utils.parametrize.remove_parametrizations({module}, "weight")'
-
-
-def _has_own_forward(layer: nn.Module) -> bool:
-    """Whether a subclass does anything else with its weight than the layer it descends from."""
-    base = next(base for base in QUANTIZABLE if isinstance(layer, base))
-    methods = ("forward", "_conv_forward")
-    return any(
-        getattr(type(layer), method, None) is not getattr(base, method, None) for method in methods
-    )
 
 
 def _names(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -83,12 +85,70 @@ def check_images(network: nn.Module, name: str, images: Tensor) -> None:
         ) from error
 
 
-def head(network: nn.Module) -> nn.Linear:
-    """The last linear layer: its input is the penultimate feature vector."""
-    linears = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    if not linears:
-        raise ConfigError(f"{type(network).__name__} has no linear layer, so no features either")
-    return linears[-1]
+def head(network: nn.Module) -> nn.Conv2d | nn.Linear:
+    """The last convolution or linear layer in the order of the network's modules.
+
+    Of what it computes nothing is known: ``output_layers`` sees it.
+    """
+    layers = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    if not layers:
+        raise ConfigError(
+            f"{type(network).__name__} has no convolution and no linear layer, so no features "
+            "either: take another network"
+        )
+    return layers[-1]
+
+
+def output_layers(network: nn.Module, images: Tensor) -> list[str]:
+    """The convolutions and linear layers that the logits come from without another such layer
+    between, in the order of their calls; one in most networks.
+
+    ``network``: in evaluation mode, run on ``images``, uint8 (n, c, h, w), where it is. Raises
+    ``ConfigError`` for a network that has none.
+    """
+    values: dict[str, list[Tensor]] = {}
+
+    def cut(name: str, value: Tensor) -> Tensor:
+        """The output of a layer as if it came from nowhere: gradients end there."""
+        leaf = value.detach().requires_grad_()
+        values.setdefault(name, []).append(leaf)
+        return leaf.clone()  # which may be changed in place
+
+    device = next(network.parameters(), torch.empty(0)).device
+    with ExitStack() as hooks, torch.enable_grad():
+        for name, module in network.named_modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                hook = module.register_forward_hook(lambda _, __, x, name=name: cut(name, x))
+                hooks.callback(hook.remove)
+        logits = network(to_input(images, device))
+        leaves = [(name, leaf) for name, found in values.items() for leaf in found]
+        slopes = ()
+        if leaves and logits.requires_grad:
+            tensors = [leaf for _, leaf in leaves]
+            slopes = torch.autograd.grad(logits.sum(), tensors, allow_unused=True)
+    reached = [name for (name, _), slope in zip(leaves, slopes, strict=False) if slope is not None]
+    if not reached:
+        raise ConfigError(
+            f"{type(network).__name__} computes its logits with no convolution and no linear "
+            "layer, so it has no features: take another network, or features.source: pixels"
+        )
+    return list(dict.fromkeys(reached))
+
+
+def load_state(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    versions: Mapping[str, Any] | None = None,
+    strict: bool = True,
+) -> Any:
+    """``network.load_state_dict`` of tensors by name, with its own versions of its modules.
+
+    Tensors in a file have no ``_metadata``, which the loading of some networks looks at
+    (torchvision's MNASNet). versions: others than the network's own.
+    """
+    versioned = OrderedDict(state)
+    versioned._metadata = network.state_dict()._metadata if versions is None else versions
+    return network.load_state_dict(versioned, strict=strict)
 
 
 def to_input(images: Tensor | Any, device: torch.device | str = "cpu") -> Tensor:

@@ -236,13 +236,13 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> nn
 
 def build(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
     """The network of a checkpoint that was read from ``path``, as ``load`` gives it on the CPU."""
-    from laq import transforms
+    from laq import networks, transforms
 
     if "network" not in checkpoint.description:
         raise CheckpointError(f"{path} does not say which network it is of: {REMEDY}")
     try:
         network = transforms.create(**transforms.spec(checkpoint.description))
-        network.load_state_dict(checkpoint.state)
+        networks.load_state(network, checkpoint.state)
     except CheckpointError as error:
         raise CheckpointError(f"{path} describes itself wrongly: {error}: {REMEDY}") from error
     except ModuleNotFoundError as error:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from laq.errors import ConfigError
+from laq import equivalence
+from laq.equivalence import Padding
+from laq.errors import ConfigError, DataError
 from laq.layer import Pair, Samples
 
 Kind = Literal["published", "all"]
@@ -114,19 +117,37 @@ def _pairs(inputs: Iterable[Pair], matrix: Callable[[Tensor], Tensor]) -> Iterat
         del pair  # before the next is made
 
 
+def _seen_padding(layer: nn.Conv2d, height: int, width: int) -> Padding:
+    """What a layer with a forward of its own puts around its images."""
+    found = equivalence.padding(layer, height, width)
+    if found is None:
+        raise DataError(
+            f"a {type(layer).__name__} is no convolution of images of {height} × {width} pixels, "
+            "as it is of others: leave it in float (compress.keep)"
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class _Windows:
-    """Where the patches of a convolution's input are. Pairs are (vertical, horizontal)."""
+    """Where the patches of a convolution's input are. Pairs are (vertical, horizontal).
+
+    padding: of images (height, width), by left, right, top and bottom.
+    """
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
     dilation: tuple[int, int]
-    padding: tuple[int, int, int, int]  # left, right, top, bottom
+    padding: Callable[[int, int], Padding]
     mode: str
 
     @classmethod
     def of(cls, layer: nn.Conv2d, sampling: Sampling) -> _Windows:
-        kernel, dilation = layer.kernel_size, layer.dilation
+        kernel, dilation, mode = layer.kernel_size, layer.dilation, layer.padding_mode
+        stride = layer.stride if sampling.kind == "all" else kernel
+        if not equivalence.is_plain(layer):
+            seen = cache(partial(_seen_padding, layer))
+            return cls(kernel, stride, dilation, seen, "constant")
         if layer.padding == "valid":
             sides = [(0, 0), (0, 0)]
         elif layer.padding == "same":
@@ -134,17 +155,13 @@ class _Windows:
             sides = [(gap // 2, gap - gap // 2) for gap in gaps]
         else:
             sides = [(p, p) for p in layer.padding]
-        return cls(
-            kernel,
-            layer.stride if sampling.kind == "all" else kernel,
-            dilation,
-            (*sides[1], *sides[0]),
-            "constant" if layer.padding_mode == "zeros" else layer.padding_mode,
-        )
+        padding = (*sides[1], *sides[0])
+        mode = "constant" if mode == "zeros" else mode
+        return cls(kernel, stride, dilation, lambda *_: padding, mode)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Patches in a column and in a row of an image (height, width)."""
-        left, right, top, bottom = self.padding
+        left, right, top, bottom = self.padding(height, width)
         sizes = (height + top + bottom, width + left + right)
         rows, columns = (
             (size - d * (k - 1) - 1) // s + 1
@@ -161,8 +178,9 @@ class _Windows:
         """Patches of ``x`` (n, c, h, w) as a view (n, rows, columns, c, kh, kw) of it, padded."""
         x = x.reshape(-1, *x.shape[-3:])
         rows, columns = self.grid(*x.shape[-2:])
-        if any(self.padding):
-            x = nn.functional.pad(x, self.padding, self.mode)
+        padding = self.padding(*x.shape[-2:])
+        if any(padding):
+            x = nn.functional.pad(x, padding, self.mode)
         image, channel, down, right = x.stride()
         return x.as_strided(
             (len(x), rows, columns, x.shape[1], *self.kernel),

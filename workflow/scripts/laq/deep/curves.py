@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from laq import scratch
+from laq import networks, scratch
 from laq.deep import checkpoint, factored, lowrank
 from laq.deep import course as courses
 from laq.deep.bench import Bench, Row, Settings, write
@@ -127,5 +127,5 @@ def _factors_filed(
         left, right = read.pop(f"{name}.left"), read.pop(f"{name}.right")
         read[f"{name}.weight"] = Factors(own.shape, left, right).dense()
     made = copy.deepcopy(bench.original)
-    made.load_state_dict(read)
+    networks.load_state(made, read)
     return {**bench.weighed(size), **bench.weighed(size, "huffman_"), **bench.score(made)}

@@ -15,7 +15,7 @@ from laq.deep import checkpoint
 from laq.deep.container import Weights
 from laq.deep.course import Course
 from laq.evaluation import score
-from laq.networks import predict
+from laq.networks import load_state, predict
 from laq.training import Split
 
 # Stages by name in the order of the table: the network to begin with, P, P+Q with centroids as
@@ -35,7 +35,7 @@ def scores(
     network = copy.deepcopy(course.network)
     rows = []
     for stage, state in (("original", original.state_dict()), *_states(course)):
-        network.load_state_dict(state)
+        load_state(network, state)
         for found in score(predict(network, images[0], device), images[1], members):
             counts = {name: getattr(found, name) for name in ("n", "correct", "top1")}
             rows.append({"stage": stage, "scope": found.scope, **counts})

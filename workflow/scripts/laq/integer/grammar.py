@@ -16,6 +16,7 @@ from typing import Literal, NoReturn
 import torch
 from torch import fx, nn
 
+from laq import equivalence
 from laq.errors import ConfigError
 from laq.fidelity import alterations
 from laq.input_quantization import InputQuantizer
@@ -67,6 +68,8 @@ def kind(node: fx.Node, modules: Mapping[str, nn.Module]) -> Kind:
         found = _MODULES.get(type(module))
         if altered := alterations(module):
             refuse(node, modules, f"{altered[0]}, which integers would not run")
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and equivalence.is_known(module):
+            found = "layer"
     elif node.op == "call_function":
         found = _FUNCTIONS.get(node.target)
     elif node.op == "call_method":

@@ -1,7 +1,9 @@
 """Weights that others have trained: torchvision's, a model hub's, or a file's.
 
 ``sources``: where their files are, and that they are the right ones. ``states``: a file read, and
-nothing unpickled. ``loading``: a state put into a network, or refused by name.
+nothing unpickled. ``names``: which of its names are a network's. ``computed``: weights that it
+holds in parts. ``heads``: output layers of other classes. ``loading``: a state put into a network,
+or refused by name.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def apply(
     """
     path, origin = find(settings, spec["name"])
     check_own(describe_own(path), spec, classes, str(path), new_head)
-    load_into(network, read(path), f"the weights in {path}", new_head)
+    load_into(network, read(path), f"the weights in {path}", new_head, spec["classes"])
     if settings["source"] == "hub" and "sha256" not in settings:
         logger.warning(
             "the hub's weights may change: with weights.sha256 %s later runs are sure of them",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,31 @@ from torch import Tensor
 
 from laq.errors import DataError
 
-State = dict[str, Tensor]
+# As torch's own: what the loading of modules looks at is in an attribute ``_metadata``.
+State = OrderedDict[str, Tensor]
 
-# What training frameworks put around a state.
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+# Mappings within mappings are looked into so far.
+_DEPTH = 8
 
 
 def read(path: Path) -> State:
-    """The weights in a safetensors file, or in a torch file of tensors alone, by parameter name.
+    """All tensors in a safetensors file, or in a torch file of plain data, by their names.
 
-    Torch files are read with ``weights_only=True``. A checkpoint of this workflow is unpacked.
-    Raises ``DataError`` for a file that is damaged, no weights, or holds NaN.
+    Tensors in mappings within mappings have the names of both, as in ``net.conv1.weight``. Torch
+    files are read with ``weights_only=True``. A checkpoint of this workflow is unpacked. Raises
+    ``DataError`` for a file that is damaged, or holds no tensors by name.
     """
-    state = _plain(_opened(path), path)
-    for name, value in state.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise DataError(f"{path}: {name} holds NaN or infinite values; take other weights")
+    content = _opened(path)
+    if not isinstance(content, Mapping) or not content:
+        raise DataError(
+            f"{path} holds a {type(content).__name__}, not weights by name: save state_dict()"
+        )
+    state: State = OrderedDict()
+    state._metadata = OrderedDict()
+    _add(content, "", state, path, _DEPTH)
+    if not state:
+        first = next(iter(content))
+        raise DataError(f"{path} holds {first!r}, which is no tensor: save state_dict() alone")
     return state
 
 
@@ -35,6 +45,21 @@ def describe_own(path: Path) -> dict[str, Any] | None:
     from laq import metadata, packing
 
     return packing.describe(path) if _metadata(path).get(metadata.KEY) else None
+
+
+def _add(content: Mapping[Any, Any], prefix: str, state: State, path: Path, depth: int) -> None:
+    """Put the tensors of ``content`` into ``state``, and the versions that their modules have."""
+    versions = getattr(content, "_metadata", None)
+    for module, version in versions.items() if isinstance(versions, Mapping) else ():
+        state._metadata[f"{prefix}{module}".removesuffix(".")] = version
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Tensor):
+            if name in state:
+                raise DataError(f"{path} holds {name} twice: save state_dict() alone")
+            state[name] = value
+        elif isinstance(value, Mapping) and depth:
+            _add(value, f"{name}.", state, path, depth - 1)
 
 
 def _metadata(path: Path) -> Mapping[str, str]:
@@ -65,7 +90,7 @@ def _opened(path: Path) -> Any:
         ) from error
 
 
-def _opened_safetensors(path: Path) -> State:
+def _opened_safetensors(path: Path) -> Mapping[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -81,17 +106,3 @@ def _opened_safetensors(path: Path) -> State:
 
 def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path} is truncated or no safetensors file ({error}): fetch it again")
-
-
-def _plain(content: Any, path: Path) -> State:
-    """The state alone, without what frameworks wrap it in."""
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not content:
-        raise DataError(
-            f"{path} holds a {type(content).__name__}, not weights by name: save state_dict()"
-        )
-    if odd := [name for name, value in content.items() if not isinstance(value, Tensor)]:
-        raise DataError(f"{path} holds {odd[0]!r}, which is no tensor: save state_dict() alone")
-    return dict(content)

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from laq import disks, tasks
+from laq import disks, networks, tasks
 from laq.errors import ConfigError
 from laq.training import agent, resume, worker
 from laq.training.constraints import Constraint
@@ -67,7 +67,7 @@ def fit(
             start |= {"generator": generator.get_state(), "torch": torch.get_rng_state()}
             save_file(start, folder / worker.START)
         run(folder, recipe.processes, worker.__name__)
-        network.load_state_dict(load_file(folder / worker.NETWORK))
+        networks.load_state(network, load_file(folder / worker.NETWORK))
         history = json.loads((folder / worker.HISTORY).read_text(encoding="utf-8"))
     network.to("cpu", memory_format=torch.contiguous_format).eval()
     return history

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import distributed
 
-from laq import devices, disks, endings, transforms
+from laq import devices, disks, endings, networks, transforms
 from laq.errors import LaqError
 from laq.training import agent, constraints
 from laq.training.distributed import Team
@@ -59,7 +59,7 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
     network = transforms.create(**task["spec"])
     constraint = constraints.create(task["constraint"])
     constraint.prepare(network)
-    network.load_state_dict({name.removeprefix("network."): x for name, x in start.items()})
+    networks.load_state(network, {name.removeprefix("network."): x for name, x in start.items()})
     # As in one process: seeded alike on every device, and gone on from where the network was made.
     torch.manual_seed(generator.initial_seed())
     torch.set_rng_state(drawn)

@@ -1,0 +1,337 @@
+"""States as frameworks save them: what stands around, before and between a network's names."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file, save_model
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+
+from laq import pretrained
+from laq.errors import DataError
+
+
+class Net(nn.Module):
+    """What is saved and loaded here: batch norm, and a buffer that no state holds."""
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.fc = nn.Linear(4, classes)
+        self.register_buffer("table", torch.arange(3), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.features(x).mean((2, 3)))
+
+
+def source(seed: int = 1) -> Net:
+    torch.manual_seed(seed)
+    return Net().eval()
+
+
+def state(prefix: str = "", seed: int = 1) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": value for name, value in source(seed).state_dict().items()}
+
+
+def loaded(content: Any, folder: Path, new_head: bool = False, classes: int = 3) -> Net:
+    path = folder / "own.pth"
+    torch.save(content, path)
+    network = Net(classes)
+    pretrained.load_into(network, pretrained.read(path), str(path), new_head, classes)
+    return network.eval()
+
+
+def assert_same(network: nn.Module, other: nn.Module) -> None:
+    for name, value in other.state_dict().items():
+        assert torch.equal(network.state_dict()[name], value), name
+
+
+def compiled_inside() -> dict[str, Tensor]:
+    network = source()
+    network.features = torch.compile(network.features)
+    return network.state_dict()
+
+
+WRAPPED = {
+    "AveragedModel": lambda: torch.optim.swa_utils.AveragedModel(source()).state_dict(),
+    "Lightning": lambda: {
+        "state_dict": {**state("model."), "criterion.weight": torch.ones(3)},
+        "epoch": 3,
+        "loops": {"fit_loop": {"state_dict": {}}},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(2)}}}],
+    },
+    "Lightning of a compiled network": lambda: {"state_dict": state("model._orig_mod.")},
+    "thop": lambda: {
+        **state(),
+        **{f"{name}.total_ops": torch.zeros(1) for name in ("fc", "features.0")},
+        "total_params": torch.zeros(1),
+    },
+    "thop in DataParallel": lambda: {**state("module."), "module.fc.total_ops": torch.zeros(1)},
+    "net": lambda: {"net": state(), "acc": 93.0, "epoch": 1},
+    "net in DataParallel": lambda: {"net": state("module."), "acc": 93.0},
+    "model_state_dict": lambda: {"model_state_dict": state(), "loss": torch.tensor(0.1)},
+    "state_dict_ema": lambda: {"state_dict_ema": state("module."), "arch": "net"},
+    "model and optimizer": lambda: {
+        "model": state("_orig_mod.module."),
+        "optimizer": {"state": {0: {"momentum_buffer": torch.full((2,), torch.inf)}}},
+    },
+    "mapping in a mapping": lambda: {"checkpoint": {"model": {"state_dict": state()}}},
+    "DataParallel of a part": lambda: {
+        name.replace("features.", "features.module."): value for name, value in state().items()
+    },
+    "a compiled part": compiled_inside,
+    "FSDP": lambda: state("_fsdp_wrapped_module."),
+    "an old buffer": lambda: {**state(), "table": torch.arange(3)},
+    "a number beside": lambda: {**state(), "epoch": 5},
+    "the average is the same": lambda: {"model": state(), "ema": state("module.")},
+    "an average of parameters alone": lambda: {
+        "model": state(),
+        "ema": {name: p.detach() for name, p in source(2).named_parameters()},
+    },
+}
+
+
+@pytest.mark.parametrize("content", WRAPPED.values(), ids=WRAPPED)
+def test_states_of_frameworks_are_loaded(content: Any, tmp_path: Path) -> None:
+    assert_same(loaded(content(), tmp_path), source())
+
+
+def test_what_is_of_no_part_of_the_network_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    loaded({"state_dict": {**state("model."), "criterion.weight": torch.ones(3)}}, tmp_path)
+    assert "left out, as no part of the network: state_dict.criterion.weight" in caplog.text
+
+
+def test_prefixes_of_safetensors_are_taken_off_too(tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    save_file({**state("module."), "n_averaged": torch.tensor(3)}, path)
+    network = Net()
+    pretrained.load_into(network, pretrained.read(path), str(path), False)
+    assert_same(network, source())
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            lambda: {"state_dict": state(), "state_dict_ema": state(seed=2)},
+            r"several states that fit .* state_dict\. and state_dict_ema\. before",
+        ),
+        (
+            lambda: {"state_dict": {**state("model."), **state("ema_model.module.", 2)}},
+            r"state_dict\.model\. and state_dict\.ema_model\.module\. before",
+        ),
+        (
+            lambda: {**state(), **state("ema.", 2)},
+            r"with no prefix and ema\. before",
+        ),
+        (
+            lambda: {**state("model."), **state("model._orig_mod.", 2)},
+            r"model\. and model\._orig_mod\. before",
+        ),
+        (
+            lambda: {**state(), "features.module.0.weight": torch.zeros(4, 2, 3, 3)},
+            r"features\.0\.weight and features\.module\.0\.weight are both",
+        ),
+    ],
+    ids=["timm", "Lightning", "beside", "compiled", "one name twice"],
+)
+def test_states_of_which_several_fit_are_refused_by_the_file_s_own_names(
+    content: Any, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=says):
+        loaded(content(), tmp_path)
+
+
+def without(name: str, prefix: str = "") -> Mapping[str, Tensor]:
+    return {key: value for key, value in state(prefix).items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (lambda: {"net": without("fc.bias")}, r"lack net\.fc\.bias: they are of another"),
+        (
+            lambda: {"net": {**state("module."), "module.more": torch.ones(1)}},
+            r"beside what the network has, net\.module\.more: ",
+        ),
+        (
+            lambda: {**without("module.fc.bias", "module."), "module.fc.bias": torch.ones(5)},
+            r"other shapes: module\.fc\.bias \(5,\), here \(3,\)",
+        ),
+        (
+            lambda: {"model": {"encoder.w": torch.ones(2)}},
+            r"hold model\.encoder\.w, and none of the network's names, such as features\.0\.weight",
+        ),
+        (
+            lambda: {"net": {**state(), "fc.bias": torch.full((3,), torch.nan)}},
+            r"net\.fc\.bias holds NaN",
+        ),
+    ],
+    ids=["lack", "more", "shape", "none", "NaN"],
+)
+def test_what_does_not_fit_is_named_as_the_file_names_it(
+    content: Any, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=says):
+        loaded(content(), tmp_path)
+
+
+def test_a_state_of_half_precision_is_loaded_as_its_float32_values(tmp_path: Path) -> None:
+    for kind in (torch.float16, torch.bfloat16):
+        half = copy.deepcopy(source()).to(kind)
+        network = loaded(half.state_dict(), tmp_path)
+        assert network.fc.weight.dtype == torch.float32
+        assert_same(network, half.float())
+
+
+@pytest.mark.parametrize("dim", [0, 1, None])
+def test_weights_under_weight_norm_are_what_the_layer_computes(
+    dim: int | None, tmp_path: Path
+) -> None:
+    network = source()
+    for layer in (network.fc, network.features[0]):
+        weight_norm(layer, dim=dim)
+        layer.weight_g.data.mul_(1.7)
+    x = torch.rand(2, 2, 5, 5)
+    expected = network(x)
+    assert "fc.weight_g" in network.state_dict()
+    found = loaded({"net": network.state_dict()}, tmp_path)
+    torch.testing.assert_close(found(x), expected)
+    assert torch.equal(found.fc.weight, network.fc.weight)
+
+
+def test_pruned_weights_are_what_the_layer_computes(tmp_path: Path) -> None:
+    network = source()
+    prune.l1_unstructured(network.fc, "weight", 0.5)
+    found = loaded(network.state_dict(), tmp_path)
+    assert torch.equal(found.fc.weight, network.fc.weight)
+    assert (found.fc.weight == 0).sum() == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "call"),
+    [
+        (lambda fc: spectral_norm(fc), r"remove_spectral_norm\(layer\)"),
+        (lambda fc: parametrizations.weight_norm(fc), "parametrize.remove_parametrizations"),
+        (lambda fc: parametrizations.spectral_norm(fc), "parametrize.remove_parametrizations"),
+        (lambda fc: parametrizations.orthogonal(fc), "parametrize.remove_parametrizations"),
+    ],
+    ids=["spectral", "weight norm as parametrization", "spectral as one", "orthogonal"],
+)
+def test_other_computed_weights_are_refused_with_the_call_that_works(
+    change: Any, call: str, tmp_path: Path
+) -> None:
+    network = source()
+    change(network.fc)
+    with pytest.raises(DataError, match=rf"fc\..* from which the layer computes .*{call}"):
+        loaded(network.state_dict(), tmp_path)
+
+
+class Versioned(nn.Linear):
+    """Its loading looks at the version that a state was saved with, as torchvision's MNASNet does,
+    and knows the name that version 1 had, as its vision transformer does."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
+        version = local_metadata.get("version")
+        if version not in (1, 2):
+            raise ValueError(f"version should be set to 1 or 2 instead of {version}")
+        if version == 1:
+            state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}kernel")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+
+@pytest.mark.parametrize("wrapper", ["", "net", "module"])
+def test_the_version_that_a_file_was_saved_with_is_what_loading_sees(
+    wrapper: str, tmp_path: Path
+) -> None:
+    made = nn.Sequential(Versioned(3, 2), nn.ReLU())
+    made[0]._version = 1
+    old = made.state_dict()
+    old["0.kernel"] = old.pop("0.weight")
+    plain = dict(made.state_dict())  # without versions, as safetensors are
+    for content in (old, plain):
+        network, path = nn.Sequential(Versioned(3, 2), nn.ReLU()), tmp_path / "own.pth"
+        torch.save({wrapper: content} if wrapper else content, path)
+        pretrained.load_into(network, pretrained.read(path), str(path), False)
+        assert torch.equal(network[0].weight, made[0].weight)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(4, 4)
+        self.two = self.one
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.two(self.one(x).relu()))
+
+
+def test_a_tensor_of_several_names_may_have_one_of_them_in_the_file(tmp_path: Path) -> None:
+    made, path = Tied(), tmp_path / "tied.safetensors"
+    save_model(made, str(path))
+    assert not {"one.weight", "two.weight"} <= pretrained.read(path).keys()
+    network = Tied()
+    pretrained.load_into(network, pretrained.read(path), str(path), False)
+    assert torch.equal(network.two.weight, made.one.weight)
+    assert network.one.weight is network.two.weight
+
+
+# Weights of other classes
+
+
+class Heads(nn.Module):
+    """A linear and a convolutional output layer, and one that is none by its number of inputs."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3)
+        self.conv_head = nn.Conv2d(4, classes, 1)
+        self.head = nn.Linear(4, classes)
+        self.last = nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        return self.conv_head(x).mean((2, 3)) + self.head(self.last(x.mean((2, 3))))
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["other shapes", "missing"])
+def test_every_output_layer_is_new_for_other_classes_and_nothing_else(missing: bool) -> None:
+    torch.manual_seed(3)
+    made, network = Heads(10), Heads(6)
+    fresh = copy.deepcopy(network.state_dict())
+    content = {
+        name: value for name, value in made.state_dict().items() if not (missing and "head" in name)
+    }
+    pretrained.load_into(network, content, "the weights", True, 6)
+    for name, value in network.state_dict().items():
+        expected = fresh[name] if "head" in name else made.state_dict()[name]
+        assert torch.equal(value, expected), name
+    with pytest.raises(DataError, match="lack conv_head" if missing else "for 10 classes, not 6"):
+        pretrained.load_into(Heads(6), content, "the weights", False, 6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stem.weight": torch.ones(7, 2, 3, 3), "stem.bias": torch.ones(7)},
+        {"head.weight": torch.ones(10, 5)},
+        {"head.weight": torch.ones(11, 4)},  # 10 and 11 classes
+    ],
+)
+def test_other_differences_are_no_new_head(change: dict[str, Tensor]) -> None:
+    content = {**Heads(10).state_dict(), **change}
+    with pytest.raises(DataError, match="have other shapes"):
+        pretrained.load_into(Heads(6), content, "the weights", True, 6)
