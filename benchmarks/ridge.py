@@ -5,7 +5,8 @@
 
 Calibrates on images drawn from the first data set, compares outputs on the second. ``rounding`` is
 the nearest level of each weight. ``gpfq, by samples`` takes the ridge times inputs over samples of
-a layer. GPTQ's damping is in the unit of the ridge. Each filter has its own step. Rows are added to the CSV file, those that it already has are not measured again.
+a layer. GPTQ's damping is in the unit of the ridge. Each filter has a step of its own. Rows are
+added to the CSV file; those that it already has are not measured again.
 """
 
 from __future__ import annotations
