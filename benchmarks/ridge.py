@@ -4,8 +4,9 @@
         results/dataset/train.npz results/dataset/test.npz --csv docs/ridge.csv
 
 Calibrates on images drawn from the first data set, compares outputs on the second. ``rounding`` is
-the nearest level of each weight. GPTQ's damping is in the unit of the ridge. Each filter has its
-own step. Rows are added to the CSV file, those that it already has are not measured again.
+the nearest level of each weight. ``gpfq, by samples`` takes the ridge times inputs over samples of
+a layer. GPTQ's damping is in the unit of the ridge. Each filter has a step of its own. Rows are
+added to the CSV file; those that it already has are not measured again.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ COLUMNS = ("network", "method", "bits", "images", "patches", "ridge", "agreement
 RIDGES = {
     "rounding": [0.0],
     "gpfq": [0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
+    "gpfq, by samples": [1.0, 3.0, 10.0],
     "gptq": [0.01, 0.1, 1.0],
 }
 
@@ -45,6 +47,8 @@ def quantized(
     def solver(weight: Tensor, samples: Samples, grid: Grid) -> QuantizedLayer:
         if method == "gpfq":
             return gpfq.solve(weight, samples, grid, ridge=ridge)
+        if method == "gpfq, by samples":
+            return gpfq.solve(weight, samples, grid, ridge=ridge * samples.columns / samples.rows)
         if method == "gptq":
             return gptq.solve(weight, samples, grid, damping=ridge)
         return msq.solve(weight, samples, grid)
