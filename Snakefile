@@ -4,9 +4,18 @@ The road, one file of rules a stage; config/README.md explains the config, resul
 the artifacts.
 """
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+# From elsewhere Snakemake fetches rules and scripts one by one, and not the library they import.
+if not Path(str(workflow.current_basedir)).is_dir():
+    raise WorkflowError(
+        f"this workflow runs from a clone on this machine, not from {workflow.current_basedir}: "
+        'git clone its repository, and write snakefile: "path/to/clone/Snakefile" in the module'
+    )
 
 # A study's config is whole: one given by --configfile replaces the default study.
 if not workflow.configfiles:
@@ -98,4 +107,4 @@ rule all:
         PAGES,
         expand("<results>/figures/{figure}.{suffix}", figure=figures(), suffix=["pdf", "png"]),
     message:
-        "{config[study]}: all artifacts are in {config[root]}"
+        f"{NAME}: all artifacts are in {STUDY['root']}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from laq.steps import STEPS
 from tests.workflow.conftest import Checkout
@@ -88,3 +90,79 @@ def test_another_working_directory_takes_the_default_study(
     elsewhere = checkout.bare("-n", "--directory", str(tmp_path))
     assert planned(elsewhere) == expected
     assert expected["select_subset"] == 12
+
+
+# As a module of another Snakefile
+
+MODULE = """
+configfile: "outer.yaml"
+module {name}:
+    snakefile: {snakefile!r}
+    config: config[{name!r}]
+{options}
+use rule * from {name} as {name}_*
+"""
+
+
+def as_modules(checkout: Checkout, folder: Path, **options: str) -> Path:
+    """A Snakefile in ``folder`` with a module of the workflow for each name; its options."""
+    snakefile = str(checkout.path / "Snakefile")
+    modules = [
+        MODULE.format(name=name, snakefile=snakefile, options=text and f"    {text}")
+        for name, text in options.items()
+    ]
+    inputs = ", ".join(f"rules.{name}_all.input" for name in options)
+    ending = f"rule everything:\n    default_target: True\n    input: {inputs}\n"
+    (folder / "Snakefile").write_text("\n".join([*modules, ending]))
+    config = yaml.safe_load(STUDY) | {"study": "With {braces}"}
+    configs = {name: config | {"root": f"results/{name}"} for name in options}
+    (folder / "outer.yaml").write_text(yaml.safe_dump({"study": "another's", **configs}))
+    return folder / "Snakefile"
+
+
+def test_it_is_planned_as_a_module_with_a_prefix_and_twice(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    snakefile = as_modules(checkout, tmp_path, one="", two='prefix: "second"')
+    said = checkout.bare("-n", "--snakefile", str(snakefile), "--directory", str(tmp_path))
+    jobs = planned(said)
+    assert jobs["one_train_network"] == jobs["two_train_network"] == 2
+    assert "results/one/accuracy.csv" in said and "second/results/two/accuracy.csv" in said
+
+
+def test_the_roads_of_a_module_with_a_prefix_are_drawn(checkout: Checkout, tmp_path: Path) -> None:
+    snakefile = as_modules(checkout, tmp_path, own='prefix: "first"')
+    target = "first/results/own/figures/fig2.png"
+    options = ("--snakefile", str(snakefile), "--directory", str(tmp_path))
+    checkout.bare(target, "first/results/own/dataset/train.npz", *options)
+    assert (tmp_path / target).stat().st_size
+
+
+def test_a_module_that_is_given_no_config_takes_the_default_study_or_asks_for_one(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    module = f"module own:\n    snakefile: {str(checkout.path / 'Snakefile')!r}\n"
+    snakefile = tmp_path / "Snakefile"
+    snakefile.write_text(f"{module}use rule * from own as own_*\n")
+    arguments = ("-n", "--snakefile", str(snakefile), "--directory", str(tmp_path))
+    assert planned(checkout.bare(*arguments))["own_select_subset"] == 12
+    done = checkout.snakemake(*arguments)
+    assert done.returncode and "config: config" in done.stdout + done.stderr
+
+
+def test_a_repository_that_is_not_checked_out_is_refused_with_the_remedy(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    git = ["git", "-C", str(checkout.path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *command], check=True)
+    for place in ("Snakefile", "workflow/Snakefile"):
+        file = f"gitfile({str(checkout.path)!r}, path={place!r}, commit='HEAD')"
+        snakefile = tmp_path / "Snakefile"
+        snakefile.write_text(
+            f"module own:\n    snakefile: {file}\n    config: config\nuse rule * from own\n"
+        )
+        done = checkout.snakemake("-n", "--snakefile", str(snakefile))
+        said = done.stdout + done.stderr
+        assert done.returncode and "runs from a clone on this machine, not from git+file" in said
+        assert "git clone" in said

@@ -1,6 +1,7 @@
 """What all rules share: the checked config and digests of code.
 
-Makes: STUDY (the completed config), SURVEY (of a study's images), SEED, helpers for params. Everything here runs at every
+Makes: STUDY (the completed config), SURVEY (of a study's images), SEED, NAME (the study's, for
+messages), helpers for params. Everything here runs at every
 parse, so nothing heavy is imported.
 """
 
@@ -53,10 +54,18 @@ def try_disks(check, *arguments):
 
 try_disks(disks.check_project)
 
+if not config:
+    raise WorkflowError(
+        "no config has come here: where this workflow is a module of another Snakefile, write "
+        "config: config (or the part of it that is the study's) in the module"
+    )
+
 STUDY, SURVEY = checked_config()
 config.update(STUDY)
 
 SEED = STUDY["seed"]
+# Not {config[study]}: in a message that is the config of the Snakefile that has this for a module.
+NAME = STUDY["study"].replace("{", "{{").replace("}", "}}")
 FIGURES = STUDY["figures"]
 
 # Of the rules themselves: the figures of the road are drawn anew when any of them changes.

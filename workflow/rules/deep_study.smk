@@ -21,7 +21,7 @@ rule deep_compression:
             suffix=["pdf", "png"],
         ),
     message:
-        "{config[study]}: Deep Compression is in {config[root]}/deep"
+        f"{NAME}: Deep Compression is in {STUDY['root']}/deep"
 
 
 rule measure_stages:

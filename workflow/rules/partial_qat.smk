@@ -21,7 +21,7 @@ rule partial_qat:
             suffix=["pdf", "png"],
         ),
     message:
-        "{config[study]}: partial training is in {config[root]}/partial_qat"
+        f"{NAME}: partial training is in {STUDY['root']}/partial_qat"
 
 
 rule measure_partial:

@@ -135,12 +135,14 @@ def example_dataset(path):
 
 def road_settings(part, title, variants, sweep):
     """Settings of a diagram: its part, the words and the stage of every rule, the recipes in order."""
-    steps = [rule for rule in workflow.rules if rule.name not in NO_STEPS]
+    # By the names they have here: where this is a module of another Snakefile, workflow.rules has
+    # that one's too, and calls these as it likes.
+    steps = {name: proxy.rule for name, proxy in rules._rules.items() if name not in NO_STEPS}
     return settings_text(
         part=part,
         title=f"{STUDY['study']}: {title}",
-        words={rule.name: " ".join((rule.docstring or "").split()) for rule in steps},
-        stages=[[rule.name, Path(str(rule.snakefile)).stem] for rule in steps],
+        words={name: " ".join((rule.docstring or "").split()) for name, rule in steps.items()},
+        stages=[[name, Path(str(rule.snakefile)).stem] for name, rule in steps.items()],
         left_out=NO_STEPS,
         variants=variants,
         sweep=sweep,

@@ -13,7 +13,7 @@ rule zoo:
         "<results>/zoo/methods.csv",
         expand("<results>/zoo/{figure}.{suffix}", figure=["pareto", "gain"], suffix=["pdf", "png"]),
     message:
-        "{config[study]}: the zoo is in {config[root]}/zoo"
+        f"{NAME}: the zoo is in {STUDY['root']}/zoo"
 
 
 rule measure_zoo:

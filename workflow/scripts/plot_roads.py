@@ -25,6 +25,8 @@ def plot_roads(
 
     files = [artifacts] if isinstance(artifacts, str) else list(artifacts)
     snakefile = Path(__file__).resolve().parents[2] / "Snakefile"
+    # A module of another Snakefile may have a prefix before the config's root.
+    config = {**config, "root": str(Path(pdf).parents[1])}
     graph = rulegraph.ask(snakefile, config).without(left_out)
     boxes, arrows = steps.part(graph, part, words, dict(stages), files, dict(variants), sweep)
     in_order = list(dict.fromkeys(stage for _, stage in stages))
