@@ -271,12 +271,12 @@ class _Inputs:
     def fitted(
         self, layer: nn.Conv2d | nn.Linear, quantizer: InputQuantizer | None, alphabets: Grids
     ) -> Grids:
-        """``alphabets``, or those whose accumulators hold the bias where inference is in integers,
-        as it is where quantizers are modules of the network."""
-        if self.attaching or quantizer is None or quantizer.mode != "static":
+        """``alphabets``, or those whose accumulators hold the bias, of static inputs of 8 bits."""
+        if quantizer is None or quantizer.mode != "static" or quantizer.bits > 8:
             return alphabets
+        # Where quantizers are modules of the network, they are behind its layers too.
         return lambda name, weight: bias_steps.fitted(
-            alphabets(name, weight), layer, quantizer.step
+            alphabets(name, weight), layer, quantizer.step, on_grid=not self.attaching
         )
 
 

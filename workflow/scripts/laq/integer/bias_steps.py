@@ -4,6 +4,9 @@ An accumulator counts in units of the weight's step times the input's. A filter 
 weight, as weight decay leaves it, has a step so small that its bias, which comes from BatchNorm and
 is as large as any other, takes more than 32 bits. Its step is then made larger. Its codes become
 smaller, down to 0, which nobody sees: what the filter gives is its bias, on a grid of 8 bits.
+
+ONNX Runtime makes such accumulators of its own accord wherever weight and input of a layer are in
+8 bits, so that the same holds for a network that is simulated in float.
 """
 
 from __future__ import annotations
@@ -27,17 +30,21 @@ LEAST_SHARE = 2.0**-40
 Runs = Sequence[tuple[int, Grid]]
 
 
-def fitted(runs: Runs, layer: nn.Conv2d | nn.Linear, input_step: Tensor) -> list[tuple[int, Grid]]:
+def fitted(
+    runs: Runs, layer: nn.Conv2d | nn.Linear, input_step: Tensor, on_grid: bool
+) -> list[tuple[int, Grid]]:
     """The grids of a layer's runs of rows, with the steps that are too small made larger.
 
-    input_step: () of the layer's static input quantizer. Grids of more than 8 bits, and those that
-    no accumulator counts in, are left as they are.
+    input_step: () of the layer's static input quantizer. on_grid: whether what the layer gives is
+    put on a grid of 8 bits as well, so that steps of next to nothing can go. Grids of more than 8
+    bits, and those that no accumulator counts in, are left as they are.
     """
     filters = [rows for rows, _ in runs]
     bias = layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias.detach()
     least = bias.double().abs() / (LARGEST * input_step.double())
     largest = max((float(grid.step.max()) for _, grid in runs if _counts(grid)), default=0.0)
-    least = least.clamp(min=LEAST_SHARE * largest)
+    if on_grid:
+        least = least.clamp(min=LEAST_SHARE * largest)
     return [
         (rows, _at_least(grid, own) if _counts(grid) else grid)
         for (rows, grid), own in zip(runs, least.split(filters), strict=True)
