@@ -72,23 +72,6 @@ def test_features_before_a_convolution_are_means_or_the_whole_map_where_that_is_
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_features_before_a_layer_on_tokens_are_their_mean():
-    class Tokens(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem, self.head = nn.Conv2d(1, 5, 3), nn.Linear(5, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.head(self.stem(x).flatten(2).mT).mean(1)
-
-    torch.manual_seed(0)
-    model = Tokens()
-    (found,) = features.penultimate(model, images(), CPU)
-    with torch.no_grad():
-        logits = model.head(torch.from_numpy(found))
-        torch.testing.assert_close(logits, model(images().float() / 255))
-
-
 def test_features_of_two_heads_follow_one_another():
     class Distilled(nn.Module):
         def __init__(self) -> None:

@@ -26,7 +26,7 @@ def penultimate(
     """Yield float32 features (b, d) batch by batch for uint8 images (n, c, h, w).
 
     They are what enters the layer that gives the logits; of a convolution over a map of more than
-    its own size the mean over all pixels, of a linear layer on tokens that over the tokens. Where several give the logits together (DeiT with a
+    its own size the mean over all pixels. Where several give the logits together (DeiT with a
     distilled head), what enters one follows on what enters the other.
 
     ``network`` is moved to ``device`` and put into evaluation mode, and stays so. Raises
@@ -51,10 +51,9 @@ def penultimate(
 
 def _vectors(layer: nn.Module, inputs: Tensor) -> Tensor:
     """A layer's inputs as one vector an image."""
-    if isinstance(layer, nn.Linear):
-        return inputs.flatten(1, -2).mean(1) if inputs.ndim > 2 else inputs
-    whole = inputs.shape[-2:] == layer.kernel_size
-    return inputs.flatten(1) if whole else inputs.mean((2, 3))
+    if isinstance(layer, nn.Conv2d) and inputs.shape[-2:] != layer.kernel_size:
+        return inputs.mean((2, 3))
+    return inputs.flatten(1)
 
 
 def pixels(images: Tensor, batch_size: int = 64) -> Iterator[np.ndarray]:
