@@ -20,6 +20,7 @@ from laq.deep import checkpoint as deep_checkpoint
 from laq.deep.coded import SharedWeight
 from laq.errors import CheckpointError
 from laq.files import write_csv
+from laq.input_calibration import InputSettings
 from laq.inspection import inspect
 from laq.onnx_export import export
 from laq.partial import tensors, updates
@@ -71,8 +72,8 @@ def images(n: int = 6) -> Tensor:
     return torch.rand(n, *SHAPE, generator=torch.Generator().manual_seed(0))
 
 
-def quantized() -> QuantizedNetwork:
-    return quantize_network(networks.create("net", 4).eval(), images())
+def quantized(**options: Any) -> QuantizedNetwork:
+    return quantize_network(networks.create("net", 4).eval(), images(), **options)
 
 
 def described(result: QuantizedNetwork) -> dict[str, Any]:
@@ -80,6 +81,7 @@ def described(result: QuantizedNetwork) -> dict[str, Any]:
         "network": {"name": "net", "classes": 4},
         "images": list(SHAPE),
         "layers": [layer.row() for layer in result.layers],
+        "transforms": result.transforms,
     }
 
 
@@ -109,6 +111,23 @@ def test_a_tensor_of_several_names_is_in_the_file_once_and_loaded_back_by_all(
         assert torch.equal(network(images()), result.network(images()))
     packing.save(tmp_path / "again.safetensors", read.state, read.description, read.packed)
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_quantizers_of_inputs_have_the_names_of_their_layers(tmp_path: Path) -> None:
+    from laq.onnx_inference import predict
+
+    result = quantized(inputs=InputSettings(8))
+    path = saved(tmp_path / "quant.safetensors", result)
+    with safe_open(path, "pt") as file:
+        assert "block.input_quantizer.step" in file.keys()  # noqa: SIM118, it is no dict
+        assert "again.input_quantizer.step" not in file.keys()  # noqa: SIM118
+    whole = (images() * 255).round().to(torch.uint8)
+    with torch.no_grad():
+        expected = packing.load(path)(whole.float() / 255)
+        assert torch.equal(expected, result.network(whole.float() / 255))
+    export(path, tmp_path / "quant.onnx")
+    found = predict(tmp_path / "quant.onnx", whole.numpy())
+    np.testing.assert_allclose(found, expected, atol=0.05 * float(expected.std()))
 
 
 def test_a_file_of_other_tensors_says_nothing_of_further_names(tmp_path: Path) -> None:
