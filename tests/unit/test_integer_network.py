@@ -26,6 +26,7 @@ from laq.onnx_export import export
 from laq.onnx_inference import predict
 from laq.propagation import QuantizedNetwork, folded, quantize_network
 from tests.configs import checked, edited
+from tests.unit.test_patches import Same
 
 torch.set_num_threads(1)
 
@@ -292,6 +293,25 @@ def test_other_networks_of_known_operations(bits: int) -> None:
         assert found.std(dim=0).min() > 0
 
 
+class Own(nn.Linear):
+    """A linear layer in words of its own, as timm's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+@torch.no_grad()
+def test_a_layer_that_computes_as_its_parent_runs_as_it_does() -> None:
+    torch.manual_seed(0)
+    network, images = Mobile().eval(), torch.rand(32, 3, 16, 16)
+    other = copy.deepcopy(network)
+    other.fc = Own(8, 5)
+    other.fc.load_state_dict(network.fc.state_dict())
+    results = [simulated(each, images) for each in (network, other)]
+    one, two = (compilation.compile(each.network, each.packed)(images) for each in results)
+    assert torch.equal(one, two)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(("name", "sums"), [("resnet18", 8), ("mobilenet_v2", 10)])
 def test_networks_of_torchvision_can_run_in_integers(name: str, sums: int) -> None:
@@ -382,6 +402,7 @@ class Scaled(nn.Module):
     ("odd", "named"),
     [
         (nn.Hardswish(), r"odd \(Hardswish\)"),
+        (Same(4, 4, 3, 2), r"odd \(Same\)"),
         (nn.Sigmoid(), r"odd \(Sigmoid\)"),
         (nn.BatchNorm2d(4), r"odd \(BatchNorm2d\)"),
         (nn.AdaptiveAvgPool2d(2), r"odd \(AdaptiveAvgPool2d\).*over all pixels"),

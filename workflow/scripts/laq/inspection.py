@@ -8,11 +8,14 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from laq import packing
 from laq.entropy import entropy
 from laq.packing import Checkpoint, PackedWeight
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Row = dict[str, Any]
 
@@ -88,7 +91,7 @@ def _coded_rows(checkpoint: Checkpoint) -> Iterator[Row]:
 
 
 def _float_rows(checkpoint: Checkpoint, report: Mapping[str, Row]) -> Iterator[Row]:
-    for name, tensor in sorted(checkpoint.state.items()):
+    for name, tensor in sorted(_tensors(checkpoint).items()):
         if tensor.ndim >= 2 and name not in checkpoint.packed:
             layer = name.removesuffix(".weight")
             yield {
@@ -99,9 +102,15 @@ def _float_rows(checkpoint: Checkpoint, report: Mapping[str, Row]) -> Iterator[R
             }
 
 
+def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The checkpoint's tensors, each by one name alone."""
+    further = packing.aliases(checkpoint.state, checkpoint.packed)
+    return {name: x for name, x in checkpoint.state.items() if name not in further}
+
+
 def _totals(checkpoint: Checkpoint, packed: Sequence[Row], file_bytes: int) -> Row:
     weights = sum(row["weights"] for row in packed)
-    float_bytes = sum(tensor.nbytes for tensor in checkpoint.state.values())
+    float_bytes = sum(tensor.nbytes for tensor in _tensors(checkpoint).values())
     runs = [run for weight in checkpoint.packed.values() for run in weight]
     code_bytes = sum(run.code_bytes for run in runs)
     entropy_bits = sum(row["weights"] * row["entropy"] for row in packed)

@@ -5,6 +5,7 @@ checkpoint must give the same bytes. It holds
 
     format    3
     packed    {name of a quantized weight: [its runs of rows, each the fields of ``Run``]}
+    aliases   {further name of a tensor: the name that it is stored by}, where there are any
     digest    sha256 over the rest of the metadata and every tensor's name, dtype, shape, bytes
     …         the description as given: network, variant, calibration, seed, parent
 
@@ -35,7 +36,8 @@ KEY = "laq"
 # whole. Both by name: whatever coder wrote a network, it is the same to those who read it.
 DEEP = "deep"
 _DESCRIBED, READER = "laq.deep.described", "laq.deep.checkpoint"
-OWN_KEYS = frozenset({"format", "packed", "digest"})
+_REQUIRED = frozenset({"format", "packed", "digest"})
+OWN_KEYS = _REQUIRED | {"aliases"}
 REMEDY = "delete it and run the rule that makes it again"
 
 
@@ -78,6 +80,10 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "repeat": (lambda value: type(value) is int and value >= 1, "a whole number from 1 on"),
     "layers": (_rows, "a list of layers"),
     "transforms": (_kinds, "a list of mappings with a kind each"),
+    "aliases": (
+        lambda value: isinstance(value, dict) and _texts(list(value.values())),
+        "a mapping of names to names",
+    ),
 }
 
 
@@ -182,7 +188,7 @@ def is_deep(file: Any) -> bool:
 
 def _checked(path: str | os.PathLike[str], found: dict[str, Any]) -> dict[str, Any]:
     """``found``, if it says what descriptions have to, and nothing that cannot be."""
-    if missing := OWN_KEYS - found.keys():
+    if missing := _REQUIRED - found.keys():
         raise CheckpointError(f"{path} lacks {sorted(missing)} in its description: {REMEDY}")
     for key, (fits, what) in _KEYS.items():
         if key in found and not fits(found[key]):

@@ -83,6 +83,9 @@ def export(
     units = onnx_activations.bias_units(network, content.packed, transforms)
     onnx_activations.prepare(network)
     model, used = _traced(network, _shape(checkpoint, content.description, shape), checkpoint)
+    used = onnx_weights.one_name(
+        model.graph, used, packing.aliases(network.state_dict(), content.packed)
+    )
     stored = []
     for name, runs in content.packed.items():
         if name in used:

@@ -9,7 +9,7 @@ bit for bit; float64 scales are rounded to float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,21 @@ def replace(
     old.replace_all_uses_with(new)
     graph.insert_before(graph[0], nodes)
     return stored
+
+
+def one_name(graph: ir.Graph, used: Collection[str], aliases: Mapping[str, str]) -> set[str]:
+    """Give initializers that are the same tensor one name, ``aliases`` of all further ones; return
+    ``used``, names of initializers, by these names."""
+    for name, first in aliases.items():
+        if name not in graph.initializers:
+            continue
+        value = graph.initializers.pop(name)
+        if first in graph.initializers:
+            value.replace_all_uses_with(graph.initializers[first])
+        else:
+            value.name = value.const_value.name = first
+            graph.register_initializer(value)
+    return {aliases.get(name, name) for name in used}
 
 
 def left_out(name: str, runs: Sequence[PackedWeight], reason: str) -> list[StoredWeight]:

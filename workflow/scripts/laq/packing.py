@@ -2,7 +2,8 @@
 
 The rows of a quantized weight ``layer.weight`` form one run, or with mixed precision several.
 Run i is stored as ``layer.weight.codes.i`` (uint8, the bit string of ``laq.bitpacking``) and the
-tensors of its grid, such as ``layer.weight.step.i``; every other tensor is stored as it is. The
+tensors of its grid, such as ``layer.weight.step.i``; every other tensor is stored as it is. A
+tensor of several names, such as that of a module in two places, is stored by one of them. The
 metadata, ``laq.metadata``, says what the runs are, and holds a digest of everything.
 
 Nothing is ever unpickled.
@@ -14,7 +15,7 @@ import hashlib
 import importlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -89,7 +90,8 @@ class Checkpoint:
     """What a file holds.
 
     description: as given to ``save``.
-    state: name to tensor, packed weights as the float32 values they stand for.
+    state: name to tensor, packed weights as the float32 values they stand for; a tensor of several
+        names is the same one by all of them.
     packed: name of each packed weight to its runs of rows, their codes in the smallest integer
         type that holds their width.
     """
@@ -110,14 +112,18 @@ def save(
     A name in ``packed`` replaces the tensor of that name in ``state``: its runs of rows, one
     below the other, must have that tensor's shape. ``description`` is JSON; ``load`` needs its
     ``network``, the arguments of ``laq.networks.create``, and applies its ``transforms``
-    (``laq.transforms``). Equal arguments give equal bytes.
+    (``laq.transforms``). Names of the same memory in ``state`` are one tensor in the file. Equal
+    arguments give equal bytes.
 
     Raises ``ValueError`` for a description that uses a key of the format's own, and for packed
     weights that do not match ``state`` or their grid: defects of the caller.
     """
     if clash := metadata.OWN_KEYS & description.keys():
         raise ValueError(f"description uses keys of the format's own: {sorted(clash)}")
-    tensors = {name: tensor for name, tensor in state.items() if name not in packed}
+    further = aliases(state, packed)
+    tensors = {
+        name: tensor for name, tensor in state.items() if name not in packed and name not in further
+    }
     described = {}
     for name, weights in packed.items():
         _check_shape(name, weights, state)
@@ -135,9 +141,27 @@ def save(
         for name, tensor in tensors.items()
     }
     content = {**description, "format": metadata.FORMAT, "packed": described}
+    if further:
+        content["aliases"] = further
     content["digest"] = _digest(content, tensors)
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={metadata.KEY: _json(content)})
+
+
+def aliases(state: Mapping[str, Tensor], packed: Collection[str] = ()) -> dict[str, str]:
+    """Further names of tensors that ``state`` has by several names, to the one of each that counts:
+    that in ``packed``, or else the first."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for name, tensor in state.items():
+        if tensor.numel():
+            place = tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+            groups.setdefault(place, []).append(name)
+    found = {}
+    for names in groups.values():
+        coded = [name for name in names if name in packed]
+        first = coded[0] if coded else names[0]
+        found |= {name: first for name in names if name != first and name not in packed}
+    return found
 
 
 def derived(
@@ -198,6 +222,10 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         if name in state:
             raise CheckpointError(f"{path} holds {name} both packed and in float: {REMEDY}")
         state[name] = torch.cat([weight.values for weight in packed[name]])
+    for name, held in content.get("aliases", {}).items():
+        if held not in state or name in state:
+            raise CheckpointError(f"{path} names {held} {name} too, wrongly: {REMEDY}")
+        state[name] = state[held]
     return Checkpoint(metadata.description(content), state, packed)
 
 

@@ -23,6 +23,7 @@ from laq.deep.floats import halved, packed, unpacked
 from laq.deep.head import DIGEST, Head, String, TensorEntry, WeightEntry
 from laq.deep.positions import absolute, by_rows, sides, spread
 from laq.errors import DataError
+from laq.packing import aliases
 
 Weights = Mapping[str, PrunedWeight | SharedWeight]
 
@@ -31,7 +32,7 @@ Weights = Mapping[str, PrunedWeight | SharedWeight]
 class Content:
     """What a container holds: arguments of ``encode``, and its digest in hexadecimal digits.
 
-    state: all others than weights. head: as it was read.
+    state: all others than weights, each by one name. head: as it was read.
     """
 
     state: dict[str, Tensor]
@@ -41,8 +42,9 @@ class Content:
     head: Head
 
     def dense(self) -> dict[str, Tensor]:
-        """Name to tensor, weights as float32 among them."""
-        return self.state | {name: weight.weight() for name, weight in self.weights.items()}
+        """Name to tensor, weights as float32 among them; one of several names by all of them."""
+        dense = self.state | {name: weight.weight() for name, weight in self.weights.items()}
+        return dense | {name: dense[first] for name, first in self.head.aliases.items()}
 
 
 def encode(
@@ -54,9 +56,9 @@ def encode(
     """The network as bytes; equal arguments give equal bytes.
 
     state: name to tensor. A name that ``weights`` has too is stored as it is there, all others as
-    they are (float32 in half precision where that loses no bit). ``weights`` may be lazy: it is
-    asked for one after the other. coder: ``huffman``, ``ans``, or ``fixed`` for codes and indices
-    of fixed width.
+    they are (float32 in half precision where that loses no bit), once where several names are of
+    the same memory. ``weights`` may be lazy: it is asked for one after the other. coder:
+    ``huffman``, ``ans``, or ``fixed`` for codes and indices of fixed width.
 
     Raises ``ValueError`` for tensors of a type that no file has, and a description that is no JSON:
     defects of the caller.
@@ -68,13 +70,16 @@ def encode(
         tables.append(table)
         parts += strings
     tensors = []
-    for name in sorted(state.keys() - weights.keys()):
+    further = aliases(state, weights)
+    for name in sorted(state.keys() - weights.keys() - further.keys()):
         tensor = state[name].detach().cpu()
         half = halved(tensor)
         dtype, content = packed(tensor, half)
         tensors.append(TensorEntry(name, dtype, tuple(tensor.shape), half))
         parts.append(content)
-    first = head.written(Head(description, tuple(entries), tuple(tensors), b"".join(tables)))
+    first = head.written(
+        Head(description, tuple(entries), tuple(tensors), b"".join(tables), further)
+    )
     return b"".join([first, *parts, head.digest([first, *parts])])
 
 

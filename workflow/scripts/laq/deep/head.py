@@ -11,9 +11,9 @@ with its highest bit set:
     16 bytes       BLAKE2b (RFC 7693) of all that, the digest
 
 The inflated head is a line of JSON, ``{"d": description, "t": tensors, "w": weights}`` in UTF-8,
-and behind its line break the tables of the entropy coders. Entries are the fields of
-``WeightEntry`` and ``TensorEntry`` in their order, a string of symbols as its coder's number and
-the bytes of its table and of itself.
+with ``"a": {further name: name}`` where tensors have several names, and behind its line break the
+tables of the entropy coders. Entries are the fields of ``WeightEntry`` and ``TensorEntry`` in their
+order, a string of symbols as its coder's number and the bytes of its table and of itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -157,12 +157,14 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class Head:
-    """What a container says of itself. tables: of the coders, in the order of the weights."""
+    """What a container says of itself. tables: of the coders, in the order of the weights. aliases:
+    further names of tensors, to those that they are listed by."""
 
     description: Mapping[str, Any]
     weights: tuple[WeightEntry, ...]
     tensors: tuple[TensorEntry, ...]
     tables: bytes
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stored(self) -> int:
@@ -178,6 +180,8 @@ def written(head: Head) -> bytes:
         "t": [[t.name, t.dtype, t.shape, int(t.half)] for t in head.tensors],
         "w": [[*_plain(weight)] for weight in head.weights],
     }
+    if head.aliases:
+        content["a"] = dict(head.aliases)
     text = json.dumps(
         content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
     )
@@ -212,6 +216,7 @@ def read(content: bytes) -> tuple[Head, int]:
             tuple(_weight(*entry) for entry in found["w"]),
             tuple(_tensor(*entry) for entry in found["t"]),
             tables,
+            found.get("a", {}),
         )
     except (zlib.error, ValueError, RecursionError, KeyError, TypeError) as error:
         raise DataError(f"a head that is damaged ({error})") from error
@@ -219,6 +224,10 @@ def read(content: bytes) -> tuple[Head, int]:
     sizes = sum(part.table for w in head.weights for part in (w.codes, w.indices))
     if not isinstance(head.description, dict) or len({*names}) < len(names):
         raise DataError("a head without a description, or with a name twice")
+    if not isinstance(head.aliases, dict) or any(
+        name in names or first not in names for name, first in head.aliases.items()
+    ):
+        raise DataError("a head with further names of what it does not list")
     if sizes != len(tables):
         raise DataError(f"{len(tables)} bytes of tables where {sizes} belong")
     return head, place + small

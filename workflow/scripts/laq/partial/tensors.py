@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from laq import input_quantization
+from laq import input_quantization, packing
 from laq.input_quantization import InputQuantizer
 from laq.tracing import QUANTIZABLE
 
@@ -23,7 +23,8 @@ def rows(
     others: Mapping[str, str],
     batchnorm: str,
 ) -> Iterator[dict[str, Any]]:
-    """A row for each tensor of ``network``'s state and for the input of each layer.
+    """A row for each tensor of ``network``'s state and for the input of each layer; for a tensor of
+    several names one, by that of its codes or else the first.
 
     network: as it would be deployed. packed: bits of the weights that are codes in its file, by the
     tensors' names. chosen: which layers are quantized, in words. others: why layers that could not
@@ -38,7 +39,11 @@ def rows(
         and not isinstance(modules.get(name.rpartition(".")[0]), nn.MultiheadAttention)
     }
     told = set()
-    for tensor, values in network.state_dict().items():
+    state = network.state_dict()
+    further = packing.aliases(state, packed)
+    for tensor, values in state.items():
+        if tensor in further:
+            continue
         owner, _, own = tensor.rpartition(".")
         if owner in inputs and owner not in told:
             told.add(owner)

@@ -65,7 +65,9 @@ def write(
         values = torch.cat([run.values for run in runs])
         if not torch.equal(values, after[name].cpu()):
             raise ValueError(f"{name}: the codes are of other values than the network's")
-        after = {**after, name: values}  # to the bit: −0 may have become 0
+        others = [other for other, first in packing.aliases(after, packed).items() if first == name]
+        # To the bit: −0 may have become 0.
+        after = {**after, **dict.fromkeys((name, *others), values)}
     names = changed(before, after)
     removed = tuple(name for name in before if name not in after)
     sent = {name: after[name] for name in names}
@@ -80,7 +82,8 @@ def write(
 def payload(state: State, packed: Packed = NOTHING) -> int:
     """Bytes of the tensors of ``state``, computed: those in ``packed`` as codes and grids."""
     coded = sum(run.nbytes for runs in packed.values() for run in runs)
-    return coded + sum(x.nbytes for name, x in state.items() if name not in packed)
+    others = packed.keys() | packing.aliases(state, packed).keys()
+    return coded + sum(x.nbytes for name, x in state.items() if name not in others)
 
 
 def apply(before: State, path: str | os.PathLike[str]) -> dict[str, Tensor]:
