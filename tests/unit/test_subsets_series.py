@@ -34,14 +34,29 @@ def umap_classes(seed: int) -> np.ndarray:
     return kl_matrix(Gaussians(centres, covariances))
 
 
-def published_range(seed: int) -> np.ndarray:
-    """The same in the published study's range of distances, 0.1 to 200."""
-    distances = umap_classes(seed)
-    off = ~np.eye(100, dtype=bool)
+def overlapping_classes(seed: int) -> np.ndarray:
+    """The same, nearer each other: few of the subsets have a median near the largest."""
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(0, 12, (20, 2)).repeat(5, axis=0) + 1.2 * rng.normal(size=(100, 2))
+    factors = rng.normal(scale=0.6, size=(100, 2, 2))
+    factors *= np.exp(rng.normal(scale=0.3, size=(100, 1, 1)))  # of differing extents
+    covariances = factors @ factors.swapaxes(1, 2) + 0.3 * np.eye(2)
+    return kl_matrix(Gaussians(centres, covariances))
+
+
+def stretched(distances: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The same order of distances, in the range low..high."""
+    distances = distances.copy()
+    off = ~np.eye(len(distances), dtype=bool)
     logs = np.log(distances[off])
     share = (logs - logs.min()) / np.ptp(logs)
-    distances[off] = 0.1 * 2000**share
+    distances[off] = low * (high / low) ** share
     return (distances + distances.T) / 2
+
+
+def published_range(seed: int) -> np.ndarray:
+    """In the published study's range of distances, 0.1 to 200."""
+    return stretched(umap_classes(seed), 0.1, 200)
 
 
 def heavy_tailed(seed: int) -> np.ndarray:
@@ -77,7 +92,7 @@ def annealed(distances, size, target, seed, proposals, hot):
 
 def series(distances: np.ndarray, scale: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Targets and medians of 33 subsets of ten, which are distinct."""
-    members = list(target_series(distances, 10, scale, 33, seed))
+    members = target_series(distances, 10, scale, 33, seed)
     assert len({frozenset(member.indices) for member in members}) == 33
     medians = [describe(distances, member.indices)["median_icd"] for member in members]
     return np.array([selection.target for selection in members]), np.array(medians)
@@ -108,6 +123,63 @@ def test_33_targets_leave_no_hole_above_5_percent_of_the_axis(make, scale, seed)
     # At the very ends there are few subsets, and some targets that none comes near.
     assert np.isclose(medians, targets, rtol=0.05).sum() >= 32
     np.testing.assert_allclose(medians, targets, rtol=0.15)
+
+
+@pytest.mark.parametrize("range_", [None, (0.3, 100)])
+def test_a_linear_axis_has_no_hole_above_4_5_percent_that_subsets_could_fill(range_):
+    """The largest median is 3.7 % of the axis away from the next one there is."""
+    distances = overlapping_classes(0)
+    if range_:
+        distances = stretched(distances, *range_)
+    _, medians = series(distances, "linear", 0)
+    ends = attainable(distances, 10, 0)
+    holes = np.diff(np.sort([*ends, *medians]))
+    assert holes.max() <= 0.045 * np.ptp(ends)
+    assert np.diff(np.sort(medians)).max() <= 0.045 * np.ptp(medians)
+
+
+def test_a_larger_hole_is_one_that_no_subset_fills():
+    """By all subsets whose median is above the hole's lower end: there is the largest alone."""
+    distances = stretched(overlapping_classes(3), 0.3, 100)
+    _, medians = series(distances, "linear", 3)
+    holes = np.diff(np.sort(medians))
+    assert holes.argmax() == 31
+    assert holes.max() > 0.045 * np.ptp(medians)
+    assert (np.delete(holes, 31) <= 0.045 * np.ptp(medians)).all()
+    lower, largest = np.sort(medians)[-2:]
+    above = subsets_above(distances, 10, lower)
+    assert {describe(distances, indices)["median_icd"] for indices in above} == {largest}
+
+
+def subsets_above(distances: np.ndarray, size: int, bound: float) -> list[list[int]]:
+    """All subsets whose median is above ``bound``, the number of pairs being odd.
+
+    Such a subset has more than half of its pairs above. One class after the other is put in or
+    left out, as long as enough pairs could still come.
+    """
+    above = distances > bound
+    needed = size * (size - 1) // 4 + 1
+    found = []
+
+    def extend(chosen: list[int], others: np.ndarray, pairs: int) -> None:
+        left = size - len(chosen)
+        if left == 0:
+            found.extend([chosen] if pairs >= needed else [])
+            return
+        if len(others) < left:
+            return
+        with_chosen = above[np.ix_(others, chosen)].sum(axis=1)
+        with_others = above[np.ix_(others, others)].sum(axis=1).clip(max=left - 1)
+        most = with_chosen + with_others / 2  # a pair of two others counts for both
+        order = np.argsort(-most, kind="stable")
+        if pairs + most[order[:left]].sum() < needed:
+            return
+        first, others = others[order[0]], others[order[1:]]
+        extend([*chosen, int(first)], others, pairs + int(with_chosen[order[0]]))
+        extend(chosen, others, pairs)
+
+    extend([], np.arange(len(distances)), 0)
+    return found
 
 
 @pytest.mark.parametrize("seed", [0])

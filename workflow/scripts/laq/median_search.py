@@ -1,7 +1,8 @@
 """Local search for the subset whose median distance is nearest a target.
 
 A greedy start, then the best swap of one class for another until none helps, from many starts;
-where that does not come near, simulated annealing (Kirkpatrick, Gelatt and Vecchi 1983).
+where that does not come near and the starts end at different medians, simulated annealing
+(Kirkpatrick, Gelatt and Vecchi 1983).
 Distances are a (C, C) float64 matrix that ``laq.subsets`` has checked; a result is the pair of
 its error and its classes. The error is |ln(median / target)|, or the median for a target of 0.
 """
@@ -9,6 +10,7 @@ its error and its classes. The error is |ln(median / target)|, or the median for
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from itertools import chain
 from operator import itemgetter
 
@@ -19,6 +21,9 @@ Distances = NDArray[np.float64]
 
 # No further restart for a median so near its target (in ln): far below the error of an ICD.
 NEAR_ENOUGH = 5e-3
+
+# Nor for a best median at which so many searches have ended: there is hardly a nearer one.
+AGREED = 10
 
 # Annealing: as many walks at once, their steps, and the first and the last temperature, in ln of
 # the median. Slower cooling finds hardly more, and a third of a second is what a job can spare.
@@ -35,11 +40,11 @@ def search(
     excluded: Collection[frozenset[int]],
     ends: Iterable[list[int]],
 ) -> tuple[float, list[int]]:
-    """The best end of swaps from all beginnings, or the first that is near enough.
+    """The best end of swaps from all beginnings, up to one near enough or ``AGREED`` alike.
 
     Begun from up to ``restarts`` seeded classes; then, for targets near the axis's ends, from
-    the subsets in ``ends``, and ``restarts`` times from the best so far with a third of its
-    classes replaced; at last from what annealing finds. Subsets in ``excluded`` are passed over.
+    the subsets in ``ends``, from what annealing finds, and ``restarts`` times from the best so
+    far with a third of its classes replaced. Subsets in ``excluded`` are passed over.
     """
     rng = np.random.default_rng(seed)
     classes = len(distances)
@@ -48,13 +53,16 @@ def search(
     begun = chain(
         (_aim(distances, size, target, int(start)) for start in starts),
         ends,
-        (_kicked(best[1], size, classes, rng) for _ in range(restarts)),  # lazy: the best by then
         (_anneal(distances, size, target, rng, excluded) for _ in range(1)),
+        (_kicked(best[1], size, classes, rng) for _ in range(restarts)),  # lazy: the best by then
     )
     near_enough = NEAR_ENOUGH if target > 0 else 0.0
+    errors = []
     for subset in begun:
-        best = min(_improve(distances, subset, target, excluded), best, key=itemgetter(0))
-        if best[0] <= near_enough:
+        found = _improve(distances, subset, target, excluded)
+        errors.append(found[0])
+        best = min(found, best, key=itemgetter(0))
+        if best[0] <= near_enough or errors.count(best[0]) == AGREED:
             break
     return best
 
@@ -166,5 +174,10 @@ def _medians(distances: Distances, subsets: NDArray[np.intp]) -> NDArray[np.floa
 
 def pairs(distances: Distances, subsets: NDArray[np.intp]) -> Distances:
     """Distances within each subset: (m, size) classes -> (m, size (size - 1) / 2)."""
-    rows, columns = np.triu_indices(subsets.shape[1], 1)
+    rows, columns = _pairs_of(subsets.shape[1])
     return distances[subsets[:, rows], subsets[:, columns]]
+
+
+@cache
+def _pairs_of(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return np.triu_indices(size, 1)

@@ -11,9 +11,9 @@ not within 2..C.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,10 +98,11 @@ def target_median(
 
     From random classes: a greedy that takes at each step the class that brings the median
     nearest the target, then the best swap of one class for another until none helps. That
-    is begun from up to ``restarts`` classes, until a median is within 0.5 %. Where none is,
-    as for targets near the axis's ends, swaps are also begun from the best similar and
-    dissimilar subset, and ``restarts`` times from the best so far with a third of its
-    classes replaced, and subsets are annealed. Where there are few subsets all are tried.
+    is begun from up to ``restarts`` classes, until a median is within 0.5 % or the best has
+    been found ten times. Where neither comes about, as for targets near the axis's ends, swaps
+    are also begun from the best similar and dissimilar subset, from annealed subsets, and
+    ``restarts`` times from the best so far with a third of its classes replaced. Where there
+    are few subsets all are tried.
 
     Nearness is the ratio of median and target: medians run over decades, and a difference
     would call every small median about equally good for a target and ask an accuracy that
@@ -184,9 +185,8 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
         ``{kind: random, size, rank}``: see ``random_subsets``;
         ``{kind: target, size, median}``: one target, see ``target_median``;
         ``{kind: target, size, scale: linear | log, count, rank}``: of ``count`` targets
-        spread over the attainable axis the one at ``rank``. The members of a series differ
-        from each other and from the first similar and dissimilar subset, so each is found
-        after those before it (``target_series`` finds all at once, ``member`` reads them);
+        spread over the attainable axis the one at ``rank``. The members of a series depend on
+        each other, so all are found (``target_series``; ``member`` reads them from a file);
         ``{kind: classes, indices}``: these classes;
         ``{kind: superclasses, superclass, indices}``: these classes of one superclass.
 
@@ -213,7 +213,7 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
                 raise DataError(
                     f"target of rank {rank} in a series of {count}: give 0 to {count - 1}"
                 )
-            return next(islice(target_series(distances, size, scale, count, seed), rank, None))
+            return target_series(distances, size, scale, count, seed)[rank]
         case {"kind": "classes" | "superclasses", "indices": indices}:
             _check_size(len(indices), len(distances))
             _check_indices(indices, len(distances))
@@ -260,21 +260,31 @@ def duplicates(subsets: Mapping[str, Collection[int]]) -> dict[str, str]:
 
 def target_series(
     distances: ArrayLike, size: int, scale: Scale, count: int, seed: int
-) -> Iterator[Selection]:
-    """The members of a series of targets, one after the other: see ``select``.
+) -> list[Selection]:
+    """All members of a series of ``count`` targets, in the order of the targets.
 
-    A later member depends on the earlier ones, in that it is none of them.
+    They differ from each other and from the first similar and dissimilar subset. They are found
+    from both ends of the axis inwards, and by half of what one misses its target the next is
+    aimed beside its own. Near its ends the axis has few medians: a member may miss by half the
+    distance of two targets, which would widen the hole beside it to one and a half.
     """
     distances = _checked(distances, size)
     targets = spread(*attainable(distances, size, seed), count, scale)
+    onto_axis, back = (np.log, np.exp) if scale == "log" else (float, float)
     # Neither of the greedy subsets, which a study often has beside the series.
     taken = [frozenset(ranked_greedy(distances, size, kind)[0]) for kind in KINDS]
-    for member, target in enumerate(targets):
+    members: dict[int, Selection] = {}
+    missed: dict[int, float] = {}  # found less target, on the axis
+    for rank in sorted(range(count), key=lambda rank: min(rank, count - 1 - rank)):
+        outer = rank - 1 if 2 * rank < count else rank + 1
+        aim = float(back(onto_axis(targets[rank]) + missed.get(outer, 0.0) / 2))
         # A seed each: searches that share their starts would share classes.
-        key = seeds.key(seed, "target", member)
-        indices = target_median(distances, size, target, key, exclude=taken)
+        key = seeds.key(seed, "target", rank)
+        indices = target_median(distances, size, aim, key, exclude=taken)
         taken.append(frozenset(indices))
-        yield Selection(indices, float(target))
+        members[rank] = Selection(indices, float(targets[rank]))
+        missed[rank] = onto_axis(_median_icd(distances, indices)) - onto_axis(targets[rank])
+    return [members[rank] for rank in range(count)]
 
 
 def _grow(signed: Distances, size: int, start: int) -> list[int]:
