@@ -493,6 +493,22 @@ def test_a_dead_filter_keeps_its_bias(
     torch.testing.assert_close(bias, 0.7 - torch.arange(len(values)) / 10, rtol=1e-3, atol=0)
 
 
+@torch.no_grad()
+def test_onnx_runtime_keeps_such_a_bias_where_inputs_alone_are_static(
+    study: Study, tmp_path: Path
+) -> None:
+    network = dead(copy.deepcopy(study.original), "stages.1.conv2", "stages.1.bn2", [1e-9, 1e-30])
+    images = study.test.images[:64]
+    result = compressed(network, images, {**INTEGER, "method": "msq", "inference": "simulated"})
+    path = tmp_path / "static.safetensors"
+    description = {"network": SPEC, "transforms": result.transforms}
+    packing.save(path, result.network.state_dict(), description, result.packed)
+    export(path, tmp_path / "static.onnx", images.shape[1:])
+    found = torch.from_numpy(predict(tmp_path / "static.onnx", images))
+    wanted = logits(result.network, images)
+    assert (found - wanted).norm() < 0.02 * wanted.norm()
+
+
 @pytest.mark.parametrize("granularity", ["channel", "layer"])
 def test_dead_classes_keep_their_bias(study: Study, granularity: str) -> None:
     network = copy.deepcopy(study.original)

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from laq import uniform
 from laq.errors import DataError
+from laq.granularity import Blocks
+from laq.integer import bias_steps
 from laq.integer.operations import Accumulate, Clip, Grid, Layer, Logits, Maximum, Mean, Sum
 from laq.integer.rescaling import Multiplier, single
 
@@ -268,3 +271,51 @@ def test_sums_beyond_32_bits_are_refused() -> None:
     layer, weight = nn.Linear(2**17, 1), torch.full((1, 2**17), 127)
     with pytest.raises(DataError, match="do not fit an accumulator of 32 bits"):
         Accumulate(layer, weight, torch.zeros(1, dtype=torch.long), Grid(1.0, -128))
+
+
+# Steps for which biases fit
+
+BLOCKS = [Blocks.of("layer"), Blocks.of("channel"), Blocks.of("channels", 2)]
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=lambda blocks: str(blocks.rows))
+@pytest.mark.parametrize("make", [uniform.symmetric, uniform.asymmetric])
+def test_a_step_is_made_as_large_as_its_bias_asks_and_no_other_is(make, blocks) -> None:
+    layer, step = nn.Linear(20, 6), torch.tensor(0.01)
+    with torch.no_grad():
+        layer.weight[1:3] *= torch.tensor([[1e-9], [1e-30]])
+        layer.bias.copy_(torch.tensor([0.5, 0.5, -0.7, 0.0, 1e-9, 3.0]))
+    before = make(layer.weight.detach(), 8, blocks)
+    ((_, grid),) = bias_steps.fitted([(6, before)], layer, step, on_grid=True)
+    units = grid.steps((6, 20)).double().expand(6, 1)[:, 0] * step.double()
+    assert (layer.bias.double().abs() / units).max() <= bias_steps.LARGEST
+    if blocks.rows == 1:
+        changed = (grid.step != before.step).flatten()
+        assert changed.tolist() == [False, True, True, False, False, False]
+        fits = bias_steps.fitted([(1, before.of_rows(slice(0, 1)))], layer_of(layer, 0), step, True)
+        assert fits[0][1] is not None and torch.equal(fits[0][1].step, before.step[:1])
+    codes = grid.nearest(layer.weight.detach())
+    others = [0, 3, 4, 5]
+    torch.testing.assert_close(
+        grid.values(codes)[others], layer.weight.detach()[others], rtol=0, atol=0.01
+    )
+
+
+def layer_of(layer: nn.Linear, row: int) -> nn.Linear:
+    part = nn.Linear(layer.in_features, 1)
+    part.weight.data, part.bias.data = (
+        layer.weight.data[row : row + 1],
+        layer.bias.data[row : row + 1],
+    )
+    return part
+
+
+def test_a_filter_of_next_to_nothing_without_a_bias_takes_a_step_only_on_a_grid() -> None:
+    layer = nn.Linear(20, 3, bias=False)
+    with torch.no_grad():
+        layer.weight[1] *= 1e-20
+    before = uniform.symmetric(layer.weight.detach(), 8, Blocks.of("channel"))
+    for on_grid in (False, True):
+        ((_, grid),) = bias_steps.fitted([(3, before)], layer, torch.tensor(0.01), on_grid)
+        assert (grid is before) == (not on_grid)
+    assert not grid.nearest(layer.weight.detach())[1].any()
