@@ -17,7 +17,7 @@ from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from laq.plots import fonts
-from laq.plots.style import save
+from laq.plots.style import heading, save
 from laq.plots.words import text_width
 
 CAT, DOG = "\u732b", "\u72ac"  # in Chinese characters
@@ -74,9 +74,9 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[
 def drawn(folder: Path, text: str) -> np.ndarray:
     """The picture of a figure with this title, in both formats; anything unsaid fails."""
     figure = plt.figure(figsize=(3, 1))
-    figure.suptitle(text, fontsize=20)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        figure.suptitle(heading(text), fontsize=20)
         save(figure, folder / "fig.png", folder / "fig.pdf")
     assert (folder / "fig.pdf").stat().st_size
     return np.asarray(Image.open(folder / "fig.png").convert("L"))

@@ -7,7 +7,9 @@ text, where some are named, and otherwise draws an empty box.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -50,6 +52,14 @@ def supply(figure: Figure, name: str) -> None:
             name,
             shown,
         )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Matplotlib's own warnings of letters that are missing: ``supply`` says them once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        yield
 
 
 def _lacking(text: str) -> frozenset[str]:

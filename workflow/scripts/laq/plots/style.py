@@ -7,7 +7,6 @@ Use ``with plt.rc_context(STYLE):`` around a figure, ``looks`` for colours and m
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -177,8 +176,7 @@ def save(figure: Figure, *paths: str | os.PathLike[str]) -> None:
     """
     fonts.supply(figure, Path(paths[0]).stem)
     for path in paths:
-        with atomic(path) as temporary, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # said already
+        with atomic(path) as temporary, fonts.quiet():
             metadata = {"CreationDate": None} if temporary.suffix == ".pdf" else None
             figure.savefig(temporary, metadata=metadata)
     plt.close(figure)

@@ -7,7 +7,7 @@ from functools import cache
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from laq.plots.fonts import families
+from laq.plots.fonts import families, quiet
 
 
 def plain(text: str) -> str:
@@ -21,7 +21,8 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
     if not text.strip():
         return 0.0
     font = FontProperties(family=families(text), size=size, weight=weight)
-    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
+    with quiet():
+        return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 
 def wrap(text: str, width: float, size: float, indent: float = 0.0) -> list[str]:
