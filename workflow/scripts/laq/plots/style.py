@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -22,6 +23,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
 from laq.files import atomic
+from laq.plots import fonts
 from laq.plots.words import plain, wrap
 
 if TYPE_CHECKING:
@@ -168,9 +170,13 @@ def name_row(panels: Sequence[Axes], lines: Sequence[str]) -> None:
 
 
 def save(figure: Figure, *paths: str | os.PathLike[str]) -> None:
-    """Write the figure to each path in the format of its suffix, atomically and without dates."""
+    """Write the figure to each path in the format of its suffix, atomically and without dates.
+
+    Letters that the default font lacks are drawn in installed fonts that have them.
+    """
+    fonts.supply(figure, Path(paths[0]).stem)
     for path in paths:
-        with atomic(path) as temporary:
+        with atomic(path) as temporary, fonts.quiet():
             metadata = {"CreationDate": None} if temporary.suffix == ".pdf" else None
             figure.savefig(temporary, metadata=metadata)
     plt.close(figure)

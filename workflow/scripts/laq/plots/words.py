@@ -7,6 +7,8 @@ from functools import cache
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from laq.plots.fonts import families, quiet
+
 
 def plain(text: str) -> str:
     """A text of the user's as it stands: a dollar sign begins no formula."""
@@ -18,8 +20,9 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Width of a line of text in inches, ``size`` in points."""
     if not text.strip():
         return 0.0
-    font = FontProperties(size=size, weight=weight)
-    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
+    font = FontProperties(family=families(text), size=size, weight=weight)
+    with quiet():
+        return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 
 def wrap(text: str, width: float, size: float, indent: float = 0.0) -> list[str]:
