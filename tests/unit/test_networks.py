@@ -159,3 +159,31 @@ def test_loading_sees_the_versions_of_the_network_s_modules():
     state = {name: value + 1 for name, value in network.state_dict().items()}
     networks.load_state(network, state)  # which without them says that version should be 1 or 2
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "side", "stride", "last"),
+    [
+        (3, 1, 2, False),
+        (7, 1, 2, False),
+        (1, 1, 2, True),
+        (8, 1, 2, True),
+        (3, 1, 1, True),
+        (3, 3, 2, True),
+    ],
+)
+def test_no_network_is_trained_in_a_layout_that_torch_corrupts_memory_in(
+    inputs, side, stride, last
+):
+    layer = nn.Conv2d(inputs, 4, side, stride, side // 2)
+    layout = networks.memory_format(nn.Sequential(nn.ReLU(), layer))
+    assert layout == (torch.channels_last if last else torch.contiguous_format)
+    layer.to(memory_format=layout)
+    images = torch.rand(13, inputs, 8, 8).contiguous(memory_format=layout).requires_grad_()
+    for _ in range(5):
+        layer(images).sum().backward()
+    expected = torch.autograd.functional.jacobian(
+        lambda w: nn.functional.conv2d(images.double(), w, None, stride, side // 2).sum(),
+        layer.weight.double(),
+    )
+    torch.testing.assert_close(layer.weight.grad.double(), 5 * expected, rtol=1e-4, atol=1e-3)

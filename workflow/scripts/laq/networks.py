@@ -157,6 +157,23 @@ def to_input(images: Tensor | Any, device: torch.device | str = "cpu") -> Tensor
 
 
 @torch.inference_mode()
+def memory_format(network: nn.Module) -> torch.memory_format:
+    """The layout that ``network`` is trained in: channels last, which is fastest on the CPU.
+
+    Contiguous where torch 2.15 would write out of bounds: on a CPU without AVX-512, oneDNN's
+    backward pass of a 1 × 1 convolution of stride 2 with 2 to 7 input channels, channels last,
+    corrupts memory.
+    """
+    corrupting = any(
+        isinstance(layer, nn.Conv2d)
+        and 1 < layer.in_channels < 8
+        and layer.kernel_size == (1, 1)
+        and max(layer.stride) > 1
+        for layer in network.modules()
+    )
+    return torch.contiguous_format if corrupting else torch.channels_last
+
+
 def predict(
     network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64
 ) -> Tensor:
