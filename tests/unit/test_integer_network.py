@@ -32,6 +32,9 @@ torch.set_num_threads(1)
 
 # ONNX Runtime's kernels for other processors may rescale otherwise.
 X86 = platform.machine().lower() in ("x86_64", "amd64")
+CPU = Path("/proc/cpuinfo")
+# Without VNNI ONNX Runtime's 8-bit kernels on x86 may saturate (docs/deploy.md).
+SATURATES = X86 and CPU.exists() and "vnni" not in CPU.read_text(encoding="utf-8")
 
 SPEC = {"name": "small_resnet", "classes": 10, "channels": 1, "widths": [8, 16, 32]}
 INTEGER = {
@@ -222,6 +225,8 @@ def test_it_agrees_with_onnx_runtime_s_integer_kernels(study: Study, tmp_path: P
     assert counts["QLinearGlobalAveragePool"] == 1 and counts["ReduceMean"] == 0
     found = logits(inference.load(study.checkpoint), study.test.images)
     wanted = torch.from_numpy(predict(tmp_path / "network.onnx", study.test.images))
+    if SATURATES:
+        pytest.skip("this CPU has no VNNI: ONNX Runtime's 8-bit kernels may saturate")
     assert steps_apart(found, wanted) < (0.01 if X86 else 1)
     labels = torch.from_numpy(study.test.labels)
     accuracies = [(each.argmax(1) == labels).float().mean() for each in (found, wanted)]
@@ -375,7 +380,7 @@ def test_depth_does_not_add_to_differences(
     assert counts["QLinearConv"] == 18 and counts["QLinearAdd"] == 8 and counts["Conv"] == 0
     assert counts["QLinearGlobalAveragePool"] == 1
     of_runtime = torch.from_numpy(predict(tmp_path / "network.onnx", images))
-    if X86:
+    if X86 and not SATURATES:
         assert steps_apart(found, of_runtime) < 0.05
 
 
