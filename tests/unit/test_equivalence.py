@@ -103,13 +103,6 @@ def test_layers_that_compute_anything_else_are_not(own: nn.Module) -> None:
     assert not equivalence.as_parent(own) and not equivalence.is_known(own)
 
 
-def test_a_forward_of_the_layer_alone_counts() -> None:
-    own = nn.Linear(3, 2)
-    assert equivalence.is_plain(own)
-    own.forward = lambda x: functional.linear(x, own.weight * 2, own.bias)
-    assert not equivalence.is_plain(own) and not equivalence.as_parent(own)
-
-
 def test_a_layer_may_have_no_place_for_a_bias() -> None:
     own = ALIKE["without a bias"]
     assert equivalence.as_parent(own) and not equivalence.as_parent(own, biased=True)

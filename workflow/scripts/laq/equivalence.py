@@ -27,13 +27,14 @@ _SCALES = ((1.0, 1.0), (1e-3, 1e3), (1e3, 1e-3))
 
 
 def is_plain(layer: nn.Module) -> bool:
-    """Whether ``layer`` runs the code of ``nn.Conv2d`` or ``nn.Linear`` itself."""
+    """Whether the class of ``layer`` runs the code of ``nn.Conv2d`` or ``nn.Linear`` itself.
+
+    What was replaced on the instance is looked at by ``laq.fidelity``.
+    """
     base = _base(layer)
     methods = ("forward", "_conv_forward")
-    return not any(
-        method in vars(layer)
-        or getattr(type(layer), method, None) is not getattr(base, method, None)
-        for method in methods
+    return all(
+        getattr(type(layer), method, None) is getattr(base, method, None) for method in methods
     )
 
 
