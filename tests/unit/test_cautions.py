@@ -91,7 +91,7 @@ def test_an_order_of_classes_in_doubt_is_said_until_it_is_set(
         folder(tmp_path / "x", {"1": 40, "2": 40, "10": 40}, part)
     config = study(tmp_path / "x", networks={"mine": weights})
     (line,) = said(config)
-    assert "From class 1 on" in line and "'10', '2', …, and timm '2', '10', …" in line
+    assert "From output 2 on" in line and "'10', '2', …, and timm '2', '10', …" in line
     for order in ("alphabetical", "natural"):
         config["dataset"]["class_order"] = order
         assert said(config) == []
@@ -173,7 +173,7 @@ def test_calibration_on_more_images_than_there_are_is_said(tmp_path: Path) -> No
 def test_files_that_are_left_out_are_said(tmp_path: Path) -> None:
     (folder(tmp_path, MANY) / "b/film.mp4").touch()
     (line,) = said(study(tmp_path))
-    assert line.startswith("dataset: 1 left out") and "b: 1 .mp4" in line
+    assert line.startswith("dataset: 1 left out") and "folder b: 1 × .mp4" in line
 
 
 def test_memory_follows_the_images(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_test_images_that_are_copies_of_training_images_are_named(split: Path, c
 def test_an_image_in_two_classes_is_named(split: Path, caplog: Any) -> None:
     shutil.copy(split / "train/cat/01.png", split / "train/dog/what.png")
     assert told(split)["across_classes"] == 1
-    assert "1 images stand in more than one class" in caplog.text
+    assert "images that stand in more than one class: 1. All" in caplog.text
     assert "train/dog/what.png = train/cat/01.png" in caplog.text
 
 

@@ -260,22 +260,22 @@ def test_what_is_left_out_is_said_by_class_and_suffix(flat, caplog):
     picture(flat / "loose.png", (1, 1, 1))
     by_name = {".mp4": 2, ".db": 1, ".txt": 1, ".heic": 1, "hidden .png": 1}
     (remark,) = datasets.survey(config(flat)).remarks
-    assert f"{NAMES[1]}: 1 .db, 1 .heic, 2 .mp4, 1 .txt, 1 hidden .png" in remark
+    assert f"folder {NAMES[1]}: 1 × .db, 1 × .heic, 2 × .mp4, 1 × .txt, 1 × hidden .png" in remark
     _, _, (origin,) = datasets.made(config(flat), 0)
     assert origin["left_out"] == {".": {".png": 1}, NAMES[1]: {**by_name, "without suffix": 3}}
-    assert "10 left out" in caplog.text and "3 without suffix" in caplog.text
+    assert "10 left out" in caplog.text and "3 × without suffix" in caplog.text
 
 
 def test_folders_beside_train_and_test_are_said_to_be_left_out(kinds):
     shutil.copytree(kinds / "test", kinds / "validation")
-    assert "validation: 1 folder" in datasets.survey(config(kinds)).remarks[0]
+    assert "folder validation: 1 × folder" in datasets.survey(config(kinds)).remarks[0]
 
 
 def test_a_class_without_one_picture_among_files_without_a_suffix(flat):
     (flat / "none").mkdir()
     (flat / "none" / "README").write_text("no image")
     message = failure(flat)
-    assert str(flat / "none") in message and "1 without suffix" in message
+    assert str(flat / "none") in message and "1 × without suffix" in message
 
 
 def test_files_that_other_programs_would_draw_are_not_opened(flat):

@@ -35,7 +35,7 @@ def _orders(survey: Survey, trained: list[str]) -> Iterator[str]:
         shown = [", ".join(map(repr, order[place : place + 3])) for order in orders]
         yield (
             f"dataset.class_order: the weights of {', '.join(trained)} come from outside, and "
-            f"these classes have two orders. From class {place} on, torchvision's ImageFolder "
+            f"these classes have two orders. From output {place + 1} on, torchvision's ImageFolder "
             f"has {shown[0]}, …, and timm {shown[1]}, …. Set alphabetical (torchvision, taken "
             "now) or natural (timm), as in the training"
         )

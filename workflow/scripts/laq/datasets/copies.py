@@ -50,8 +50,8 @@ def told(tree: Tree, groups: np.ndarray, test: np.ndarray) -> dict[str, int]:
         )
     if conflicts:
         logger.warning(
-            "%d images stand in more than one class: all of their labels but one are wrong, or "
-            "nothing tells them apart at this size and transparency. Remove them from all but "
+            "images that stand in more than one class: %d. All of their labels but one are wrong, "
+            "or nothing tells them apart at this size and transparency. Remove them from all but "
             "one:\n%s",
             *(len(conflicts), _pairs(tree, conflicts)),
         )

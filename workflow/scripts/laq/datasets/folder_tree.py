@@ -100,10 +100,10 @@ def scan(settings: Mapping[str, Any]) -> Tree:
 def said(left_out: Mapping[str, Mapping[str, int]]) -> str:
     """How many files are left out, and of each folder by suffix."""
     total = sum(sum(kinds.values()) for kinds in left_out.values())
-    lines = [
-        f"{folder}: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}"
-        for folder, kinds in sorted(left_out.items())
-    ]
+    lines = []
+    for folder, kinds in sorted(left_out.items()):
+        counts = (f"{count} × {kind}" for kind, count in sorted(kinds.items()))
+        lines.append(f"folder {folder}: {', '.join(counts)}")
     return f"{total} left out, as no images by name or content:\n{listed(lines)}"
 
 
