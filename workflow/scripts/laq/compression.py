@@ -164,7 +164,7 @@ def _solver(settings: dict[str, Any], noise: torch.Generator) -> Solver:
         threshold=settings["threshold"] if method.rounding == "soft" else 0.0,
         generator=noise if method.rounding == "stochastic" else None,
     )
-    options = {name: settings[name] for name in method.options}
+    options = {name: settings[name] for name in method.options if name in settings}
     return partial(methods.solver(settings["method"]), rounding=rounding, **options)
 
 
