@@ -14,6 +14,12 @@ from laq.schema import complete
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 
+
+def compression(**given: Any) -> dict[str, Any]:
+    """A variant's ``compress`` entry, what is not given as the schema has it."""
+    return complete(given, {"$defs": SCHEMA["$defs"], **SCHEMA["$defs"]["compress"]})
+
+
 # Ten classes: digit_0 … digit_9.
 BASE = """
 dataset: {kind: glyphs, classes: 10}

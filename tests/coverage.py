@@ -8,10 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +19,7 @@ from laq import families, networks  # noqa: E402
 from laq.compression import compress  # noqa: E402
 from laq.datasets import glyphs  # noqa: E402
 from laq.propagation import QuantizedNetwork  # noqa: E402
+from tests.configs import compression  # noqa: E402
 
 torch.set_num_threads(1)  # sums as in the table, and no waiting for busy cores
 
@@ -68,15 +67,8 @@ def measured(architecture: str) -> Measured:
     with torch.no_grad():
         network.train()(images)
     generator = torch.Generator().manual_seed(0)
-    result = compress(network.eval(), images, defaults(), generator, generator)
+    result = compress(network.eval(), images, compression(bits=BITS), generator, generator)
     return Measured(network, result, images)
-
-
-def defaults() -> dict[str, Any]:
-    """A variant's ``compress`` entry of 8 bits, all else as the schema has it."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    keys = schema["$defs"]["compress"]["properties"]
-    return {key: of["default"] for key, of in keys.items() if "default" in of} | {"bits": BITS}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from laq.qat import methods, training
 from laq.steps import qat_effect
 from laq.training import FINETUNING, Recipe, resume, train
 from laq.training.loop import Split
-from tests.configs import SCHEMA
+from tests.configs import SCHEMA, compression
 from tests.unit.test_training import CPU
 from tests.unit.test_training_resume import Killed
 
@@ -160,12 +160,10 @@ def test_training_beats_calibration_at_two_bits():
     without straight-through gradients."""
     from laq.compression import compress
 
-    keys = SCHEMA["$defs"]["compress"]["properties"]
-    defaults = {key: of["default"] for key, of in keys.items() if "default" in of} | {"bits": 2}
     calibrated = {}
     for method in ("gpfq", "gptq", "msq"):
         draws = [torch.Generator().manual_seed(0) for _ in range(2)]
-        given = defaults | {"method": method}
+        given = compression(bits=2, method=method)
         calibrated[method] = top1(compress(trained(), SPLITS[0][0], given, *draws).network)
     best = max(calibrated.values())
     assert best < top1(trained())
