@@ -531,7 +531,7 @@ TABLES = [
     ),
     Case(
         *("a rate that is not its counts'", "tables/curves.csv", "accuracy.csv"),
-        *(spoil.cell("top1", "0.5"), ("row 1: top1 is 0.5", "140 of 143"), AGAIN),
+        *(spoil.cell("top1", "0.5"), ("row 1: top1 is 0.5", " images are correct"), AGAIN),
     ),
     Case(
         *("a scope there is not", "tables/curves.csv", "accuracy.csv"),
@@ -543,7 +543,7 @@ TABLES = [
     ),
     Case(
         *("two distances exchanged", "tables/claims.csv", "accuracy.csv"),
-        *(spoil.cell("median_icd", "999.5"), ("median ICD of 999.5", "subsets.csv at 73.7"), BOTH),
+        *(spoil.cell("median_icd", "999.5"), ("median ICD of 999.5", "subsets.csv at "), BOTH),
     ),
     Case(
         *("rows of two subsets exchanged", "tables/curves.csv", "accuracy.csv"),
