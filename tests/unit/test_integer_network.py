@@ -39,6 +39,8 @@ SATURATES = X86 and CPU.exists() and "vnni" not in CPU.read_text(encoding="utf-8
 SPEC = {"name": "small_resnet", "classes": 10, "channels": 1, "widths": [8, 16, 32]}
 INTEGER = {
     "bits": 8,
+    "granularity": "layer",
+    "ridge": 0,
     "activations": {"bits": 8},
     "fold_batchnorm": True,
     "inference": "integer",
