@@ -156,7 +156,6 @@ def to_input(images: Tensor | Any, device: torch.device | str = "cpu") -> Tensor
     return torch.as_tensor(images).to(device).float() / 255
 
 
-@torch.inference_mode()
 def memory_format(network: nn.Module) -> torch.memory_format:
     """The layout that ``network`` is trained in: channels last, which is fastest on the CPU.
 
@@ -174,6 +173,7 @@ def memory_format(network: nn.Module) -> torch.memory_format:
     return torch.contiguous_format if corrupting else torch.channels_last
 
 
+@torch.inference_mode()
 def predict(
     network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64
 ) -> Tensor:
