@@ -171,7 +171,7 @@ def _direct(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     diagonal = inner.diagonal(dim1=2, dim2=3)
     norms = diagonal.flatten(1)[:, : samples.columns].clone()
     if ridge:
-        diagonal += penalty(ridge, norms)
+        diagonal += penalty(ridge, norms.double().mean())
     difference = walk.path(x, drift, inner, cross)
     return difference, _reference(inputs, walk), norms
 
@@ -193,7 +193,8 @@ def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     norms = inputs.new_empty(groups, columns)
     added = 0.0
     if ridge:  # the first block needs the mean over all columns
-        added = penalty(ridge, torch.linalg.vector_norm(quantized_inputs, dim=1).square())
+        squares = torch.linalg.vector_norm(quantized_inputs, dtype=torch.float64).square()
+        added = penalty(ridge, squares / norms.numel())
     for span in walk.spans(block):
         x, w = quantized_inputs[..., span], walk.scaled(span)  # (G, m, B), (G, B, n)
         inner = x.mT @ x  # (G, B, B)
@@ -211,7 +212,7 @@ def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
 
 def _gram(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     grams = Grams.of(samples)
-    added = penalty(ridge, grams.norms) if ridge else 0.0
+    added = penalty(ridge, grams.norms.double().mean()) if ridge else 0.0
     columns = walk.weight.shape[2]
     weight = walk.scaled(slice(0, columns))  # (G, d, n)
     error = torch.empty_like(weight)

@@ -79,7 +79,7 @@ def _round(walk: Walk, samples: Samples, damping: float, block: int) -> None:
     hessian = _reversed_hessian(walk, samples)
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     if damping:
-        diagonal += penalty(damping, diagonal)
+        diagonal += penalty(damping, diagonal.mean())
     alive = diagonal.flip(1) > 0  # (G, d)
     factor = _factor(hessian, damping)  # R with rows and columns in reverse
     groups, neurons, columns = walk.weight.shape

@@ -147,13 +147,12 @@ def check(weight: Tensor, samples: Samples, grid: Grid) -> None:
         raise DataError(f"weight {tuple(weight.shape)} holds NaN or infinite values")
 
 
-def penalty(ridge: float, norms: Tensor) -> Tensor:
-    """λ, from a ridge in units of the mean |X̃_t|² over all inputs t of a layer, silent ones too.
+def penalty(ridge: float, mean: Tensor) -> Tensor:
+    """λ () from a ridge in units of the mean |X̃_t|² over all inputs t of a layer, silent ones too.
 
-    norms: |X̃_t|² (G, d). With a ridge it is positive even if no input fires.
+    With a ridge it is positive even if no input fires and ``mean`` () is 0.
     """
-    mean = norms.double().mean()
-    return (ridge * torch.where(mean > 0, mean, 1)).to(norms.dtype)
+    return ridge * torch.where(mean > 0, mean, 1)
 
 
 def not_finite(samples: Samples) -> str:
