@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from laq import networks
 from laq.errors import ConfigError
-from laq.tracing import QUANTIZABLE
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Head:
         layers = {
             name: frozenset(f"{name}.{own}" for own, _ in module.named_parameters(recurse=False))
             for name, module in network.named_modules()
-            if isinstance(module, QUANTIZABLE) and len(module.weight) == classes
+            if isinstance(module, nn.Conv2d | nn.Linear) and len(module.weight) == classes
         }
         return cls(classes, tuple(layers.values()))
 
