@@ -162,7 +162,7 @@ def test_loading_sees_the_versions_of_the_network_s_modules():
 
 
 @pytest.mark.parametrize(
-    ("inputs", "side", "stride", "last"),
+    ("inputs", "side", "stride", "onednn"),
     [
         (3, 1, 2, False),
         (7, 1, 2, False),
@@ -172,16 +172,16 @@ def test_loading_sees_the_versions_of_the_network_s_modules():
         (3, 3, 2, True),
     ],
 )
-def test_no_network_is_trained_in_a_layout_that_torch_corrupts_memory_in(
-    inputs, side, stride, last
-):
+def test_no_network_is_trained_by_kernels_that_corrupt_memory(inputs, side, stride, onednn):
     layer = nn.Conv2d(inputs, 4, side, stride, side // 2)
-    layout = networks.memory_format(nn.Sequential(nn.ReLU(), layer))
-    assert layout == (torch.channels_last if last else torch.contiguous_format)
-    layer.to(memory_format=layout)
-    images = torch.rand(13, inputs, 8, 8).contiguous(memory_format=layout).requires_grad_()
-    for _ in range(5):
-        layer(images).sum().backward()
+    layer.to(memory_format=torch.channels_last)
+    images = torch.rand(13, inputs, 8, 8).contiguous(memory_format=torch.channels_last)
+    images.requires_grad_()
+    with networks.safe_kernels(nn.Sequential(nn.ReLU(), layer)):
+        assert torch.backends.mkldnn.enabled == onednn
+        for _ in range(5):
+            layer(images).sum().backward()
+    assert torch.backends.mkldnn.enabled
     expected = torch.autograd.functional.jacobian(
         lambda w: nn.functional.conv2d(images.double(), w, None, stride, side // 2).sum(),
         layer.weight.double(),

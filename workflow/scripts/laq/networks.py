@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import torch
@@ -156,12 +156,12 @@ def to_input(images: Tensor | Any, device: torch.device | str = "cpu") -> Tensor
     return torch.as_tensor(images).to(device).float() / 255
 
 
-def memory_format(network: nn.Module) -> torch.memory_format:
-    """The layout that ``network`` is trained in: channels last, which is fastest on the CPU.
+def safe_kernels(network: nn.Module) -> AbstractContextManager[None]:
+    """A context in which ``network`` can be trained on any CPU.
 
-    Contiguous where torch 2.15 would write out of bounds: on a CPU without AVX-512, oneDNN's
-    backward pass of a 1 × 1 convolution of stride 2 with 2 to 7 input channels, channels last,
-    corrupts memory.
+    Without AVX-512, the backward pass of oneDNN in torch 2.15 writes out of bounds for a 1 × 1
+    convolution of stride 2 with 2 to 7 input channels in channels-last layout. Networks that have
+    one are trained without oneDNN.
     """
     corrupting = any(
         isinstance(layer, nn.Conv2d)
@@ -170,7 +170,7 @@ def memory_format(network: nn.Module) -> torch.memory_format:
         and max(layer.stride) > 1
         for layer in network.modules()
     )
-    return torch.contiguous_format if corrupting else torch.channels_last
+    return torch.backends.mkldnn.flags(enabled=False) if corrupting else nullcontext()
 
 
 @torch.inference_mode()

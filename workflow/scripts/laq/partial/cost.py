@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from laq.networks import memory_format, to_input
+from laq.networks import safe_kernels, to_input
 from laq.partial.traffic import Arm, built
 from laq.qat import grid, inputs
 from laq.training import FINETUNING, precision
@@ -83,8 +83,7 @@ class _Training:
         grid.fit(network)
         if any(True for _ in inputs.attached(network)):
             inputs.calibrate(network, to_input(images))
-        self.layout = memory_format(network)
-        self.network = network.to(device, memory_format=self.layout)
+        self.network = network.to(device, memory_format=torch.channels_last)
         self.images, self.device, self.recipe, self.steps = images, device, recipe, steps
         self.network.train()
         self.constraint.begin_epoch(self.network)
@@ -98,8 +97,9 @@ class _Training:
 
     def begin(self) -> None:
         """Set out, and take the first steps."""
-        images = to_input(self.images, self.device)
-        self.inputs = images.contiguous(memory_format=self.layout)
+        self.inputs = to_input(self.images, self.device).contiguous(
+            memory_format=torch.channels_last
+        )
         self.labels = torch.zeros(len(self.images), dtype=torch.int64, device=self.device)
         self.state = State(
             self.network, self.recipe, self.steps, torch.Generator(), self.device, self.constraint
@@ -108,12 +108,13 @@ class _Training:
             self.step()
 
     def step(self) -> None:
-        with precision.autocast(self.recipe.precision, self.device):
-            logits = self.network(self.inputs)
-        loss = functional.cross_entropy(
-            logits.float(), self.labels, label_smoothing=self.recipe.label_smoothing
-        )
-        self.state.step(loss)
+        with safe_kernels(self.network):
+            with precision.autocast(self.recipe.precision, self.device):
+                logits = self.network(self.inputs)
+            loss = functional.cross_entropy(
+                logits.float(), self.labels, label_smoothing=self.recipe.label_smoothing
+            )
+            self.state.step(loss)
 
 
 def peak(work: Callable[[], None], device: torch.device) -> int:

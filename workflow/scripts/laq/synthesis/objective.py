@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from laq.networks import memory_format
 from laq.synthesis import priors
 from laq.synthesis.statistics import Statistics
 
@@ -52,15 +52,15 @@ class Objective:
 
     def __init__(self, network: nn.Module, name: str, settings: Mapping[str, Any]) -> None:
         """Raises ``ConfigError``, which calls the network ``name``, where it has no BatchNorm."""
-        self._layout = memory_format(network)
-        own = copy.deepcopy(network).to(memory_format=self._layout)
+        # Channels last, the faster layout of convolutions.
+        own = copy.deepcopy(network).to(memory_format=torch.channels_last)
         self._network = own.eval().requires_grad_(False)
         self._statistics = Statistics(self._network, name)
         self._settings = settings
 
     def __call__(self, images: Tensor, labels: Tensor | None) -> Terms:
         """Of ``images`` in [0, 1] (n, c, h, w), asked to be of ``labels`` (n,) unless None."""
-        logits = self._network(images.contiguous(memory_format=self._layout))
+        logits = self._network(images.contiguous(memory_format=torch.channels_last))
         statistics = self._statistics.loss()
         variation, norm = priors.variation(images), priors.norm(images)
         loss = statistics + self._settings["variation"] * variation

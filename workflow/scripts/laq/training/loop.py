@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from laq.errors import DataError
-from laq.networks import memory_format, predict, to_input
+from laq.networks import predict, safe_kernels, to_input
 from laq.training import optimizers, precision, schedules
 from laq.training.augmentation import Augmentation
 from laq.training.constraints import Constraint, Progress
@@ -44,7 +44,13 @@ class Epoch:
     test_top1: float
 
 
-def fit(
+def fit(network: nn.Module, *arguments: Any, **named: Any) -> list[dict[str, Any]]:
+    """``_fit`` with kernels that are safe for ``network``."""
+    with safe_kernels(network):
+        return _fit(network, *arguments, **named)
+
+
+def _fit(
     network: nn.Module,
     train_split: Split,
     test_split: Split,
@@ -63,8 +69,7 @@ def fit(
     team, constraint = team or Team(), constraint or Constraint()
     # Images stay uint8 on the device: a quarter of the memory, and no copy a step.
     images, labels = train_split[0].to(device), train_split[1].to(device)
-    layout = memory_format(network)
-    network.to(device, memory_format=layout)
+    network.to(device, memory_format=torch.channels_last)
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     augmentation = Augmentation(recipe, generator)
     steps = len(batches(torch.arange(len(images)), recipe.batch_size))
@@ -89,7 +94,7 @@ def fit(
             mine = batch[part]
             inputs = to_input(augmentation(images[mine], len(batch), part), device)
             with team.batch(len(batch)), precision.autocast(recipe.precision, device):
-                logits = parallel(inputs.contiguous(memory_format=layout))
+                logits = parallel(inputs.contiguous(memory_format=torch.channels_last))
             logits = logits.float()
             # An empty part still takes part in the sums over processes.
             loss = criterion(logits, labels[mine]) if len(mine) else logits.sum()
