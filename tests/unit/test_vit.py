@@ -70,7 +70,8 @@ def test_patches_of_a_plain_one_are_cut_row_by_row() -> None:
 
 def test_every_layer_is_met_in_forward_order_in_its_trace(network: nn.Module) -> None:
     pool = CalibrationImages.of(IMAGES[:1], network)
-    graph, met = layer_choice.graph_of(network, pool)
+    graph, run = layer_choice.graph_of(network, pool)
+    met = list(run.inputs)
     block = ("attention.qkv", "attention.proj", "mlp.fc1", "mlp.fc2")
     blocks = [f"blocks.{place}.{name}" for place in range(2) for name in block]
     assert graph is not None
