@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from laq.networks import safe_kernels
 from laq.training import precision, resume
 from laq.training.constraints import Constraint
 from laq.training.loop import Epoch, Split, fit, untrained
@@ -62,7 +63,8 @@ def train(
         own = resume.identity(network, *splits, recipe, generator, device, constraint)
         keeper = resume.Keeper(state, own)
     if recipe.processes == 1:
-        return fit(network, *splits, recipe, generator, device, keeper, constraint=constraint)
+        with safe_kernels(network):
+            return fit(network, *splits, recipe, generator, device, keeper, constraint=constraint)
     return launch.fit(network, *splits, recipe, generator, device, keeper, spec, constraint)
 
 

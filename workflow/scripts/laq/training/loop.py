@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from laq.errors import DataError
-from laq.networks import predict, safe_kernels, to_input
+from laq.networks import predict, to_input
 from laq.training import optimizers, precision, schedules
 from laq.training.augmentation import Augmentation
 from laq.training.constraints import Constraint, Progress
@@ -44,13 +44,7 @@ class Epoch:
     test_top1: float
 
 
-def fit(network: nn.Module, *arguments: Any, **named: Any) -> list[dict[str, Any]]:
-    """``_fit`` with kernels that are safe for ``network``."""
-    with safe_kernels(network):
-        return _fit(network, *arguments, **named)
-
-
-def _fit(
+def fit(
     network: nn.Module,
     train_split: Split,
     test_split: Split,

@@ -70,7 +70,8 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
     files = [load_file(folder / SPLIT.format(name=name)) for name in ("train", "test")]
     splits = [(split["images"], split["labels"]) for split in files]
     recipe = Recipe.of(TRAINING, task["recipe"])
-    history = fit(network, *splits, recipe, generator, team.device, keeper, team, constraint)
+    with networks.safe_kernels(network):
+        history = fit(network, *splits, recipe, generator, team.device, keeper, team, constraint)
     if team.rank == 0:
         state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         with disks.writing(folder / NETWORK):
