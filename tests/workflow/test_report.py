@@ -186,7 +186,8 @@ def test_beside_its_caption_a_table_shows_what_matters(
         ends = page.run(ENDS)
         note = page.run("return document.querySelector('.note').innerText")
     for name in shown:
-        assert ends.get(name, FRAME + 1) <= FRAME or f" {name} " in note, f"{name} is out of sight"
+        in_note = re.search(rf"\b{name}\b", note)
+        assert ends.get(name, FRAME + 1) <= FRAME or in_note, f"{name} is out of sight"
     rows = pd.read_csv(finished.path / ROOT / f"tables/{table}.csv", nrows=1)
     assert set(pages.FIRST[table].split()) <= set(rows.columns)
 
