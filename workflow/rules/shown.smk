@@ -59,7 +59,7 @@ def outside():
         "dataset": "<results>/dataset/origin.json",
         "checkpoints": [checkpoint(network, None, "original") for network in pretrained_networks()],
         "features": "<results>/features/train.parquet" if published else [],
-        "logs": PUBLISHED,
+        "logs": list(dict.fromkeys([*PUBLISHED, *study_config.log_files(STUDY)])),
     }
 
 

@@ -82,7 +82,7 @@ rule list_subsets:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        settings=settings_text(),
+        settings=settings_text(published=study_config.published_medians(STUDY)),
         code=code("list_subsets.py"),
     message:
         "Listing the subsets"

@@ -1,8 +1,11 @@
 """List all subsets, and say which hold the same classes."""
 
 
-def list_subsets(subsets: list[str], table: str) -> None:
-    """Write one row a subset, by median ICD; ``duplicate_of`` names the first of its twins."""
+def list_subsets(subsets: list[str], table: str, published: dict[str, float]) -> None:
+    """Write one row a subset, by median ICD; ``duplicate_of`` names the first of its twins.
+
+    ``published``: median ICD in a published log of the subsets that come from one, by id.
+    """
     import logging
 
     import pandas as pd
@@ -24,6 +27,9 @@ def list_subsets(subsets: list[str], table: str) -> None:
         row["classes"] = "; ".join(row["classes"])
     frame = pd.DataFrame(rows).sort_values(["median_icd", "subset"])
     columns = ["subset", "kind", "target", "median_icd", "mean_icd", "min_icd", "max_icd"]
+    if published:
+        frame["published_icd"] = frame["subset"].map(published)
+        columns.append("published_icd")
     write_csv(table, frame[[*columns, "seed", "duplicate_of", "classes"]])
 
 

@@ -14,6 +14,7 @@ from laq import config as study
 from laq import outside
 from laq.config import Config
 from laq.datasets import Survey, names
+from laq.published import subsets as published
 
 
 def of_study(config: Config, survey: Survey, given: Mapping[str, Any]) -> Iterator[str]:
@@ -24,6 +25,7 @@ def of_study(config: Config, survey: Survey, given: Mapping[str, Any]) -> Iterat
     # Who has set the order has thought of it.
     if trained and "class_order" in config["dataset"].keys() - given["dataset"].keys():
         yield from _orders(survey, trained)
+    yield from _repeated(config)
     yield from _few_images(config, survey)
 
 
@@ -39,6 +41,21 @@ def _orders(survey: Survey, trained: list[str]) -> Iterator[str]:
             f"has {shown[0]}, …, and timm {shown[1]}, …. Set alphabetical (torchvision, taken "
             "now) or natural (timm), as in the training"
         )
+
+
+def _repeated(config: Config) -> Iterator[str]:
+    """Rows of a log that make no subset, since an earlier row has the same classes."""
+    for name, definition in config["subsets"]["definitions"].items():
+        if definition["kind"] == "log":
+            log = published.read(definition["file"])
+            where = f"subsets.definitions.{name}"
+            for row, earlier in published.repeated_rows(log, definition["rows"]):
+                yield (
+                    f"{where}: row {row.number} of the log (line {row.line}) has the classes of "
+                    f"row {earlier.number} and makes no subset of its own"
+                )
+            for line, earlier_line in log.copies:
+                yield f"{where}: line {line} of the log copies line {earlier_line} and is left out"
 
 
 def _few_images(config: Config, survey: Survey) -> Iterator[str]:

@@ -13,6 +13,8 @@ from typing import Any
 from laq import datasets, steps, transforms
 from laq.datasets import names
 from laq.files import expanded
+from laq.published import subsets as published
+from laq.published.log import Row
 
 Config = dict[str, Any]
 
@@ -77,6 +79,11 @@ def subsets(config: Config, class_names: Sequence[str]) -> dict[str, dict[str, A
             for member, (group, classes) in zip(ids, groups.items(), strict=True):
                 indices = sorted(class_names.index(c) for c in classes)
                 expanded[member] = {"kind": kind, "superclass": group, "indices": indices}
+        elif kind == "log":
+            for member, row in logged(name, definition).items():
+                found = published.positions(row, class_names).values()
+                indices = sorted(place for place in found if place is not None)
+                expanded[member] = {"kind": kind, "indices": indices}
         elif "median" in definition:
             expanded[name] = {"kind": kind, "size": size, "median": definition["median"]}
         else:
@@ -191,9 +198,39 @@ def members(
     """Ids of the subsets that a definition makes; ``superclasses``: names of the data set's."""
     if definition["kind"] == "superclasses":
         return [f"{name}_{identifier(superclass)}" for superclass in superclasses]
+    if definition["kind"] == "log":
+        return list(logged(name, definition))
     count = definition.get("count", 1)
     width = len(str(count))
     return [name] if count == 1 else [f"{name}_{i:0{width}d}" for i in range(1, count + 1)]
+
+
+def logged(name: str, definition: Mapping[str, Any]) -> dict[str, Row]:
+    """The rows of a log that a definition of kind ``log`` makes subsets of, by the subset's id.
+
+    Raises:
+        DataError: the file is no such log.
+    """
+    log = published.read(definition["file"])
+    rows = published.first_rows(log, definition["rows"])
+    return dict(zip(published.ids(name, log, rows), rows, strict=True))
+
+
+def published_medians(config: Config) -> dict[str, float]:
+    """The median ICD in the log, in nats, of every subset that comes from one, by its id."""
+    return {
+        member: published.median_icd(row)
+        for name, definition in config["subsets"]["definitions"].items()
+        if definition["kind"] == "log"
+        for member, row in logged(name, definition).items()
+    }
+
+
+def log_files(config: Config) -> list[str]:
+    """The published logs that subsets come from, each once."""
+    definitions = config["subsets"]["definitions"].values()
+    files = [str(expanded(each["file"])) for each in definitions if each["kind"] == "log"]
+    return list(dict.fromkeys(files))
 
 
 def identifier(text: str) -> str:

@@ -188,7 +188,8 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
         spread over the attainable axis the one at ``rank``. The members of a series depend on
         each other, so all are found (``target_series``; ``member`` reads them from a file);
         ``{kind: classes, indices}``: these classes;
-        ``{kind: superclasses, superclass, indices}``: these classes of one superclass.
+        ``{kind: superclasses, superclass, indices}``: these classes of one superclass;
+        ``{kind: log, indices}``: these classes of a row of a published log.
 
     Raises:
         ConfigError: if the definition is none of these.
@@ -214,7 +215,7 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
                     f"target of rank {rank} in a series of {count}: give 0 to {count - 1}"
                 )
             return target_series(distances, size, scale, count, seed)[rank]
-        case {"kind": "classes" | "superclasses", "indices": indices}:
+        case {"kind": "classes" | "superclasses" | "log", "indices": indices}:
             _check_size(len(indices), len(distances))
             _check_indices(indices, len(distances))
             return Selection(sorted(indices))
@@ -222,7 +223,7 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
             raise ConfigError(
                 f"subset definition {dict(definition)}: give kind similar or dissimilar (size, "
                 "rank), random (size, rank), target (size and median, or size, scale, count "
-                "and rank), or classes or superclasses (indices)"
+                "and rank), or classes, superclasses or log (indices)"
             )
 
 

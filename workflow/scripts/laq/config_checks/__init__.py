@@ -27,6 +27,8 @@ def check(
     Raises:
         ConfigError: one line for each fault, naming the key, the value and what is allowed.
     """
+    # What else is checked asks for the ids of subsets, which logs must have been read for.
+    refuse([*subsets.check_logs(config)])
     refuse(
         [
             *check_root(config["root"]),

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from laq import datasets
 from laq.config import Config, members
+from laq.errors import DataError
 from laq.files import is_file
+from laq.published import subsets as published
 
 
 def subset_ids(config: Config) -> list[str]:
@@ -21,6 +23,17 @@ def file(where: str, path: str, what: str) -> Iterator[str]:
         yield f"{where}: there is no file {path!r}; give the path of {what}"
     elif set("{}") & set(path):
         yield f"{where}: {path!r} has braces, which Snakemake takes for wildcards; rename the file"
+
+
+def log(where: str, path: str) -> Iterator[str]:
+    """A file that the config names is a published log."""
+    faults = list(file(where, path, "a published log"))
+    yield from faults
+    if not faults:
+        try:
+            published.read(path)
+        except DataError as error:
+            yield f"{where}: {error}"
 
 
 def known(where: str, name: str, names: Iterable[str], what: str) -> Iterator[str]:

@@ -8,13 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from laq import datasets
-from laq.config import Config, identifier, members
+from laq.config import Config, identifier, logged, members
+from laq.config_checks import references
+from laq.files import expanded
+from laq.published import subsets as published
 
 # Kinds of subsets whose series is a ranking: a longer one contains a shorter one.
 _RANKED = ("similar", "dissimilar", "random")
 
 # Kinds whose subsets have a size of their own.
-_LISTED = ("classes", "superclasses")
+_LISTED = ("classes", "superclasses", "log")
+
+_SHOWN = 5  # classes of a log that the data set lacks
 
 
 def check_superclasses(
@@ -30,6 +35,23 @@ def check_superclasses(
                 f"dataset.superclasses.{name}: its subset would have the id of {owner}'s, "
                 f"…_{identifier(name)}; rename one of the two"
             )
+
+
+def check_logs(config: Config) -> Iterator[str]:
+    """Logs that subsets come from can be read, and have the rows that are asked for."""
+    for name, definition in config["subsets"]["definitions"].items():
+        if definition["kind"] != "log":
+            continue
+        where = f"subsets.definitions.{name}"
+        faults = list(references.log(f"{where}.file", definition["file"]))
+        yield from faults
+        if not faults:
+            last = published.read(definition["file"]).rows[-1].number
+            for number in definition["rows"]:
+                if number > last:
+                    yield f"{where}.rows: {number} is no row of the log; it has rows 1 to {last}"
+            if not logged(name, definition):
+                yield f"{where}.rows: these rows copy others; name the first row of each"
 
 
 def check_subsets(config: Config, class_names: Sequence[str]) -> Iterator[str]:
@@ -49,6 +71,8 @@ def check_subsets(config: Config, class_names: Sequence[str]) -> Iterator[str]:
             yield f"{where}: {name} has another meaning in compress.classes; take another id"
         if definition["kind"] == "classes":
             yield from _check_classes(f"{where}.classes", definition["classes"], class_names)
+        elif definition["kind"] == "log":
+            yield from _check_rows(f"{where}.file", name, definition, class_names)
         elif definition["kind"] == "superclasses":
             if not groups:
                 yield (
@@ -81,6 +105,26 @@ def _check_classes(where: str, names: Sequence[str], known: Sequence[str]) -> It
             yield f"{where}: {name!r} is no class of the data set; {hint}"
 
 
+def _check_rows(
+    where: str, name: str, definition: Mapping[str, Any], known: Sequence[str]
+) -> Iterator[str]:
+    """Every class of a log's rows is one of the data set's, and no two are the same one."""
+    lacking: dict[str, list[int]] = {}
+    rows = list(logged(name, definition).values())
+    for row in rows:
+        found = published.positions(row, known)
+        for class_name in (each for each, place in found.items() if place is None):
+            lacking.setdefault(class_name, []).append(row.number)
+        there = [place for place in found.values() if place is not None]
+        for place in sorted({place for place in there if there.count(place) > 1}):
+            yield f"{where}, row {row.number}: names the class {known[place]!r} twice; mend the row"
+    for class_name, numbers in list(lacking.items())[:_SHOWN]:
+        more = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
+        yield from _check_classes(f"{where}, row {numbers[0]}{more}", [class_name], known)
+    if len(lacking) > _SHOWN:
+        yield f"{where}: {len(lacking) - _SHOWN} more of its classes are none of the data set's"
+
+
 def _close(name: str, known: Sequence[str]) -> list[str]:
     """Up to three of ``known``; first those that differ from ``name`` in capitals alone."""
     folded = [other.casefold() for other in known]
@@ -110,6 +154,8 @@ def _identity(definition: Mapping[str, Any]) -> tuple[Any, ...]:
     kind = definition["kind"]
     if kind == "classes":
         return kind, frozenset(definition["classes"])
+    if kind == "log":
+        return kind, str(expanded(definition["file"])), frozenset(definition["rows"])
     if kind == "target":
         return kind, definition.get("count"), definition.get("median")
     return (kind,)

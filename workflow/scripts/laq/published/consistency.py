@@ -49,13 +49,13 @@ def by_subset(logs: Mapping[str, Log]) -> Found:
         DataError: rows that contradict each other; names file and lines.
     """
     found: Found = {}
-    named = {_plain(row.texts.get("Dataset", "")) for log in logs.values() for row in log.rows}
+    named = {plain(row.texts.get("Dataset", "")) for log in logs.values() for row in log.rows}
     named.discard("")
     # A log that does not say its data set has that of the others, where they have one.
     unsaid = named.pop() if len(named) == 1 else ""
     for setting, log in logs.items():
         for row in log.rows:
-            dataset = _plain(row.texts.get("Dataset", "")) or unsaid
+            dataset = plain(row.texts.get("Dataset", "")) or unsaid
             key = dataset, tuple(sorted(row.values[INDICES]))
             found.setdefault(key, {}).setdefault(setting, []).append(row)
     for rows in found.values():
@@ -164,7 +164,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name without what is written one way here and another there: willow_tree, Willow Tree."""
     return re.sub(r"\W|_", "", name).lower()
 
@@ -183,10 +183,10 @@ def _check_repeats(path: str, repeats: list[Row]) -> None:
 
 
 def _check_names(rows: Mapping[str, list[Row]], logs: Mapping[str, Log]) -> None:
-    origin, names = next(iter(rows)), set(map(_plain, first(rows).values[CLASSES]))
+    origin, names = next(iter(rows)), set(map(plain, first(rows).values[CLASSES]))
     for setting, repeats in rows.items():
         for row in repeats:
-            if set(map(_plain, row.values[CLASSES])) != names:
+            if set(map(plain, row.values[CLASSES])) != names:
                 raise DataError(
                     f"{logs[setting].path}, line {row.line}, and {logs[origin].path}, line "
                     f"{first(rows).line}, have the same {INDICES} and different {CLASSES}; "

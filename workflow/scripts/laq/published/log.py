@@ -53,11 +53,13 @@ _FAULTS_SHOWN = 5
 class Row:
     """One row of a log.
 
-    ``line``: where it starts in the file, from 1 on. ``values``: each column read by its meaning
-    (class indices and names as tuples, distances and rates as floats); columns that the log lacks
-    are not in it. ``texts``: all columns as they were written.
+    ``number``: its place among the file's rows, ``line``: where it starts in the file, both from 1
+    on. ``values``: each column read by its meaning (class indices and names as tuples, distances
+    and rates as floats); columns that the log lacks are not in it. ``texts``: all columns as they
+    were written.
     """
 
+    number: int
     line: int
     values: Mapping[str, Any]
     texts: Mapping[str, str]
@@ -91,9 +93,9 @@ def read_log(path: str | os.PathLike[str]) -> Log:
         raise DataError(f"{path} is empty; give a log with a header and a row a subset")
     _check_header(path, header)
     rows, faults = [], []
-    for line, record in records:
+    for number, (line, record) in enumerate(records, 1):
         try:
-            rows.append(_row(line, header, record))
+            rows.append(_row(number, line, header, record))
         except ValueError as error:
             faults.append(f"line {line}{error}")
     if faults:
@@ -173,7 +175,7 @@ def like(name: str, header: list[str]) -> str:
     return f" (is it {plain[close[0]]!r}?)" if close else ""
 
 
-def _row(line: int, header: list[str], record: list[str]) -> Row:
+def _row(number: int, line: int, header: list[str], record: list[str]) -> Row:
     """The record by column; a ``ValueError`` that goes on after the number of its line."""
     if len(record) > len(header) and not any(record[len(header) :]):
         record = record[: len(header)]
@@ -197,7 +199,7 @@ def _row(line: int, header: list[str], record: list[str]) -> Row:
             f": {counts[0]} classes in {INDICES} and {counts[1]} in {CLASSES}; "
             "correct or remove the row"
         )
-    return Row(line, values, texts)
+    return Row(number, line, values, texts)
 
 
 def _without_copies(rows: list[Row]) -> tuple[tuple[Row, ...], tuple[tuple[int, int], ...]]:
