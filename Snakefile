@@ -65,6 +65,10 @@ else:
 
         include: "workflow/rules/similarity.smk"  # Gram matrices of calibration sets
 
+    if "replication" in STUDY:
+
+        include: "workflow/rules/replication.smk"  # published gains beside the study's own
+
     if "deploy" in STUDY:
 
         include: "workflow/rules/deploy.smk"  # ONNX files, and which variant to deploy
@@ -103,6 +107,7 @@ rule all:
         expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
         expand("<results>/tables/{file}", file=["claims.csv", "claims.md", "sensitivity.csv"]),
         similarity_tables(),
+        replication_tables(),
         "<results>/provenance.json",
         PAGES,
         expand("<results>/figures/{figure}.{suffix}", figure=figures(), suffix=["pdf", "png"]),

@@ -55,7 +55,7 @@ def drawn() -> list[tuple[str, str]]:
         lacks = {"fig6"} if not of["figures"]["mixed"] else set()
         lacks |= {"fig8", "sweep"} if "sweep" not in of else {"logs"}
         lacks |= {"fig9", "similarity", "predictors"} if "similarity" not in of else set()
-        lacks |= {"synthetic"}
+        lacks |= {"synthetic", "replication", "correlations", "replicated"}
         lacks |= {"deploy", "onnx"} if "deploy" not in of else set()
         lacks |= PARTIAL if "partial_qat" not in of else set()
         lacks |= {"zoo", "methods", "pareto", "gain"} if "zoo" not in of else set()
@@ -192,6 +192,18 @@ def test_figure_9_speaks_of_the_variant_and_the_images_it_shows() -> None:
     given["networks"]["second"] = next(iter(given["networks"].values()))
     text = words("fig9", given)
     assert "top-1 that mine loses" in text and "row of panels" in text
+
+
+def test_the_replication_speaks_of_networks_and_of_a_matrix_where_it_has_them() -> None:
+    given = config("digits.yaml", replication={"logs": {"quant": "a/log_.csv"}})
+    for caption in ("replication", "correlations", "replicated"):
+        assert "system-message" not in html(caption, given)
+    assert "matrix" not in words("correlations", given)
+    assert "of one network" not in words("replicated", given)
+    given["replication"]["matrix"] = "kl.npy"
+    given["networks"]["second"] = next(iter(given["networks"].values()))
+    assert "icd_matrix" in words("correlations", given)
+    assert "one variant of one network" in words("replicated", given)
 
 
 def test_the_figure_of_made_images_speaks_of_those_there_are() -> None:

@@ -110,6 +110,8 @@ TABLES = {
     "sweep": ("Tables", "accuracy by bits and calibration images"),
     "similarity": ("Tables", "how alike calibration sets are"),
     "predictors": ("Tables", "what foretells the price of quantization"),
+    "replication": ("Tables", "published gains beside the study's own"),
+    "correlations": ("Tables", "rank correlations with the published study"),
     "deploy": ("Tables", "which variant to deploy"),
     "onnx": ("Tables", "ONNX files in ONNX Runtime"),
     "zoo": ("Zoo", "every method on every subset"),

@@ -21,6 +21,10 @@ def similarity_tables():
     return []
 
 
+def replication_tables():
+    return []
+
+
 def deploy_tables():
     return []
 

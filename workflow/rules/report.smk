@@ -16,6 +16,7 @@ PAGED = {
         *memory_table(),
         *sweep_table(),
         *similarity_tables(),
+        *replication_tables(),
         *deploy_tables(),
         *logs_table(),
     ]

@@ -15,6 +15,12 @@ NO_STEPS += ["compare_initial", "plot_deep"]
 NO_STEPS += ["measure_label_aware", "judge_ratio_gained", "plot_label_aware"]
 
 
+def foreign_files():
+    """Published logs, and another study's matrix: each once."""
+    logs = [*study_config.log_files(STUDY), *study_config.replicated_logs(STUDY).values()]
+    return list(dict.fromkeys([*PUBLISHED, *logs, *study_config.given_matrix(STUDY)]))
+
+
 def sweep_table():
     return ["<results>/sweep.csv"] if "sweep" in STUDY else []
 
@@ -39,6 +45,12 @@ def similarity_tables():
     return [*similarities()[-1:], "<results>/tables/predictors.csv"] if similarities() else []
 
 
+def replication_tables():
+    if "replication" not in STUDY:
+        return []
+    return expand("<results>/tables/{table}.csv", table=["replication", "correlations"])
+
+
 def memory_table():
     return ["<results>/tables/memory.csv"]
 
@@ -59,7 +71,7 @@ def outside():
         "dataset": "<results>/dataset/origin.json",
         "checkpoints": [checkpoint(network, None, "original") for network in pretrained_networks()],
         "features": "<results>/features/train.parquet" if published else [],
-        "logs": list(dict.fromkeys([*PUBLISHED, *study_config.log_files(STUDY)])),
+        "logs": foreign_files(),
     }
 
 
@@ -194,4 +206,5 @@ def figures():
         *(["fig8"] if "sweep" in STUDY else []),
         *(["fig9"] if similarities() else []),
         *(["synthetic"] if made_images() else []),
+        *(["replication"] if replication_tables() else []),
     ]

@@ -227,10 +227,21 @@ def published_medians(config: Config) -> dict[str, float]:
 
 
 def log_files(config: Config) -> list[str]:
-    """The published logs that subsets come from, each once."""
+    """The published logs that subsets come from."""
     definitions = config["subsets"]["definitions"].values()
-    files = [str(expanded(each["file"])) for each in definitions if each["kind"] == "log"]
-    return list(dict.fromkeys(files))
+    return [str(expanded(each["file"])) for each in definitions if each["kind"] == "log"]
+
+
+def replicated_logs(config: Config) -> dict[str, str]:
+    """The published logs that gains are compared with, by the variant that takes their part."""
+    logs = config.get("replication", {}).get("logs", {})
+    return {variant: str(expanded(path)) for variant, path in logs.items()}
+
+
+def given_matrix(config: Config) -> list[str]:
+    """The file of another study's distances: one path, or none."""
+    path = config.get("replication", {}).get("matrix")
+    return [] if path is None else [str(expanded(path))]
 
 
 def identifier(text: str) -> str:

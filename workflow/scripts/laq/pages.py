@@ -32,6 +32,8 @@ FIRST = {
     "sweep": "network subset bits images classes repeat scope top1 n",
     "similarity": "network subset gram_similarity gram_floor subset_floor gram_distance",
     "predictors": "setting outcome predictor spearman low high p_holm n",
+    "replication": "setting variant scope subset published ours low high median_icd published_icd",
+    "correlations": "compared setting variant scope spearman low high p_holm n",
     "subsets": "subset median_icd mean_icd kind target duplicate_of",
     "deploy": "network subset variant recommended top1 low high bytes reason",
     "onnx": "network subset variant scope top1 top1_torch differing onnx_bytes packed_bytes",

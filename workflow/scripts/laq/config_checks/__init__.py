@@ -45,6 +45,7 @@ def check(
             *shown.check_sweep(config),
             *shown.check_claims(config),
             *shown.check_similarity(config),
+            *shown.check_replication(config),
             *shown.check_deploy(config),
             *zoo.check_zoo(config),
             *deep.check_study(config),

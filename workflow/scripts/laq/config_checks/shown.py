@@ -67,6 +67,28 @@ def check_similarity(config: Config) -> Iterator[str]:
         )
 
 
+def check_replication(config: Config) -> Iterator[str]:
+    """Its logs are published ones, each of a variant, and there are subsets that they may have."""
+    if "replication" not in config:
+        return
+    variants = [name for name in config["variants"] if name != "original"]
+    for variant, path in config["replication"]["logs"].items():
+        where = f"replication.logs.{variant}"
+        yield from references.known(where, variant, variants, "variant made of original")
+        yield from references.log(where, path)
+    if "matrix" in config["replication"]:
+        path, suffixes = config["replication"]["matrix"], (".npy", ".csv", ".parquet")
+        yield from references.file("replication.matrix", path, "a matrix")
+        if not path.endswith(suffixes):
+            yield f"replication.matrix: {path!r} must be a file {', '.join(suffixes)}"
+    kinds = {definition["kind"] for definition in config["subsets"]["definitions"].values()}
+    if not kinds & {"log", "classes", "superclasses"}:
+        yield (
+            "replication: compares subsets of the same classes, and every subset here is chosen by "
+            "distance; add those of the log as published: {kind: log, file: …}"
+        )
+
+
 def check_deploy(config: Config) -> Iterator[str]:
     deploy = config.get("deploy", {"variants": [], "subsets": []})
     for name in deploy["variants"]:

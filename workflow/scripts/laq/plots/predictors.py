@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from laq.plots.axis import ROOMY, limits, span
+from laq.plots.correlation import limit_y, write_correlation
 from laq.plots.style import (
     BASELINE,
     LINE,
@@ -36,7 +36,6 @@ LABELS = {
     "median_icd": "Median inter-class distance (nats)",
 }
 FLOOR = "0.86"  # grey of the floor's band
-NOTE = 0.17  # share of a panel, at its top, kept free for the correlation
 
 
 def price(
@@ -83,10 +82,10 @@ def price(
             drop = points(table, setting, variant, confidence)
             ranked = drops[drops["setting"] == setting].set_index("predictor")
             y = drop[["value", "low", "high"]].to_numpy().ravel()
-            _limit(row[0], np.append(y[np.isfinite(y)], 0.0))
+            limit_y(row[0], np.append(y[np.isfinite(y)], 0.0))
             for panel, predictor in zip(row, LABELS, strict=True):
                 _across(panel, known.reindex(drop.index), drop, predictor, variant, scale)
-                _correlation(panel, ranked.loc[predictor])
+                write_correlation(panel, ranked.loc[predictor])
             row[0].set_ylabel(f"Top-1 lost by {name(variant)} on Sub (points)")
         for row, lines in zip(axes, names, strict=False):
             name_row(row, lines)
@@ -136,38 +135,6 @@ def _across(
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.3}
     size = 3.5 + crowd
     panel.plot(x, drop["value"], look.marker, color=look.colour, markersize=size, zorder=3, **edge)
-
-
-def _limit(panel: Axes, values: np.ndarray) -> None:
-    """Limits of the y axis that hold all values, and at the top a line of words."""
-    low, high = float(values.min()), float(values.max())
-    margin = 0.05 * (high - low) or 1.0
-    low, high = low - margin, high + margin
-    panel.set_ylim(low, high + (high - low) * NOTE / (1 - NOTE))
-    panel.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-
-
-def _correlation(panel: Axes, row: pd.Series) -> None:
-    """Spearman's correlation in the panel's upper left corner."""
-    if not np.isfinite(row["spearman"]):
-        said = f"No rank correlation (n = {row['n']})"
-    else:
-        ends = [row["low"], row["high"]]
-        known = np.isfinite(ends).all()
-        between = f" ({_signed(ends[0])} to {_signed(ends[1])})" if known else ""
-        said = f"Spearman {_signed(row['spearman'])}{between}\n"
-        said += (
-            f"p {_p(row['p'])} (after Holm {_p(row['p_holm']).removeprefix('= ')}); n = {row['n']}"
-        )
-    panel.text(0.02, 0.98, said, transform=panel.transAxes, va="top", fontsize=7, linespacing=1.3)
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}" if value < 0.1 else f"= {value:.2f}"
 
 
 def _handles(variant: str, floors: bool) -> list[Line2D | Patch]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -56,7 +56,12 @@ def _with_earlier(log: Log, numbers: Collection[int]) -> Iterator[tuple[Row, Row
 
 
 def positions(row: Row, class_names: Sequence[str]) -> dict[str, int | None]:
-    """Where each class of the row stands in ``class_names``; None where there is no such class.
+    """Where each class of the row stands in ``class_names``; see ``positions_of``."""
+    return positions_of(row.values[CLASSES], class_names)
+
+
+def positions_of(names: Iterable[str], class_names: Sequence[str]) -> dict[str, int | None]:
+    """Where each of another study's classes stands in ``class_names``; None where it does not.
 
     A name is looked for as it is written, then without regard to capitals, blanks and underscores
     (Willow Tree, willow_tree), where only one class is left by that.
@@ -64,7 +69,7 @@ def positions(row: Row, class_names: Sequence[str]) -> dict[str, int | None]:
     exact = {name: place for place, name in enumerate(class_names)}
     shared = Counter(map(plain, class_names))
     near = {plain(name): place for name, place in exact.items() if shared[plain(name)] == 1}
-    return {name: exact.get(composed(name), near.get(plain(name))) for name in row.values[CLASSES]}
+    return {name: exact.get(composed(name), near.get(plain(name))) for name in names}
 
 
 def ids(name: str, log: Log, rows: Sequence[Row]) -> list[str]:

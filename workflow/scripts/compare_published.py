@@ -1,0 +1,45 @@
+"""What quantization gained in a published study and in this one, and the distances of both."""
+
+
+def compare_published(
+    accuracy: str,
+    table: str,
+    subsets: list[str],
+    matrix: str,
+    logs: list[str],
+    given: list[str],
+    replication: str,
+    correlations: str,
+    variants: list[str],
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Write a row a setting, variant, scope and subset, and the rank correlations over subsets.
+
+    ``table``: of the subsets; ``variants``: one for each of ``logs``; ``given``: another study's
+    matrix of distances, or nothing.
+    """
+    from laq import divergence, observations, subset_files
+    from laq.files import write_csv
+    from laq.published import read_log
+    from laq.published.matrix import read_matrix
+    from laq.replication import correlate, side_by_side
+
+    names, distances = divergence.read(matrix)
+    read = {variant: read_log(log) for variant, log in zip(variants, logs, strict=True)}
+    found = side_by_side(
+        observations.read(accuracy, table), subset_files.read_all(subsets), read, names
+    )
+    matrices = (read_matrix(given[0], names), distances) if given else None
+    write_csv(replication, found)
+    write_csv(correlations, correlate(found, matrices, confidence, resamples, seed))
+
+
+if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
+    import job
+
+    job.run(snakemake, compare_published)

@@ -1,0 +1,23 @@
+"""The gains of this study against the published ones."""
+
+
+def plot_replication(replication: str, correlations: str, pdf: str, png: str, title: str) -> None:
+    """Draw a panel for each setting, variant and scope, as PDF and PNG."""
+    from laq.files import read_table
+    from laq.plots.replication import replicated
+    from laq.plots.style import save
+    from laq.replication import COLUMNS, CORRELATIONS
+
+    # Correlations of distances are of no setting, variant and scope.
+    unsaid = ("variant", "scope")
+    tables = read_table(replication, COLUMNS), read_table(correlations, CORRELATIONS, unsaid)
+    save(replicated(*tables, title), pdf, png)
+
+
+if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
+    import job
+
+    job.run(snakemake, plot_replication)
