@@ -126,6 +126,13 @@ def test_what_is_no_log_is_refused_before_anything_is_planned(tmp_path: Path) ->
     assert "subsets.definitions.published.rows: 5 is no row of the log; it has rows 1 to 2" in line
 
 
+def test_rows_of_the_same_classes_must_be_repeats(tmp_path: Path) -> None:
+    for odd in ({"Bits": 3}, {"Median_KL": 7.0}):
+        path = write(tmp_path / "log.csv", [glyphs(1, 2), glyphs(3, 4), glyphs(2, 1) | odd])
+        (line,) = faults(path)
+        assert f"lines 2, 4, have the same classes and different {next(iter(odd))}" in line
+
+
 def test_a_log_that_was_changed_is_read_again(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", [glyphs(1, 2)])
     assert made(path) == {"published_1": [1, 2]}

@@ -22,14 +22,14 @@ def compare_published(
     """
     from laq import divergence, observations, subset_files
     from laq.files import write_csv
-    from laq.published import read_log
     from laq.published.matrix import read_matrix
+    from laq.published.subsets import read
     from laq.replication import correlate, side_by_side
 
     names, distances = divergence.read(matrix)
-    read = {variant: read_log(log) for variant, log in zip(variants, logs, strict=True)}
+    published = {variant: read(log) for variant, log in zip(variants, logs, strict=True)}
     found = side_by_side(
-        observations.read(accuracy, table), subset_files.read_all(subsets), read, names
+        observations.read(accuracy, table), subset_files.read_all(subsets), published, names
     )
     matrices = (read_matrix(given[0], names), distances) if given else None
     write_csv(replication, found)

@@ -39,7 +39,7 @@ def render(
     ``published``: the data are published logs.
     """
     reading = READING.format(confidence=100 * confidence, alpha=round(1 - confidence, 6))
-    parts = [f"# Verdicts: {_cell(study)}", reading, *([PUBLISHED] if published else [])]
+    parts = [f"# Verdicts: {cell(study)}", reading, *([PUBLISHED] if published else [])]
     for setting, rows in verdicts.groupby("setting", sort=False):
         parts += [f"## {setting}", _verdicts(rows)]
         parts += [f"What each asks, and what was found on the way ({setting}):", _rules(rows)]
@@ -55,7 +55,7 @@ def _verdicts(rows: pd.DataFrame) -> str:
     body = [
         [
             str(words.number(row.claim)),
-            _cell(row.statement),
+            cell(row.statement),
             _effect(row),
             words.p_value(row.p_holm),
             words.p_value(row.p_against_holm),
@@ -64,7 +64,7 @@ def _verdicts(rows: pd.DataFrame) -> str:
         ]
         for row in rows.itertuples()
     ]
-    return _table(head, body, right={0, 3, 4, 5})
+    return table(head, body, right={0, 3, 4, 5})
 
 
 def _rules(rows: pd.DataFrame) -> str:
@@ -92,7 +92,7 @@ def _readings(main: pd.DataFrame, sensitivity: pd.DataFrame) -> str:
     if not body:
         return "There is one repeat of everything, and no mean ICD: nothing else to read."
     said = "Of what was made fewer times than a repeat's number, that reading takes the first."
-    return _table(["Reading", "Verdicts that change"], body) + f"\n\n{said}"
+    return table(["Reading", "Verdicts that change"], body) + f"\n\n{said}"
 
 
 def _effect(row: object) -> str:
@@ -107,10 +107,12 @@ def _sentence(remark: str) -> str:
     return remark[0].upper() + remark[1:] + "."
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A text of the user's in a cell of Markdown."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _table(head: list[str], body: list[list[str]], right: Collection[int] = ()) -> str:
+def table(head: list[str], body: list[list[str]], right: Collection[int] = ()) -> str:
+    """A table of Markdown; ``right``: places of the columns of numbers."""
     rule = ["---:" if place in right else "---" for place in range(len(head))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *body])

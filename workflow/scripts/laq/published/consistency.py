@@ -60,7 +60,7 @@ def by_subset(logs: Mapping[str, Log]) -> Found:
             found.setdefault(key, {}).setdefault(setting, []).append(row)
     for rows in found.values():
         for setting, repeats in rows.items():
-            _check_repeats(logs[setting].path, repeats)
+            check_repeats(logs[setting].path, repeats)
         _check_names(rows, logs)
     return found
 
@@ -169,8 +169,9 @@ def plain(name: str) -> str:
     return re.sub(r"\W|_", "", name).lower()
 
 
-def _check_repeats(path: str, repeats: list[Row]) -> None:
-    """Rows of one subset in one log must agree in all that the quantizer does not decide."""
+def check_repeats(path: str, repeats: list[Row]) -> None:
+    """Raise ``DataError`` where rows of one subset in a log differ in what repeats have in common:
+    the median ICD, the network, the data set, the bits."""
     where = f"{path}, lines {_lines(repeats)}, have the same classes and"
     if not all(_alike(row, repeats[0]) for row in repeats):
         raise DataError(f"{where} different {DISTANCES['median']}; correct them or keep one")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from laq.datasets.names import composed
 from laq.files import expanded
-from laq.published.consistency import icd, plain
+from laq.published.consistency import check_repeats, icd, plain
 from laq.published.log import CLASSES, Log, Row, read_log
 
 
@@ -22,7 +22,7 @@ def read(path: str | os.PathLike[str]) -> Log:
     """The log at ``path`` (``~`` is filled in), parsed once as long as the file is the same.
 
     Raises:
-        DataError: as ``read_log``.
+        DataError: as ``read_log``, and where rows of the same classes are no repeats.
     """
     place = expanded(path)
     state = place.stat() if place.exists() else None
@@ -31,7 +31,13 @@ def read(path: str | os.PathLike[str]) -> Log:
 
 @cache
 def _read(path: Path, state: tuple[int, int] | None) -> Log:
-    return read_log(path)
+    log = read_log(path)
+    repeats: dict[frozenset[str], list[Row]] = {}
+    for row in log.rows:
+        repeats.setdefault(_classes(row), []).append(row)
+    for rows in repeats.values():
+        check_repeats(str(path), rows)
+    return log
 
 
 def first_rows(log: Log, numbers: Collection[int] = ()) -> list[Row]:
@@ -51,8 +57,12 @@ def _with_earlier(log: Log, numbers: Collection[int]) -> Iterator[tuple[Row, Row
     first: dict[frozenset[str], Row] = {}
     for row in log.rows:
         if not numbers or row.number in numbers:
-            earlier = first.setdefault(frozenset(map(plain, row.values[CLASSES])), row)
+            earlier = first.setdefault(_classes(row), row)
             yield row, (None if earlier is row else earlier)
+
+
+def _classes(row: Row) -> frozenset[str]:
+    return frozenset(map(plain, row.values[CLASSES]))
 
 
 def positions(row: Row, class_names: Sequence[str]) -> dict[str, int | None]:
