@@ -199,13 +199,13 @@ def test_the_figure_has_a_panel_a_variant_and_scope(tmp_path: Path) -> None:
     run(tmp_path, [])
     paths = {"replication": str(tmp_path / "r.csv"), "correlations": str(tmp_path / "c.csv")}
     pdf, png = tmp_path / "replication.pdf", tmp_path / "replication.png"
-    plot_replication(**paths, pdf=str(pdf), png=str(png), title="A $study")
+    plot_replication(**paths, pdf=str(pdf), png=str(png), title="A $study", variants=["q4", "q3"])
     assert pdf.read_bytes().startswith(b"%PDF") and png.read_bytes().startswith(b"\x89PNG")
 
     from laq.plots.replication import replicated
 
     read = read_table(paths["replication"]), read_table(paths["correlations"])
-    figure = replicated(*read, "A study")
+    figure = replicated(*read, "A study", ["q4", "q3"])
     try:
         assert len(figure.axes) == 4
         panel = figure.axes[1]

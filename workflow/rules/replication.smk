@@ -9,7 +9,7 @@ REPLICATED = study_config.replicated_logs(STUDY)
 
 
 rule compare_published:
-    """Put published gains beside the study's own, and correlate their ranks, and distances'."""
+    """Put published gains beside the study's own, and correlate gains and distances by rank."""
     input:
         accuracy="<results>/accuracy.csv",
         table="<results>/tables/subsets.csv",
@@ -68,7 +68,10 @@ rule plot_replication:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        settings=settings_text(title=f"{STUDY['study']}: gains against published ones"),
+        settings=settings_text(
+            title=f"{STUDY['study']}: gains against published ones",
+            variants=list(STUDY["variants"]),
+        ),
         code=code("plot_replication.py"),
     message:
         "Drawing the replication"

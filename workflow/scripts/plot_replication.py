@@ -1,8 +1,10 @@
 """The gains of this study against the published ones."""
 
 
-def plot_replication(replication: str, correlations: str, pdf: str, png: str, title: str) -> None:
-    """Draw a panel for each setting, variant and scope, as PDF and PNG."""
+def plot_replication(
+    replication: str, correlations: str, pdf: str, png: str, title: str, variants: list[str]
+) -> None:
+    """Draw a panel for each setting, variant and scope; ``variants``: all of the study."""
     from laq.files import read_table
     from laq.plots.replication import replicated
     from laq.plots.style import save
@@ -11,7 +13,7 @@ def plot_replication(replication: str, correlations: str, pdf: str, png: str, ti
     # Correlations of distances are of no setting, variant and scope.
     unsaid = ("variant", "scope")
     tables = read_table(replication, COLUMNS), read_table(correlations, CORRELATIONS, unsaid)
-    save(replicated(*tables, title), pdf, png)
+    save(replicated(*tables, title, variants), pdf, png)
 
 
 if "snakemake" in globals():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,9 @@ POINTS = 100  # of a share
 DIAGONAL = (0, (4, 3))
 
 
-def replicated(table: pd.DataFrame, correlations: pd.DataFrame, title: str) -> Figure:
+def replicated(
+    table: pd.DataFrame, correlations: pd.DataFrame, title: str, variants: Sequence[str]
+) -> Figure:
     """A row of two panels (All, Sub) for each setting and variant: our gain against the published.
 
     Points are subsets, in percent points of top-1, the mean over repeats; bars span our repeats. On
@@ -43,6 +46,7 @@ def replicated(table: pd.DataFrame, correlations: pd.DataFrame, title: str) -> F
 
     Args:
         table, correlations: as ``laq.replication`` makes them.
+        variants: all of the study, in the config's order.
     """
     rows = list(dict.fromkeys(zip(table["setting"], table["variant"], strict=True)))
     title = heading(title)
@@ -51,7 +55,7 @@ def replicated(table: pd.DataFrame, correlations: pd.DataFrame, title: str) -> F
         row_lines(f"{setting}: {name(variant)}" if several else name(variant))
         for setting, variant in rows
     ]
-    looked = looks(table["variant"])
+    looked = looks(variants)
     repeated = bool(table["low"].notna().any())
     handles = _handles(repeated)
     labels = [str(handle.get_label()) for handle in handles]
