@@ -13,12 +13,14 @@ from scipy import stats
 
 from compare_published import compare_published
 from laq import observations
-from laq.errors import DataError
+from laq.errors import ConfigError, DataError
 from laq.files import read_table, write_csv, write_json, write_parquet
 from laq.published import read_log
 from laq.replication import COLUMNS, CORRELATIONS, correlate, side_by_side
 from laq.statistics import holm
 from plot_replication import plot_replication
+from tests.configs import checked, edited
+from tests.logs import COLUMNS as OF_LOGS
 from tests.logs import ORIGINAL, QUANT, row, write
 
 NAMES = list("abcdefghij")
@@ -238,3 +240,26 @@ def test_a_study_s_duplicates_count_once(tmp_path: Path) -> None:
         NAMES,
     )
     assert sorted(set(found["subset"])) == [f"s{n}" for n in range(8)]
+
+
+def faults(replication: dict[str, Any], **edits: Any) -> str:
+    with pytest.raises(ConfigError) as error:
+        checked(edited({"replication": replication, **edits}))
+    return str(error.value)
+
+
+def test_a_config_is_checked_before_anything_is_planned(tmp_path: Path) -> None:
+    four, matrix = log(tmp_path / "four.csv"), tmp_path / "kl.txt"
+    matrix.write_text("1")
+    checked(edited({"replication": {"logs": {"quant": four}}}))
+    said = faults({"logs": {"quant3": four, "original": four}, "matrix": str(matrix)})
+    for variant in ("quant3", "original"):
+        assert f"replication.logs.{variant}: {variant!r} is no variant made of original" in said
+    assert "replication.matrix:" in said and "must be a file .npy, .csv, .parquet" in said
+    cut = write(tmp_path / "cut.csv", [row()], [name for name in OF_LOGS if name != QUANT])
+    assert f"lacks columns that a replay needs; rename or add them:\n  {QUANT}" in faults(
+        {"logs": {"quant": str(cut)}}
+    )
+    only_distances = {"subsets/definitions": {"near": {"kind": "similar"}}}
+    said = faults({"logs": {"quant": four}}, **only_distances)
+    assert "every subset here is chosen by distance; add those of the log" in said

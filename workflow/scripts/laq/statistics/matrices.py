@@ -24,7 +24,9 @@ def matrix_spearman(
     The observations are the C classes, not their pairs, of which each class has C - 1: ``n`` is C.
     p: two-sided, by permuting the classes of one matrix ``resamples`` times (Mantel 1967), the data
     counted among the permutations. Interval: Student's about Fisher's z, with the error of leaving
-    one class out at a time (jackknife).
+    one class out at a time (jackknife). Measured for nominal 95 % intervals of points in the plane
+    and the same points moved at random, 100 to 200 studies each: 0.97-1.00 at 10 classes and true
+    rho of 0, 0.4 and 0.9, at 30 classes 0.95 and 0.92 at 0.4 and 0.9.
 
     Raises:
         DataError: if the matrices are not square and of one shape.
