@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,11 @@ def check_networks(networks: Mapping[str, Any], section: str = "networks") -> It
                 "or file, or the name of a network in torchvision"
             )
         yield from _check_file(where, network)
+        if network.get("crop", 0) > network.get("resize", math.inf):
+            yield (
+                f"{where}.crop: {network['crop']} pixels cannot be cut out of "
+                f"{network['resize']} (resize)"
+            )
         if network.get("stem") == "small" and not families.for_small_images(architecture):
             yield (
                 f"{where}.architecture: {architecture!r} has no stem for small images: set "
