@@ -120,7 +120,11 @@ def test_images_are_resized_and_cropped_as_torchvision_does(
         ("vit_b_16", {"stem": "standard", "side": 40}, "vit_b_16 cannot be built .*resize"),
         ("timm/resnet50d", {}, "cannot be given a stem .*Sequential.*stem: standard"),
         ("resnet18", {"channels": 4}, "takes grey or RGB images, not images of 4 channels"),
-        ("resnet18", {"crop": 40}, "crop 40 is more than the 32 pixels of the images: set networks"),
+        (
+            "resnet18",
+            {"crop": 40},
+            "crop 40 is more than the 32 pixels of the images",
+        ),
         ("resnet18", {"mean": [0.5]}, "three numbers, one a channel"),
     ],
 )

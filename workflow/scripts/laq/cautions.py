@@ -58,7 +58,10 @@ def _few_images(config: Config, survey: Survey) -> Iterator[str]:
         for name, recipe in config["variants"].items()
         if "compress" in recipe and not study.calibrates_on_made(recipe["compress"])
     }
-    wanted |= {"sweep.images": max(config.get("sweep", {}).get("images", []), default=0)}
+    wanted |= {
+        f"{section}.images": max(config.get(section, {}).get("images", []), default=0)
+        for section in ("sweep", "conditions")
+    }
     short = [key for key, images in wanted.items() if images != "all" and images > there[fewest]]
     if short:
         yield (
