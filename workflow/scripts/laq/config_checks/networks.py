@@ -39,7 +39,7 @@ def check_features(config: Config) -> Iterator[str]:
     source, networks = config["features"]["source"], config["networks"]
     for name, means in (
         ("pixels", "the images themselves"),
-        ("pretrained", "a network of torchvision"),
+        ("pretrained", "a network that others trained"),
     ):
         if name in networks:
             yield (
@@ -49,6 +49,8 @@ def check_features(config: Config) -> Iterator[str]:
     if source not in ("pixels", "pretrained", *networks):
         names = ", ".join(["pixels", "pretrained", *networks])
         yield f"features.source: {source!r} is no network; it must be one of: {names}"
+    if config["features"].get("crop", 0) > config["features"].get("resize", math.inf):
+        yield "features.crop: no more pixels can be cut out than resize gives"
     yield from _check_file("features", config["features"])
 
 
