@@ -64,20 +64,13 @@ rule collect_conditions:
 
 
 rule judge_conditions:
-    """Judge which settings move answers into the subset, and draw their effects."""
+    """Judge which settings move answers into the subset."""
     input:
         accuracy="<results>/accuracy.csv",
         subsets="<results>/tables/subsets.csv",
         trials="<results>/conditions.csv",
     output:
         conditions=reported("<results>/tables/conditions.csv"),
-        pdf="<results>/figures/conditions.pdf",
-        png=report(
-            "<results>/figures/conditions.png",
-            caption="../report/conditions.rst",
-            category="Figures",
-            labels={"figure": "conditions", "shows": "what moves answers into the subset"},
-        ),
     log:
         "<logs>/judge_conditions.log",
     benchmark:
@@ -90,7 +83,6 @@ rule judge_conditions:
         runtime=growing(10),
     params:
         settings=settings_text(
-            title=f"{STUDY['study']}: what moves answers into the subset?",
             base=sweep_base("conditions", CROSSED),
             confidence=FIGURES["confidence"],
         ),
@@ -99,3 +91,41 @@ rule judge_conditions:
         "Judging what moves answers into the subset"
     script:
         "../scripts/judge_conditions.py"
+
+
+rule plot_conditions:
+    """Draw what moves answers into the subset."""
+    input:
+        accuracy="<results>/accuracy.csv",
+        subsets="<results>/tables/subsets.csv",
+        trials="<results>/conditions.csv",
+        conditions="<results>/tables/conditions.csv",
+    output:
+        pdf="<results>/figures/conditions.pdf",
+        png=report(
+            "<results>/figures/conditions.png",
+            caption="../report/conditions.rst",
+            category="Figures",
+            labels={"figure": "conditions", "shows": "what moves answers into the subset"},
+        ),
+    log:
+        "<logs>/plot_conditions.log",
+    benchmark:
+        "<benchmarks>/plot_conditions.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        settings=settings_text(
+            title=f"{STUDY['study']}: what moves answers into the subset?",
+            base=sweep_base("conditions", CROSSED),
+            confidence=FIGURES["confidence"],
+        ),
+        code=code("plot_conditions.py"),
+    message:
+        "Drawing what moves answers into the subset"
+    script:
+        "../scripts/plot_conditions.py"

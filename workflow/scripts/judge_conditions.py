@@ -1,4 +1,4 @@
-"""Which conditions of the calibration move answers into the subset: verdicts and figure."""
+"""Which settings of the calibration move answers into the subset: effects and verdicts."""
 
 from typing import Any
 
@@ -8,25 +8,15 @@ def judge_conditions(
     subsets: str,
     trials: str,
     conditions: str,
-    pdf: str,
-    png: str,
-    title: str,
     base: dict[str, Any],
     confidence: float,
 ) -> None:
-    """Write the verdicts as a table, and draw them."""
-    from laq import collected, observations
+    """Write a row a network and condition."""
     from laq import conditions as study
     from laq.files import write_csv
-    from laq.plots.conditions import figure
-    from laq.plots.style import save
 
-    table = observations.read(accuracy, subsets)
-    points = collected.read(trials, study.COLUMNS)
-    found = study.changes(points, table[table["variant"] == observations.ORIGINAL])
-    verdicts = study.judged(found, base, confidence)
-    write_csv(conditions, verdicts)
-    save(figure(found, verdicts, base, title, confidence), pdf, png)
+    found = study.read(accuracy, subsets, trials)
+    write_csv(conditions, study.judged(found, base, confidence))
 
 
 if "snakemake" in globals():

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from laq import collected, observations
 from laq.claims.rules import Region
-from laq.observations import DECIMALS
+from laq.observations import DECIMALS, Source
 from laq.partial.evidence import Found
 from laq.partial.hypotheses import Hypothesis, judge
 
@@ -29,6 +30,7 @@ COLUMNS = (
     *("network", "subset", "bits", "scale", "images", "ridge", "layers", "classes", "repeat"),
     *("scope", "n", "correct", "top1", "inside"),
 )
+VERDICT = ("network", "hypothesis", "effect", "low", "high", "verdict")
 SETTINGS = ("bits", "scale", "images", "ridge", "layers", "classes")
 
 
@@ -86,7 +88,19 @@ CONDITIONS = (
 )
 
 
-MEASURES = ("inside", "all", "subset")
+MEASURES = ("inside", "top1_all", "top1_subset")
+
+
+def read(accuracy: Source, subsets: Source, trials: Source) -> pd.DataFrame:
+    """``changes`` of the tables ``accuracy.csv``, ``tables/subsets.csv`` and ``conditions.csv``.
+
+    Raises:
+        DataError: a file that is no table, lacks a column or rows, or holds what cannot be true.
+    """
+    table = observations.read(accuracy, subsets)
+    return changes(
+        collected.read(trials, COLUMNS), table[table["variant"] == observations.ORIGINAL]
+    )
 
 
 def changes(table: pd.DataFrame, original: pd.DataFrame) -> pd.DataFrame:
@@ -105,12 +119,12 @@ def changes(table: pd.DataFrame, original: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measured(rows: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
     rows = rows.assign(inside=rows["inside"] / rows["n"])
     scopes = rows.groupby([*place, "scope"], sort=False)[["top1", "inside"]].mean().unstack("scope")
     found = {"inside": scopes["inside", "all"]}
-    found |= {scope: scopes["top1", scope] for scope in ("all", "subset")}
-    import pandas as pd
-
+    found |= {f"top1_{scope}": scopes["top1", scope] for scope in ("all", "subset")}
     return pd.DataFrame(found, columns=list(MEASURES)).round(DECIMALS)
 
 
@@ -141,8 +155,8 @@ def judged(found: pd.DataFrame, base: Mapping[str, Any], confidence: float) -> p
     """A row a network and hypothesis, as ``laq.partial.hypotheses.judge`` has them.
 
     Beside the conditions there is a row for the settings of ``base``, label-aware, against the
-    original network. Columns ``all`` and ``subset`` are the same differences of top-1, which no
-    verdict is about.
+    original network. Columns ``top1_all`` and ``top1_subset`` are the same differences of top-1,
+    which no verdict is about.
 
     Args:
         found: by ``changes``.
@@ -177,7 +191,7 @@ def judged(found: pd.DataFrame, base: Mapping[str, Any], confidence: float) -> p
         )
     table = judge(found, confidence, tuple(hypotheses))
     networks = dict(list(found.groupby("network", sort=False)))
-    for measure in ("all", "subset"):
+    for measure in ("top1_all", "top1_subset"):
         table[measure] = [
             effects[row["hypothesis"]](networks[row["network"]], measure=measure).mean()
             for row in table.to_dict("records")

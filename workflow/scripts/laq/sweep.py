@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
 from laq.errors import ConfigError
@@ -30,16 +30,17 @@ def points(
     is calibrated on the subset's classes, and on all.
     """
     base = {key: recipe.get(key, "all") for key in levels}
-    alone = {key: [{**base, key: level} for level in levels[key]] for key in levels}
-    if not crossed:
-        found = [base, *(point for changed in alone.values() for point in changed)]
-    else:
+    values = {key: list(dict.fromkeys([base[key], *levels[key]])) for key in levels}
+    alone = {key: [{**base, key: value} for value in values[key]] for key in levels}
+    if crossed:
         keys = [key for key in levels if key != "layers"]
-        values = [dict.fromkeys([base[key], *levels[key]]) for key in keys]
-        found = [{**base, **dict(zip(keys, each, strict=True))} for each in product(*values)]
+        combined = product(*(values[key] for key in keys))
+        found = [{**base, **dict(zip(keys, each, strict=True))} for each in combined]
         found += [
-            {**point, "bits": bits} for point in alone.get("layers", []) for bits in levels["bits"]
+            {**point, "bits": bits} for point in alone.get("layers", []) for bits in values["bits"]
         ]
+    else:
+        found = [base, *chain.from_iterable(alone.values())]
     unique = {tuple(point.values()): point for point in found}
     return [{**unique[key], "classes": classes} for key in sorted(unique) for classes in CLASSES]
 

@@ -42,8 +42,8 @@ NAMES = {
 }
 MEASURES = {
     "inside": ("Answers inside", PALETTE[0], "s"),
-    "all": ("Top-1 on All", PALETTE[3], "^"),
-    "subset": ("Top-1 on Sub", PALETTE[2], "D"),
+    "top1_all": ("Top-1 on All", PALETTE[3], "^"),
+    "top1_subset": ("Top-1 on Sub", PALETTE[2], "D"),
 }
 VERDICTS = {"supported": "full", "contradicted": "none", "undecided": "left"}
 # Settings that the panels beside the effects are drawn over.
