@@ -19,6 +19,11 @@ from laq.datasets import Survey, names
 def of_study(config: Config, survey: Survey, given: Mapping[str, Any]) -> Iterator[str]:
     """``config``: completed and valid; ``given``: as it was given, without defaults."""
     yield from (f"dataset: {remark}" for remark in survey.remarks)
+    if (kind := given["dataset"]["kind"]) != (taken := config["dataset"]["kind"]):
+        yield (
+            f"dataset: the files of {kind} are not in {given['dataset']['path']}, so {taken} takes "
+            "their place (dataset.otherwise); bring them, or set dataset.download: true"
+        )
     trained = outside.trained_elsewhere(config)
     yield from outside.unsplit(config, trained)
     # Who has set the order has thought of it.
