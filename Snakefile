@@ -53,13 +53,20 @@ else:
     include: "workflow/rules/synthesis.smk"  # calibration images made without data
     include: "workflow/rules/variants.smk"  #  fine-tuned and quantized networks
     include: "workflow/rules/accuracy.smk"  #  top-1 over all classes and over the subset
-    include: "workflow/rules/sweep.smk"  #     other bits, other calibration images
     include: "workflow/rules/figures.smk"  #   classes, weights, memory
     include: "workflow/rules/diagrams.smk"  #  the road itself
 
     if DEEP:
 
         include: "workflow/rules/deep.smk"  # pruned, shared and entropy-coded networks
+
+    if "sweep" in STUDY:
+
+        include: "workflow/rules/sweep.smk"  # other bits, other calibration images
+
+    if "conditions" in STUDY:
+
+        include: "workflow/rules/conditions.smk"  # what moves answers into the subset
 
     if "similarity" in STUDY:
 

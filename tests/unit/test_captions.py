@@ -55,6 +55,7 @@ def drawn() -> list[tuple[str, str]]:
         lacks = {"fig6"} if not of["figures"]["mixed"] else set()
         lacks |= {"fig8", "sweep"} if "sweep" not in of else {"logs"}
         lacks |= {"fig9", "similarity", "predictors"} if "similarity" not in of else set()
+        lacks |= {"conditions"} if "conditions" not in of else set()
         lacks |= {"synthetic", "replication", "correlations", "replicated"}
         lacks |= {"deploy", "onnx"} if "deploy" not in of else set()
         lacks |= PARTIAL if "partial_qat" not in of else set()

@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torchvision
+import yaml
 
 from laq import datasets, origins
+from laq.checked_config import checked
 from laq.datasets import idx as format_
 from laq.datasets import mnist
 from laq.errors import DataError
 from tests import idx
 
+ROOT = Path(__file__).parents[2]
 KNOWN = torchvision.datasets
 TORCHVISION = {"mnist": KNOWN.MNIST, "fashion_mnist": KNOWN.FashionMNIST}
 ARRAYS = idx.arrays(3, 2, seed=0)
@@ -240,3 +243,19 @@ def test_a_file_that_comes_altered_is_not_taken(tmp_path, monkeypatch, host):
     assert [p.name for p in target.iterdir()] == [f"{IMAGES}.gz"]
     (served / f"{LABELS}.gz").write_bytes(good)
     datasets.make(settings(target, download=True), 0)
+
+
+def test_where_the_files_are_not_there_others_may_take_their_place(tmp_path):
+    config = yaml.safe_load((ROOT / "config/mnist.yaml").read_text())
+    config["dataset"]["path"] = str(tmp_path)
+    completed, said, survey = checked(config, ROOT / "workflow/schemas")
+    assert completed["dataset"]["kind"] == "mnist_like" and len(survey.classes) == 10
+    assert [line for line in said if f"the files of mnist are not in {tmp_path}" in line]
+    idx.write(tmp_path, CONTENTS, packed=False)
+    completed, said, _ = checked(config, ROOT / "workflow/schemas")
+    assert completed["dataset"]["kind"] == "mnist"
+    assert not [line for line in said if "mnist_like" in line]
+    (tmp_path / IMAGES).unlink()
+    config["dataset"] |= {"otherwise": None}
+    assert checked(config, ROOT / "workflow/schemas")[0]["dataset"]["kind"] == "mnist"
+    refused(settings(tmp_path), "set dataset.download: true")

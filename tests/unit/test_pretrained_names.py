@@ -14,8 +14,9 @@ from safetensors.torch import save_file, save_model
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
-from laq import pretrained
+from laq import networks, pretrained
 from laq.errors import DataError
+from laq.pretrained import names
 
 
 class Net(nn.Module):
@@ -335,3 +336,22 @@ def test_other_differences_are_no_new_head(change: dict[str, Tensor]) -> None:
     content = {**Heads(10).state_dict(), **change}
     with pytest.raises(DataError, match="have other shapes"):
         pretrained.load_into(Heads(6), content, "the weights", True, 6)
+
+
+def test_tensors_are_matched_in_order_where_their_names_are_others() -> None:
+    network = networks.create("resnet18", 5, stem="standard")
+    own = network.state_dict()
+    theirs = {
+        f"{place}.{name.rpartition('.')[2]}": x + 1 for place, (name, x) in enumerate(own.items())
+    }
+    found = names.in_order(theirs, network, "the weights")
+    assert list(found) == [name for name in own if not name.endswith("num_batches_tracked")]
+    assert all(torch.equal(value, own[name] + 1) for name, value in found.items())
+    swapped = dict(theirs)
+    swapped["0.weight"], swapped["6.weight"] = theirs["6.weight"], theirs["0.weight"]
+    with pytest.raises(
+        DataError, match=r"0.weight \(64, 64, 3, 3\) comes where .* body.conv1.weight"
+    ):
+        names.in_order(swapped, network, "the weights")
+    with pytest.raises(DataError, match=r"hold 101 tensors, and the network has 102"):
+        names.in_order(dict(list(theirs.items())[:-1]), network, "the weights")

@@ -45,7 +45,7 @@ def branch(definition: str, kind: str) -> dict[str, Any]:
     raise LookupError(kind)
 
 
-CONDITIONS = [node["if"] for node in mappings(SCHEMA) if "if" in node]
+CONDITIONS = [part for node in mappings(SCHEMA) if "if" in node for part in mappings(node["if"])]
 
 
 # Completion

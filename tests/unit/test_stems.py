@@ -80,13 +80,33 @@ def test_a_vision_transformer_sees_every_pixel(side: int, patches: int) -> None:
 
 
 def test_images_are_resized_normalised_and_made_rgb() -> None:
-    prepare = architectures.Prepare(1, 48, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
+    prepare = architectures.Prepare(1, 48, None, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
     x = torch.rand(2, 1, 32, 32)
     large = nn.functional.interpolate(x, (48, 48), mode="bilinear", antialias=True)
     for channel, (mean, std) in enumerate(zip([0.1, 0.2, 0.3], [0.5, 0.6, 0.7], strict=True)):
         expected = (large[:, 0] - mean) / std
         torch.testing.assert_close(prepare(x)[:, channel], expected)
     assert not prepare.state_dict()  # settings are in a checkpoint's description
+
+
+@pytest.mark.parametrize(("side", "resize", "crop"), [(32, 256, 224), (32, None, 27), (64, 48, 31)])
+def test_images_are_resized_and_cropped_as_torchvision_does(
+    side: int, resize: int | None, crop: int
+) -> None:
+    from torchvision.transforms import v2
+
+    steps = [v2.Resize(resize)] if resize else []
+    reference = v2.Compose([*steps, v2.CenterCrop(crop)])
+    prepare = architectures.Prepare(3, resize, crop, [0.0] * 3, [1.0] * 3)
+    pixels = torch.randint(256, (2, 3, side, side), dtype=torch.uint8)
+    seen = prepare(networks.to_input(pixels))
+    assert torch.equal(seen, reference(networks.to_input(pixels)))
+    for image, ours in zip(pixels, seen, strict=True):  # of PIL images, torchvision rounds
+        picture = reference(v2.functional.to_pil_image(image))
+        rounded = v2.functional.pil_to_tensor(picture)
+        assert (255 * ours - rounded).abs().max() < 1.01
+    network = networks.create("resnet18", 5, side=side, resize=resize, crop=crop).eval()
+    assert network(networks.to_input(pixels)).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +120,11 @@ def test_images_are_resized_normalised_and_made_rgb() -> None:
         ("vit_b_16", {"stem": "standard", "side": 40}, "vit_b_16 cannot be built .*resize"),
         ("timm/resnet50d", {}, "cannot be given a stem .*Sequential.*stem: standard"),
         ("resnet18", {"channels": 4}, "takes grey or RGB images, not images of 4 channels"),
+        (
+            "resnet18",
+            {"crop": 40},
+            "crop 40 is more than the 32 pixels of the images",
+        ),
         ("resnet18", {"mean": [0.5]}, "three numbers, one a channel"),
     ],
 )

@@ -33,7 +33,8 @@ def published_weights(cache: Path, architecture: str) -> None:
     from laq import networks
 
     torch.manual_seed(0)
-    network = networks.create(architecture, 100, channels=3)
+    stem = {"stem": "standard"} if "/" in architecture else {}
+    network = networks.create(architecture, 100, channels=3, **stem)
     network = getattr(network, "body", network)
     name = CONFIG["networks"]["resnet50"]["weights"]["repository"].replace("/", "--")
     repository = cache / f"models--{name}"
@@ -68,6 +69,7 @@ def miniature(config: dict[str, Any], archive: tuple[Path, str], imagenet: Any) 
     path, md5 = archive
     config["dataset"] |= {"path": str(path), "md5": md5, "download": False}
     config["networks"]["resnet50"]["weights"]["download"] = False
+    config["networks"]["resnet50"] |= {"resize": 36, "crop": 32}
     config["features"]["weights"] |= imagenet
     config["umap"] = {"neighbors": 5}
     for recipe in config["variants"].values():

@@ -28,6 +28,7 @@ GPU_RULES = (
     "compress_network",
     "evaluate_subset",
     "sweep_calibration",
+    "sweep_conditions",
 )
 # Half of the study: something of every group, and two subsets whole, which share a job.
 TARGETS = [

@@ -108,6 +108,7 @@ TABLES = {
     "differences": ("Tables", "variants compared over the subsets"),
     "memory": ("Tables", "bytes on disk"),
     "sweep": ("Tables", "accuracy by bits and calibration images"),
+    "conditions": ("Tables", "what moves answers into the subset"),
     "similarity": ("Tables", "how alike calibration sets are"),
     "predictors": ("Tables", "what foretells the price of quantization"),
     "replication": ("Tables", "published gains beside the study's own"),

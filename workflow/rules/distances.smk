@@ -11,6 +11,7 @@ rule extract_features:
         train="<results>/dataset/train.npz",
         classes="<results>/dataset/classes.json",
         checkpoint=features_checkpoint(),
+        published=study_config.unverified_file(STUDY["features"]),
     output:
         features="<results>/features/train.parquet",
     log:

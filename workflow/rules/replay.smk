@@ -17,6 +17,10 @@ def memory_table():
     return []
 
 
+def condition_verdicts():
+    return []
+
+
 def similarity_tables():
     return []
 

@@ -15,6 +15,7 @@ PAGED = {
         *expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
         *memory_table(),
         *sweep_table(),
+        *condition_verdicts(),
         *similarity_tables(),
         *replication_tables(),
         *deploy_tables(),

@@ -32,6 +32,18 @@ def sweeps():
     return expand("<results>/sweep/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS)
 
 
+def condition_tables():
+    """The conditions' tables of single subsets."""
+    if "conditions" not in STUDY:
+        return []
+    subsets = STUDY["conditions"]["subsets"] or SUBSETS
+    return expand("<results>/conditions/{network}/{subset}.csv", network=NETWORKS, subset=subsets)
+
+
+def condition_verdicts():
+    return ["<results>/tables/conditions.csv"] if "conditions" in STUDY else []
+
+
 def similarities():
     """The similarities of single networks, and the table of all."""
     if "similarity" not in STUDY:
@@ -106,12 +118,12 @@ def claim_bits():
     return {role: s["bits"] for role, s in settings.items() if isinstance(s.get("bits"), int)}
 
 
-def sweep_base():
-    """Bits and calibration images of the variant that the sweep departs from."""
-    if "sweep" not in STUDY:
+def sweep_base(section="sweep", keys=("bits", "images")):
+    """The settings of the variant that a sweep departs from; layers are all of them."""
+    if section not in STUDY:
         return None
-    settings = STUDY["variants"][STUDY["sweep"]["variant"]]["compress"]
-    return {key: settings[key] for key in ("bits", "images")}
+    settings = STUDY["variants"][STUDY[section]["variant"]]["compress"]
+    return {key: settings.get(key, "all") for key in keys}
 
 
 def weights_example():
@@ -187,6 +199,8 @@ def artifacts():
         made_images(),
         sweeps(),
         sweep_table(),
+        condition_tables(),
+        condition_verdicts(),
         similarities(),
         expand("<results>/tables/{table}.csv", table=["subsets", "memory"]),
     ]
@@ -205,6 +219,7 @@ def figures():
         "fig7",
         *(["fig8"] if "sweep" in STUDY else []),
         *(["fig9"] if similarities() else []),
+        *(["conditions"] if "conditions" in STUDY else []),
         *(["synthetic"] if made_images() else []),
         *(["replication"] if replication_tables() else []),
     ]

@@ -163,22 +163,22 @@ def variants_and_repeats(*names):
     return [[VARIANTS[name]["variant"], VARIANTS[name]["repeat"]] for name in names]
 
 
-def sweep_code(wildcards):
-    """Digest for the sweep: the modules of its variant's method, alphabet and network alone."""
-    recipe = STUDY["variants"][STUDY["sweep"]["variant"]]
+def sweep_code(section):
+    """Digest for the sweep of a section: the modules of its variant's method, alphabet and network."""
+    recipe = STUDY["variants"][STUDY[section]["variant"]]
     named = [*methods.modules(recipe["compress"]), *study_config.modules_of(recipe)]
-    return network_code("sweep_calibration.py", wildcards.network, *named)
+    return lambda wildcards: network_code("sweep_calibration.py", wildcards.network, *named)
 
 
-def sweep_settings(network):
-    """Settings of the sweep: its points, and the recipe they depart from."""
-    sweep = STUDY["sweep"]
+def sweep_settings(section, levels, crossed):
+    """Settings of a section's sweep: its levels, and the recipe that its points depart from."""
+    sweep = STUDY[section]
     variant = STUDY["variants"][sweep["variant"]]
-    return settings_text(
-        network=network,
+    return lambda wildcards: settings_text(
+        network=wildcards.network,
         recipe=study_config.effect(variant)["compress"],
-        bits=sweep["bits"],
-        images=sweep["images"],
+        levels={key: sweep[key] for key in levels},
+        crossed=crossed,
         repeats=sweep["repeats"],
         seed=SEED,
     )

@@ -28,8 +28,8 @@ rule sweep_calibration:
         runtime=growing(240),
         gpu=GPU,
     params:
-        settings=lambda wildcards: sweep_settings(wildcards.network),
-        code=sweep_code,
+        settings=sweep_settings("sweep", levels=["bits", "images"], crossed=False),
+        code=sweep_code("sweep"),
     message:
         "Sweeping bits and calibration images of {wildcards.network} for {wildcards.subset}"
     script:

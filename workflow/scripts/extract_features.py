@@ -7,6 +7,7 @@ def extract_features(
     train: str,
     classes: str,
     checkpoint: str | list[str],
+    published: list[str],
     features: str,
     extractor: dict[str, Any],
     device: str,
@@ -15,7 +16,8 @@ def extract_features(
     """Stream the training images' features to Parquet: the pixels where there is no network.
 
     checkpoint: of the study's own network, empty where ``extractor`` names another, with the
-    settings that features depend on; where its weights are is in the whole config.
+    settings that features depend on; where its weights are is in the whole config. published:
+    their file, where only its time can tell of a change.
     """
     import torch
 
@@ -31,10 +33,10 @@ def extract_features(
         lineage.of_parent(checkpoint, "original", split)
         batches = extraction.penultimate(packing.load(checkpoint), images, target, size)
     else:
-        from laq import extractor as published
+        from laq import extractor as trained_elsewhere
 
         place = {**config["features"]["weights"], **extractor["weights"]}
-        network = published.create(extractor["architecture"], place)
+        network = trained_elsewhere.create({**extractor, "weights": place})
         origin = network.origin
         batches = extraction.penultimate(network, images, target, size)
     extraction.write(features, batches, split.labels, origin)

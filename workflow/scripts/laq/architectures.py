@@ -19,7 +19,7 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
 class Classifier(nn.Module):
-    """A published network with all that its images need in front: ``body(normalize(resize(x)))``.
+    """A published network with all that its images need in front: ``body(prepare(x))``.
 
     Takes float images in [0, 1], (n, channels, h, w); grey ones enter as three equal channels.
     Returns logits (n, classes).
@@ -33,36 +33,55 @@ class Classifier(nn.Module):
         side: int = 32,
         stem: Literal["small", "standard"] = "small",
         resize: int | None = None,
+        crop: int | None = None,
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
     ) -> None:
-        """``side``: pixels of the images; ``resize``: of what the body sees, where that differs."""
+        """``side``: pixels of the images; ``resize``, ``crop``, ``mean``, ``std``: of ``Prepare``.
+
+        Raises ``ConfigError`` for a crop that is larger than the images.
+        """
         super().__init__()
         if channels not in (1, 3):
             raise ConfigError(
                 f"{architecture} takes grey or RGB images, not images of {channels} channels"
             )
-        self.prepare = Prepare(channels, resize, mean, std)
-        self.body = build(architecture, classes, resize or side, stem)
+        if crop and crop > (resize or side):
+            raise ConfigError(
+                f"{architecture}: crop {crop} is more than the {resize or side} pixels of the "
+                "images: set networks.<id>.resize to as many or more, or a smaller crop"
+            )
+        self.prepare = Prepare(channels, resize, crop, mean, std)
+        self.body = build(architecture, classes, crop or resize or side, stem)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(self.prepare(x))
 
 
 class Prepare(nn.Module):
-    """Grey to RGB, resizing (bilinear, antialiased), and (x − mean) / std by channel."""
+    """Grey to RGB, ``Resize(resize)``, ``CenterCrop(crop)`` and ``Normalize(mean, std)``.
+
+    These are torchvision's transforms of float images (bilinear, antialiased), for squares. Of a
+    PIL image torchvision's ``Resize`` rounds to whole grey levels, so that a pixel may differ by
+    one level of 255.
+    """
 
     def __init__(
-        self, channels: int, resize: int | None, mean: Sequence[float], std: Sequence[float]
+        self,
+        channels: int,
+        resize: int | None,
+        crop: int | None,
+        mean: Sequence[float],
+        std: Sequence[float],
     ) -> None:
         super().__init__()
-        self.channels, self.resize = channels, resize
+        self.channels, self.resize, self.crop = channels, resize, crop
         # Settings, not weights: they are in a checkpoint's description.
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, _by_channel(values), persistent=False)
 
     def extra_repr(self) -> str:
-        return f"channels={self.channels}, resize={self.resize}"
+        return f"channels={self.channels}, resize={self.resize}, crop={self.crop}"
 
     def forward(self, x: Tensor) -> Tensor:
         if self.channels == 1:
@@ -70,6 +89,9 @@ class Prepare(nn.Module):
         if self.resize is not None:
             size = (self.resize, self.resize)
             x = nn.functional.interpolate(x, size, mode="bilinear", antialias=True)
+        if self.crop is not None:
+            first = round((x.shape[-1] - self.crop) / 2)
+            x = x[..., first : first + self.crop, first : first + self.crop]
         return (x - self.mean) / self.std
 
 

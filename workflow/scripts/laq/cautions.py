@@ -20,6 +20,11 @@ from laq.published import subsets as published
 def of_study(config: Config, survey: Survey, given: Mapping[str, Any]) -> Iterator[str]:
     """``config``: completed and valid; ``given``: as it was given, without defaults."""
     yield from (f"dataset: {remark}" for remark in survey.remarks)
+    if (kind := given["dataset"]["kind"]) != (taken := config["dataset"]["kind"]):
+        yield (
+            f"dataset: the files of {kind} are not in {given['dataset']['path']}, so {taken} takes "
+            "their place (dataset.otherwise); bring them, or set dataset.download: true"
+        )
     trained = outside.trained_elsewhere(config)
     yield from outside.unsplit(config, trained)
     # Who has set the order has thought of it.
@@ -75,7 +80,10 @@ def _few_images(config: Config, survey: Survey) -> Iterator[str]:
         for name, recipe in config["variants"].items()
         if "compress" in recipe and not study.calibrates_on_made(recipe["compress"])
     }
-    wanted |= {"sweep.images": max(config.get("sweep", {}).get("images", []), default=0)}
+    wanted |= {
+        f"{section}.images": max(config.get(section, {}).get("images", []), default=0)
+        for section in ("sweep", "conditions")
+    }
     short = [key for key, images in wanted.items() if images != "all" and images > there[fewest]]
     if short:
         yield (

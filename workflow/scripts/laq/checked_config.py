@@ -38,6 +38,10 @@ def checked(
     description = yaml.safe_load((schemas / SCHEMAS[kind]).read_text(encoding="utf-8"))
     completed = schema.complete(config, description, given)
     if kind == "study":
+        absent = completed["dataset"]
+        if other := datasets.instead(absent):
+            put = {"kind": other, "superclasses": absent["superclasses"]}
+            completed = schema.complete({**config, "dataset": put}, description, given)
         survey = datasets.survey(completed["dataset"])
         completed = study.with_composed_names(completed)
         config_checks.check(completed, survey.classes, survey)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 # What a row is of, in whichever of the tables has the column. The first two are a table's own.
 PLACE = ["network", "subset"]
-ROW = ["variant", "method", "calibration", "bits", "images", "classes", "kept", "repeat", "scope"]
+ROW = [
+    *("variant", "method", "calibration", "bits", "images", "scale", "ridge", "layers"),
+    *("classes", "kept", "repeat", "scope"),
+]
 
 
 def put_together(paths: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:

@@ -30,6 +30,7 @@ FIRST = {
     "differences": "setting variant reference scope difference low high p_holm wins",
     "accuracy": "setting network subset variant repeat scope top1 n",
     "sweep": "network subset bits images classes repeat scope top1 n",
+    "conditions": "network hypothesis verdict effect low high top1_all top1_subset p_holm n",
     "similarity": "network subset gram_similarity gram_floor subset_floor gram_distance",
     "predictors": "setting outcome predictor spearman low high p_holm n",
     "replication": "setting variant scope subset published ours low high median_icd published_icd",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,11 @@ def check_networks(networks: Mapping[str, Any], section: str = "networks") -> It
                 "or file, or the name of a network in torchvision"
             )
         yield from _check_file(where, network)
+        if network.get("crop", 0) > network.get("resize", math.inf):
+            yield (
+                f"{where}.crop: {network['crop']} pixels cannot be cut out of "
+                f"{network['resize']} (resize)"
+            )
         if network.get("stem") == "small" and not families.for_small_images(architecture):
             yield (
                 f"{where}.architecture: {architecture!r} has no stem for small images: set "
@@ -33,7 +39,7 @@ def check_features(config: Config) -> Iterator[str]:
     source, networks = config["features"]["source"], config["networks"]
     for name, means in (
         ("pixels", "the images themselves"),
-        ("pretrained", "a network of torchvision"),
+        ("pretrained", "a network that others trained"),
     ):
         if name in networks:
             yield (
@@ -43,6 +49,8 @@ def check_features(config: Config) -> Iterator[str]:
     if source not in ("pixels", "pretrained", *networks):
         names = ", ".join(["pixels", "pretrained", *networks])
         yield f"features.source: {source!r} is no network; it must be one of: {names}"
+    if config["features"].get("crop", 0) > config["features"].get("resize", math.inf):
+        yield "features.crop: no more pixels can be cut out than resize gives"
     yield from _check_file("features", config["features"])
 
 

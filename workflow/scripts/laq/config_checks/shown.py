@@ -31,11 +31,8 @@ def check_figures(config: Config) -> Iterator[str]:
 
 def check_sweep(config: Config) -> Iterator[str]:
     """The variant that a sweep departs from has one number of bits and of training images."""
-    if "sweep" not in config:
-        return
-    name = config["sweep"]["variant"]
-    simple = [
-        variant
+    simple = {
+        variant: recipe["compress"]
         for variant, recipe in config["variants"].items()
         if "compress" in recipe
         and recipe["parent"] == "original"
@@ -44,12 +41,24 @@ def check_sweep(config: Config) -> Iterator[str]:
         and isinstance(recipe["compress"]["bits"], int)
         and isinstance(recipe["compress"]["images"], int)
         and "widths" not in recipe["compress"]
-    ]
+    }
     what = "variant compressed from original on the subset's classes to one number of bits"
-    yield from references.known("sweep.variant", name, simple, what)
-    in_integers = name in simple and config["variants"][name]["compress"]["inference"] == "integer"
-    if in_integers and max(config["sweep"]["bits"], default=0) > 8:
-        yield f"sweep.bits: {name} runs in integers, with 8 bits or fewer"
+    for section in ("sweep", "conditions"):
+        if section not in config:
+            continue
+        name = config[section]["variant"]
+        yield from references.known(f"{section}.variant", name, simple, what)
+        if name not in simple:
+            continue
+        if simple[name]["inference"] == "integer" and max(config[section]["bits"], default=0) > 8:
+            yield f"{section}.bits: {name} runs in integers, with 8 bits or fewer"
+        for key in ("scale", "ridge"):
+            if config[section].get(key) and key not in simple[name]:
+                yield f"conditions.{key}: {name} has no {key}; take another variant"
+    for name in config.get("conditions", {}).get("subsets", []):
+        yield from references.known(
+            "conditions.subsets", name, references.subset_ids(config), "subset"
+        )
 
 
 def check_claims(config: Config) -> Iterator[str]:

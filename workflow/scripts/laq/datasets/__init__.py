@@ -4,6 +4,7 @@ A kind is one module with ``make(settings, seed)``, ``class_names(settings)`` an
 the images depend on more than settings and code, ``fingerprint(settings)`` and
 ``origin(settings)``. A module may have ``survey(settings)`` where more is known before images are
 made; ``made(settings, seed)`` where more is told of what they came from once they are read;
+``instead(settings)`` where another kind may take its place;
 ``superclasses(settings)``; and ``PLACE``, the settings that say where verified files are and not
 what they hold. Settings are the config's ``dataset`` as the schema has completed and checked it:
 every key of the kind is there.
@@ -30,6 +31,7 @@ __all__ = [
     "class_names",
     "fingerprint",
     "identity",
+    "instead",
     "load",
     "load_labels",
     "load_names",
@@ -78,6 +80,12 @@ def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     module = _module(settings)
     return module.origin(settings) if hasattr(module, "origin") else []
+
+
+def instead(settings: Mapping[str, Any]) -> str | None:
+    """The kind of data set that takes this one's place where its files are not there, or None."""
+    module = _module(settings)
+    return module.instead(settings) if hasattr(module, "instead") else None
 
 
 def survey(settings: Mapping[str, Any]) -> Survey:

@@ -21,7 +21,7 @@ from laq.datasets import idx
 from laq.datasets.dataset import Dataset
 from laq.errors import DataError
 
-PLACE = ("path", "download")
+PLACE = ("path", "download", "otherwise")
 SIDE = 28
 
 _FASHION = (
@@ -32,6 +32,10 @@ _CLASSES = {"mnist": tuple("0123456789"), "fashion_mnist": _FASHION}
 _FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")}
 _FILES["test"] = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _NAMES = (*_FILES["train"], *_FILES["test"])
+_FOLDERS = {
+    "mnist": "MNIST/raw",
+    "fashion_mnist": "FashionMNIST/raw",
+}  # torchvision's, below a root
 # sha256 of what the official files hold, for those that were unpacked; of Fashion-MNIST nobody
 # publishes them.
 _UNPACKED = {
@@ -54,7 +58,6 @@ class Official:
     """Where the gzipped files are published, and their md5 by name, by torchvision's account."""
 
     mirrors: tuple[str, ...]
-    folder: str  # below the path, where torchvision keeps them
     md5: Mapping[str, str]
 
     def urls(self, name: str) -> list[str]:
@@ -67,12 +70,19 @@ def official(kind: str) -> Official:
 
     known = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[kind]
     md5 = {name.removesuffix(".gz"): md5 for name, md5 in known.resources}
-    return Official(tuple(known.mirrors), f"{known.__name__}/raw", md5)
+    return Official(tuple(known.mirrors), md5)
 
 
 def class_names(settings: Mapping[str, Any]) -> list[str]:
     """The ten digits, or the ten articles of clothing."""
     return list(_CLASSES[settings["kind"]])
+
+
+def instead(settings: Mapping[str, Any]) -> str | None:
+    """The kind of data set that is made where the files are not there and are not to be fetched."""
+    if settings["otherwise"] is None or settings["download"]:
+        return None
+    return None if len(_found(settings)[1]) == len(_NAMES) else settings["otherwise"]
 
 
 def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
@@ -104,12 +114,7 @@ def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _there(settings: Mapping[str, Any], files: Official) -> dict[str, Path]:
     """The four files' paths by name; what is missing is fetched where the settings ask for it."""
-    root = Path(settings["path"]).expanduser()
-    if root.is_file():
-        raise DataError(f"{root.absolute()} is a file: dataset.path is the folder of all four")
-    folders = [root, root / files.folder, root / "raw"]
-    found = [{name: p for name in _NAMES if (p := _file(folder, name))} for folder in folders]
-    folder, paths = max(zip(folders, found, strict=True), key=lambda pair: len(pair[1]))
+    folder, paths = _found(settings)
     missing = [name for name in _NAMES if name not in paths]
     if missing and not settings["download"]:
         names = ", ".join(f"{name}.gz" for name in missing)
@@ -128,6 +133,16 @@ def _there(settings: Mapping[str, Any], files: Official) -> dict[str, Path]:
         downloads.fetch(files.urls(name), target, files.md5[name], target.name)
         paths[name] = target
     return {name: paths[name] for name in _NAMES}
+
+
+def _found(settings: Mapping[str, Any]) -> tuple[Path, dict[str, Path]]:
+    """The folder with most of the four files, and their paths by name."""
+    root = Path(settings["path"]).expanduser()
+    if root.is_file():
+        raise DataError(f"{root.absolute()} is a file: dataset.path is the folder of all four")
+    folders = [root, root / _FOLDERS[settings["kind"]], root / "raw"]
+    found = [{name: p for name in _NAMES if (p := _file(folder, name))} for folder in folders]
+    return max(zip(folders, found, strict=True), key=lambda pair: len(pair[1]))
 
 
 def _file(folder: Path, name: str) -> Path | None:

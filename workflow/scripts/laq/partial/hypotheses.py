@@ -9,7 +9,7 @@ undecided otherwise. Effects are shares: 0.01 is one percent point, or one layer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,11 +94,14 @@ class Judged:
     remark: str
 
 
-def judge(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
+def judge(
+    table: pd.DataFrame, confidence: float, hypotheses: Sequence[Hypothesis] = HYPOTHESES
+) -> pd.DataFrame:
     """The table of verdicts, a row a network and hypothesis; a network is a family of its own.
 
-    table: rows of ``laq.partial.table.read``. Intervals are two-sided and of each hypothesis by
-    itself. Empty is what a hypothesis lacks for a p or an interval.
+    table: what the effects of ``hypotheses`` are measured on, with a column ``network``; those of
+    partial training take rows of ``laq.partial.table.read``. Intervals are two-sided and of each
+    hypothesis by itself. Empty is what a hypothesis lacks for a p or an interval.
 
     Raises:
         ConfigError: if the confidence is not between 0 and 1.
@@ -107,7 +110,7 @@ def judge(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
     blocks = []
     for network, own in table.groupby("network", sort=False):
-        judged = [_judge(hypothesis, own) for hypothesis in HYPOTHESES]
+        judged = [_judge(hypothesis, own) for hypothesis in hypotheses]
         blocks += _rows(str(network), judged, confidence)
     return pd.DataFrame(blocks)
 

@@ -10,15 +10,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from laq.pretrained import names
 from laq.pretrained.loading import check_own, load_into
 from laq.pretrained.sources import find, normalisation, torchvision_weights
 from laq.pretrained.states import State, describe_own, read
 
-__all__ = ["State", "apply", "find", "load_into", "normalisation", "read", "torchvision_weights"]
+__all__ = [
+    "State",
+    "apply",
+    "find",
+    "load_into",
+    "normalisation",
+    "put_into",
+    "read",
+    "torchvision_weights",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +51,27 @@ def apply(
     """
     path, origin = find(settings, spec["name"])
     check_own(describe_own(path), spec, classes, str(path), new_head)
-    load_into(network, read(path), f"the weights in {path}", new_head, spec["classes"])
+    put_into(network, path, settings, new_head, spec["classes"])
     if settings["source"] == "hub" and "sha256" not in settings:
         logger.warning(
             "the hub's weights may change: with weights.sha256 %s later runs are sure of them",
             origin["sha256"],
         )
     return origin
+
+
+def put_into(
+    network: nn.Module,
+    path: Path,
+    settings: Mapping[str, Any],
+    new_head: bool,
+    classes: int | None = None,
+) -> None:
+    """Put the weights in ``path`` into ``network``, by name or in order (``match``).
+
+    new_head, classes: see ``load_into``. Raises ``DataError`` as that does.
+    """
+    where, state = f"the weights in {path}", read(path)
+    if settings.get("match") == "order":
+        state = names.in_order(state, network, where, new_head)
+    load_into(network, state, where, new_head, classes)

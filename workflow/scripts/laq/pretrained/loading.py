@@ -20,7 +20,7 @@ from laq.pretrained.names import Part
 logger = logging.getLogger(__name__)
 
 # What a network does to its images; a file without a description cannot say it.
-_INPUT = ("name", "stem", "resize", "mean", "std", "widths")
+_INPUT = ("name", "stem", "resize", "crop", "mean", "std", "widths")
 
 # What a state may hold beside a network's: counters of profilers and of averages, and the
 # auxiliary heads of GoogLeNet and Inception, which only help to train them.

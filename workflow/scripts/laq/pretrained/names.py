@@ -115,3 +115,32 @@ def _splits(name: str, wrapping: Collection[str]) -> Iterator[tuple[str, str]]:
 def _unwrapped(name: str, wrapping: Collection[str]) -> str:
     kept = [piece for piece in name.split(".") if piece not in wrapping]
     return _OLD_DENSENET.sub(r"\1", ".".join(kept))
+
+
+def in_order(
+    state: Mapping[str, Tensor], network: nn.Module, where: str, new_head: bool = False
+) -> dict[str, Tensor]:
+    """The tensors of a file by the network's names, matched in the order of both.
+
+    For the same architecture under other names. Counters of batches are left out. With a
+    ``new_head`` outputs may be of another number; whose these are, ``load_into`` sees. Raises
+    ``DataError`` that names the first pair whose shapes, or last names (weight, bias), differ.
+    """
+    counter = "num_batches_tracked"
+    own = {name: x for name, x in network.state_dict().items() if not name.endswith(counter)}
+    theirs = {name: x for name, x in state.items() if not name.endswith(counter)}
+    for (name, value), (other, given) in zip(own.items(), theirs.items(), strict=False):
+        last = [each.rpartition(".")[2] for each in (name, other)]
+        shapes = [x.shape[new_head:] for x in (value, given)]
+        if shapes[0] != shapes[1] or last[0] != last[1]:
+            raise DataError(
+                f"{where}: {other} {tuple(given.shape)} comes where the network has {name} "
+                f"{tuple(value.shape)}: they are of another architecture, or in another order "
+                "(weights.match)"
+            )
+    if len(own) != len(theirs):
+        raise DataError(
+            f"{where} hold {len(theirs)} tensors, and the network has {len(own)}: they are of "
+            "another architecture (weights.match)"
+        )
+    return dict(zip(own, theirs.values(), strict=True))

@@ -1,0 +1,78 @@
+"""Settings in every combination: what is planned, made, judged and made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import CONFIG, Checkout
+
+SUBSETS = ("similar", "even")
+CONDITIONS = """conditions:
+  variant: quant
+  bits: [2]
+  scale: [0.5]
+  ridge: [0]
+  layers: [without_head]
+  subsets: [similar, even]
+"""
+VERDICTS = {"tables/conditions.csv", "report/conditions.html"}
+FIGURE = {"figures/conditions.pdf", "figures/conditions.png"}
+
+
+@pytest.fixture
+def study(finished: Checkout) -> Iterator[Checkout]:
+    """The digits study with conditions on two of its subsets."""
+    with finished.edited(CONFIG, "similarity: {}", f"{CONDITIONS}similarity: {{}}"):
+        yield finished
+
+
+def concerned(planned: set[str]) -> set[str]:
+    return {name for name in planned if "conditions" in name}
+
+
+def test_conditions_are_swept_judged_and_drawn(study: Checkout) -> None:
+    sweeps = {f"conditions/small_resnet/{subset}.csv" for subset in SUBSETS}
+    everything = {*sweeps, "conditions.csv", *VERDICTS, *FIGURE}
+    assert concerned(study.planned()) == everything
+    root = study.path / "results/digits"
+    sweep = "results/digits/conditions/small_resnet/even.csv"
+    study.run("results/digits/tables/conditions.csv", "results/digits/figures/conditions.pdf")
+    assert not list(root.glob("conditions/small_resnet/.*.kept"))
+    assert concerned(study.planned()) == {"report/conditions.html"}
+    trials = pd.read_csv(root / "conditions.csv")
+    # 2 bits × 2 radii × 2 ridges, and without the head 2 bits; twice calibrated, in two scopes.
+    assert len(trials) == len(SUBSETS) * (2 * 2 * 2 + 2) * 2 * 2
+    verdicts = pd.read_csv(root / "tables/conditions.csv")
+    assert list(verdicts["hypothesis"]) == [
+        *("as_published", "rounding", "clipping", "head", "label_aware"),
+    ]
+    assert (verdicts["n"] == 2).all() and verdicts["effect"].notna().all()
+    made = (study.path / sweep).read_bytes()
+    (study.path / sweep).unlink()
+    study.run(sweep)
+    assert (study.path / sweep).read_bytes() == made
+    with study.edited("workflow/scripts/laq/plots/conditions.py", '"Clipping"', '"Clipped"'):
+        assert concerned(study.planned()) - {"report/conditions.html"} == FIGURE
+    with study.edited(CONFIG, "  scale: [0.5]\n", "  scale: [0.4]\n"):
+        assert concerned(study.planned()) == everything
+    with study.edited(CONFIG, "  ridge: [0]\n", ""):
+        assert concerned(study.planned()) == everything
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("variant: quant\n  bits: [2]", "variant: ft\n  bits: [2]", "conditions.variant: 'ft'"),
+        ("[similar, even]\n", "[similar, odd]\n", "conditions.subsets: 'odd'"),
+        ("layers: [without_head]", "layers: [head]", "conditions.layers.0: 'head'"),
+    ],
+)
+def test_conditions_that_cannot_be_are_refused(
+    study: Checkout, old: str, new: str, says: str
+) -> None:
+    with study.edited(CONFIG, old, new):
+        done = study.snakemake("-n")
+    assert done.returncode != 0 and says in done.stdout + done.stderr

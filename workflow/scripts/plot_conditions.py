@@ -1,0 +1,34 @@
+"""Figure of what moves answers into the subset."""
+
+from typing import Any
+
+
+def plot_conditions(
+    accuracy: str,
+    subsets: str,
+    trials: str,
+    conditions: str,
+    pdf: str,
+    png: str,
+    title: str,
+    base: dict[str, Any],
+    confidence: float,
+) -> None:
+    """Draw the effects of ``conditions``, and what trials change from the original network."""
+    from laq import conditions as study
+    from laq.files import read_table
+    from laq.plots.conditions import figure
+    from laq.plots.style import save
+
+    found = study.read(accuracy, subsets, trials)
+    verdicts = read_table(conditions, study.VERDICT)
+    save(figure(found, verdicts, base, title, confidence), pdf, png)
+
+
+if "snakemake" in globals():
+    import sys
+
+    sys.path.insert(0, snakemake.scriptdir)
+    import job
+
+    job.run(snakemake, plot_conditions)
