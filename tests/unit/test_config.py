@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import datetime
 import importlib
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from hypothesis import strategies as st
 
 from laq import config as study
 from laq import config_checks, datasets, steps
+from laq.datasets import cifar_names
 from laq.errors import ConfigError
 from laq.schema import complete
 from tests.configs import BASE, ROOT, SCHEMA, checked, edited
+from tests.logs import row, write
 
 GLYPHS = [f"digit_{digit}" for digit in range(10)]
 
@@ -126,15 +129,26 @@ def test_configs_that_come_along_are_valid(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = yaml.safe_load(path.read_text())
-    monkeypatch.chdir(tmp_path)
-    if config["dataset"]["kind"] == "image_folder":  # a template: what it names is the user's
-        for name in [*config["subsets"]["definitions"]["deployed"]["classes"], *"abcdefgh"]:
-            image = tmp_path / config["dataset"]["path"] / name / "1.png"
-            image.parent.mkdir(parents=True)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    definitions = config["subsets"]["definitions"]
+    if config["dataset"]["kind"] == "image_folder":  # what it names is the user's
+        listed = [definition.get("classes", []) for definition in definitions.values()]
+        for name in [*itertools.chain(*listed), *cifar_names.CIFAR100]:
+            image = here / config["dataset"]["path"] / name / "1.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
             image.touch()
-        file = tmp_path / config["networks"]["mine"]["weights"]["file"]
-        file.parent.mkdir()
-        file.touch()
+    for network in config["networks"].values():
+        if network.get("weights", {}).get("source") == "file":
+            file = here / network["weights"]["file"]
+            file.parent.mkdir()
+            file.touch()
+    logs = [definition["file"] for definition in definitions.values() if "file" in definition]
+    for log in {*logs, *config.get("replication", {}).get("logs", {}).values()}:
+        (here / log).parent.mkdir(parents=True, exist_ok=True)
+        pairs = zip(cifar_names.CIFAR100, cifar_names.CIFAR100[1:], strict=False)
+        write(here / log, [row((1, 2), Subset_Classes=str(list(pair))) for pair in pairs])
     checked(config)
 
 
