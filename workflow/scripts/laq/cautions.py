@@ -20,7 +20,7 @@ def of_study(config: Config, survey: Survey, given: Mapping[str, Any]) -> Iterat
     """``config``: completed and valid; ``given``: as it was given, without defaults."""
     yield from (f"dataset: {remark}" for remark in survey.remarks)
     trained = outside.trained_elsewhere(config)
-    yield from outside.unsplit(config, trained)
+    yield from outside.doubts(config, trained)
     # Who has set the order has thought of it.
     if trained and "class_order" in config["dataset"].keys() - given["dataset"].keys():
         yield from _orders(survey, trained)
