@@ -48,6 +48,8 @@ def weights(tmp_path: Path) -> dict[str, Any]:
     file.touch()
     return {
         "architecture": "resnet18",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
         "weights": {"source": "file", "file": str(file)},
     }
 
@@ -97,6 +99,37 @@ def test_an_order_of_classes_in_doubt_is_said_until_it_is_set(
         assert said(config) == []
     del config["dataset"]["class_order"], config["networks"]["mine"]["weights"]
     assert said(config) == []
+
+
+def test_weights_that_do_not_say_how_images_are_normalised_are_named(
+    tmp_path: Path, weights: dict[str, Any]
+) -> None:
+    for part in ("train", "test"):
+        folder(tmp_path / "x", MANY, part)
+    config = study(tmp_path / "x", networks={"mine": weights})
+    del weights["std"]
+    (line,) = said(config)
+    assert line.startswith("the weights of mine") and "networks.mine.std: [0.25, " in line
+    assert "networks.mine.mean" not in line
+    del weights["mean"]
+    (line,) = said(config)
+    assert "networks.mine.mean: [0.5, 0.5, 0.5] and networks.mine.std: [0.25, " in line
+    del config["networks"]["mine"]
+    config["networks"]["other"] = {"architecture": "small_resnet"}
+    config["partial_qat"] = {"further_networks": {"mine": weights}}
+    (line,) = outside.unnormalised(config, ["mine"])
+    assert "partial_qat.further_networks.mine.mean" in line
+
+
+def test_weights_that_say_it_and_networks_with_their_own_way_are_not(
+    tmp_path: Path, weights: dict[str, Any]
+) -> None:
+    for part in ("train", "test"):
+        folder(tmp_path / "x", MANY, part)
+    file = weights["weights"]
+    published = {"architecture": "resnet18", "weights": {"source": "torchvision"}}
+    own = {"architecture": "small_resnet", "weights": file}
+    assert said(study(tmp_path / "x", networks={"one": published, "two": own})) == []
 
 
 def refused(config: dict[str, Any]) -> str:
@@ -228,6 +261,8 @@ def test_the_run_says_it_too(
         training=None,
         seed=0,
         device="cpu",
-        config=study(tmp_path / "x", networks={"mine": {**network, "weights": weights}}),
+        config=study(
+            tmp_path / "x", networks={"mine": {"architecture": "small_resnet", "weights": weights}}
+        ),
     )
     assert ("come from outside" in caplog.text) == (parts == ("",))

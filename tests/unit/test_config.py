@@ -121,6 +121,17 @@ def test_what_is_just_allowed_is_taken(edits: dict[str, Any]) -> None:
     checked(edited(edits))
 
 
+@pytest.mark.parametrize("more", [{}, {"stem": "small"}], ids=str)
+def test_a_stem_that_does_not_fit_is_refused_by_key_value_and_remedy(more: dict[str, str]) -> None:
+    networks = {"mine": {"architecture": "swin_t", "training": {"epochs": 1}, **more}}
+    with pytest.raises(ConfigError) as caught:
+        checked(edited({"networks": networks, "features/source": "pixels"}))
+    assert (
+        "networks.mine.stem: small, the default, does not fit the architecture 'swin_t', which "
+        "has no stem for small images: set networks.mine.stem: standard and networks.mine.resize: "
+    ) in str(caught.value)
+
+
 STUDIES = [p for p in sorted((ROOT / "config").glob("*.yaml")) if p.name != "published.yaml"]
 
 

@@ -268,7 +268,19 @@ def test_what_is_left_out_is_said_by_class_and_suffix(flat, caplog):
 
 def test_folders_beside_train_and_test_are_said_to_be_left_out(kinds):
     shutil.copytree(kinds / "test", kinds / "validation")
-    assert "folder validation: 1 × folder" in datasets.survey(config(kinds)).remarks[0]
+    (kinds / "Thumbs.db").touch()
+    (kinds / "train/README").touch()
+    (remark,) = datasets.survey(config(kinds)).remarks
+    assert "folder validation: 1 × folder" in remark and "folder .: 1 × .db" in remark
+    assert "folder train: 1 × without suffix" in remark
+    assert "validation is not read as a split: rename it to test" in remark
+
+
+def test_files_beside_the_class_folders_are_counted(flat):
+    for name in ("Thumbs.db", "list.CSV", "LICENSE", ".DS_Store"):
+        (flat / name).touch()
+    _, _, (origin,) = datasets.made(config(flat), 0)
+    assert origin["left_out"] == {".": {".db": 1, ".csv": 1, "without suffix": 1}}
 
 
 def test_a_class_without_one_picture_among_files_without_a_suffix(flat):
@@ -362,11 +374,14 @@ def test_folders_inside_a_class_are_refused(flat):
     assert "'deeper'" in message
 
 
-def test_train_without_test_is_not_taken_for_a_class(flat, tmp_path):
-    for part in ("train", "validation"):
+@pytest.mark.parametrize("other", ["val", "Valid", "validation", "holdout"])
+def test_train_without_test_is_not_taken_for_a_class(other, flat, tmp_path):
+    for part in ("train", other):
         shutil.copytree(flat, tmp_path / "root" / part)
     message = failure(tmp_path / "root")
     assert "<path>/train/<class>/* and <path>/test/<class>/*" in message
+    hinted = f"{other} is not read as a split: rename it to test" in message
+    assert hinted == (other != "holdout")
 
 
 def test_train_and_test_of_different_classes(flat, tmp_path):

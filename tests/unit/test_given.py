@@ -186,3 +186,10 @@ def test_a_fault_of_the_file_is_not_blamed_on_the_command_line(tmp_path: Path) -
     said = refused(tmp_path, BASE + 'umap: {min_dist: "0.5"}\n', line=["umap={neighbors: 5}"])
     (line,) = [line for line in said.splitlines() if "  umap.min_dist:" in line]
     assert "--config" not in line and "write 0.5" in line
+
+
+def test_a_file_of_changes_alone_is_told_to_be_named_after_the_config_s(tmp_path: Path) -> None:
+    hint = "name a file of changes after the config's, --configfile CONFIG FILE"
+    lines = [line for line in refused(tmp_path, "seed: 3").splitlines() if hint in line]
+    assert len(lines) == 1 and "this key is missing" in lines[0]
+    assert hint not in refused(tmp_path, BASE, "sweep: {bits: [3]}")

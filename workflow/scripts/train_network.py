@@ -50,7 +50,7 @@ def train_network(
         names = train_split.classes
         origin = pretrained.apply(place, model, spec, names, new_head=training is not None)
         trained = [entry] if entry in outside.trained_elsewhere(config) else []
-        for line in outside.unsplit(config, trained):
+        for line in outside.doubts(config, trained):
             logging.getLogger("laq").warning("%s", line)
     state, target = resume.beside(checkpoint), devices.pick(device)
     if training:

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from laq import families, stems
 from laq.errors import ConfigError
+from laq.families import MEAN, STD
 from laq.own_networks import ARCHITECTURES
 
 TIMM = "timm/"
-# What our images are brought to, where nothing else is said: as in laq.small_resnet.Normalize.
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
 class Classifier(nn.Module):

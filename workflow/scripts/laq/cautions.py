@@ -26,7 +26,7 @@ def of_study(config: Config, survey: Survey, given: Mapping[str, Any]) -> Iterat
             "their place (dataset.otherwise); bring them, or set dataset.download: true"
         )
     trained = outside.trained_elsewhere(config)
-    yield from outside.unsplit(config, trained)
+    yield from outside.doubts(config, trained)
     # Who has set the order has thought of it.
     if trained and "class_order" in config["dataset"].keys() - given["dataset"].keys():
         yield from _orders(survey, trained)

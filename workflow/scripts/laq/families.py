@@ -30,6 +30,9 @@ RESNETS = ("timm/resnet", "timm/resnext", "timm/wide_resnet")
 # Vision transformers: no layer changes, their patches are an eighth of the image's side.
 TRANSFORMERS = ("timm/vit_", "timm/deit_")
 
+# How images from 0 to 1 are normalised where neither weights nor the config say.
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
 # What the project's tests and pages speak of.
 TESTED = (
     "resnet18",

@@ -47,6 +47,15 @@ class Given:
         found = [written for file in self.files if (written := file.key(path))]
         return _in_file(found[-1], path[-1]) if found else ""
 
+    def several(self) -> str:
+        """The end of a message on keys that no file has, where files were named one by one."""
+        if not self.files:
+            return ""
+        return (
+            "; where --configfile stands more than once, Snakemake reads the last alone: name a "
+            "file of changes after the config's, --configfile CONFIG FILE"
+        )
+
     def _on_command_line(self, path: Sequence[Any], value: Any, wanted: str) -> str:
         top = path[0]
         if len(path) > 1:

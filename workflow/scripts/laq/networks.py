@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -19,8 +18,6 @@ from torch import Tensor, nn
 
 from laq.errors import ConfigError
 from laq.own_networks import ARCHITECTURES, architecture
-
-logger = logging.getLogger(__name__)
 
 
 def create(name: str, classes: int, **arguments: Any) -> nn.Module:
@@ -53,16 +50,10 @@ def specification(
         if "side" in inspect.signature(architecture(settings["name"])).parameters:
             own["side"] = images.shape[-1]
         return {**settings, **own}
-    from laq import architectures, pretrained
+    from laq import families, pretrained
 
     asked = pretrained.normalisation(weights, settings["name"]) if weights else {}
-    usual = {"mean": list(architectures.MEAN), "std": list(architectures.STD)}
-    if weights and not usual.keys() <= {**asked, **settings}.keys():
-        logger.warning(
-            "images are normalised by mean %s and std %s where networks.<id>.mean and std are not "
-            "given: these weights may have seen others",
-            *usual.values(),
-        )
+    usual = {"mean": list(families.MEAN), "std": list(families.STD)}
     return {**usual, **asked, **settings, **own, "side": images.shape[-1]}
 
 

@@ -1,13 +1,17 @@
-"""Networks whose weights come from outside, and whether they may know the test images."""
+"""Networks whose weights come from outside, and what may not be as in their training.
+
+All of it is known while the workflow plans, from the config alone: nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from laq import configured
+from laq import configured, families
 from laq.datasets.layouts import is_split
 from laq.files import expanded
+from laq.own_networks import ARCHITECTURES
 
 
 def trained_elsewhere(config: Mapping[str, Any]) -> list[str]:
@@ -21,6 +25,11 @@ def trained_elsewhere(config: Mapping[str, Any]) -> list[str]:
         if "weights" in network
         and not (network["weights"]["source"] == "torchvision" and "training" in network)
     ]
+
+
+def doubts(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
+    """Lines to be said of ``trained``, ids of networks that were trained elsewhere."""
+    return [*unsplit(config, trained), *unnormalised(config, trained)]
 
 
 def unsplit(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
@@ -37,3 +46,26 @@ def unsplit(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
         "trained on these images, accuracy is that of images learnt by heart: split the folder as "
         "in the training, into <path>/train/<class>/* and <path>/test/<class>/*"
     ]
+
+
+def unnormalised(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
+    """A line for each of ``trained`` of which nothing says how images are normalised.
+
+    The project's own architectures always do it their way, and torchvision's weights say.
+    """
+    lines = []
+    for name in trained:
+        network = configured.networks(config)[name]
+        source, architecture = network["weights"]["source"], network["architecture"]
+        if source == "torchvision" or architecture in ARCHITECTURES:
+            continue
+        section = "networks" if name in config["networks"] else "partial_qat.further_networks"
+        usual = {"mean": list(families.MEAN), "std": list(families.STD)}
+        taken = {f"{section}.{name}.{key}": usual[key] for key in usual if key not in network}
+        if taken:
+            values = " and ".join(f"{key}: {value}" for key, value in taken.items())
+            lines.append(
+                f"the weights of {name} come from outside and do not say how images are "
+                f"normalised: {values} is taken; set it as in the training"
+            )
+    return lines

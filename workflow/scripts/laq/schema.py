@@ -165,9 +165,11 @@ def _explain(fault: ValidationError, root: Schema, given: Given | None) -> Itera
         case "additionalProperties":
             yield from _unknown_keys(path, value, schema)
         case "required":
-            for missing in [name for name in rule if name not in value]:
-                wanted = _resolved(schema.get("properties", {}).get(missing), root)
-                yield f"{key_text([*path, missing])}: this key is missing{_meaning(wanted)}"
+            missing = [name for name in rule if name not in value]
+            for name in missing:
+                wanted = _resolved(schema.get("properties", {}).get(name), root)
+                hint = given.several() if given and not path and name == missing[-1] else ""
+                yield f"{key_text([*path, name])}: this key is missing{_meaning(wanted)}{hint}"
         case "enum":
             given = "no value is given" if value is None else f"{shown} is not allowed"
             yield f"{key}: {given}; it must be one of: {', '.join(map(str, rule))}"

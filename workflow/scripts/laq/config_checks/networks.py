@@ -29,8 +29,9 @@ def check_networks(networks: Mapping[str, Any], section: str = "networks") -> It
             )
         if network.get("stem") == "small" and not families.for_small_images(architecture):
             yield (
-                f"{where}.architecture: {architecture!r} has no stem for small images: set "
-                f"{where}.stem to standard, and resize to the size it was made for"
+                f"{where}.stem: small, the default, does not fit the architecture "
+                f"{architecture!r}, which has no stem for small images: set {where}.stem: standard "
+                f"and {where}.resize: 224, or the size that it was made for"
                 f"{families.hint(architecture)}"
             )
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from laq.datasets import names
-from laq.datasets.layouts import LAYOUTS, PARTS, is_split
+from laq.datasets.layouts import LAYOUTS, PARTS, is_split, unread
 from laq.datasets.suffixes import SUFFIXES, may_be_image, suffix
 from laq.errors import DataError
 from laq.files import expanded
@@ -104,7 +104,9 @@ def said(left_out: Mapping[str, Mapping[str, int]]) -> str:
     for folder, kinds in sorted(left_out.items()):
         counts = (f"{count} × {kind}" for kind, count in sorted(kinds.items()))
         lines.append(f"folder {folder}: {', '.join(counts)}")
-    return f"{total} left out, as no images by name or content:\n{listed(lines)}"
+    hint = unread(folder for folder, kinds in left_out.items() if "folder" in kinds)
+    first = f"{total} left out, as no images by name, content or place:"
+    return "\n".join(filter(None, [first, listed(lines), hint]))
 
 
 def listed(items: Sequence[str], most: int = 10) -> str:
@@ -156,8 +158,7 @@ def _class_folders(
             f"{_located(root / part)} has {len(found)} class folders {found}; "
             f"at least 2 are needed: {LAYOUTS}"
         )
-    loose = [suffix(entry.name) for entry in visible if entry.is_file()]
-    _count(left_out, part or ".", [ending for ending in loose if ending in SUFFIXES])
+    _count(left_out, part or ".", _loose(visible))
     folders = {name: _images(root, f"{part}/{name}".lstrip("/"), left_out) for name in found}
     _refuse_empty([str(root / part / n) for n in found if not folders[n]], left_out)
     return {names.composed(name): files for name, files in folders.items()}
@@ -177,7 +178,7 @@ def _images(root: Path, folder: str, left_out: LeftOut) -> list[str]:
         elif entry.is_dir():
             raise DataError(
                 f"class folder {root / folder} holds a folder, {name!r}, and not images alone: "
-                f"{LAYOUTS}"
+                f"{LAYOUTS}{_hint(root)}"
             )
         elif not may_be_image(name):
             others.append(suffix(name))
@@ -190,10 +191,25 @@ def _images(root: Path, folder: str, left_out: LeftOut) -> list[str]:
 
 
 def _beside(root: Path) -> LeftOut:
-    """Folders beside train and test."""
+    """Folders and files beside train and test."""
     with os.scandir(root) as entries:
-        folders = [entry.name for entry in entries if _visible(entry) and entry.is_dir()]
-    return {names.shown(name): Counter(folder=1) for name in folders if name not in PARTS}
+        visible = [entry for entry in entries if _visible(entry)]
+    folders = [entry.name for entry in visible if entry.is_dir() and entry.name not in PARTS]
+    left_out: LeftOut = {names.shown(name): Counter(folder=1) for name in folders}
+    _count(left_out, ".", _loose(visible))
+    return left_out
+
+
+def _loose(entries: Iterable[os.DirEntry[str]]) -> list[str]:
+    """Kinds of the files among entries that are in no class's folder."""
+    return [suffix(entry.name) or "without suffix" for entry in entries if entry.is_file()]
+
+
+def _hint(root: Path) -> str:
+    """The end of a message where a part has a name that is not read, else nothing."""
+    with os.scandir(root) as entries:
+        hint = unread(entry.name for entry in entries if entry.is_dir())
+    return f"; {hint}" if hint else ""
 
 
 def _count(left_out: LeftOut, folder: str, kinds: Iterable[str]) -> None:
