@@ -167,7 +167,7 @@ def test_figure_6_names_the_mixtures_that_it_shows() -> None:
     for name in ("config.yaml", "published.yaml"):
         text = words("fig6", config(name))
         assert "“5 + 3 bits” spends 5, then 3 bits a weight, “3 + 5 bits” 3, then 5, each" in text
-        assert "as many bits in the mean as 4-bit quantization" in text
+    assert "as many bits in the mean as 4-bit quantization" in text
     given = config("config.yaml")
     given["figures"]["mixed"] = ["original", "mp53"]
     text = words("fig6", given)
