@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # A condition moves answers where the share inside grows by more than five points.
 MOVES = Region(low=0.05)
+# A ridge up to this re-fits codes as none does, and only rounds the weights of silent inputs.
+TINY = 1e-3
 
 COLUMNS = (
     *("network", "subset", "bits", "scale", "images", "ridge", "layers", "classes", "repeat"),
@@ -63,8 +65,8 @@ def _refitting(levels: Sequence[float]) -> tuple[float, float] | None:
 
 
 def _silent(levels: Sequence[float]) -> tuple[float, float] | None:
-    positive = [level for level in levels if level > 0]
-    return _ends(levels, min(positive), 0) if positive else None
+    tiny = [level for level in levels if 0 < level <= TINY]
+    return _ends(levels, min(tiny), 0) if tiny else None
 
 
 CONDITIONS = (
