@@ -267,7 +267,7 @@ def test_normalisation_is_what_the_weights_ask() -> None:
     for name, kind in (("googlenet", GoogLeNet), ("inception_v3", Inception3)):
         transform = kind._transform_input
         expected = transform(SimpleNamespace(transform_input=True), (x - usual[0]) / usual[1])
-        found = architectures.Prepare(3, None, **pretrained.normalisation(entry, name))(x)
+        found = architectures.Prepare(3, None, None, **pretrained.normalisation(entry, name))(x)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 

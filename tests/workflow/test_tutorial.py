@@ -103,7 +103,7 @@ def test_the_template_can_say_that_images_were_not_normalised() -> None:
     config["networks"]["mine"] |= {"mean": yaml.safe_load(mean), "std": yaml.safe_load(std)}
     network = complete(config, SCHEMA)["networks"]["mine"]
     images = torch.rand(2, 3, 4, 4)
-    assert torch.equal(Prepare(3, None, network["mean"], network["std"])(images), images)
+    assert torch.equal(Prepare(3, None, None, network["mean"], network["std"])(images), images)
 
 
 def test_the_network_comes_into_the_study_as_it_was_trained(followed: tuple[Path, str]) -> None:
