@@ -67,7 +67,7 @@ def test_conditions_are_swept_judged_and_drawn(study: Checkout) -> None:
     [
         ("variant: quant\n  bits: [2]", "variant: ft\n  bits: [2]", "conditions.variant: 'ft'"),
         ("[similar, even]\n", "[similar, odd]\n", "conditions.subsets: 'odd'"),
-        ("layers: [without_head]", "layers: [head]", "'head' is not allowed; it must be one of: without_head"),
+        ("layers: [without_head]", "layers: [head]", "conditions.layers[0]: 'head'"),
     ],
 )
 def test_conditions_that_cannot_be_are_refused(
