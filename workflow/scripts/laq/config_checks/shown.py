@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from laq import config as study
 from laq.config import Config
 from laq.config_checks import references
 
@@ -52,9 +53,11 @@ def check_sweep(config: Config) -> Iterator[str]:
             continue
         if simple[name]["inference"] == "integer" and max(config[section]["bits"], default=0) > 8:
             yield f"{section}.bits: {name} runs in integers, with 8 bits or fewer"
-        for key in ("scale", "ridge"):
-            if config[section].get(key) and key not in simple[name]:
-                yield f"conditions.{key}: {name} has no {key}; take another variant"
+        # A setting that the method does not use could not be combined with others.
+        used = study.effect(config["variants"][name])["compress"]
+        for key in ("scale", "ridge") if section == "conditions" else ():
+            if key not in used:
+                yield f"conditions.variant: {name} has no {key}; take a variant of gpfq that has"
     for name in config.get("conditions", {}).get("subsets", []):
         yield from references.known(
             "conditions.subsets", name, references.subset_ids(config), "subset"

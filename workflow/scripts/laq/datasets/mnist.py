@@ -32,10 +32,8 @@ _CLASSES = {"mnist": tuple("0123456789"), "fashion_mnist": _FASHION}
 _FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")}
 _FILES["test"] = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _NAMES = (*_FILES["train"], *_FILES["test"])
-_FOLDERS = {
-    "mnist": "MNIST/raw",
-    "fashion_mnist": "FashionMNIST/raw",
-}  # torchvision's, below a root
+# Where torchvision keeps them, below a root.
+_FOLDERS = {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw"}
 # sha256 of what the official files hold, for those that were unpacked; of Fashion-MNIST nobody
 # publishes them.
 _UNPACKED = {

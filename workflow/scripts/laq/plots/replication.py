@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
+from laq.claims.rules import SCOPES
 from laq.plots.axis import ROOMY, limits, span
 from laq.plots.correlation import limit_y, write_correlation
 from laq.plots.style import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SCOPES = {"all": "All", "subset": "Sub"}
 POINTS = 100  # of a share
 DIAGONAL = (0, (4, 3))
 
