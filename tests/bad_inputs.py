@@ -495,7 +495,11 @@ TABLES = [
     ),
     Case(
         *("a column less", "accuracy.csv", "accuracy/small_resnet/even.csv"),
-        *(spoil.without("inside"), ("other columns", "inside"), "delete the one that is wrong"),
+        *(
+            spoil.without("in_subset"),
+            ("other columns", "in_subset"),
+            "delete the one that is wrong",
+        ),
     ),
     Case(
         *("a column twice", "accuracy.csv", "accuracy/small_resnet/even.csv"),

@@ -15,7 +15,7 @@ from laq import codebooks, kmeans, uniform
 from laq.errors import ConfigError, DataError
 from laq.granularity import Blocks
 
-LAYER = Blocks.of("layer")
+LAYER = Blocks.of("per_tensor")
 
 
 def weights(rows: int = 8, columns: int = 50, seed: int = 0) -> torch.Tensor:
@@ -78,7 +78,7 @@ def test_powers_of_two_are_those_of_inq(bits: int) -> None:
 
 def test_tables_of_groups_of_filters_are_their_own() -> None:
     weight = weights(7)
-    grid = codebooks.kmeans(weight, 2, Blocks.of("channels", 3))
+    grid = codebooks.kmeans(weight, 2, Blocks.of("per_channel_group", 3))
     assert grid.table.shape == (3, 4)
     for place, rows in enumerate((slice(0, 3), slice(3, 6), slice(6, 7))):
         alone = codebooks.kmeans(weight[rows], 2, LAYER)
@@ -99,7 +99,7 @@ def test_ternary_is_the_best_of_all_scales_and_supports() -> None:
 
 def test_binary_is_the_mean_magnitude_with_the_sign() -> None:
     weight = weights(4)
-    grid = uniform.binary(weight, 1, Blocks.of("channel"))
+    grid = uniform.binary(weight, 1, Blocks.of("per_channel"))
     expected = weight.abs().mean(1, keepdim=True) * weight.sign()
     torch.testing.assert_close(grid.values(grid.nearest(weight)), expected, rtol=1e-12, atol=0)
 
@@ -111,9 +111,9 @@ def test_settings_that_no_alphabet_takes_are_refused() -> None:
     with pytest.raises(ConfigError, match="bits is 2"):
         uniform.binary(weight, 2, LAYER)
     with pytest.raises(ConfigError, match="of whole filters"):
-        codebooks.kmeans(weight, 2, Blocks.of("inputs", 8))
+        codebooks.kmeans(weight, 2, Blocks.of("per_group", 8))
     with pytest.raises(ConfigError, match="group is None"):
-        Blocks.of("inputs")
+        Blocks.of("per_group")
     with pytest.raises(ConfigError, match="unknown"):
         Blocks.of("rows")
     for make in (uniform.symmetric, codebooks.kmeans):

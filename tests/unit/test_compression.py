@@ -108,7 +108,7 @@ def test_settings_reach_the_quantizer():
     assert compressed(bits=2).layers[0].levels == 3
     assert compressed(scale=2.32).layers[0].step == pytest.approx(2 * plain.layers[0].step)
     assert compressed(quantile=0.5).layers[0].step < plain.layers[0].step
-    (run,) = compressed(granularity="channel").packed["head.weight"]
+    (run,) = compressed(granularity="per_channel").packed["head.weight"]
     assert run.grid.step.shape == (4, 1)
     drawn = compressed(patches="published", fraction=0.5)
     assert plain.layers[0].samples == 6 * 64
@@ -174,7 +174,7 @@ def test_a_ridge_holds_codes_to_their_weights(method):
 
 @pytest.mark.parametrize(
     ("alphabet", "ridge", "granularity"),
-    [("packed", 1, "channel"), ("symmetric", 1, "channel"), ("paper", 0, "layer")],
+    [("packed", 1, "per_channel"), ("symmetric", 1, "per_channel"), ("paper", 0, "per_tensor")],
 )
 def test_defaults_are_published_where_the_alphabet_is(alphabet, ridge, granularity):
     config = yaml.safe_load(BASE)
@@ -193,7 +193,7 @@ def test_a_list_of_bits_is_laid_over_equal_shares_in_forward_order():
     assert result.bits == pytest.approx(mean)
     split = [row for row in result.layers if row.split]
     assert len(split) <= 1
-    with_float = compressed(bits=[5, 3], keep=["stem.0"])
+    with_float = compressed(bits=[5, 3], skip_layers=["stem.0"])
     assert with_float.bits == pytest.approx(4, abs=0.1)
 
 
@@ -208,7 +208,7 @@ def bits_of(row) -> list[float]:
 
 
 def test_a_split_layer_keeps_each_filters_own_step():
-    result = compressed(bits=[5, 3], granularity="channel")
+    result = compressed(bits=[5, 3], granularity="per_channel")
     (split,) = [row for row in result.layers if row.split]
     first, second = result.packed[f"{split.layer}.weight"]
     torch.manual_seed(0)
@@ -219,7 +219,7 @@ def test_a_split_layer_keeps_each_filters_own_step():
         torch.testing.assert_close(
             run.grid.step, Alphabet.from_weights(rows, bits, "packed", per_channel=True).step
         )
-    whole = compressed(bits=[5, 3], granularity="layer")
+    whole = compressed(bits=[5, 3], granularity="per_tensor")
     steps = [run.grid.step for run in whole.packed[f"{split.layer}.weight"]]
     expected = [Alphabet.from_weights(weight, bits, "packed").step for bits in (5, 3)]
     torch.testing.assert_close(torch.stack(steps), torch.stack(expected))
@@ -281,11 +281,11 @@ def runs_of(row) -> tuple[tuple[int, int], ...]:
 
 
 def test_layers_kept_by_the_config_say_so():
-    rows = {row.layer: row.reason for row in compressed(keep=["head"]).layers}
+    rows = {row.layer: row.reason for row in compressed(skip_layers=["head"]).layers}
     assert rows.pop("head") == "kept in float by the config"
     assert set(rows.values()) == {""}
-    with pytest.raises(ConfigError, match=r"heads.*compress\.keep"):
-        compressed(keep=["heads"])
+    with pytest.raises(ConfigError, match=r"heads.*compress\.skip_layers"):
+        compressed(skip_layers=["heads"])
 
 
 @pytest.mark.parametrize("method", ["gpfq", "sgpfq"])
@@ -300,7 +300,12 @@ def test_the_same_generators_give_the_same_codes(method):
 @pytest.mark.parametrize("alphabet", ALPHABETS)
 def test_a_job_needs_no_setting_that_makes_no_difference(alphabet):
     bits = ALPHABETS[alphabet].bits[0]
-    whole = SETTINGS | {"method": "msq", "alphabet": alphabet, "bits": bits, "granularity": "layer"}
+    whole = SETTINGS | {
+        "method": "msq",
+        "alphabet": alphabet,
+        "bits": bits,
+        "granularity": "per_tensor",
+    }
     used = compression_effect(whole)
     assert len(used) < len(whole)
     torch.manual_seed(0)

@@ -46,7 +46,7 @@ def trials() -> pd.DataFrame:
             "n": N,
             "correct": 500,
             "top1": 0.5,
-            "inside": round(N * share(place, {**point, "classes": classes}))
+            "in_subset": round(N * share(place, {**point, "classes": classes}))
             if scope == "all"
             else N,
         }
@@ -61,7 +61,7 @@ def trials() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def original() -> pd.DataFrame:
     rows = [
-        {"setting": "net", "subset": subset, "scope": scope, "n": N, "top1": top1, "inside": 600}
+        {"setting": "net", "subset": subset, "scope": scope, "n": N, "top1": top1, "in_subset": 600}
         for subset in SUBSETS
         for scope, top1 in (("all", 0.45), ("subset", 0.55))
     ]

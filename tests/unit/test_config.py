@@ -247,8 +247,8 @@ def test_variants_are_told_apart_by_their_step() -> None:
 
 
 def test_a_setting_that_its_method_does_not_use_makes_no_other_training() -> None:
-    lsq = {"bits": 2, "keep": ["b", "a"]}
-    same = [{"pull": 3}, {"keep": ["a", "b"]}, {"momentum": 0.5}, {"method": "lsq"}]
+    lsq = {"bits": 2, "skip_layers": ["b", "a"]}
+    same = [{"pull": 3}, {"skip_layers": ["a", "b"]}, {"momentum": 0.5}, {"method": "lsq"}]
     for changes in same:
         edits = {"variants/one": {"qat": lsq}, "variants/two": {"qat": {**lsq, **changes}}}
         with pytest.raises(ConfigError, match="two: alike with one"):
@@ -268,10 +268,10 @@ def test_a_setting_that_its_method_does_not_use_makes_no_other_training() -> Non
 
 
 def test_settings_of_deep_compression_that_are_not_in_use_make_no_other_network() -> None:
-    scan = {"keep": ["b", "a"], "rounds": 1}
+    scan = {"skip_layers": ["b", "a"], "rounds": 1}
     hand = {"pruning": "ratios", "ratios": {"a": 0.5}, "tuning_epochs": 0}
     for base, changes in (
-        (scan, {"keep": ["a", "b"]}),
+        (scan, {"skip_layers": ["a", "b"]}),
         (scan, {"ratios": {"a": 0.1}, "quality": 2, "round_epochs": 3, "momentum": 0.5}),
         (hand, {"kept": 0.5, "held_back": 0.2, "tuning_rate": 0.1}),
         (hand, {"ratios": {"a": 0.5, "b": 1}}),

@@ -70,7 +70,10 @@ def test_any_step_serves_weights_of_nothing(alphabet, granularity, method):
         result = compressed(network, settings_of(alphabet, granularity, method=method))
         weight = result.network[2].weight
         assert weight.isfinite().all()
-        if whole or granularity in ("channel", "inputs"):  # others share the grid of their group
+        if whole or granularity in (
+            "per_channel",
+            "per_group",
+        ):  # others share the grid of their group
             assert (weight if whole else weight[1]).abs().max() < 1e-36, (value, whole)
         if ALPHABETS[alphabet].equispaced:  # a step that no device takes for 0
             grid = result.packed["2.weight"][0].grid
@@ -80,7 +83,7 @@ def test_any_step_serves_weights_of_nothing(alphabet, granularity, method):
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("alphabet", ["symmetric", "asymmetric"])
 def test_no_range_minds_weights_of_nothing(alphabet, how):
-    for value, granularity in itertools.product(KINDS, ("layer", "channel", "inputs")):
+    for value, granularity in itertools.product(KINDS, ("per_tensor", "per_channel", "per_group")):
         settings = settings_of(alphabet, granularity, method="msq", range=how)
         result = compressed(network_with(value, True), settings)
         assert result.network[2].weight.abs().max() < 1e-36
@@ -90,12 +93,12 @@ def test_a_range_without_weights_is_refused_where_there_are_some():
     weight = torch.zeros(1, 100)
     weight[0, 0] = 1
     with pytest.raises(DataError, match=r"no step: their range is 0.* raise the percentile"):
-        symmetric(weight, 4, Blocks.of("layer"), "percentile", 50.0)
+        symmetric(weight, 4, Blocks.of("per_tensor"), "percentile", 50.0)
 
 
 @pytest.mark.parametrize("method", ["gpfq_l1", "gpfq_l0", "sgpfq", "stochastic"])
 def test_other_methods_take_them_too(method):
-    for value, granularity in itertools.product(KINDS, ("layer", "channel")):
+    for value, granularity in itertools.product(KINDS, ("per_tensor", "per_channel")):
         settings = settings_of("packed", granularity, method=method, threshold=0.4)
         result = compressed(network_with(value, True), settings)
         assert result.network[2].weight.abs().max() < 1e-36
@@ -111,7 +114,7 @@ def test_a_branch_that_training_switched_off_is_folded_and_goes_to_onnx(
         network.stages[0].bn2.weight.zero_()  # as zero-initialised branches begin
     method = "gpfq" if ALPHABETS[alphabet].equispaced else "msq"
     changes = {"method": method, "fold_batchnorm": True, "activations": inputs}
-    result = compressed(network, settings_of(alphabet, "channel", **changes))
+    result = compressed(network, settings_of(alphabet, "per_channel", **changes))
     description = {"network": SPEC, "images": [2, 8, 8], "transforms": result.transforms}
     path = tmp_path / "network.safetensors"
     save(path, result.network.state_dict(), description, result.packed)

@@ -114,7 +114,7 @@ def test_each_round_says_what_layers_lost_and_kept(done):
 
 def test_shares_by_hand_and_by_deviation_are_kept_to():
     ratios = {"stem.0": 0.5, "head": 0.25}
-    short = {"epochs": 1, "tuning_epochs": 0, "keep": ["stages.1.conv2"]}
+    short = {"epochs": 1, "tuning_epochs": 0, "skip_layers": ["stages.1.conv2"]}
     made = compressed(pruning="ratios", ratios=ratios, **short)
     assert "stages.1.conv2.weight" not in made.shared
     assert made.reasons == {"stages.1.conv2": "kept in float by the config"}
@@ -134,8 +134,8 @@ def test_shares_by_hand_and_by_deviation_are_kept_to():
 
 BAD = {
     "a layer to keep that is none": (
-        {"keep": ["stem"]},
-        r"called stem \(deep.keep\); there are: s",
+        {"skip_layers": ["stem"]},
+        r"called stem \(deep.skip_layers\); there are: s",
     ),
     "a share of no layer": (
         {"pruning": "ratios", "ratios": {"fc": 0.1}},
@@ -152,7 +152,7 @@ def test_layers_that_there_are_not_are_refused(changes, message):
 
 def test_a_network_with_nothing_to_compress_is_refused(done):
     with pytest.raises(ConfigError, match="no layer is left to compress"):
-        compressed(keep=list(done.met))
+        compressed(skip_layers=list(done.met))
 
 
 def written(done: course.Course, path: Path) -> bytes:

@@ -38,7 +38,7 @@ def test_counts_are_those_of_a_loop_with_ties(data, classes, n):
         expected = counted(logits, labels, subset, list(candidates))
         assert result.scope == scope
         n_expected, correct, correct5, inside = expected
-        assert (result.n, result.correct, result.inside) == (n_expected, correct, inside)
+        assert (result.n, result.correct, result.in_subset) == (n_expected, correct, inside)
         assert result.top1 == correct / n
         # Among five classes or fewer everything is among the five best.
         told = len(candidates) > 5
@@ -78,8 +78,8 @@ def test_the_subset_scope_never_predicts_another_class():
 
 def test_ties_of_many_classes_go_to_the_lowest():
     everything, restricted = score(torch.zeros(1, 50), torch.tensor([7]), [7, 30])
-    assert (everything.correct, everything.correct5, everything.inside) == (0, 0, 0)
-    assert (restricted.correct, restricted.inside) == (1, 1)
+    assert (everything.correct, everything.correct5, everything.in_subset) == (0, 0, 0)
+    assert (restricted.correct, restricted.in_subset) == (1, 1)
 
 
 @pytest.mark.parametrize("labels", [[0, 3], []])

@@ -177,7 +177,7 @@ def test_a_replaced_forward_that_computes_the_same_is_right_or_refused(way):
 def test_a_layer_with_a_forward_of_another_can_be_kept_in_float():
     network = plain()
     network[2].forward = types.MethodType(rolled, network[2])
-    result = quantize(network, batch(), keep={"2": "kept"})
+    result = quantize(network, batch(), skip_layers={"2": "kept"})
     assert [row.reason for row in result.layers] == ["", "kept", ""]
 
 

@@ -23,10 +23,10 @@ from laq.packing import PackedWeight
 from laq.rounding import Rounding
 
 BLOCKS = {
-    "layer": Blocks.of("layer"),
-    "channel": Blocks.of("channel"),
-    "channels": Blocks.of("channels", 4),
-    "inputs": Blocks.of("inputs", 8),
+    "layer": Blocks.of("per_tensor"),
+    "channel": Blocks.of("per_channel"),
+    "channels": Blocks.of("per_channel_group", 4),
+    "inputs": Blocks.of("per_group", 8),
 }
 EQUISPACED = {
     "symmetric": (uniform.symmetric, 3),
@@ -163,7 +163,7 @@ def test_runs_of_rows_keep_their_levels_where_a_block_is_cut() -> None:
             part = grid.of_rows(rows)
             assert part.fits(weight[rows].shape)
             assert torch.equal(part.values(part.nearest(weight[rows])), whole[rows])
-    book = kmeans(weight, 2, Blocks.of("channels", 4))
+    book = kmeans(weight, 2, Blocks.of("per_channel_group", 4))
     whole = book.values(book.nearest(weight))
     for rows in (slice(0, 3), slice(3, 10), slice(4, 8)):
         part = book.of_rows(rows)
@@ -208,7 +208,7 @@ def test_any_grid_comes_back_from_a_file_bit_for_bit(
 )
 def test_a_file_takes_its_bits_and_its_scales(tmp_path, make, bits) -> None:
     weight = torch.randn(256, 64, 3, 3, generator=torch.Generator().manual_seed(0))
-    grid = make(weight.flatten(1), bits, Blocks.of("channel"))
+    grid = make(weight.flatten(1), bits, Blocks.of("per_channel"))
     packed = PackedWeight(grid.nearest(weight.flatten(1)).view_as(weight), grid)
     path = tmp_path / "a.safetensors"
     packing.save(path, {"w": weight}, {}, {"w": [packed]})

@@ -67,7 +67,9 @@ def test_the_run_ends_at_the_first_call(network):
 
 
 def test_a_layer_that_some_images_do_not_reach_is_refused_by_name(network):
-    with pytest.raises(LaqError, match=r"layer rare: Net calls it for some .*compress\.keep"):
+    with pytest.raises(
+        LaqError, match=r"layer rare: Net calls it for some .*compress\.skip_layers"
+    ):
         hooks.capture(network, "rare", pool(network).images)
     assert no_hooks(network)
 

@@ -27,7 +27,7 @@ DESCRIPTION = {
     "seed": 7,
     "steps": [
         {"ft": {"finetune": {"epochs": 3}, "parent": "original"}},
-        {"mp": {"compress": {"bits": [5, 3], "keep": []}, "parent": "ft"}},
+        {"mp": {"compress": {"bits": [5, 3], "skip_layers": []}, "parent": "ft"}},
     ],
     "variant": "mp",
 }
@@ -147,7 +147,7 @@ def test_text_says_where_the_network_comes_from(save):
     for words in (
         "variant mp parent ft",
         "ft (finetune (epochs 3), parent original)",
-        "mp (compress (bits 5 3, keep none), parent ft)",
+        "mp (compress (bits 5 3, skip_layers none), parent ft)",
         "calibration classes subset, images 64",
         "classes 100 values",
         "stem 1936 0 body 64 12",

@@ -39,7 +39,7 @@ SATURATES = X86 and CPU.exists() and "vnni" not in CPU.read_text(encoding="utf-8
 SPEC = {"name": "small_resnet", "classes": 10, "channels": 1, "widths": [8, 16, 32]}
 INTEGER = {
     "bits": 8,
-    "granularity": "layer",
+    "granularity": "per_tensor",
     "ridge": 0,
     "activations": {"bits": 8},
     "fold_batchnorm": True,
@@ -365,7 +365,12 @@ def test_depth_does_not_add_to_differences(
     network, images = Deep(5), np.random.default_rng(0).integers(0, 256, (96, 1, 8, 8), np.uint8)
     for _ in range(3):
         network.train()(networks.to_input(images))
-    recipe = {**INTEGER, "activations": {"bits": bits}, "granularity": "channel", "method": "msq"}
+    recipe = {
+        **INTEGER,
+        "activations": {"bits": bits},
+        "granularity": "per_channel",
+        "method": "msq",
+    }
     result = compressed(network.eval(), images[:32], {**recipe, "alphabet": "symmetric"})
     path, spec = tmp_path / "deep.safetensors", {"name": "deep", "classes": 5}
     description = {"network": spec, "transforms": result.transforms}
@@ -449,7 +454,7 @@ def test_a_checkpoint_that_cannot_run_so_is_named(study: Study, tmp_path: Path) 
         ("activations", None),
         ("activations", {"mode": "dynamic"}),
         ("fold_batchnorm", False),
-        ("keep", ["head"]),
+        ("skip_layers", ["head"]),
         ("bits", 9),
         ("bits", [8, 10]),
         ("method", "gpfq_l0"),
@@ -472,7 +477,7 @@ def dead(network: nn.Module, layer: str, norm: str, values: list[float]) -> nn.M
     return network
 
 
-@pytest.mark.parametrize("granularity", ["channel", "layer"])
+@pytest.mark.parametrize("granularity", ["per_channel", "per_tensor"])
 @pytest.mark.parametrize("method", ["msq", "gpfq"])
 @pytest.mark.parametrize("whole", [False, True], ids=["filters", "layer"])
 @torch.no_grad()
@@ -516,7 +521,7 @@ def test_onnx_runtime_keeps_such_a_bias_where_inputs_alone_are_static(
     assert (found - wanted).norm() < 0.02 * wanted.norm()
 
 
-@pytest.mark.parametrize("granularity", ["channel", "layer"])
+@pytest.mark.parametrize("granularity", ["per_channel", "per_tensor"])
 def test_dead_classes_keep_their_bias(study: Study, granularity: str) -> None:
     network = copy.deepcopy(study.original)
     with torch.no_grad():

@@ -275,7 +275,7 @@ def test_sums_beyond_32_bits_are_refused() -> None:
 
 # Steps for which biases fit
 
-BLOCKS = [Blocks.of("layer"), Blocks.of("channel"), Blocks.of("channels", 2)]
+BLOCKS = [Blocks.of("per_tensor"), Blocks.of("per_channel"), Blocks.of("per_channel_group", 2)]
 
 
 @pytest.mark.parametrize("blocks", BLOCKS, ids=lambda blocks: str(blocks.rows))
@@ -314,7 +314,7 @@ def test_a_filter_of_next_to_nothing_without_a_bias_takes_a_step_only_on_a_grid(
     layer = nn.Linear(20, 3, bias=False)
     with torch.no_grad():
         layer.weight[1] *= 1e-20
-    before = uniform.symmetric(layer.weight.detach(), 8, Blocks.of("channel"))
+    before = uniform.symmetric(layer.weight.detach(), 8, Blocks.of("per_channel"))
     for on_grid in (False, True):
         ((_, grid),) = bias_steps.fitted([(3, before)], layer, torch.tensor(0.01), on_grid)
         assert (grid is before) == (not on_grid)

@@ -60,7 +60,7 @@ def function(images, tables, checkpoint, table, bits, recipe, device):
     arguments = dict(locals())
     open(table, "w").write(json.dumps(arguments))
 """
-    done, _ = run(tmp_path, body, {"bits": 4, "recipe": {"keep": ["größe"]}})
+    done, _ = run(tmp_path, body, {"bits": 4, "recipe": {"skip_layers": ["größe"]}})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json.loads((tmp_path / "out.json").read_text()) == {
         "images": "in.npz",
@@ -68,7 +68,7 @@ def function(images, tables, checkpoint, table, bits, recipe, device):
         "checkpoint": [],
         "table": "out.json",
         "bits": 4,
-        "recipe": {"keep": ["größe"]},
+        "recipe": {"skip_layers": ["größe"]},
         "device": "cpu",
     }
 

@@ -118,15 +118,15 @@ def test_a_layer_with_a_way_of_its_own_says_so():
     ]
 
 
-def tied(keep: dict[str, str] | None = None, other: nn.Module | None = None):
+def tied(skip_layers: dict[str, str] | None = None, other: nn.Module | None = None):
     network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), other or nn.Linear(4, 4))
     network = ready(network)
     network[2].weight = network[0].weight
-    return network, quantize(network, images(5, 4), keep=keep or {})
+    return network, quantize(network, images(5, 4), skip_layers=skip_layers or {})
 
 
 def test_a_weight_shared_with_a_layer_that_is_kept_stays_in_float():
-    network, result = tied(keep={"2": "kept"})
+    network, result = tied(skip_layers={"2": "kept"})
     assert not result.packed
     assert torch.equal(result.network[0].weight, network[0].weight)
     assert [row.reason for row in result.layers] == [
@@ -159,5 +159,5 @@ def test_images_take_the_networks_dtype_and_no_other_kind():
 def test_a_layer_whose_weight_others_make_can_be_kept():
     network = nn.Sequential(nn.utils.weight_norm(nn.Linear(4, 3)), nn.Linear(3, 2)).double()
     network(images(2, 4))  # which leaves a weight behind that autograd made
-    result = quantize(network, images(5, 4), keep={"0": "kept"})
+    result = quantize(network, images(5, 4), skip_layers={"0": "kept"})
     assert [row.reason for row in result.layers] == ["kept", ""]

@@ -369,9 +369,9 @@ def test_onnx_runtime_is_as_accurate_as_what_was_evaluated(tmp_path: Path) -> No
     labels = torch.from_numpy(test.labels)
     recipes = {
         "quant": {"bits": 3},
-        "paper": {"bits": 4, "alphabet": "paper", "granularity": "channel"},
+        "paper": {"bits": 4, "alphabet": "paper", "granularity": "per_channel"},
         "mp53": {"bits": [5, 3], "fold_batchnorm": True},
-        "sparse": {"bits": 4, "method": "gpfq_l0", "keep": ["head"]},
+        "sparse": {"bits": 4, "method": "gpfq_l0", "skip_layers": ["head"]},
         "static": {"bits": 4, "activations": {"bits": 6}},
         "dynamic": {"bits": 4, "activations": {"mode": "dynamic"}},
     }

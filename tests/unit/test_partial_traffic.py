@@ -56,11 +56,11 @@ def test_more_processes_send_more_codes_and_hardly_more_floats():
 
 TRAINING = {
     "method": "lsq",
-    "granularity": "channel",
+    "granularity": "per_channel",
     "batchnorm": "frozen",
     "step_rate": 1.0,
     "layers": "all",
-    "keep": [],
+    "skip_layers": [],
     "activations": None,
 }
 

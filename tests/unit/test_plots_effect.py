@@ -59,7 +59,7 @@ def tables(
 
 
 def _counts(correct: int, within: int) -> dict[str, float]:
-    return {"correct": correct, "top1": correct / 500, "inside": within}
+    return {"correct": correct, "top1": correct / 500, "in_subset": within}
 
 
 def draw(accuracy: pd.DataFrame, sweep: pd.DataFrame, base: Base = BASE) -> Figure:
@@ -130,7 +130,7 @@ def test_predictions_inside_are_shares_over_all_classes() -> None:
     np.testing.assert_allclose(shares["original"], [100 * (450 + i) / 500 for i in range(8)])
     part = sweep[(sweep["bits"] == 32) & (sweep["classes"] == "subset") & (sweep["subset"] == "s2")]
     assert len(part) == 2
-    assert shares["bits32"]["s2"] == pytest.approx(100 * part["inside"].mean() / 500)
+    assert shares["bits32"]["s2"] == pytest.approx(100 * part["in_subset"].mean() / 500)
 
 
 def test_the_third_panel_shows_changes_within_subsets_and_the_originals_share() -> None:
@@ -338,6 +338,6 @@ def test_a_sweep_without_a_column_is_refused(tmp_path: Path) -> None:
     accuracy.to_csv(paths["accuracy"], index=False)
     chosen = accuracy[["subset", "median_icd"]].drop_duplicates("subset").assign(duplicate_of="")
     chosen.to_csv(paths["subsets"], index=False)
-    sweep.drop(columns="inside").to_csv(paths["sweep"], index=False)
-    with pytest.raises(DataError, match="lacks the column inside"):
+    sweep.drop(columns="in_subset").to_csv(paths["sweep"], index=False)
+    with pytest.raises(DataError, match="lacks the column in_subset"):
         plot_effect(**paths, pdf="x.pdf", png="x.png", title="", base=vars(BASE), **HOW)

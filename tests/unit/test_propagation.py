@@ -378,7 +378,7 @@ def test_the_report_counts_weights_samples_zeros_and_silent_inputs():
 
 def test_kept_layers_stay_float_and_say_why():
     network, batch = example("small_resnet")
-    result = quantize(network, batch, keep={"head": "the last layer", "stem.0": "the first"})
+    result = quantize(network, batch, skip_layers={"head": "the last layer", "stem.0": "the first"})
     rows = {row.layer: row for row in result.layers}
     assert (rows["head"].reason, rows["head"].bits) == ("the last layer", 32)
     assert rows["head"].error is rows["head"].levels is None
@@ -390,8 +390,10 @@ def test_kept_layers_stay_float_and_say_why():
 
 def test_a_kept_layer_that_is_none_is_refused_with_the_names_there_are():
     network, batch = example("twice")
-    with pytest.raises(ConfigError, match=r"called convv.*compress\.keep.*there are: conv, fc"):
-        quantize(network, batch, keep={"convv": "typing error", "fc": "meant"})
+    with pytest.raises(
+        ConfigError, match=r"called convv.*compress\.skip_layers.*there are: conv, fc"
+    ):
+        quantize(network, batch, skip_layers={"convv": "typing error", "fc": "meant"})
 
 
 class Mixed(nn.Module):
@@ -615,7 +617,9 @@ def test_the_walk_by_hooks_gives_the_same_bits(name, sampling, two_images_a_chun
 def test_a_fresh_batch_for_each_layer_is_the_naive_rerun(sampling):
     network, _ = example("small_resnet")
     pool = images(9, 2, 8, 8, seed=4)
-    result = quantize(network, pool, sampling=sampling, batch=4, keep={"stages.0.conv1": "kept"})
+    result = quantize(
+        network, pool, sampling=sampling, batch=4, skip_layers={"stages.0.conv1": "kept"}
+    )
 
     generator = torch.Generator().manual_seed(5)
     quantized = copy.deepcopy(network)
@@ -667,7 +671,7 @@ class Overwriting(nn.Module):
 @pytest.mark.parametrize("memory", [2**30, 0])
 def test_work_in_place_is_seen_by_all_who_see_it_in_the_network(memory, kept, two_images_a_chunk):
     network, batch = ready(Overwriting()), images(5, 4)
-    result = quantize(network, batch, memory=memory, keep=kept)
+    result = quantize(network, batch, memory=memory, skip_layers=kept)
     quantized = copy.deepcopy(network)
     for name in [name for name in forward_order(network, batch) if name not in kept]:
         layer = network.get_submodule(name)
@@ -683,7 +687,7 @@ def test_the_sides_are_one_until_a_layer_is_quantized():
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Linear):
             layer.register_forward_hook(lambda *_, name=name: calls.append(name))
-    quantize(network, images(3, 4), keep={"layers.0": "kept", "aside": "kept"})
+    quantize(network, images(3, 4), skip_layers={"layers.0": "kept", "aside": "kept"})
     asked = {name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)}
     tried = 3 * len(asked)  # two images, on the network, on its graph and on the copy
     assert set(calls[:tried]) == asked

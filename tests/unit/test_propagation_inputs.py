@@ -145,7 +145,7 @@ def test_the_result_is_built_again_from_its_transforms() -> None:
 
 def test_the_layer_report_says_what_became_of_inputs() -> None:
     network, batch = example("small_resnet")
-    keep = {"head": "kept"}
+    skip_layers = {"head": "kept"}
     rows = {row.layer: row for row in quantize(network, batch, inputs=InputSettings(8)).layers}
     assert {row.input_bits for row in rows.values()} == {8}
     # After ReLU nothing lies below zero, which is the lowest code.
@@ -153,7 +153,9 @@ def test_the_layer_report_says_what_became_of_inputs() -> None:
     assert -128 < rows["stem.0"].input_zero < 127
     step, _ = minmax(first_input(network, "stem.0", batch), 8)
     assert rows["stem.0"].input_step == float(step)
-    dynamic_inputs = quantize(network, batch, inputs=InputSettings(4, "dynamic"), keep=keep)
+    dynamic_inputs = quantize(
+        network, batch, inputs=InputSettings(4, "dynamic"), skip_layers=skip_layers
+    )
     (first, *_, last) = dynamic_inputs.layers
     assert (first.input_bits, first.input_step, first.input_zero) == (4, None, None)
     assert (last.layer, last.input_bits) == ("head", None)

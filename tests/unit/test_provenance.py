@@ -50,7 +50,7 @@ def test_swapped_values_matter() -> None:
 def test_settings_are_read_back_as_they_were() -> None:
     import json
 
-    settings = {"seed": 0, "recipe": {"bits": 4, "scale": 1.16, "keep": []}, "name": "größe"}
+    settings = {"seed": 0, "recipe": {"bits": 4, "scale": 1.16, "skip_layers": []}, "name": "größe"}
     text = settings_text(**settings)
     assert json.loads(text) == settings
     assert "größe" in text

@@ -27,7 +27,7 @@ def test_a_row_becomes_eight_in_the_columns_of_a_study(tmp_path: Path) -> None:
     made = table([row((3, 1, 4), 2.0, **rates, **tops)], tmp_path)
     assert " ".join(made) == (
         "setting network subset variant repeat scope median_icd mean_icd n correct top1 top5 "
-        "correct5 inside"
+        "correct5 in_subset"
     )
     assert len(made) == 8
     arms = made.set_index(["variant", "scope"])
@@ -51,7 +51,7 @@ def test_a_row_becomes_eight_in_the_columns_of_a_study(tmp_path: Path) -> None:
     assert set(made["setting"]) == {"4bit"} and set(made["network"]) == {"resnet50"}
     assert set(made["subset"]) == {"subset_01"} and set(made["repeat"]) == {1}
     assert set(made["median_icd"]) == {2.0} and set(made["mean_icd"]) == {3.0}
-    assert made["inside"].isna().all()
+    assert made["in_subset"].isna().all()
 
 
 def test_without_the_number_of_test_images_nothing_is_counted(tmp_path: Path) -> None:

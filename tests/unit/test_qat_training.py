@@ -29,7 +29,7 @@ from tests.unit.test_training_resume import Killed
 torch.set_num_threads(1)
 
 SPEC = {"name": "small_resnet", "classes": 4, "channels": 1, "widths": [6, 12]}
-OWN = {"layers", "keep", "classes", "method", "bits", "granularity", "batchnorm"}
+OWN = {"layers", "skip_layers", "classes", "method", "bits", "granularity", "batchnorm"}
 OWN |= {"step_rate", "activations", "train"}
 
 
@@ -85,7 +85,7 @@ def test_settings_are_those_of_the_schema():
 
 @pytest.mark.parametrize("method", methods.METHODS)
 @pytest.mark.parametrize(
-    "others", [{}, {"granularity": "channel", "activations": {"bits": 4}}], ids=str
+    "others", [{}, {"granularity": "per_channel", "activations": {"bits": 4}}], ids=str
 )
 def test_the_file_is_the_network_that_was_trained(tmp_path, monkeypatch, method, others):
     seen: list[Tensor] = []
@@ -96,7 +96,7 @@ def test_the_file_is_the_network_that_was_trained(tmp_path, monkeypatch, method,
         return detach(network, names)
 
     monkeypatch.setattr(training.grid, "detach", watched)
-    result, history = quantized(method=method, **others, bits=3, keep=["head"])
+    result, history = quantized(method=method, **others, bits=3, skip_layers=["head"])
     path = tmp_path / "lsq.safetensors"
     description = {"network": SPEC, "transforms": result.transforms}
     packing.save(path, result.network.state_dict(), description, result.packed)
@@ -112,7 +112,9 @@ def test_the_file_is_the_network_that_was_trained(tmp_path, monkeypatch, method,
 
 
 def test_every_weight_is_in_the_layer_report_with_its_reason():
-    result, _ = quantized(layers=["stem.0", "head", "stages.1.conv1"], keep=["head"], epochs=1)
+    result, _ = quantized(
+        layers=["stem.0", "head", "stages.1.conv1"], skip_layers=["head"], epochs=1
+    )
     weights = {n.removesuffix(".weight") for n, p in trained().named_parameters() if p.ndim > 1}
     report = {row.layer: row for row in result.layers}
     assert report.keys() == weights and len(result.layers) == len(weights)
@@ -132,8 +134,8 @@ def test_every_weight_is_in_the_layer_report_with_its_reason():
 
 REFUSED = {
     "no layer of that name": ({"layers": ["heads"]}, r"called heads \(qat.layers\); there are: st"),
-    "nor one to keep": ({"keep": ["stem"]}, r"called stem \(qat.keep\)"),
-    "none is left": ({"layers": ["head"], "keep": ["head"]}, "no layer is left to quantize"),
+    "nor one to keep": ({"skip_layers": ["stem"]}, r"called stem \(qat.skip_layers\)"),
+    "none is left": ({"layers": ["head"], "skip_layers": ["head"]}, "no layer is left to quantize"),
 }
 
 
@@ -195,7 +197,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(monkeypatch, tmp_path, met
 
 def test_two_processes_take_the_step_that_one_takes():
     """But for sums' rounding, which may make a number another code: of what moves, a hundredth."""
-    changes = {"activations": {"bits": 4}, "bits": 4, "granularity": "channel", "epochs": 1}
+    changes = {"activations": {"bits": 4}, "bits": 4, "granularity": "per_channel", "epochs": 1}
     changes |= {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0, "batch_size": 256}
 
     def moved(**own) -> Tensor:

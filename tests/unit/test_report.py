@@ -155,7 +155,7 @@ def test_each_lack_is_logged_once_with_the_worst_layers_and_the_remedy(caplog):
     assert "(worst: layer1, 3 samples for 100 inputs; layer2, 5" in few
     assert "more images (images), all patches (patches: all), or a larger ridge" in few
     assert clipped.startswith("4 of 5 layers lose more than 1% of their weights' energy")
-    assert "granularity: channel" in clipped
+    assert "granularity: per_channel" in clipped
     caplog.clear()
     report.tell(rows[4:])
     assert not caplog.messages

@@ -206,7 +206,7 @@ def test_counts_have_three_digits() -> None:
 
 
 def test_recipes_tell_what_is_shared_once_and_what_differs_each_time() -> None:
-    common = {"method": "gpfq", "images": 64, "keep": []}
+    common = {"method": "gpfq", "images": 64, "skip_layers": []}
     variants = {
         "original": {},
         "quant": {"compress": {**common, "bits": 4, "classes": "subset"}, "parent": "original"},
@@ -240,12 +240,12 @@ def test_recipes_tell_what_is_shared_once_and_what_differs_each_time() -> None:
 def test_a_setting_that_differs_is_told_whatever_it_is() -> None:
     base = {"method": "gpfq", "bits": 4, "images": 64, "classes": "subset"}
     variants = {
-        "a": {"compress": {**base, "fold_batchnorm": True, "keep": ["fc"]}},
-        "b": {"compress": {**base, "fold_batchnorm": False, "keep": []}},
+        "a": {"compress": {**base, "fold_batchnorm": True, "skip_layers": ["fc"]}},
+        "b": {"compress": {**base, "fold_batchnorm": False, "skip_layers": []}},
     }
     assert recipes(variants, "compress")[1:] == [
-        "a: fold batchnorm yes, keep fc",
-        "b: fold batchnorm no, keep none",
+        "a: fold batchnorm yes, skip layers fc",
+        "b: fold batchnorm no, skip layers none",
     ]
 
 

@@ -82,7 +82,7 @@ def test_completion_is_a_copy_and_changes_nothing_twice() -> None:
     completed = complete(config, SCHEMA)
     assert complete(completed, SCHEMA) == completed
     completed["networks"]["small"]["widths"].append(0)
-    completed["variants"]["quant"]["compress"]["keep"].append("stem")
+    completed["variants"]["quant"]["compress"]["skip_layers"].append("stem")
     assert config == before
     assert schema == SCHEMA
 

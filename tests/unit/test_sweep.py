@@ -15,7 +15,7 @@ from laq.sweep import points, settings_of
 
 BITS = st.lists(st.integers(2, 32), max_size=4)
 IMAGES = st.lists(st.integers(1, 500), max_size=4)
-RECIPE = {"bits": 4, "images": 64, "ridge": 1.0, "keep": ["stem"]}
+RECIPE = {"bits": 4, "images": 64, "ridge": 1.0, "skip_layers": ["stem"]}
 
 
 def point(bits: int, images: int, classes: str) -> dict[str, Any]:
@@ -61,10 +61,10 @@ def test_layers_of_a_trial_become_layers_that_are_kept_in_float() -> None:
     stem, block, head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4 * 4 * 4, 2)
     network = nn.Sequential(stem, block, nn.ReLU(), nn.Flatten(), head).eval()
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
-    recipe = {**RECIPE, "keep": []}
+    recipe = {**RECIPE, "skip_layers": []}
 
     def kept(layers: str) -> list[str]:
-        return settings_of(recipe, {"bits": 2, "layers": layers}, network, images)["keep"]
+        return settings_of(recipe, {"bits": 2, "layers": layers}, network, images)["skip_layers"]
 
     assert [kept(each) for each in ("all", "without_head", "first_half")] == [[], ["4"], ["4"]]
     made = settings_of(RECIPE, {"bits": 2, "classes": "all"}, network, images)

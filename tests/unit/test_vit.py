@@ -83,7 +83,7 @@ def test_every_layer_is_met_in_forward_order_in_its_trace(network: nn.Module) ->
 def test_it_is_quantized_stored_exported_and_has_features(
     network: nn.Module, tmp_path: Path
 ) -> None:
-    recipe = edited({"variants/quant/compress/bits": 5, "variants/quant/compress/keep": []})
+    recipe = edited({"variants/quant/compress/bits": 5, "variants/quant/compress/skip_layers": []})
     settings = checked(recipe)["variants"]["quant"]["compress"]
     draws = (devices.generator(0, "patches"), devices.generator(0, "rounding"))
     found = compression.compress(network, IMAGES, settings, *draws)

@@ -179,8 +179,8 @@ def test_what_is_measured_is_the_compressed_network(
     images, labels = map(torch.from_numpy, datasets.of_classes(split, [0, 2]))
     direct = score(predict(made.network, images, torch.device("cpu")), labels, [0, 2])
     for row, expected in zip(rows, direct, strict=True):
-        assert {key: row[key] for key in ("scope", "n", "correct", "inside")} == {
-            key: getattr(expected, key) for key in ("scope", "n", "correct", "inside")
+        assert {key: row[key] for key in ("scope", "n", "correct", "in_subset")} == {
+            key: getattr(expected, key) for key in ("scope", "n", "correct", "in_subset")
         }
     weights = sum(run.codes.numel() for runs in made.packed.values() for run in runs)
     coded = sum(run.nbytes for runs in made.packed.values() for run in runs)

@@ -34,7 +34,7 @@ def evaluate_subset(
         )
     ]
     columns = ["network", "subset", "variant", "repeat", "scope", "median_icd", "mean_icd"]
-    columns += ["n", "correct", "top1", "top5", "correct5", "inside"]
+    columns += ["n", "correct", "top1", "top5", "correct5", "in_subset"]
     write_rows(accuracy, [{column: row[column] for column in columns} for row in rows])
 
 

@@ -48,7 +48,7 @@ NUMBERS: Mapping[str, Kind] = {
     "mean_icd": Kind(0, empty=True),  # as some published logs leave it out
     "n": Kind(1, whole=True, empty=True),  # likewise
     "correct": Kind(0, whole=True, empty=True),
-    "inside": Kind(0, whole=True, empty=True),
+    "in_subset": Kind(0, whole=True, empty=True),
     "top1": _SHARE,
     "images": _NUMBER,
     "weights": _COUNT,

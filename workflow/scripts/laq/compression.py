@@ -74,13 +74,13 @@ def compress(
         batch, memory: as in ``quantize_network``.
     """
     solver = _solver(settings, noise)
-    keep = dict.fromkeys(settings["keep"], "kept in float by the config")
+    skip_layers = dict.fromkeys(settings["skip_layers"], "kept in float by the config")
     transforms: list[dict[str, Any]] = []
     walk = partial(
         quantize_network,
         images=images,
         sampling=Sampling(settings["patches"], settings.get("fraction", 1.0)),
-        keep=keep,
+        skip_layers=skip_layers,
         batch=batch,
         memory=memory,
     )
@@ -93,10 +93,10 @@ def compress(
         transforms.append(entry)
     if "widths" in settings:
         seen = images if batch is None else images[:: max(1, len(images) // batch)][:batch]
-        sizes = _sizes(network, images, keep)
+        sizes = _sizes(network, images, skip_layers)
         runs = _best_widths(network, seen, walk, solver, sizes, settings, patches)
     elif isinstance(settings["bits"], list):
-        runs = allocation.equal_shares(_sizes(network, images, keep), settings["bits"])
+        runs = allocation.equal_shares(_sizes(network, images, skip_layers), settings["bits"])
     else:
         runs = {}
     result = walk(
@@ -151,9 +151,9 @@ def _best_widths(
     return allocation.allocate(damage, sizes, settings["bits"])
 
 
-def _sizes(network: nn.Module, images: Tensor, keep: Mapping[str, str]) -> list[LayerSize]:
+def _sizes(network: nn.Module, images: Tensor, skip_layers: Mapping[str, str]) -> list[LayerSize]:
     """The layers to quantize, in forward order."""
-    layers = layers_in_order(network, images, keep)
+    layers = layers_in_order(network, images, skip_layers)
     return [LayerSize.of(name, layer) for name, layer in layers.items()]
 
 

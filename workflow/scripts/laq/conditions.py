@@ -30,7 +30,7 @@ TINY = 1e-3
 
 COLUMNS = (
     *("network", "subset", "bits", "scale", "images", "ridge", "layers", "classes", "repeat"),
-    *("scope", "n", "correct", "top1", "inside"),
+    *("scope", "n", "correct", "top1", "in_subset"),
 )
 VERDICT = ("network", "hypothesis", "effect", "low", "high", "verdict")
 SETTINGS = ("bits", "scale", "images", "ridge", "layers", "classes")
@@ -90,7 +90,7 @@ CONDITIONS = (
 )
 
 
-MEASURES = ("inside", "top1_all", "top1_subset")
+MEASURES = ("in_subset", "top1_all", "top1_subset")
 
 
 def read(accuracy: Source, subsets: Source, trials: Source) -> pd.DataFrame:
@@ -123,9 +123,11 @@ def changes(table: pd.DataFrame, original: pd.DataFrame) -> pd.DataFrame:
 def _measured(rows: pd.DataFrame, place: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    rows = rows.assign(inside=rows["inside"] / rows["n"])
-    scopes = rows.groupby([*place, "scope"], sort=False)[["top1", "inside"]].mean().unstack("scope")
-    found = {"inside": scopes["inside", "all"]}
+    rows = rows.assign(in_subset=rows["in_subset"] / rows["n"])
+    scopes = (
+        rows.groupby([*place, "scope"], sort=False)[["top1", "in_subset"]].mean().unstack("scope")
+    )
+    found = {"in_subset": scopes["in_subset", "all"]}
     found |= {f"top1_{scope}": scopes["top1", scope] for scope in ("all", "subset")}
     return pd.DataFrame(found, columns=list(MEASURES)).round(DECIMALS)
 
@@ -202,4 +204,4 @@ def judged(found: pd.DataFrame, base: Mapping[str, Any], confidence: float) -> p
 
 
 def _numbers(own: pd.DataFrame, measure_of: Callable[..., pd.Series]) -> list[Found]:
-    return [Found("inside", [measure_of(own, measure="inside").to_numpy()], 0.0)]
+    return [Found("in_subset", [measure_of(own, measure="in_subset").to_numpy()], 0.0)]

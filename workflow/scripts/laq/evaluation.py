@@ -19,14 +19,14 @@ class Score:
     subset's. Both are over the test images of the subset's classes, as in the study.
     correct, correct5: images whose class is the best, or among the five best; correct5 and
         top5 are None where five classes or fewer compete.
-    inside: images whose best class belongs to the subset.
+    in_subset: images whose best class belongs to the subset.
     """
 
     scope: str
     n: int
     correct: int
     correct5: int | None
-    inside: int
+    in_subset: int
     top1: float
     top5: float | None
 
@@ -61,5 +61,5 @@ def _score(scope: str, logits: Tensor, labels: Tensor, members: Tensor) -> Score
     competing = logits.shape[1] if scope == "all" else len(members)
     correct5 = int(hits.any(1).sum()) if competing > 5 else None
     top5 = None if correct5 is None else correct5 / n
-    inside = int(torch.isin(ranked[:, 0], members).sum())
-    return Score(scope, n, correct, correct5, inside, correct / n, top5)
+    in_subset = int(torch.isin(ranked[:, 0], members).sum())
+    return Score(scope, n, correct, correct5, in_subset, correct / n, top5)

@@ -78,7 +78,7 @@ def check_layer(name: str, layer: nn.Conv2d | nn.Linear, x: Tensor) -> None:
         raise LaqError(
             f"layer {name} computes something else than {type(layer).__name__} does with its "
             f"weight ({reason}): put what it does besides into modules before or behind it, or "
-            "leave it in float (compress.keep)"
+            "leave it in float (compress.skip_layers)"
         )
 
 

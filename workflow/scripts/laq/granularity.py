@@ -15,7 +15,7 @@ from torch import Tensor
 
 from laq.errors import ConfigError
 
-Kind = Literal["layer", "channel", "channels", "inputs"]
+Kind = Literal["per_tensor", "per_channel", "per_channel_group", "per_group"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 
@@ -35,10 +35,10 @@ class Blocks:
         """
         if kind not in KINDS:
             raise ConfigError(f"granularity {kind!r} is unknown: choose {', '.join(KINDS)}")
-        if kind in ("channels", "inputs") and (group is None or group < 1):
+        if kind in ("per_channel_group", "per_group") and (group is None or group < 1):
             raise ConfigError(f"group is {group}: granularity {kind} takes a number from 1 on")
-        rows = {"layer": None, "channels": group}.get(kind, 1)
-        return cls(rows, group if kind == "inputs" else None)
+        rows = {"per_tensor": None, "per_channel_group": group}.get(kind, 1)
+        return cls(rows, group if kind == "per_group" else None)
 
     def split(self, weight: Tensor) -> Tensor:
         """Weights (N, d) as blocks (R·B, rows·columns), row-major, filled up with NaN."""

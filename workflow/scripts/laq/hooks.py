@@ -89,7 +89,7 @@ def capture(network: nn.Module, layer: str, images: Tensor) -> Tensor:
         hook.remove()
     raise LaqError(
         f"layer {layer}: {type(network).__name__} calls it for some images and not for others, so "
-        "it cannot be calibrated: leave it in float (compress.keep)"
+        "it cannot be calibrated: leave it in float (compress.skip_layers)"
     )
 
 

@@ -32,13 +32,13 @@ def evaluating(network: nn.Module) -> Iterator[None]:
         yield
 
 
-def check_kept(network: nn.Module, keep: Mapping[str, str]) -> None:
-    """Raise ``ConfigError`` where ``keep`` names no convolution or linear layer."""
+def check_kept(network: nn.Module, skip_layers: Mapping[str, str]) -> None:
+    """Raise ``ConfigError`` where ``skip_layers`` names no convolution or linear layer."""
     names = _names(network, QUANTIZABLE)
-    if unknown := sorted(set(keep) - set(names)):
+    if unknown := sorted(set(skip_layers) - set(names)):
         raise ConfigError(
             f"no convolution or linear layer is called {', '.join(unknown)}, so it cannot be kept "
-            f"in float (compress.keep); there are: {', '.join(names)}"
+            f"in float (compress.skip_layers); there are: {', '.join(names)}"
         )
 
 
@@ -106,7 +106,7 @@ def sample(pool: CalibrationImages) -> Tensor:
 
 @torch.no_grad()
 def met_with_reasons(
-    network: nn.Module, images: Tensor, keep: Mapping[str, str]
+    network: nn.Module, images: Tensor, skip_layers: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str]]:
     """The convolution and linear layers in the order of their first calls on two of ``images``, and
     why some of them stay in float or share the codes of another."""
@@ -114,11 +114,11 @@ def met_with_reasons(
         _, run = graph_of(network, CalibrationImages.of(images[:2], network))
     modules = dict(network.named_modules())
     met = [name for name in run.inputs if isinstance(modules[name], QUANTIZABLE)]
-    return met, reasons_of(modules, met, keep)
+    return met, reasons_of(modules, met, skip_layers)
 
 
 def reasons_of(
-    modules: Mapping[str, nn.Module], met: Sequence[str], keep: Mapping[str, str]
+    modules: Mapping[str, nn.Module], met: Sequence[str], skip_layers: Mapping[str, str]
 ) -> dict[str, str]:
     """Why layers that are met stay in float, or share the codes of another, by name."""
     holders: dict[Tensor, list[str]] = {}
@@ -128,19 +128,19 @@ def reasons_of(
     reasons: dict[str, str] = {}
     for name in met:
         layer = modules[name]
-        if name in keep:
-            reasons[name] = keep[name]
+        if name in skip_layers:
+            reasons[name] = skip_layers[name]
         elif not equivalence.as_parent(layer):
             reasons[name] = f"{type(layer).__name__} computes with its weight in a way of its own"
         elif "weight" not in layer._parameters:
             raise DataError(
                 f"layer {name}: its weight is computed from other parameters, so codes cannot "
                 f"replace it: make it a plain parameter first, {_plain_weight(name, layer)}, or "
-                "leave the layer in float (compress.keep)"
+                "leave the layer in float (compress.skip_layers)"
             )
         else:
             others = [other for other in holders[layer.weight] if other != name]
-            if floats := [other for other in others if other in keep or other not in met]:
+            if floats := [other for other in others if other in skip_layers or other not in met]:
                 reasons[name] = f"shares the weight of {floats[0]}, which stays in float"
             elif first := [other for other in met[: met.index(name)] if other in others]:
                 reasons[name] = f"shares the codes of {first[0]}"

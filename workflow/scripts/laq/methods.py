@@ -47,7 +47,7 @@ class Alphabet:
     fit: str
     bits: range
     settings: tuple[str, ...] = ()
-    granularities: tuple[str, ...] = ("layer", "channel", "channels", "inputs")
+    granularities: tuple[str, ...] = ("per_tensor", "per_channel", "per_channel_group", "per_group")
     equispaced: bool = True
 
     @property
@@ -65,8 +65,8 @@ METHODS = {
     "stochastic": Method("laq.msq", "stochastic", data=False),
 }
 
-_OWN = ("layer", "channel")
-_FILTERS = ("layer", "channel", "channels")
+_OWN = ("per_tensor", "per_channel")
+_FILTERS = ("per_tensor", "per_channel", "per_channel_group")
 _MANY = range(2, 33)
 ALPHABETS = {
     "packed": Alphabet("laq.alphabets:packed", _MANY, ("scale", "quantile"), _OWN),
@@ -104,6 +104,6 @@ def unused(settings: Mapping[str, Any]) -> set[str]:
     left = every - {*method.settings, *alphabet.settings}
     if settings.get("range") != "percentile":
         left.add("percentile")
-    if settings["granularity"] not in ("channels", "inputs"):
+    if settings["granularity"] not in ("per_channel_group", "per_group"):
         left.add("group")
     return left

@@ -123,7 +123,7 @@ def _seen_padding(layer: nn.Conv2d, height: int, width: int) -> Padding:
     if found is None:
         raise DataError(
             f"a {type(layer).__name__} is no convolution of images of {height} × {width} pixels, "
-            "as it is of others: leave it in float (compress.keep)"
+            "as it is of others: leave it in float (compress.skip_layers)"
         )
     return found
 

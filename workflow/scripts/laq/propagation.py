@@ -78,7 +78,7 @@ def quantize_network(
     alphabets: Grids = four_bits,
     sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
     generator: torch.Generator | None = None,
-    keep: Mapping[str, str] | None = None,
+    skip_layers: Mapping[str, str] | None = None,
     batch: int | None = None,
     memory: int = MEMORY,
     inputs: InputSettings | None = None,
@@ -100,7 +100,7 @@ def quantize_network(
         alphabets: the alphabets of a layer, from its name and weight (N, d).
         sampling: which patches of a convolution's input become samples.
         generator: draws patches and batches, on the CPU; seeded with 0 where None.
-        keep: layers to leave in float, name → reason.
+        skip_layers: layers to leave in float, name → reason.
         batch: None: all images serve all layers. A number: every layer gets a fresh batch of so
             many, drawn without replacement, as in the published code.
         memory: bytes of activations held in memory between layers, beside those of one chunk
@@ -112,7 +112,7 @@ def quantize_network(
     Raises:
         DataError: a layer's weights or inputs are not finite, or its weight is no plain
             parameter (the layer is named).
-        ConfigError: ``keep`` names no layer.
+        ConfigError: ``skip_layers`` names no layer.
         LaqError: the network takes more than images; activations cannot be written.
     """
     if batch is not None and batch < 1:
@@ -121,8 +121,8 @@ def quantize_network(
     tracing.check_signature(network)
     solver = solver or methods.solver("gpfq")
     generator = generator or torch.Generator().manual_seed(0)
-    pool, keep = CalibrationImages.of(images, network), keep or {}
-    layer_choice.check_kept(network, keep)
+    pool, skip_layers = CalibrationImages.of(images, network), skip_layers or {}
+    layer_choice.check_kept(network, skip_layers)
 
     with ExitStack() as cleanup:
         cleanup.enter_context(layer_choice.evaluating(network))
@@ -130,7 +130,7 @@ def quantize_network(
         graph, run = layer_choice.graph_of(network, pool)
         modules = dict(network.named_modules())
         met = [name for name in run.inputs if isinstance(modules[name], QUANTIZABLE)]
-        reasons = layer_choice.reasons_of(modules, met, keep)
+        reasons = layer_choice.reasons_of(modules, met, skip_layers)
         stops = [name for name in run.inputs if name not in reasons]
 
         twin = cleanup.enter_context(
@@ -170,13 +170,13 @@ def quantize_network(
 
 @torch.no_grad()
 def layers_in_order(
-    network: nn.Module, images: Tensor, keep: Mapping[str, str]
+    network: nn.Module, images: Tensor, skip_layers: Mapping[str, str]
 ) -> dict[str, nn.Conv2d | nn.Linear]:
     """The layers that ``quantize_network`` quantizes, by name, in the order of their first calls.
 
-    ``images`` and ``keep``: as there; one image is run.
+    ``images`` and ``skip_layers``: as there; one image is run.
     """
-    met, reasons = layer_choice.met_with_reasons(network, images, keep)
+    met, reasons = layer_choice.met_with_reasons(network, images, skip_layers)
     return {name: network.get_submodule(name) for name in met if name not in reasons}
 
 

@@ -104,7 +104,7 @@ LACKS = {
     ),
     "clipped weights": Lack(
         f"lose more than {CLIPPED:.0%} of their weights' energy beyond the outermost levels",
-        "Give each filter a scale of its own (granularity: channel)",
+        "Give each filter a scale of its own (granularity: per_channel)",
         lambda row: row.clipped,
         lambda row: f"{row.clipped:.1%}",
     ),

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
 Schema = Mapping[str, Any]
 
+# Old keys, and old values by key, with their names of today.
+RENAMED_KEYS = {"keep": "skip_layers"}
+RENAMED_VALUES = {
+    "granularity": {
+        "layer": "per_tensor",
+        "channel": "per_channel",
+        "channels": "per_channel_group",
+        "inputs": "per_group",
+    }
+}
+
 _TYPES = {
     "object": "a mapping",
     "array": "a list",
@@ -172,7 +183,9 @@ def _explain(fault: ValidationError, root: Schema, given: Given | None) -> Itera
                 yield f"{key_text([*path, name])}: this key is missing{_meaning(wanted)}{hint}"
         case "enum":
             given = "no value is given" if value is None else f"{shown} is not allowed"
-            yield f"{key}: {given}; it must be one of: {', '.join(map(str, rule))}"
+            renamed = RENAMED_VALUES.get(path[-1] if path else None, {}).get(str(value))
+            hint = f"; {shown} is now called {renamed}" if renamed in rule else ""
+            yield f"{key}: {given}; it must be one of: {', '.join(map(str, rule))}{hint}"
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
             yield f"{key}: {shown} must be {_limits(schema)}{meaning}"
         case "oneOf" if isinstance(value, Mapping):
@@ -262,6 +275,8 @@ def _unknown_keys(path: Sequence[Any], value: Mapping[Any, Any], schema: Schema)
             continue
         close = difflib.get_close_matches(str(unknown).lower(), allowed, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
+        if (renamed := RENAMED_KEYS.get(str(unknown))) in allowed:
+            hint = f"; {unknown} is now called {renamed}"
         yield f"{key_text([*path, unknown])}: there is no such key; {options}{hint}"
 
 

@@ -70,7 +70,7 @@ def training_effect(settings: Settings) -> dict[str, Any]:
 
 def compression_effect(settings: Settings) -> dict[str, Any]:
     """Settings of ``compress`` without the order of layers and what is not in use."""
-    settings = {**settings, "keep": sorted(settings["keep"])}
+    settings = {**settings, "skip_layers": sorted(settings["skip_layers"])}
     unused = methods.unused(settings) | ({"fraction"} if settings["patches"] == "all" else set())
     used = {key: value for key, value in settings.items() if key not in unused}
     used = {key: value for key, value in used.items() if (key, value) not in _IN_FLOAT.items()}
@@ -104,7 +104,7 @@ def qat_effect(settings: Settings) -> dict[str, Any]:
     if settings["train"] == "all":
         others.add("train")
     used = {key: value for key, value in settings.items() if key not in others}
-    for key in ("keep", "layers"):
+    for key in ("skip_layers", "layers"):
         if isinstance(used[key], list):
             used[key] = sorted(used[key])
     return training_effect(used)
@@ -122,7 +122,7 @@ def deep_effect(settings: Settings) -> dict[str, Any]:
     if not settings["tuning_epochs"]:
         others.add("tuning_rate")
     used = {key: value for key, value in settings.items() if key not in others}
-    used["keep"] = sorted(used["keep"])
+    used["skip_layers"] = sorted(used["skip_layers"])
     if "ratios" in used:  # a layer that is not named keeps all
         used["ratios"] = {k: v for k, v in sorted(used["ratios"].items()) if v != 1}
     return training_effect(used)

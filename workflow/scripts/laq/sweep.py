@@ -15,7 +15,7 @@ Point = dict[str, Any]
 
 CLASSES = ("subset", "all")
 
-# Which layers are quantized: a setting of trials alone, which becomes ``keep`` of ``compress``.
+# Which layers are quantized: a setting of trials, which becomes ``skip_layers`` of ``compress``.
 LAYERS = ("all", "without_head", "first_half")
 
 
@@ -53,8 +53,8 @@ def settings_of(
     images: uint8 (n, c, h, w); two of them tell the order of the layers.
     """
     changed = {key: value for key, value in point.items() if key != "layers"}
-    keep = [*recipe["keep"], *_kept(network, images, point.get("layers", "all"))]
-    return {**recipe, **changed, "keep": keep}
+    skip_layers = [*recipe["skip_layers"], *_kept(network, images, point.get("layers", "all"))]
+    return {**recipe, **changed, "skip_layers": skip_layers}
 
 
 def _kept(network: nn.Module, images: Tensor, layers: str) -> list[str]:

@@ -17,7 +17,7 @@ from laq.kept import Kept
 from laq.networks import predict
 from laq.sweep import Point, settings_of
 
-SCORES = ("n", "correct", "top1", "top5", "correct5", "inside")
+SCORES = ("n", "correct", "top1", "top5", "correct5", "in_subset")
 
 
 def finished(

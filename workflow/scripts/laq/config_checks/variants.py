@@ -150,11 +150,11 @@ def _check_inference(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
             "static activations, such as {bits: 8}",
         ),
         "fold_batchnorm": (settings["fold_batchnorm"], "true"),
-        "keep": (not settings["keep"], "no layer in float"),
+        "skip_layers": (not settings["skip_layers"], "no layer in float"),
         "bits": (widest + (settings["alphabet"] == "paper") <= 8, "codes of 8 bits or fewer"),
         "method": (settings["method"] != "gpfq_l0", "a method other than gpfq_l0"),
         "alphabet": (settings["alphabet"] in _WHOLE, f"one of {', '.join(_WHOLE)}"),
-        "granularity": (settings["granularity"] != "inputs", "one step a filter"),
+        "granularity": (settings["granularity"] != "per_group", "one step a filter"),
     }
     for key, (given, what) in wanted.items():
         if not given:

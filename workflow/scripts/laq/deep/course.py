@@ -155,17 +155,17 @@ def select(
     Raises ``ConfigError`` where ``keep`` or ``ratios`` names no such layer, or none is left.
     """
     met, _ = layer_choice.met_with_reasons(network, images, {})
-    for key in ("keep", "ratios"):
+    for key in ("skip_layers", "ratios"):
         if unknown := [name for name in settings.get(key, ()) if name not in met]:
             raise ConfigError(
                 f"no convolution or linear layer is called {', '.join(unknown)} (deep.{key}); "
                 f"there are: {', '.join(met)}"
             )
     reasons = layer_choice.reasons_of(
-        dict(network.named_modules()), met, dict.fromkeys(settings["keep"], KEPT)
+        dict(network.named_modules()), met, dict.fromkeys(settings["skip_layers"], KEPT)
     )
     if len(reasons) == len(met):
-        raise ConfigError("no layer is left to compress: name fewer in deep.keep")
+        raise ConfigError("no layer is left to compress: name fewer in deep.skip_layers")
     return met, reasons
 
 

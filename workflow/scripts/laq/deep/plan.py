@@ -45,7 +45,7 @@ def curve(section: Section, network: str, name: str) -> Settings:
 
 def initial(section: Section, network: str) -> Settings:
     """``course``, what centroids are trained by, ``bits`` and ``repeats``."""
-    unused = _PRUNING | _BITS | {"initial", "rounds", "round_epochs", "keep"}
+    unused = _PRUNING | _BITS | {"initial", "rounds", "round_epochs", "skip_layers"}
     own = course(section, network)
     used = {key: value for key, value in own.items() if key not in unused}
     return {"course": used, **section["initial"]}

@@ -60,14 +60,20 @@ def settings(partial: Partial, network: str, name: str) -> dict[str, Any]:
 
 def control_training(partial: Partial) -> dict[str, Any]:
     """Settings of the training that all arms have, as a ``qat`` entry without its bits."""
-    training = {**partial["training"], "method": "lsq", "bits": 8, "layers": "all", "keep": []}
+    training = {
+        **partial["training"],
+        "method": "lsq",
+        "bits": 8,
+        "layers": "all",
+        "skip_layers": [],
+    }
     training = {**training, "classes": "all", "train": "all"}
     own = effect({"parent": "original", "qat": training})["qat"]
     return {**_NEEDED, **{k: v for k, v in own.items() if k != "bits"}}
 
 
 # What an entry always says, also where it makes no difference.
-_NEEDED = {"layers": "all", "keep": [], "activations": None}
+_NEEDED = {"layers": "all", "skip_layers": [], "activations": None}
 
 
 def modules(partial: Partial, name: str) -> list[str]:

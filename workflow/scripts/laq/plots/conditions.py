@@ -41,7 +41,7 @@ NAMES = {
     "label_aware": "Subset's images",
 }
 MEASURES = {
-    "inside": ("Answers inside", PALETTE[0], "s"),
+    "in_subset": ("Answers inside", PALETTE[0], "s"),
     "top1_all": ("Top-1 on All", PALETTE[3], "^"),
     "top1_subset": ("Top-1 on Sub", PALETTE[2], "D"),
 }
@@ -97,7 +97,7 @@ def figure(
 
 
 def _effects(panel: Axes, verdicts: pd.DataFrame) -> None:
-    colour = MEASURES["inside"][1]
+    colour = MEASURES["in_subset"][1]
     for place, row in enumerate(verdicts.to_dict("records")):
         value, low, high = (100 * row[name] for name in ("effect", "low", "high"))
         panel.hlines(place, low, high, color=colour, linewidth=1.4)
@@ -137,7 +137,7 @@ def _handles(verdicts: set[str]) -> list[Line2D]:
     ]
     for verdict, fill in VERDICTS.items():
         if verdict in verdicts:
-            style = {"color": MEASURES["inside"][1], "fillstyle": fill, "linestyle": "none"}
+            style = {"color": MEASURES["in_subset"][1], "fillstyle": fill, "linestyle": "none"}
             label = f"(a): {verdict}"
             handles.append(
                 Line2D([], [], marker="s", markerfacecoloralt="white", label=label, **style)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from laq.statistics import Estimate
 
 INSIDE = {"agnostic": "agnostic", "quant": "aware", "bits32": "aware,\n32 bits"}
-SWEEP = ("network", "subset", "bits", "images", "classes", "scope", "top1", "n", "inside")
+SWEEP = ("network", "subset", "bits", "images", "classes", "scope", "top1", "n", "in_subset")
 GROUPS = ["bits", "images", "classes"]
 
 
@@ -154,7 +154,7 @@ def inside(
             & (sweep["images"] == base.images)
         ]
     return {
-        key: (100 * rows["inside"] / rows["n"]).groupby(rows["subset"]).mean()
+        key: (100 * rows["in_subset"] / rows["n"]).groupby(rows["subset"]).mean()
         for key, rows in arms.items()
         if len(rows)
     }

@@ -78,7 +78,7 @@ def put_together(logs: Mapping[str, Log], test_per_class: int | None) -> Tables:
         for repeat, row in enumerate(rows.get(setting, []), 1)
         for scores in _scores(row, repeat, test_per_class)
     ]
-    counts = dict.fromkeys(["n", "correct", "correct5", "inside"], "Int64")
+    counts = dict.fromkeys(["n", "correct", "correct5", "in_subset"], "Int64")
     return Tables(
         pd.DataFrame(accuracy).astype({**counts, "top5": float}),
         pd.DataFrame([_subset(name, first(rows)) for name, rows in subsets.items()]),
@@ -102,7 +102,7 @@ def _scores(row: Row, repeat: int, test_per_class: int | None) -> Iterator[dict[
                 "top1": top1,
                 "top5": math.nan if top5 is None else top5,
                 "correct5": _count(top5, n),
-                "inside": None,
+                "in_subset": None,
             }
 
 

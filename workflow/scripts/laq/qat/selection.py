@@ -34,7 +34,7 @@ class Selection:
 
 
 def select(network: nn.Module, images: Tensor, settings: Mapping[str, Any]) -> Selection:
-    """The layers that ``settings`` choose: ``layers``, ``all`` or names, without those of ``keep``.
+    """The layers that ``settings`` choose: without those of ``skip_layers``.
 
     images: uint8 (n, c, h, w), of which one is run.
 
@@ -42,21 +42,21 @@ def select(network: nn.Module, images: Tensor, settings: Mapping[str, Any]) -> S
         ConfigError: a name is of no layer that can be quantized, or no layer is left.
     """
     met, reasons = layer_choice.met_with_reasons(network, images, {})
-    for key in ("layers", "keep"):
+    for key in ("layers", "skip_layers"):
         names = [] if settings[key] == "all" else settings[key]
         if unknown := [name for name in names if name not in met]:
             raise ConfigError(
                 f"no convolution or linear layer is called {', '.join(unknown)} (qat.{key}); "
                 f"there are: {', '.join(met)}"
             )
-    keep = dict.fromkeys(settings["keep"], KEPT)
+    skip_layers = dict.fromkeys(settings["skip_layers"], KEPT)
     if settings["layers"] != "all":
         others = [name for name in met if name not in settings["layers"]]
-        keep = {**dict.fromkeys(others, NOT_CHOSEN), **keep}
-    met, reasons = layer_choice.met_with_reasons(network, images, keep)
+        skip_layers = {**dict.fromkeys(others, NOT_CHOSEN), **skip_layers}
+    met, reasons = layer_choice.met_with_reasons(network, images, skip_layers)
     chosen = tuple(name for name in met if name not in reasons)
     if not chosen:
         raise ConfigError(
-            "no layer is left to quantize: name fewer in qat.keep, or others in qat.layers"
+            "no layer is left to quantize: name fewer in qat.skip_layers, or others in qat.layers"
         )
     return Selection(chosen, tuple(met), reasons)

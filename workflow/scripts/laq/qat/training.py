@@ -78,7 +78,7 @@ def constraint_of(settings: Mapping[str, Any], chosen: Sequence[str]) -> OnGrid:
     return methods.constraint(settings["method"])(
         bits=dict.fromkeys(chosen, settings["bits"]),
         inputs=dict.fromkeys(chosen, activations["bits"]) if activations else {},
-        per_channel=settings["granularity"] == "channel",
+        per_channel=settings["granularity"] == "per_channel",
         frozen=settings["batchnorm"] == "frozen",
         alone=settings.get("train") == "quantized",
         **{name: settings[name] for name in (*method.options, "step_rate") if name in settings},

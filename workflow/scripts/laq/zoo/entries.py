@@ -60,7 +60,7 @@ def columns(recipe: Recipe) -> dict[str, Any]:
         "rule": own.get("method", step),
         "alphabet": "shared" if step == "deep" else own.get("alphabet", "packed" if own else None),
         "bits": "+".join(map(str, _bits(recipe))),
-        "granularity": "layer" if step == "deep" else _granularity(own),
+        "granularity": "per_tensor" if step == "deep" else _granularity(own),
         "activations": f"{inputs['bits']} {mode}" if inputs else None,
         "inference": own.get("inference", "simulated"),
     }
@@ -98,7 +98,7 @@ def _bits(recipe: Recipe) -> list[int]:
 
 def _granularity(own: Mapping[str, Any]) -> str | None:
     shared = own.get("granularity")
-    return f"{shared} of {own['group']}" if shared in ("channels", "inputs") else shared
+    return f"{shared} of {own['group']}" if shared in ("per_channel_group", "per_group") else shared
 
 
 def _looks_at_images(own: Mapping[str, Any]) -> bool:

@@ -72,4 +72,4 @@ def rows(
 
 
 def _counts(found: Score) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in ("scope", "n", "correct", "top1", "inside")}
+    return {name: getattr(found, name) for name in ("scope", "n", "correct", "top1", "in_subset")}
