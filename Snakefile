@@ -37,44 +37,17 @@ pathvars:
 
 if STUDY["kind"] == "replay":
 
-    include: "workflow/rules/replay.smk"  #    the replay's parts
-    include: "workflow/rules/published.smk"  # published logs instead of a study's own results
+    include: "workflow/rules/replay.smk"  #    published logs instead of a study's own results
 
 else:
 
-    include: "workflow/rules/study.smk"  #     the study's parts
-    include: "workflow/rules/shown.smk"  #     what tables and figures ask of them
-    include: "workflow/rules/made.smk"  #      images made without data
-    include: "workflow/rules/exports.smk"  #   what goes out of the study
-    include: "workflow/rules/dataset.smk"  #   images
+    include: "workflow/rules/data.smk"  #      images
     include: "workflow/rules/networks.smk"  #  trained networks
-    include: "workflow/rules/distances.smk"  # features, UMAP, class × class KL matrix
-    include: "workflow/rules/subsets.smk"  #   class subsets by median inter-class distance
+    include: "workflow/rules/distances.smk"  # features, UMAP, class × class KL matrix, subsets
     include: "workflow/rules/synthesis.smk"  # calibration images made without data
-    include: "workflow/rules/variants.smk"  #  fine-tuned and quantized networks
-    include: "workflow/rules/accuracy.smk"  #  top-1 over all classes and over the subset
-    include: "workflow/rules/figures.smk"  #   classes, weights, memory
-    include: "workflow/rules/diagrams.smk"  #  the road itself
-
-    if DEEP:
-
-        include: "workflow/rules/deep.smk"  # pruned, shared and entropy-coded networks
-
-    if "sweep" in STUDY:
-
-        include: "workflow/rules/sweep.smk"  # other bits, other calibration images
-
-    if "conditions" in STUDY:
-
-        include: "workflow/rules/conditions.smk"  # what moves answers into the subset
-
-    if "similarity" in STUDY:
-
-        include: "workflow/rules/similarity.smk"  # Gram matrices of calibration sets
-
-    if "replication" in STUDY:
-
-        include: "workflow/rules/replication.smk"  # published gains beside the study's own
+    include: "workflow/rules/variants.smk"  #  fine-tuned and quantized networks, and their accuracy
+    include: "workflow/rules/experiments.smk"  # other settings, and what makes the effect
+    include: "workflow/rules/figures.smk"  #   classes, weights, memory, the road itself
 
     if "deploy" in STUDY:
 
@@ -82,26 +55,19 @@ else:
 
     if "zoo" in STUDY:
 
-        include: "workflow/rules/entries.smk"  # the zoo's entries
-        include: "workflow/rules/zoo.smk"  #     quantizers side by side: target zoo
+        include: "workflow/rules/zoo.smk"  # quantizers side by side: target zoo
 
     if "deep_compression" in STUDY:
 
-        include: "workflow/rules/deep_plan.smk"  # what the study of Deep Compression is of
-        include: "workflow/rules/deep_study.smk"  # Deep Compression in numbers: target deep_compression
-        include: "workflow/rules/deep_curves.smk"  # accuracy against ratio, beside its parts and low rank
-        include: "workflow/rules/deep_label_aware.smk"  # for a subset's classes, at equal accuracy
-        include: "workflow/rules/deep_figures.smk"  # of these
+        include: "workflow/rules/deep_compression.smk"  # in numbers: target deep_compression
 
     if "partial_qat" in STUDY:
 
-        include: "workflow/rules/arms.smk"  #    arms of partial training
         include: "workflow/rules/partial_qat.smk"  # layers quantized in training: target partial_qat
-        include: "workflow/rules/formulas.smk"  #    what follows from them
 
 
-include: "workflow/rules/curves.smk"  # accuracy against median ICD, differences
-include: "workflow/rules/claims.smk"  # verdicts
+include: "workflow/rules/analysis.smk"  # curves, differences, verdicts
+include: "workflow/rules/accuracy_figures.smk"  # accuracy against median ICD
 include: "workflow/rules/report.smk"  # what the report says of the study itself
 
 
@@ -109,14 +75,13 @@ include: "workflow/rules/report.smk"  # what the report says of the study itself
 rule all:
     default_target: True
     input:
-        artifacts(),
-        exports(),
+        PLAN.artifacts(),
+        PLAN.exports(),
         expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
         expand("<results>/tables/{file}", file=["claims.csv", "claims.md", "sensitivity.csv"]),
-        similarity_tables(),
-        replication_tables(),
+        PLAN.further_tables(),
         "<results>/provenance.json",
         PAGES,
-        expand("<results>/figures/{figure}.{suffix}", figure=figures(), suffix=["pdf", "png"]),
+        expand("<results>/figures/{figure}.{suffix}", figure=PLAN.figures(), suffix=["pdf", "png"]),
     message:
         f"{NAME}: all artifacts are in {STUDY['root']}"

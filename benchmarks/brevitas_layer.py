@@ -19,9 +19,9 @@ import torch
 import workload
 from torch import Tensor, nn
 
-from laq import gpfq
-from laq.alphabets import Alphabet
-from laq.layer import relative_error
+from laq.ptq import gpfq
+from laq.ptq.layer import relative_error
+from laq.quantizers.uniform import Alphabet
 
 NEURONS, COLUMNS, SAMPLES, BITS = 512, 4608, 64, 4
 

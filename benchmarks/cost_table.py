@@ -1,4 +1,4 @@
-"""Each form of the solver over sizes: measured time beside what ``laq.cost`` predicts."""
+"""Each form of the solver over sizes: measured time beside what ``laq.ptq.cost`` predicts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import math
 import torch
 import workload
 
-from laq import cost, gpfq
-from laq.alphabets import Alphabet
+from laq.ptq import cost, gpfq
+from laq.quantizers.uniform import Alphabet
 
 SAMPLES = (16, 64, 256, 1024, 4096)
 SHAPES = ((64, 64), (64, 576), (256, 1024), (512, 2304), (2048, 512), (512, 4608))

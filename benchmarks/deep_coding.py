@@ -29,10 +29,10 @@ import torch
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT / "src"))
 
-from laq.deep import checkpoint, coders, formula  # noqa: E402
-from laq.deep.coded import SharedWeight  # noqa: E402
+from laq.checkpoints.deep_container import coders, file, size_formula
+from laq.checkpoints.deep_container.sparse_weight import SharedWeight
 
 # Share of the weights kept, in per cent, layer by layer, and bits of a relative index.
 KEPT = {
@@ -108,13 +108,13 @@ def others(network: str) -> dict[str, torch.Tensor]:
 def write(network: str, coder: str, path: Path) -> dict[str, Any]:
     weights = Weights(network)
     start = time.perf_counter()
-    checkpoint.save(path, others(network), {"network": {"name": network}}, weights, coder)
+    file.save(path, others(network), {"network": {"name": network}}, weights, coder)
     return {"write": time.perf_counter() - start - weights.seconds}
 
 
 def read(network: str, coder: str, path: Path) -> dict[str, Any]:
     start = time.perf_counter()
-    content = checkpoint.contained(path)
+    content = file.contained(path)
     dense = content.dense()
     return {
         "read": time.perf_counter() - start,
@@ -124,13 +124,13 @@ def read(network: str, coder: str, path: Path) -> dict[str, Any]:
 
 def check(network: str, coder: str, path: Path) -> dict[str, Any]:
     """The bytes that entropy asks for, with all that is not coded; weights are those written."""
-    content = checkpoint.contained(path)
+    content = file.contained(path)
     weights, bits, plain = Weights(network), 0.0, 0
     for entry in content.head.weights:
         found, wanted = content.weights[entry.name], weights[entry.name]
         for part in ("positions", "codes", "centroids"):
             assert torch.equal(getattr(found, part), getattr(wanted, part)), entry.name
-        sizes = formula.stored(entry, found)
+        sizes = size_formula.stored(entry, found)
         bits += sizes.entropy * sizes.weights
         plain += sizes.values
     assert all(torch.equal(content.state[name], t) for name, t in others(network).items())

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
+SCRIPTS = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SCRIPTS))
 
 
@@ -42,7 +42,7 @@ def main() -> None:
 def half(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from laq import features
+    from laq.distances import features
 
     start = time.perf_counter()
     if options.half == "write":

@@ -35,18 +35,20 @@ import torch
 import workload
 from torch import Tensor, nn
 
-from laq import devices, gpfq, propagation, recursion
-from laq.alphabets import Alphabet
-from laq.layer import QuantizedLayer, Samples, Solver
-from laq.patches import Sampling
+from laq.ptq import gpfq, sequential
+from laq.ptq import kernels_cpu as recursion
+from laq.ptq.layer import QuantizedLayer, Samples, Solver
+from laq.ptq.patches import Sampling
+from laq.quantizers.uniform import Alphabet
+from laq.utils import devices
 
 BITS, IMAGES, FRACTION, SEED = 4, 64, 0.25, 1
 
 
 def ours(
     network: nn.Module, images: Tensor, solver: Solver = gpfq.solve
-) -> propagation.QuantizedNetwork:
-    return propagation.quantize_network(
+) -> sequential.QuantizedNetwork:
+    return sequential.quantize_network(
         network,
         images,
         solver=solver,
@@ -96,7 +98,7 @@ def _both_devices(network: nn.Module, images: Tensor) -> tuple[dict[str, Tensor]
     return codes, dict(zip(codes, on_cpu, strict=True))
 
 
-def _codes(result: propagation.QuantizedNetwork) -> dict[str, Tensor]:
+def _codes(result: sequential.QuantizedNetwork) -> dict[str, Tensor]:
     return {
         name.removesuffix(".weight"): torch.cat([run.codes.flatten(1) for run in runs])
         for name, runs in result.packed.items()
@@ -138,7 +140,7 @@ def profile(device: torch.device, repeats: int) -> None:
 
 def _timed(network: nn.Module, images: Tensor, watch: workload.Watch) -> dict[str, float]:
     """Seconds by part of one run, measured by wrapping functions from outside."""
-    layer_samples, walk = propagation.layer_samples, propagation.tracing.walk
+    layer_samples, walk = sequential.layer_samples, sequential.tracing.walk
 
     def samples(*arguments: Any) -> Samples:
         made = layer_samples(*arguments)
@@ -147,11 +149,11 @@ def _timed(network: nn.Module, images: Tensor, watch: workload.Watch) -> dict[st
     def walked(*arguments: Any) -> Iterator[Any]:
         return watch.iterator("forwards", walk(*arguments))
 
-    functions = [("report", propagation.report, "quantized"), ("recursion", recursion, "path")]
+    functions = [("report", sequential.report, "quantized"), ("recursion", recursion, "path")]
     functions += [("recursion", _loops(watch.device), "block")]
     with contextlib.ExitStack() as changed:
-        changed.enter_context(mock.patch.object(propagation, "layer_samples", samples))
-        changed.enter_context(mock.patch.object(propagation.tracing, "walk", walked))
+        changed.enter_context(mock.patch.object(sequential, "layer_samples", samples))
+        changed.enter_context(mock.patch.object(sequential.tracing, "walk", walked))
         for part, module, name in functions:
             timed = watch.function(part, getattr(module, name))
             changed.enter_context(mock.patch.object(module, name, timed))
@@ -162,9 +164,9 @@ def _timed(network: nn.Module, images: Tensor, watch: workload.Watch) -> dict[st
 
 def _loops(device: torch.device | str) -> ModuleType:
     if torch.device(device).type == "cuda":
-        from laq import recursion_cuda
+        from laq.ptq import kernels_triton
 
-        return recursion_cuda
+        return kernels_triton
     return recursion
 
 

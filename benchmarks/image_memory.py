@@ -18,8 +18,9 @@ from typing import Any
 import torch
 import workload
 
-from laq import devices, propagation
-from laq.patches import Sampling
+from laq.ptq import sequential
+from laq.ptq.patches import Sampling
+from laq.utils import devices
 
 FEW = 500
 
@@ -46,7 +47,7 @@ def measure(count: int, device: torch.device) -> dict[str, Any]:
     made = (workload.images(size, seed=10 + place) for place, size in enumerate(batches))
     images = torch.cat([(255 * batch).byte() for batch in made])  # as a data set holds them
     start = time.perf_counter()
-    propagation.quantize_network(
+    sequential.quantize_network(
         network,
         images,
         alphabets=workload.paper_alphabets(4),

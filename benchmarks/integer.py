@@ -22,11 +22,14 @@ import torch
 from torch import Tensor, fx, nn
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT / "src"))
 
-from laq import datasets, inference, networks, onnx_inference, packing  # noqa: E402
-from laq.input_quantization import InputQuantizer  # noqa: E402
-from laq.onnx_export import export  # noqa: E402
+from laq import data
+from laq.checkpoints import inference, packing
+from laq.models import networks
+from laq.onnx import runtime
+from laq.onnx.export import export
+from laq.ptq.activation_quantizer import InputQuantizer
 
 IMAGES = 256  # at once, for the codes
 
@@ -39,7 +42,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     folder = chosen.root / "dataset"
-    test = datasets.load(folder / "test.npz", folder / "classes.json")
+    test = data.load(folder / "test.npz", folder / "classes.json")
     found = sorted(
         (chosen.root / "models" / chosen.network).glob(f"*/{chosen.variant}.safetensors")
     )
@@ -48,7 +51,7 @@ def main() -> None:
 
 
 @torch.no_grad()
-def measure(path: Path, test: datasets.Dataset) -> str:
+def measure(path: Path, test: data.Dataset) -> str:
     made = {
         "integer": inference.load(path),
         "simulated": inference.simulated(path),
@@ -63,7 +66,7 @@ def measure(path: Path, test: datasets.Dataset) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
         export(path, file, test.images.shape[1:])
-        logits["ONNX Runtime"] = torch.from_numpy(onnx_inference.predict(file, test.images))
+        logits["ONNX Runtime"] = torch.from_numpy(runtime.predict(file, test.images))
     parts = []
     for name, teach in (("simulated", False), ("float32", False), ("float32", True)):
         total, differ, beyond = 0, 0, 0

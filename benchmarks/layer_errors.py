@@ -8,9 +8,11 @@ import torch
 import workload
 from torch import Tensor, nn
 
-from laq import datasets, gpfq, msq, packing, propagation
-from laq.alphabets import Alphabet
-from laq.layer import QuantizedLayer, Samples
+from laq import data
+from laq.checkpoints import packing
+from laq.ptq import gpfq, rtn, sequential
+from laq.ptq.layer import QuantizedLayer, Samples
+from laq.quantizers.uniform import Alphabet
 
 BITS, IMAGES = (2, 3, 4), 64
 
@@ -26,7 +28,7 @@ def compare(*files: str) -> None:
     else:
         checkpoint, images, classes = files
         network = packing.load(checkpoint)
-        pool = torch.as_tensor(datasets.load(images, classes).images)
+        pool = torch.as_tensor(data.load(images, classes).images)
         drawn = torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))[:IMAGES]
         _compare(Path(checkpoint).stem, network, pool[drawn])
 
@@ -50,10 +52,10 @@ def _errors(network: nn.Module, images: Tensor, bits: int) -> dict[str, tuple[fl
 
     def solve(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
         solution = gpfq.solve(weight, samples, alphabet)
-        errors.append((solution.error, msq.solve(weight, samples, alphabet).error))
+        errors.append((solution.error, rtn.solve(weight, samples, alphabet).error))
         return solution
 
     alphabets = workload.paper_alphabets(bits)
-    result = propagation.quantize_network(network, images, solver=solve, alphabets=alphabets)
+    result = sequential.quantize_network(network, images, solver=solve, alphabets=alphabets)
     names = (layer.layer for layer in result.layers if layer.error is not None)
     return dict(zip(names, errors, strict=True))

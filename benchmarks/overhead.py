@@ -48,7 +48,7 @@ def work_in_one_process(
 
     ``wanted``: which jobs; ``keys``: of the config.
     """
-    sys.path.insert(0, str(PROJECT / "workflow/scripts"))
+    sys.path.insert(0, str(PROJECT / "src"))
     import job as binding
 
     planned = [job for job in jobs(config, root, **keys) if wanted(job)]

@@ -26,21 +26,17 @@ import torch
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "workflow/scripts")]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from tests.configs import compression as recipe  # noqa: E402
+from tests.configs import compression as recipe
 
-from laq import (  # noqa: E402
-    compression,
-    devices,
-    inference,
-    networks,
-    onnx_inference,
-    packing,
-    pretrained,
-)
-from laq.datasets.pictures import read as read_picture  # noqa: E402
-from laq.onnx_export import export  # noqa: E402
+from laq.checkpoints import inference, packing, pretrained
+from laq.data.pictures import read as read_picture
+from laq.experiments import compression
+from laq.models import networks
+from laq.onnx import runtime
+from laq.onnx.export import export
+from laq.utils import devices
 
 COLUMNS = (
     *("method", "bits", "input_bits", "images", "held_out", "agreement", "logit_error", "bytes"),
@@ -74,7 +70,7 @@ def milliseconds(path: Path, images: Tensor) -> float:
 
     def seconds(count: int) -> float:
         start = time.perf_counter()
-        onnx_inference.predict(path, images[:count].numpy(), batch=1)
+        runtime.predict(path, images[:count].numpy(), batch=1)
         return time.perf_counter() - start
 
     return 1000 * min((seconds(17) - seconds(1)) / 16 for _ in range(3))
@@ -163,7 +159,7 @@ def main() -> None:
             quantized, start = Path(folder) / "quantized.onnx", time.perf_counter()
             of_runtime(model, quantized, calibrating)
             taken = time.perf_counter() - start
-            logits = torch.from_numpy(onnx_inference.predict(quantized, shown.numpy()))
+            logits = torch.from_numpy(runtime.predict(quantized, shown.numpy()))
             found = {**measured(logits, reference), "bytes": quantized.stat().st_size}
             found["milliseconds"] = round(milliseconds(quantized, shown), 2)
             add("ONNX Runtime, static", 8, 8, **found, quantizing=round(taken, 1))

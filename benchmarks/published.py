@@ -122,7 +122,7 @@ def _unfold(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def _draw(images: int, patches: int, fraction: float, generator: torch.Generator) -> Tensor:
-    """Which patches become samples: of each image its share, drawn as ``laq.patches`` draws, so
+    """Which patches become samples: of each image its share, drawn as ``laq.ptq.patches`` draws, so
     that codes can be compared."""
     drawn = torch.randint(patches, (images, int(fraction * patches) + 1), generator=generator)
     return (drawn.sort(dim=1).values + patches * torch.arange(images)[:, None]).flatten()

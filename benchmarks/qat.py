@@ -23,11 +23,15 @@ import torch
 import yaml
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from laq import compression, datasets, devices, networks, schema, training
-from laq.datasets import Dataset
+from laq import data, training
+from laq.config import schema
+from laq.data import Dataset, sources
+from laq.experiments import compression
+from laq.models import networks
 from laq.qat import training as qat
+from laq.utils import devices
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = {
@@ -50,7 +54,7 @@ def top1(
     network: nn.Module, test: Dataset, classes: list[int], among: list[int] | None = None
 ) -> float:
     """Over the images of ``classes``; predictions are ``among`` these, all where None."""
-    images, labels = datasets.of_classes(test, classes)
+    images, labels = data.of_classes(test, classes)
     logits = networks.predict(network, torch.from_numpy(images), CPU).clone()
     if among is not None:
         others = torch.ones(logits.shape[1], dtype=torch.bool)
@@ -82,7 +86,7 @@ def made(
     if step == "compress":
         return compression.for_subset(network, splits[0], classes, classes, own, 0)[0].network
     network = copy.deepcopy(network)
-    tensors = [tuple(map(torch.from_numpy, datasets.of_classes(s, classes))) for s in splits]
+    tensors = [tuple(map(torch.from_numpy, data.of_classes(s, classes))) for s in splits]
     generator = devices.seed_everything(0, "finetune", *classes)
     if step == "qat":
         return qat.quantize(network, *tensors, own, generator, CPU)[0].network
@@ -100,7 +104,7 @@ def main() -> None:
     parser.add_argument("--frozen", action="store_true", help="with frozen BatchNorm as well")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    train, test = datasets.make(DATA[options.data], 0)
+    train, test = sources.make(DATA[options.data], 0)
     every = list(range(len(train.classes)))
     tensors = [tuple(map(torch.from_numpy, (s.images, s.labels))) for s in (train, test)]
     generator = devices.seed_everything(0, "train")

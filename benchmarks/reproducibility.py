@@ -70,7 +70,8 @@ def difference(first: Path, other: Path) -> dict[str, str]:
     import pandas as pd
     import torch
 
-    from laq import features, packing
+    from laq.checkpoints import packing
+    from laq.distances import features
 
     def same(name: str) -> bool:
         return (first / name).read_bytes() == (other / name).read_bytes()
@@ -127,7 +128,7 @@ def main() -> None:
         one(json.loads(options.one))
         return
 
-    sys.path.insert(0, str(PROJECT / "workflow/scripts"))
+    sys.path.insert(0, str(PROJECT / "src"))
     shutil.rmtree(PROJECT / ROOT, ignore_errors=True)
     base = ROOT / "first"
     run(base, {}, {}, None)

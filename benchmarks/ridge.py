@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from laq import gpfq, gptq, msq, packing
-from laq.alphabets import Alphabet
-from laq.grids.base import Grid
-from laq.layer import QuantizedLayer, Samples
-from laq.networks import predict
-from laq.patches import Sampling
-from laq.propagation import quantize_network
+from laq.checkpoints import packing
+from laq.models.networks import predict
+from laq.ptq import gpfq, gptq, rtn
+from laq.ptq.layer import QuantizedLayer, Samples
+from laq.ptq.patches import Sampling
+from laq.ptq.sequential import quantize_network
+from laq.quantizers.grids.base import Grid
+from laq.quantizers.uniform import Alphabet
 
 COLUMNS = ("network", "method", "bits", "images", "patches", "ridge", "agreement", "logit_error")
 RIDGES = {
@@ -51,7 +52,7 @@ def quantized(
             return gpfq.solve(weight, samples, grid, ridge=ridge * samples.columns / samples.rows)
         if method == "gptq":
             return gptq.solve(weight, samples, grid, damping=ridge)
-        return msq.solve(weight, samples, grid)
+        return rtn.solve(weight, samples, grid)
 
     sampling = Sampling(patches)
     return quantize_network(

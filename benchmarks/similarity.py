@@ -18,11 +18,12 @@ import numpy as np
 from scipy.stats import spearmanr
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT / "src"))
 
-from laq import datasets, packing  # noqa: E402
-from laq.files import read_json  # noqa: E402
-from laq.similarity import of_subset  # noqa: E402
+from laq import data
+from laq.checkpoints import packing
+from laq.experiments.similarity import of_subset
+from laq.utils.files import read_json
 
 COLUMNS = ("gram_similarity", "gram_distance", "gram_floor")
 
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--draws", type=int, default=6)
     given = parser.parse_args()
-    split = datasets.load(given.root / "dataset/train.npz", given.root / "dataset/classes.json")
+    split = data.load(given.root / "dataset/train.npz", given.root / "dataset/classes.json")
     subsets = [read_json(path)["indices"] for path in sorted(given.root.glob("subsets/*.json"))]
     print("| network | images | repeats | floor | similarity | ranks agree | by distance |")
     print("|---|---|---|---|---|---|---|")

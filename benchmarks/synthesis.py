@@ -23,23 +23,22 @@ import torch
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT / "src"))
 
-from laq import (  # noqa: E402
-    compression,
-    config,
-    datasets,
-    devices,
-    networks,
-    packing,
-    seeds,
-    training,
+from laq import data, training
+from laq.checkpoints import packing
+from laq.config import study as config
+from laq.config.load import checked
+from laq.data import (
+    Dataset,
+    sources,
 )
-from laq.checked_config import checked  # noqa: E402
-from laq.datasets import Dataset  # noqa: E402
-from laq.evaluation import score  # noqa: E402
-from laq.synthesis import kinds  # noqa: E402
-from laq.synthesis.request import Request  # noqa: E402
+from laq.data_free import kinds
+from laq.data_free.request import Request
+from laq.experiments import compression
+from laq.experiments.evaluation import score
+from laq.models import networks
+from laq.utils import devices, seeds
 
 SUBSET = "subset"  # stands for the id of whichever subset it is
 SOURCES = {
@@ -116,7 +115,7 @@ def main() -> None:
     torch.set_num_threads(1)
     changed = {key: yaml.safe_load(value) for key, value in (s.split("=") for s in given.set)}
     settings = study(given.classes, changed)
-    splits = datasets.make(settings["dataset"], 0)
+    splits = sources.make(settings["dataset"], 0)
     network = trained(settings, splits, given.keep)
     train, test = splits
     chosen = [
@@ -125,7 +124,7 @@ def main() -> None:
     ]
 
     def top1(candidate, members) -> tuple[float, float]:
-        images, labels = map(torch.from_numpy, datasets.of_classes(test, members))
+        images, labels = map(torch.from_numpy, data.of_classes(test, members))
         scores = score(networks.predict(candidate, images, torch.device("cpu")), labels, members)
         found = {each.scope: 100 * each.top1 for each in scores}
         return found["subset"], found["all"]

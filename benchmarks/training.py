@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from laq import devices, networks
+from laq.models import networks
 from laq.training import TRAINING, Recipe, loop, resume
+from laq.utils import devices
 
 SHIFT = 2
 

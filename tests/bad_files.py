@@ -210,7 +210,7 @@ def _weights(
     name: str, change: Callable[[dict[str, torch.Tensor]], Any], **said: Any
 ) -> Callable[[Path], dict[str, Any]]:
     def write(folder: Path) -> dict[str, Any]:
-        from laq import networks
+        from laq.models import networks
 
         torch.manual_seed(0)
         spec = {"name": "small_resnet", "classes": 10, "channels": 1, "widths": [16, 32, 64]}

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
-from laq import checked_config, config_checks, datasets
-from laq.schema import complete
+from laq.config import checks, load
+from laq.config.schema import complete
+from laq.data import sources
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -58,7 +59,7 @@ def edited(edits: dict[str, Any]) -> dict[str, Any]:
 def checked(config: Any) -> dict[str, Any]:
     """The completed config, if it passes all that the workflow checks before it plans."""
     completed = complete(config, SCHEMA)
-    config_checks.check(completed, datasets.class_names(completed["dataset"]))
+    checks.check(completed, sources.class_names(completed["dataset"]))
     return completed
 
 
@@ -74,4 +75,4 @@ def mappings(node: Any) -> Iterator[dict[str, Any]]:
 
 def opened(config: Any, named: tuple[str, ...] = ()) -> dict[str, Any]:
     """The config through the door that the workflow's own goes through."""
-    return checked_config.checked(config, ROOT / "workflow/schemas", dict.fromkeys(named))[0]
+    return load.checked(config, ROOT / "workflow/schemas", dict.fromkeys(named))[0]

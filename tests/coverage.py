@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT / "src"))
 
-from laq import families, networks  # noqa: E402
-from laq.compression import compress  # noqa: E402
-from laq.datasets import glyphs  # noqa: E402
-from laq.propagation import QuantizedNetwork  # noqa: E402
-from tests.configs import compression  # noqa: E402
+from laq.config import architectures
+from laq.data import glyphs
+from laq.experiments.compression import compress
+from laq.models import networks
+from laq.ptq.sequential import QuantizedNetwork
+from tests.configs import compression
 
 torch.set_num_threads(1)  # sums as in the table, and no waiting for busy cores
 
@@ -73,5 +74,5 @@ def measured(architecture: str) -> Measured:
 
 if __name__ == "__main__":
     print(HEAD)
-    for name in families.TESTED:
+    for name in architectures.TESTED:
         print(measured(name).row(name), flush=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from laq.errors import DataError
-from laq.published import read
+from laq.data.published import read
+from laq.utils.errors import DataError
 from tests.configs import ROOT
 
 # Data of the published study; not a part of this project, so tests that read it skip without it.

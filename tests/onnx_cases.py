@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from laq import packing
-from laq.alphabets import Alphabet
-from laq.packing import PackedWeight
+from laq.checkpoints import packing
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.uniform import Alphabet
 
 SHAPE = (3, 8, 8)
 CLASSES = ["é", "b", "c", "d"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from laq.claims.evidence import SWEEP_ARMS, Evidence
-from laq.claims.rules import ROLES
+from laq.analysis.claims.evidence import SWEEP_ARMS, Evidence
+from laq.analysis.claims.rules import ROLES
 
 SETTING = "net"
 SWEPT = {"aware_most": SWEEP_ARMS["subset"], "agnostic_most": SWEEP_ARMS["all"]}
@@ -25,7 +25,7 @@ def distances(n: int) -> np.ndarray:
 def observations(
     top1: Top1, n: int, setting: str = SETTING, repeat: int = 1, icd: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """The table of ``laq.observations.read`` for n subsets; a role is its own variant."""
+    """The table of ``laq.analysis.observations.read`` for n subsets; a role is its own variant."""
     icd = distances(n) if icd is None else icd
     parts = [
         pd.DataFrame(

@@ -238,7 +238,7 @@ def checkpoint(edit: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Change:
         from safetensors import safe_open
         from safetensors.torch import save_file
 
-        from laq import packing
+        from laq.checkpoints import packing
 
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

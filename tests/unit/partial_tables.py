@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from laq.files import write_csv
-from laq.partial import headers
-from laq.partial.headers import Packed, Tensor, Weight
+from laq.experiments.partial import headers
+from laq.experiments.partial.headers import Packed, Tensor, Weight
+from laq.utils.files import write_csv
 
 # A layer's name and weights; one step each.
 RESNET = {

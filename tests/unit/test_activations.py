@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq.activations import Activations, LayerInputs
-from laq.errors import LaqError
+from laq.ptq.activation_cache import Activations, LayerInputs
+from laq.utils.errors import LaqError
 
 
 @pytest.fixture(autouse=True)

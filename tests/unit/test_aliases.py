@@ -15,16 +15,17 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from laq import memory, metadata, networks, packing
-from laq.deep import checkpoint as deep_checkpoint
-from laq.deep.coded import SharedWeight
-from laq.errors import CheckpointError
-from laq.files import write_csv
-from laq.input_calibration import InputSettings
-from laq.inspection import inspect
-from laq.onnx_export import export
-from laq.partial import tensors, updates
-from laq.propagation import QuantizedNetwork, quantize_network
+from laq.checkpoints import memory, metadata, packing
+from laq.checkpoints.deep_container import file as deep_checkpoint
+from laq.checkpoints.deep_container.sparse_weight import SharedWeight
+from laq.checkpoints.inspection import inspect
+from laq.experiments.partial import tensors, updates
+from laq.models import networks
+from laq.onnx.export import export
+from laq.ptq.activation_calibration import InputSettings
+from laq.ptq.sequential import QuantizedNetwork, quantize_network
+from laq.utils.errors import CheckpointError
+from laq.utils.files import write_csv
 
 torch.set_num_threads(1)
 SHAPE = (3, 6, 6)
@@ -114,7 +115,7 @@ def test_a_tensor_of_several_names_is_in_the_file_once_and_loaded_back_by_all(
 
 
 def test_quantizers_of_inputs_have_the_names_of_their_layers(tmp_path: Path) -> None:
-    from laq.onnx_inference import predict
+    from laq.onnx.runtime import predict
 
     result = quantized(inputs=InputSettings(8))
     path = saved(tmp_path / "quant.safetensors", result)
@@ -178,7 +179,7 @@ def test_report_file_inspection_and_memory_agree(tmp_path: Path) -> None:
 
 
 def test_onnx_has_the_codes_once_and_computes_the_same(tmp_path: Path) -> None:
-    from laq.onnx_inference import predict
+    from laq.onnx.runtime import predict
 
     result = quantized()
     written = export(saved(tmp_path / "quant.safetensors", result), tmp_path / "quant.onnx")

@@ -12,11 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from laq import allocation, gpfq
-from laq.allocation import Allocation, LayerSize, allocate, equal_shares, sensitivity
-from laq.alphabets import Alphabet
-from laq.errors import ConfigError, DataError
-from laq.layer import Samples
+from laq.ptq import gpfq, mixed_precision
+from laq.ptq.layer import Samples
+from laq.ptq.mixed_precision import Allocation, LayerSize, allocate, equal_shares, sensitivity
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import ConfigError, DataError
 
 
 @st.composite
@@ -292,7 +292,7 @@ def test_a_layer_alone_sees_the_float_inputs_on_both_sides():
     inputs = torch.randn(30, 40, generator=generator, dtype=torch.float64)
     other = torch.randn(30, 40, generator=generator, dtype=torch.float64)
     alphabet = Alphabet.from_weights(weight, 3)
-    alone = allocation.on_float_inputs(gpfq.solve)
+    alone = mixed_precision.on_float_inputs(gpfq.solve)
     result = alone(weight, Samples.of(inputs, other), alphabet)
     expected = gpfq.quantize_layer(weight, inputs, inputs, alphabet)
     assert torch.equal(result.codes, expected.codes)

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq.alphabets import Alphabet
-from laq.errors import ConfigError, DataError
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import ConfigError, DataError
 
 BOTH = pytest.mark.parametrize("scheme", ["paper", "packed"])
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq import bitpacking
-from laq.errors import DataError
+from laq.quantizers import bitpacking
+from laq.utils.errors import DataError
 
 
 def as_one_integer(codes: list[int], width: int) -> bytes:

@@ -13,7 +13,7 @@ import yaml
 from docutils.core import publish_parts
 from jinja2 import Environment
 
-from laq import replay, schema
+from laq.config import replay, schema
 
 ROOT = Path(__file__).parents[2]
 CAPTIONS = sorted((ROOT / "workflow/report").glob("*.rst"))

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from laq import checked_config, datasets, outside
-from laq.errors import ConfigError, LaqError
-from laq.files import write_json
+from laq import data
+from laq.config import load, outside_weights
+from laq.data import sources
+from laq.utils.errors import ConfigError, LaqError
+from laq.utils.files import write_json
 from tests.configs import ROOT, edited
 
 
@@ -38,7 +40,7 @@ def study(root: Path, **more: Any) -> dict[str, Any]:
 
 
 def said(config: dict[str, Any]) -> list[str]:
-    return checked_config.checked(config, ROOT / "workflow/schemas")[1]
+    return load.checked(config, ROOT / "workflow/schemas")[1]
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_where_nobody_can_have_trained_on_the_test_images_nothing_is_said(
 def test_networks_of_other_sections_are_weighed_too() -> None:
     weights = {"weights": {"source": "hub"}}
     config = {"networks": {"one": {}}, "partial_qat": {"further_networks": {"two": weights}}}
-    assert outside.trained_elsewhere(config) == ["two"]
+    assert outside_weights.trained_elsewhere(config) == ["two"]
 
 
 def test_an_order_of_classes_in_doubt_is_said_until_it_is_set(
@@ -117,7 +119,7 @@ def test_weights_that_do_not_say_how_images_are_normalised_are_named(
     del config["networks"]["mine"]
     config["networks"]["other"] = {"architecture": "small_resnet"}
     config["partial_qat"] = {"further_networks": {"mine": weights}}
-    (line,) = outside.unnormalised(config, ["mine"])
+    (line,) = outside_weights.unnormalised(config, ["mine"])
     assert "partial_qat.further_networks.mine.mean" in line
 
 
@@ -150,7 +152,7 @@ def test_a_class_too_small_for_its_gaussian_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_refused_is_what_the_job_would_refuse(tmp_path: Path) -> None:
-    from laq.divergence import class_gaussians
+    from laq.distances.divergence import class_gaussians
 
     points = np.random.default_rng(0).normal(size=(3, 2))
     for count, shrinkage in ((3, 0.0), (2, 0.0), (2, 0.1), (1, 0.1)):
@@ -212,10 +214,10 @@ def test_files_that_are_left_out_are_said(tmp_path: Path) -> None:
 def test_memory_follows_the_images(tmp_path: Path) -> None:
     settings = {"kind": "image_folder", "path": str(folder(tmp_path, MANY)), "test_fraction": 0.2}
     for size, megabytes in ((8, 1), (512, 95)):  # 120 · 3 · 512² = 94.4 million bytes
-        assert datasets.survey({**settings, "size": size}).megabytes == megabytes
+        assert sources.survey({**settings, "size": size}).megabytes == megabytes
     glyphs = {"kind": "glyphs", "classes": 10, "train_per_class": 900, "test_per_class": 100}
-    assert datasets.survey(glyphs).megabytes == 31
-    assert datasets.survey({"kind": "digits", "test_fraction": 0.2}).megabytes == 0
+    assert sources.survey(glyphs).megabytes == 31
+    assert sources.survey({"kind": "digits", "test_fraction": 0.2}).megabytes == 0
 
 
 def test_planning_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +230,7 @@ def test_planning_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr("io.open", refuse)
-    assert datasets.survey(settings).training.tolist() == [33, 32, 32]
+    assert sources.survey(settings).training.tolist() == [33, 32, 32]
 
 
 @pytest.mark.parametrize("parts", [("",), ("train", "test")])
@@ -237,14 +239,14 @@ def test_the_run_says_it_too(
 ) -> None:
     import torch
 
-    from laq import networks
+    from laq.models import networks
 
     for part in parts:
         folder(tmp_path / "x", {"a": 2, "b": 2}, part)
     images = np.zeros((4, 1, 8, 8), dtype=np.uint8)
-    split = datasets.Dataset(images, np.array([0, 0, 1, 1]), ("a", "b"))
+    split = data.Dataset(images, np.array([0, 0, 1, 1]), ("a", "b"))
     for name in ("train.npz", "test.npz"):
-        datasets.save(split, tmp_path / name)
+        data.save(split, tmp_path / name)
     write_json(tmp_path / "classes.json", ["a", "b"])
     network = {"name": "small_resnet", "widths": [4]}
     state = networks.create(**network, classes=2, channels=1).state_dict()

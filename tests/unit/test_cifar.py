@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 import torchvision
 
-from laq import datasets
-from laq.datasets import cifar_names
-from laq.datasets.unpickling import unpickle
-from laq.errors import DataError
+from laq.data import cifar_names, sources
+from laq.data.unpickling import unpickle
+from laq.utils.errors import DataError
 from tests import cifar
 
 KINDS = ("cifar10", "cifar100")
@@ -88,7 +87,7 @@ def equal(one: tuple, other: tuple) -> bool:
 
 def refused(config: dict[str, Any], *says: str) -> str:
     with pytest.raises(DataError) as caught:
-        datasets.make(config, 0)
+        sources.make(config, 0)
     for fragment in says:
         assert fragment in str(caught.value)
     return str(caught.value)
@@ -99,7 +98,7 @@ def refused(config: dict[str, Any], *says: str) -> str:
 
 def test_images_labels_and_names_are_those_that_torchvision_reads(archive, kind, monkeypatch):
     path, md5 = archive
-    ours = datasets.make(settings(kind, path, md5=md5), 0)
+    ours = sources.make(settings(kind, path, md5=md5), 0)
     declare_official(monkeypatch, kind, path)
     extract(path)
     for split, train in zip(ours, (True, False), strict=True):
@@ -107,7 +106,7 @@ def test_images_labels_and_names_are_those_that_torchvision_reads(archive, kind,
         np.testing.assert_array_equal(split.images, theirs.data.transpose(0, 3, 1, 2))
         assert split.images.flags.c_contiguous
         assert split.labels.tolist() == theirs.targets
-        assert list(split.classes) == theirs.classes == datasets.class_names({"kind": kind})
+        assert list(split.classes) == theirs.classes == sources.class_names({"kind": kind})
 
 
 def test_the_archive_its_folder_and_the_folder_of_either_are_one_data_set(
@@ -115,19 +114,19 @@ def test_the_archive_its_folder_and_the_folder_of_either_are_one_data_set(
 ):
     path, _ = archive
     declare_official(monkeypatch, kind, path)
-    whole = datasets.make(settings(kind, path), 0)
+    whole = sources.make(settings(kind, path), 0)
     assert whole[0].images.shape == (3 * len(whole[0].classes), 3, 32, 32)
-    assert equal(whole, datasets.make(settings(kind, path.parent), 0))
+    assert equal(whole, sources.make(settings(kind, path.parent), 0))
     folder = extract(path)
-    assert equal(whole, datasets.make(settings(kind, folder), 0))
-    assert equal(whole, datasets.make(settings(kind, path.parent), 0))
+    assert equal(whole, sources.make(settings(kind, folder), 0))
+    assert equal(whole, sources.make(settings(kind, path.parent), 0))
     monkeypatch.setenv("HOME", str(path.parent))
-    assert equal(whole, datasets.make(settings(kind, Path("~") / folder.name), 0))
+    assert equal(whole, sources.make(settings(kind, Path("~") / folder.name), 0))
 
 
 def test_reading_an_archive_leaves_nothing_beside_it(archive, kind):
     path, md5 = archive
-    datasets.make(settings(kind, path, md5=md5), 0)
+    sources.make(settings(kind, path, md5=md5), 0)
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -136,7 +135,7 @@ def test_files_repacked_by_python_3_are_read_as_well(tmp_path, kind, protocol):
     official_form = cifar.members(kind, 2, 1, 0)
     path = tmp_path / "a.tar.gz"
     md5 = cifar.pack(path, cifar.FOLDERS[kind], official_form)
-    expected = datasets.make(settings(kind, path, md5=md5), 0)
+    expected = sources.make(settings(kind, path, md5=md5), 0)
 
     def again(content: bytes) -> bytes:
         found = {key.encode(): value for key, value in unpickle(content).items()}
@@ -147,22 +146,22 @@ def test_files_repacked_by_python_3_are_read_as_well(tmp_path, kind, protocol):
         for name, content in official_form.items()
     }
     md5 = cifar.pack(path, f"./{cifar.FOLDERS[kind]}", repacked)
-    assert equal(expected, datasets.make(settings(kind, path, md5=md5), 0))
+    assert equal(expected, sources.make(settings(kind, path, md5=md5), 0))
 
 
 def test_names_are_known_without_a_file_and_are_those_of_the_archive():
     found = {name: unpickle(content) for name, content in _members("cifar100", "meta", "train")}
-    names = datasets.class_names({"kind": "cifar100"})
+    names = sources.class_names({"kind": "cifar100"})
     assert found["meta"]["fine_label_names"] == names
-    groups = datasets.superclasses({"kind": "cifar100"})
+    groups = sources.superclasses({"kind": "cifar100"})
     assert found["meta"]["coarse_label_names"] == list(groups)
     assert len(groups) == 20 and {len(classes) for classes in groups.values()} == {5}
     assert sorted(chain(*groups.values())) == names == sorted(names)
     labels = (found["train"][f"{which}_labels"] for which in ("fine", "coarse"))
     for fine, coarse in zip(*labels, strict=True):
         assert names[fine] in groups[list(groups)[coarse]]
-    assert datasets.superclasses({"kind": "cifar10"}) == {}
-    assert datasets.class_names({"kind": "cifar10"})[6] == "frog"
+    assert sources.superclasses({"kind": "cifar10"}) == {}
+    assert sources.class_names({"kind": "cifar10"})[6] == "frog"
 
 
 def _members(kind: str, *names: str) -> list[tuple[str, bytes]]:
@@ -185,10 +184,10 @@ def test_verified_files_have_no_fingerprint_and_their_place_does_not_count(archi
     path, md5 = archive
     one = settings(kind, path, md5=md5, superclasses={})
     other = {**one, "path": "~/elsewhere", "download": True, "superclasses": {"a": ["b", "c"]}}
-    assert datasets.fingerprint(one) == datasets.fingerprint(other) == ""
-    assert datasets.identity(one) == datasets.identity(other) == {"kind": kind, "md5": md5}
+    assert sources.fingerprint(one) == sources.fingerprint(other) == ""
+    assert sources.identity(one) == sources.identity(other) == {"kind": kind, "md5": md5}
     folder = {"kind": "image_folder", "path": "x", "size": 8, "test_fraction": 0.2}
-    assert datasets.identity({**folder, "superclasses": {}}) == folder
+    assert sources.identity({**folder, "superclasses": {}}) == folder
 
 
 # What is refused
@@ -208,7 +207,7 @@ def test_an_archive_that_is_not_the_official_one_wants_its_md5_in_the_config(arc
     path, md5 = archive
     says = ("is not the official archive", TORCHVISION[kind].tgz_md5, f"set dataset.md5: {md5}")
     refused(settings(kind, path), str(path), *says, TORCHVISION[kind].url)
-    datasets.make(settings(kind, path, md5=md5.upper()), 0)
+    sources.make(settings(kind, path, md5=md5.upper()), 0)
 
 
 def test_another_md5_than_the_configs_is_refused(archive, kind):
@@ -228,10 +227,10 @@ def test_an_extracted_folder_of_other_files_wants_the_md5_of_all(archive, kind, 
     # What cat of all members and md5sum give.
     md5 = hashlib.md5(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
     refused(settings(kind, folder), f"{victim} is not the official file", f"dataset.md5: {md5}")
-    datasets.make(settings(kind, folder, md5=md5), 0)
+    sources.make(settings(kind, folder, md5=md5), 0)
     victim.write_bytes(content)
     refused(settings(kind, folder, md5=md5), f"dataset.md5 says {md5}")
-    datasets.make(settings(kind, folder), 0)
+    sources.make(settings(kind, folder), 0)
 
 
 def test_a_truncated_archive_is_refused_at_any_length(archive, kind):

@@ -15,13 +15,15 @@ from pathlib import Path
 import pytest
 import torchvision
 
-from laq import datasets, downloads
-from laq.errors import DataError
+from laq import data
+from laq.data import sources
+from laq.utils import downloads
+from laq.utils.errors import DataError
 from tests import cifar
 from tests.unit.test_cifar import declare_official, refused, settings
 
 KIND, NAME = "cifar100", cifar.ARCHIVES["cifar100"]
-LIBRARY = str(Path(datasets.__file__).parents[2])
+LIBRARY = str(Path(data.__file__).parents[2])
 
 
 def listed(folder: Path) -> list[str]:
@@ -103,19 +105,19 @@ def test_nothing_is_fetched_unless_the_config_asks_for_it(tmp_path, host):
 
 def test_the_archive_is_fetched_once_and_is_what_was_served(tmp_path, host):
     folder = tmp_path / "not" / "yet"
-    fetched = datasets.make(settings(KIND, folder, download=True), 0)
+    fetched = sources.make(settings(KIND, folder, download=True), 0)
     assert (folder / NAME).read_bytes() == host.content
     asked = host.asked  # torchvision looks for redirections first
     assert listed(folder) == [NAME]
-    again = datasets.make(settings(KIND, folder, download=True), 0)
-    alone = datasets.make(settings(KIND, folder / NAME), 0)
+    again = sources.make(settings(KIND, folder, download=True), 0)
+    alone = sources.make(settings(KIND, folder / NAME), 0)
     assert host.asked == asked
     for one in (again, alone):
         assert one[0].images.tobytes() == fetched[0].images.tobytes()
 
 
 def test_a_path_with_an_archives_name_is_where_it_comes_to_lie(tmp_path, host):
-    datasets.make(settings(KIND, tmp_path / "mine.tar.gz", download=True), 0)
+    sources.make(settings(KIND, tmp_path / "mine.tar.gz", download=True), 0)
     assert listed(tmp_path) == ["mine.tar.gz"]
 
 
@@ -137,7 +139,7 @@ def test_a_download_that_fails_leaves_nothing_and_can_be_tried_again(
     refused(config, host.url, says, f"put it at {tmp_path / NAME}")
     assert not listed(tmp_path)
     host.manner = "well"
-    datasets.make(config, 0)
+    sources.make(config, 0)
 
 
 def test_an_unreachable_host_is_said(tmp_path, host, monkeypatch):
@@ -167,9 +169,9 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path, host):
 def test_a_killed_download_leaves_nothing_that_is_taken(tmp_path, host, monkeypatch):
     host.manner = "silent"
     program = (
-        "import torchvision, sys; from laq import datasets\n"
+        "import torchvision, sys; from laq.data import sources\n"
         f"torchvision.datasets.CIFAR100.url = {host.url!r}\n"
-        f"datasets.make({settings(KIND, tmp_path, download=True)!r}, 0)\n"
+        f"sources.make({settings(KIND, tmp_path, download=True)!r}, 0)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -187,11 +189,11 @@ def test_a_killed_download_leaves_nothing_that_is_taken(tmp_path, host, monkeypa
     refused(settings(KIND, tmp_path), "is there: set dataset.download: true")
     # Another run's download might be going on in it: a young one stays, an old one goes.
     host.manner = "well"
-    datasets.make(settings(KIND, tmp_path, download=True), 0)
+    sources.make(settings(KIND, tmp_path, download=True), 0)
     assert listed(tmp_path) == sorted([leftover, NAME])
     (tmp_path / NAME).unlink()
     monkeypatch.setattr(downloads, "ABANDONED", -1)
-    datasets.make(settings(KIND, tmp_path, download=True), 0)
+    sources.make(settings(KIND, tmp_path, download=True), 0)
     assert listed(tmp_path) == [NAME]
 
 
@@ -201,5 +203,5 @@ def test_a_failure_raises_no_other_error_than_a_data_error(tmp_path, host, monke
 
     monkeypatch.setattr(torchvision.datasets.utils, "download_url", interrupted)
     with pytest.raises(DataError, match="connection reset by peer"):
-        datasets.make(settings(KIND, tmp_path, download=True), 0)
+        sources.make(settings(KIND, tmp_path, download=True), 0)
     assert not listed(tmp_path)

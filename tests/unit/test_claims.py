@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import permutation_test
 
-from laq.claims import CLAIMS, Evidence, Rigour, judge
-from laq.claims.rules import ROLES, Region, Saving
+from laq.analysis.claims import CLAIMS, Evidence, Rigour, judge
+from laq.analysis.claims.rules import ROLES, Region, Saving
 from tests.simulated import (
     WAVE,
     evidence,

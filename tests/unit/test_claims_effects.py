@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from laq.claims import CLAIMS, Evidence, Rigour, judge
-from laq.claims.rules import CurveAt
+from laq.analysis.claims import CLAIMS, Evidence, Rigour, judge
+from laq.analysis.claims.rules import CurveAt
 from tests.simulated import evidence, observations, own_arms, study
 
 N = 12

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from laq.claims import Evidence, Rigour, judge, read_otherwise
-from laq.published import put_together, read_log
+from laq.analysis.claims import Evidence, Rigour, judge, read_otherwise
+from laq.data.published import put_together, read_log
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 LOGS = {"4bit": "4bit", "32bit": "32bit", "mp53": "mp4bit", "mp35": "mpasc4bit"}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from laq.claims import Evidence, Rigour, judge
+from laq.analysis.claims import Evidence, Rigour, judge
 from tests.simulated import NOISE, distances, evidence, on_the_border, scattered
 
 ERROR = 0.05

@@ -9,9 +9,17 @@ import pandas as pd
 import pytest
 
 from judge_claims import judge_claims
-from laq.claims import CLAIMS, Evidence, Rigour, judge, read_otherwise, render, with_sweep
-from laq.errors import DataError
-from laq.files import read_table
+from laq.analysis.claims import (
+    CLAIMS,
+    Evidence,
+    Rigour,
+    judge,
+    read_otherwise,
+    render,
+    with_sweep,
+)
+from laq.utils.errors import DataError
+from laq.utils.files import read_table
 from tests import simulated
 from tests.simulated import SETTING, evidence, observations, own_arms
 

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from laq import datasets
-from laq.datasets import names
-from laq.errors import ConfigError, DataError
-from laq.files import expanded
+from laq.data import names, sources
+from laq.utils.errors import ConfigError, DataError
+from laq.utils.files import expanded
 from tests.configs import opened
 
 FRUIT = ["Äpfel", "Birnen", "Möhren", "Nüsse"]
@@ -37,14 +36,14 @@ def fill(root: Path, classes: list[str], form: str = "NFC", count: int = 4) -> P
 def test_composed_and_decomposed_names_are_one_class(tmp_path: Path) -> None:
     fill(tmp_path / "train", FRUIT, "NFD")
     fill(tmp_path / "test", FRUIT, "NFC", 2)
-    train, test = datasets.make(settings(tmp_path), 0)
+    train, test = sources.make(settings(tmp_path), 0)
     # The training folder's order, as torchvision has it: a decomposed Ä begins with A.
     assert list(train.classes) == list(test.classes) == FRUIT
     for split in (train, test):
         np.testing.assert_array_equal(split.images[:, 0, 4, 4], 20 * split.labels)
     fill(tmp_path / "other/train", FRUIT, "NFC")
     fill(tmp_path / "other/test", FRUIT, "NFD")
-    assert datasets.class_names(settings(tmp_path / "other")) == [*FRUIT[1:], FRUIT[0]]
+    assert sources.class_names(settings(tmp_path / "other")) == [*FRUIT[1:], FRUIT[0]]
 
 
 def study(root: Path, form: str, **dataset: Any) -> dict[str, Any]:
@@ -92,14 +91,14 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     fill(tmp_path, FRUIT, "NFC")
     (tmp_path / unicodedata.normalize("NFD", "Nüsse")).mkdir()
     with pytest.raises(DataError, match=r"holds 2 folders called 'Nüsse'.*NFC.*merge them"):
-        datasets.survey(settings(tmp_path))
+        sources.survey(settings(tmp_path))
 
 
 def test_a_name_that_is_not_utf_8_is_refused_with_its_bytes(tmp_path: Path) -> None:
     fill(tmp_path, FRUIT)
     (tmp_path / os.fsdecode("Grün".encode("latin1"))).mkdir()
     with pytest.raises(DataError, match=r"not UTF-8: Gr\\xfcn.*rename.*convmv") as caught:
-        datasets.survey(settings(tmp_path))
+        sources.survey(settings(tmp_path))
     str(caught.value).encode("utf-8")  # it can be printed
 
 
@@ -108,8 +107,8 @@ def test_orders_are_those_of_torchvision_and_timm(tmp_path: Path) -> None:
     from torchvision.datasets import ImageFolder
 
     fill(tmp_path, MIXED)
-    assert datasets.class_names(settings(tmp_path)) == ImageFolder(tmp_path).classes
-    ours = datasets.class_names(settings(tmp_path, class_order="natural"))
+    assert sources.class_names(settings(tmp_path)) == ImageFolder(tmp_path).classes
+    ours = sources.class_names(settings(tmp_path, class_order="natural"))
     theirs = create_dataset("", root=str(tmp_path)).reader.class_to_idx
     theirs = sorted(theirs, key=theirs.__getitem__)
     # timm draws lots between Apple and apple.
@@ -120,7 +119,7 @@ def test_orders_are_those_of_torchvision_and_timm(tmp_path: Path) -> None:
 def test_labels_follow_the_order(tmp_path: Path) -> None:
     fill(tmp_path, MIXED)
     for order in names.ORDERS:
-        for split in datasets.make(settings(tmp_path, class_order=order), 0):
+        for split in sources.make(settings(tmp_path, class_order=order), 0):
             shades = [20 * MIXED.index(split.classes[label]) for label in split.labels]
             assert split.images[:, 0, 4, 4].tolist() == shades
 

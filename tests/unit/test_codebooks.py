@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from laq import codebooks, kmeans, uniform
-from laq.errors import ConfigError, DataError
-from laq.granularity import Blocks
+from laq.quantizers import codebooks, kmeans, uniform
+from laq.quantizers.granularity import Blocks
+from laq.utils.errors import ConfigError, DataError
 
 LAYER = Blocks.of("per_tensor")
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from compare_claims import main
-from laq import comparison
-from laq.claims import CLAIMS, Rigour, judge
-from laq.errors import DataError
-from laq.files import write_csv
+from laq.analysis.claims import CLAIMS, Rigour, judge
+from laq.reporting import comparison
+from laq.utils.errors import DataError
+from laq.utils.files import write_csv
 from tests import simulated
 from tests.logs import FILES, PUBLISHED
 from tests.simulated import evidence
@@ -86,7 +86,7 @@ def test_labels_tell_sources_apart(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published logs are not here")
 def test_the_published_column_is_the_replay_s(tmp_path: Path) -> None:
     from judge_claims import judge_claims
-    from laq import replay
+    from laq.config import replay
     from read_logs import read_logs
     from tests.configs import opened
 

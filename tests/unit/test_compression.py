@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq import allocation, gpfq
-from laq.alphabets import Alphabet
-from laq.calibration import calibration_pool
-from laq.compression import compress
-from laq.errors import ConfigError
-from laq.layer import QuantizedLayer, Samples
-from laq.methods import ALPHABETS, METHODS
-from laq.patches import Sampling
-from laq.propagation import layers_in_order, quantize_network
-from laq.schema import complete
-from laq.small_resnet import SmallResNet
-from laq.steps import compression_effect
+from laq.config.methods import ALPHABETS, METHODS
+from laq.config.recipes import compression_effect
+from laq.config.schema import complete
+from laq.experiments.compression import compress
+from laq.models.small_resnet import SmallResNet
+from laq.ptq import gpfq, mixed_precision
+from laq.ptq.calibration import calibration_pool
+from laq.ptq.layer import QuantizedLayer, Samples
+from laq.ptq.patches import Sampling
+from laq.ptq.sequential import layers_in_order, quantize_network
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import ConfigError
 from tests.configs import BASE, SCHEMA
 
 torch.set_num_threads(1)
@@ -247,7 +247,7 @@ def test_a_budget_is_allocated_by_damages_on_float_inputs():
     network = SmallResNet(4, widths=(3, 4)).eval()
     images = torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8)
     sizes = [
-        allocation.LayerSize.of(name, layer)
+        mixed_precision.LayerSize.of(name, layer)
         for name, layer in layers_in_order(network, images, {}).items()
     ]
 
@@ -267,8 +267,8 @@ def test_a_budget_is_allocated_by_damages_on_float_inputs():
         )
         return {size.name: result.network.get_submodule(size.name).weight for size in sizes}
 
-    damage = allocation.sensitivity(network, images, quantize, [2, 4, 6])
-    expected = allocation.allocate(damage, sizes, 4)
+    damage = mixed_precision.sensitivity(network, images, quantize, [2, 4, 6])
+    expected = mixed_precision.allocate(damage, sizes, 4)
     result = compressed(bits=4, widths=[6, 2, 4])
     found = {row.layer: runs_of(row) for row in result.layers}
     assert found == expected

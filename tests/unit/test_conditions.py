@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from laq import conditions
-from laq.plots.conditions import figure
+from laq.analysis import conditions
+from laq.figures.conditions import figure
 
 BASE = {"bits": 4, "scale": 1.16, "images": 64, "ridge": 0.0, "layers": "all"}
 N = 1000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import datetime
-import importlib
 import itertools
 import re
 from pathlib import Path
@@ -17,11 +16,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq import config as study
-from laq import config_checks, datasets, steps
-from laq.datasets import cifar_names
-from laq.errors import ConfigError
-from laq.schema import complete
+from laq.config import checks, study
+from laq.config import recipes as steps
+from laq.config.schema import complete
+from laq.data import cifar_names, sources
+from laq.utils.errors import ConfigError
 from tests.configs import BASE, ROOT, SCHEMA, checked, edited
 from tests.logs import row, write
 
@@ -420,7 +419,7 @@ def test_whatever_is_done_to_a_config_it_is_taken_or_refused(data: st.DataObject
     try:
         completed = complete(config, SCHEMA)
         names = GLYPHS[: completed["dataset"].get("classes", 10)]
-        config_checks.check(completed, names)
+        checks.check(completed, names)
     except ConfigError as error:
         assert len(str(error).split("\n")) > 1
     else:
@@ -543,7 +542,7 @@ def test_cifar_100_brings_its_own_superclasses_and_takes_others() -> None:
         "variants/quant/compress/classes": "super_people",
     }
     config = checked(edited(edits))
-    names = datasets.class_names(config["dataset"])
+    names = sources.class_names(config["dataset"])
     made = study.subsets(config, names)
     assert len(made) == 21 and next(iter(made)) == "super_aquatic_mammals"
     assert made["super_non_insect_invertebrates"]["superclass"] == "non-insect_invertebrates"
@@ -599,13 +598,3 @@ def test_settings_of_activations_that_are_not_used_make_no_difference() -> None:
         activations={"range": "percentile"}
     )
     assert effect(activations={}) != plain
-
-
-def test_modules_are_those_that_a_variant_s_network_is_built_with() -> None:
-    settings = {"fold_batchnorm": True, "activations": {}, "inference": "integer", "bits": 8}
-    recipes = checked(edited({"variants/quant/compress": settings}))["variants"]
-    wanted = {"laq.folding", "laq.input_quantization", "laq.integer.placement"}
-    assert set(study.modules_of(recipes["quant"])) == wanted | {"laq.integer.compilation"}
-    assert study.modules_of(recipes["ft"]) == study.modules_of(recipes["ft_quant"]) == []
-    for module in study.modules_of(recipes["quant"]):
-        importlib.import_module(module)

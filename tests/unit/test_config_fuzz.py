@@ -9,7 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laq.errors import LaqError
+from laq.utils.errors import LaqError
 from tests.configs import ROOT, opened
 
 TEXTS = {path.name: path.read_text() for path in sorted((ROOT / "config").glob("*.yaml"))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from laq.config import made_images, synthesis_effect
+from laq.config.study import made_images, synthesis_effect
 from tests.configs import checked, edited
 
 QUANT = "variants/quant/compress"

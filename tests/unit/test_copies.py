@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from laq import datasets
-from laq.datasets import copies
-from laq.datasets.splits import stratified_split
+from laq.data import copies, sources
+from laq.data.splits import stratified_split
 
 
 def settings(root: Path, **more: Any) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def flat(tmp_path: Path) -> Path:
 
 
 def told(root: Path, **more: Any) -> dict[str, int]:
-    return datasets.made(settings(root, **more), 0)[2][0]["copies"]
+    return sources.made(settings(root, **more), 0)[2][0]["copies"]
 
 
 def test_images_are_in_a_group_where_their_pixels_are_the_same() -> None:
@@ -84,7 +83,7 @@ def test_copies_come_into_one_split(flat: Path, seed: int) -> None:
         for copy in ("a", "b"):
             shutil.copy(flat / f"cat/{index:02}.png", flat / f"cat/{copy} {index:02}.png")
     shutil.copy(flat / "dog/00.png", flat / "cat/dog.png")
-    train, test, (origin,) = datasets.made(settings(flat), seed)
+    train, test, (origin,) = sources.made(settings(flat), seed)
     assert not {x.tobytes() for x in train.images} & {x.tobytes() for x in test.images}
     assert origin["copies"] == {
         "all": 13,
@@ -100,7 +99,7 @@ def test_a_folder_without_copies_is_split_as_if_none_were_looked_for(flat: Path)
     test = stratified_split(labels, ["cat", "dog"], 0.25, 3)
     files = sorted(flat.glob("*/*"))
     expected = [np.asarray(Image.open(f)).transpose(2, 0, 1) for f in np.array(files)[test]]
-    np.testing.assert_array_equal(datasets.make(settings(flat), 3)[1].images, expected)
+    np.testing.assert_array_equal(sources.make(settings(flat), 3)[1].images, expected)
 
 
 def test_a_class_of_one_picture_is_split_through_it_and_said(flat: Path, caplog: Any) -> None:

@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from laq import families, networks, packing
+from laq.checkpoints import packing
+from laq.config import architectures
+from laq.models import networks
 from tests.coverage import BITS, HEAD, ROOT, measured
 
 PAGE = ROOT / "docs/networks.md"
 
 
-@pytest.mark.parametrize("name", families.TESTED)
+@pytest.mark.parametrize("name", architectures.TESTED)
 def test_every_convolution_and_linear_layer_is_quantized_and_the_output_near(name: str) -> None:
     found = measured(name)
     layers = {
@@ -31,7 +33,7 @@ def test_every_convolution_and_linear_layer_is_quantized_and_the_output_near(nam
         assert found.result.network(found.images).isfinite().all()
 
 
-@pytest.mark.parametrize("name", families.TESTED)
+@pytest.mark.parametrize("name", architectures.TESTED)
 def test_every_weight_of_two_dimensions_is_reported(name: str) -> None:
     found = measured(name)
     weights = {
@@ -43,7 +45,7 @@ def test_every_weight_of_two_dimensions_is_reported(name: str) -> None:
     assert all(row.reason for row in found.result.layers if row.bits == 32)
 
 
-@pytest.mark.parametrize("name", families.TESTED)
+@pytest.mark.parametrize("name", architectures.TESTED)
 def test_the_page_has_the_table_that_is_measured(name: str) -> None:
     text = PAGE.read_text()
     assert HEAD in text

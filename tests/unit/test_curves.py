@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from laq.curves import fit_curves
-from laq.differences import differences
-from laq.errors import DataError
-from laq.statistics import crossing, fit_log_curve, spearman
+from laq.analysis.curves import fit_curves
+from laq.analysis.differences import differences
+from laq.analysis.statistics import crossing, fit_log_curve, spearman
+from laq.utils.errors import DataError
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 ICD = [1.0, 2.0, 5.0, 20.0, 70.0, 90.0]

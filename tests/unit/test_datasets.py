@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq import datasets
-from laq.datasets import Dataset
-from laq.datasets.splits import stratified_split
-from laq.errors import DataError
-from laq.files import write_json
+from laq import data as datasets
+from laq.data import Dataset, sources
+from laq.data.splits import stratified_split
+from laq.utils.errors import DataError
+from laq.utils.files import write_json
 
 DIGITS = {"kind": "digits", "test_fraction": 0.3}
 
@@ -49,15 +49,15 @@ def test_inconsistent_datasets_are_refused(change, message):
         Dataset(**(fields | change))
 
 
-@pytest.mark.parametrize("kind", datasets.KINDS)
+@pytest.mark.parametrize("kind", sources.KINDS)
 def test_class_names_import_nothing_heavy(kind, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.png").write_bytes(b"never opened")
     program = (
-        "import sys; from laq import datasets\n"
+        "import sys; from laq.data import sources\n"
         f"config = {{'kind': {kind!r}, 'classes': 5, 'path': {str(tmp_path)!r}}}\n"
-        "assert len(datasets.class_names(config)) >= 2; datasets.fingerprint(config)\n"
+        "assert len(sources.class_names(config)) >= 2; sources.fingerprint(config)\n"
         "heavy = {'PIL', 'matplotlib', 'sklearn', 'scipy', 'torch', 'pandas', 'tqdm'}\n"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
     )
@@ -217,7 +217,7 @@ def test_a_missing_file_is_said_to_be_missing(saved):
 def test_digits_are_scikit_learns():
     from sklearn.datasets import load_digits
 
-    train, test = datasets.make(DIGITS, 0)
+    train, test = sources.make(DIGITS, 0)
     original = load_digits()
     expected = sorted(
         (int(label), tuple(image.ravel().astype(int)))
@@ -233,20 +233,20 @@ def test_digits_are_scikit_learns():
     assert train.images.shape[1:] == (1, 8, 8)
     assert train.images.max() == 255
     assert train.classes == test.classes == tuple("0123456789")
-    assert datasets.class_names(DIGITS) == list(train.classes)
+    assert sources.class_names(DIGITS) == list(train.classes)
 
 
 def test_digits_split_every_class_alike_and_by_seed():
     quarter = DIGITS | {"test_fraction": 0.25}
-    train, test = datasets.make(quarter, 5)
+    train, test = sources.make(quarter, 5)
     share = np.bincount(test.labels) / (np.bincount(test.labels) + np.bincount(train.labels))
     np.testing.assert_allclose(share, 0.25, atol=0.005)
-    same, _ = datasets.make(quarter, 5)
-    other, _ = datasets.make(quarter, 6)
+    same, _ = sources.make(quarter, 5)
+    other, _ = sources.make(quarter, 6)
     assert same.images.tobytes() == train.images.tobytes()
     assert other.images.tobytes() != train.images.tobytes()
 
 
 def test_generated_kinds_need_no_fingerprint():
     for kind in ("glyphs", "digits"):
-        assert datasets.fingerprint({"kind": kind}) == ""
+        assert sources.fingerprint({"kind": kind}) == ""

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq.compression import compress
-from laq.errors import DataError
-from laq.granularity import Blocks
-from laq.methods import ALPHABETS, METHODS
-from laq.onnx_export import export
-from laq.onnx_inference import predict
-from laq.packing import load, save
-from laq.ranges import HOWS
-from laq.small_resnet import SmallResNet
-from laq.uniform import symmetric
+from laq.checkpoints.packing import load, save
+from laq.config.methods import ALPHABETS, METHODS
+from laq.experiments.compression import compress
+from laq.models.small_resnet import SmallResNet
+from laq.onnx.export import export
+from laq.onnx.runtime import predict
+from laq.quantizers.granularity import Blocks
+from laq.quantizers.observers import HOWS
+from laq.quantizers.uniform import symmetric
+from laq.utils.errors import DataError
 from tests.unit.test_compression import SETTINGS
 
 torch.set_num_threads(1)

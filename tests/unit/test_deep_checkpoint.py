@@ -14,13 +14,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import inspect_checkpoint
-from laq import inspection, lineage, memory, metadata, networks, packing
-from laq.deep import checkpoint, formula
-from laq.deep.coded import PrunedWeight, SharedWeight
-from laq.errors import CheckpointError, DataError
-from laq.files import write_rows
+from laq.checkpoints import inspection, lineage, memory, metadata, packing
+from laq.checkpoints.deep_container import file, size_formula
+from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
+from laq.models import networks
+from laq.utils.errors import CheckpointError, DataError
+from laq.utils.files import write_rows
 
-SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+LIBRARY = Path(__file__).parents[2] / "src"
 SPEC = {"name": "small_resnet", "classes": 3, "channels": 1, "widths": [8, 16]}
 FACTS = {
     "network": SPEC,
@@ -51,7 +52,7 @@ def compressed() -> tuple[dict[str, torch.Tensor], dict[str, SharedWeight | Prun
 
 def written(path: Path, coder: str = "huffman") -> dict[str, torch.Tensor]:
     state, weights = compressed()
-    checkpoint.save(path, state, FACTS, weights, coder)
+    file.save(path, state, FACTS, weights, coder)
     return state
 
 
@@ -82,22 +83,23 @@ def test_its_description_is_read_without_torch_and_without_a_weight(tmp_path: Pa
     found = lineage.describe(path)
     assert {key: found[key] for key in FACTS} == FACTS == packing.describe(path)
     assert re.fullmatch(r"[0-9a-f]{32}", found["digest"])
-    assert checkpoint.contained(path).digest == found["digest"]
+    assert file.contained(path).digest == found["digest"]
     child = packing.derived(found, "next", {"parent": "deep"})
     assert child["parent_digest"] == found["digest"]
     code = (
-        "import sys; from laq import lineage; assert lineage.describe(sys.argv[1])['seed'] == 0\n"
+        "import sys; from laq.checkpoints import lineage\n"
+        "assert lineage.describe(sys.argv[1])['seed'] == 0\n"
         "assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code, str(path)], cwd=SCRIPTS, check=True)
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=LIBRARY, check=True)
 
 
 def report() -> list[dict[str, object]]:
-    """The layer report, as ``laq.memory`` reads it."""
+    """The layer report, as ``laq.checkpoints.memory`` reads it."""
     rows = []
     for name, weight in compressed()[1].items():
         if isinstance(weight, SharedWeight):
-            sizes = formula.measured(weight, "huffman")
+            sizes = size_formula.measured(weight, "huffman")
             facts = {"weights": sizes.weights, "bits": 4, "entropy": sizes.entropy}
             rows.append({"layer": name.removesuffix(".weight"), **facts, "bytes": sizes.bytes})
     return rows
@@ -133,7 +135,7 @@ def test_it_is_inspected_part_by_part(tmp_path: Path, capsys: pytest.CaptureFixt
         assert row["zeros"] == int((state[f"{told['layer']}.weight"] == 0).sum())
     coded = {row["layer"]: row for row in found["coded"]}
     weight = compressed()[1]["head.weight"]
-    assert coded["head"] == {"layer": "head", **vars(formula.measured(weight, "huffman"))}
+    assert coded["head"] == {"layer": "head", **vars(size_formula.measured(weight, "huffman"))}
     assert found["totals"]["file_bytes"] == path.stat().st_size
     assert "stem.0" in {row["layer"] for row in found["floats"]}
     assert inspect_checkpoint.main([str(path)]) == 0
@@ -145,7 +147,7 @@ def test_damage_names_the_file_and_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "deep.safetensors"
     written(path)
     whole = path.read_bytes()
-    readers = (packing.load, packing.read, checkpoint.contained)
+    readers = (packing.load, packing.read, file.contained)
     for place in [*range(0, len(whole), 211), *range(0, 140, 3), len(whole) - 1]:
         flipped = bytearray(whole)
         flipped[place] ^= 4
@@ -181,14 +183,14 @@ def test_what_is_not_finite_is_refused_by_its_tensor(tmp_path: Path) -> None:
     path = tmp_path / "deep.safetensors"
     state, weights = compressed()
     state["head.bias"] = torch.full((3,), torch.nan)
-    checkpoint.save(path, state, FACTS, weights)
+    file.save(path, state, FACTS, weights)
     with pytest.raises(CheckpointError, match=r"head\.bias holds NaN or infinite.*delete it"):
         packing.read(path)
 
 
 def test_a_description_with_the_format_s_own_keys_is_a_defect(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"keys of the format's own: \['digest'\]"):
-        checkpoint.save(tmp_path / "deep.safetensors", {}, {"digest": ""}, {})
+        file.save(tmp_path / "deep.safetensors", {}, {"digest": ""}, {})
 
 
 def test_another_tool_sees_one_tensor(tmp_path: Path) -> None:
@@ -215,6 +217,6 @@ def test_huffman_is_read_with_torch_safetensors_and_numpy_alone(tmp_path: Path) 
         "import sys\n"
         "for name in ('numba', 'constriction', 'pandas', 'scipy', 'torchvision'):\n"
         "    sys.modules[name] = None\n"
-        "from laq import packing; packing.load(sys.argv[1])"
+        "from laq.checkpoints import packing; packing.load(sys.argv[1])"
     )
-    subprocess.run([sys.executable, "-c", code, str(path)], cwd=SCRIPTS, check=True)
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=LIBRARY, check=True)

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from laq.deep import ans, coders, fixed, huffman
-from laq.errors import DataError
+from laq.checkpoints.deep_container import ans, coders, fixed, huffman
+from laq.utils.errors import DataError
 
-SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+LIBRARY = Path(__file__).parents[2] / "src"
 QUICK = settings(max_examples=60, deadline=None)
 COUNTS = st.lists(st.integers(0, 10**6) | st.integers(0, 3), min_size=1, max_size=300)
 
@@ -105,7 +105,7 @@ def test_compiled_and_plain_loops_give_the_same_bytes(monkeypatch: pytest.Monkey
 
 
 def as_documented(table: bytes, string: bytes, count: int, alphabet: int) -> list[int]:
-    """ANS by the words of ``laq.deep.ans`` alone."""
+    """ANS by the words of ``laq.checkpoints.deep_container.ans`` alone."""
     numbers, number, shift = [], 0, 0
     for octet in table[1:]:
         number, shift = number | (octet & 127) << shift, shift + 7
@@ -203,7 +203,7 @@ def test_fixed_width_is_that_of_the_alphabet() -> None:
 
 def test_short_strings_import_no_compiler_and_long_ones_need_none() -> None:
     code = (
-        "import sys, numpy as np; from laq.deep import huffman\n"
+        "import sys, numpy as np; from laq.deep_compression import huffman\n"
         "def back(count):\n"
         "    symbols = (np.arange(count) ** 2 % 7).astype(np.uint16)\n"
         "    return (huffman.decode(*huffman.encode(symbols, 7), count, 7) == symbols).all()\n"
@@ -211,4 +211,4 @@ def test_short_strings_import_no_compiler_and_long_ones_need_none() -> None:
         "sys.modules['numba'] = None\n"
         "assert back(70000)\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=LIBRARY, check=True)

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
 
-from laq.deep import container, formula, head, positions
-from laq.deep.coded import PrunedWeight, SharedWeight
-from laq.errors import DataError
+from laq.checkpoints.deep_container import container, header, size_formula, sparse_index
+from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
+from laq.utils.errors import DataError
 
 QUICK = settings(max_examples=60, deadline=None)
 CODERS = ("fixed", "huffman", "ans")
@@ -48,10 +48,10 @@ def same(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 def test_relative_indices_are_those_of_the_paper() -> None:
     # Figure 2 of Han et al., 3 bits: from 4 on to 15 there are 11, so a filler is at 12.
-    found = positions.relative(np.array([1, 4, 15]), 16, 3)
+    found = sparse_index.relative(np.array([1, 4, 15]), 16, 3)
     assert (found.gaps + 1).tolist() == [2, 3, 8, 3]  # counted from place −1, so that 0 can be kept
     assert found.kept.tolist() == [0, 1, 3] and found.fillers == 1
-    assert positions.absolute(found.gaps).tolist() == [1, 4, 12, 15]
+    assert sparse_index.absolute(found.gaps).tolist() == [1, 4, 12, 15]
 
 
 @QUICK
@@ -60,8 +60,8 @@ def test_positions_come_back_and_a_size_is_bounded(
     data: st.DataObject, bits: int, size: int
 ) -> None:
     chosen = sorted(data.draw(st.sets(st.integers(0, size - 1), max_size=30)))
-    found = positions.relative(np.array(chosen, dtype=np.int64), size, bits)
-    assert positions.absolute(found.gaps)[found.kept].tolist() == chosen
+    found = sparse_index.relative(np.array(chosen, dtype=np.int64), size, bits)
+    assert sparse_index.absolute(found.gaps)[found.kept].tolist() == chosen
     assert found.gaps.max(initial=0) < 2**bits
     assert size < (found.entries + 1) * 2**bits
     gaps = np.diff([-1, *chosen])
@@ -73,9 +73,9 @@ def test_positions_come_back_and_a_size_is_bounded(
 def test_columns_first_is_the_transposed_weight(n: int, m: int, k: int, seed: int) -> None:
     dense = np.random.default_rng(seed).random((n, m, k)) < 0.4
     rows = np.flatnonzero(dense)
-    turned, order = positions.by_columns(rows, dense.shape)
+    turned, order = sparse_index.by_columns(rows, dense.shape)
     assert turned.tolist() == np.flatnonzero(dense.transpose(1, 2, 0)).tolist()
-    back, again = positions.by_rows(turned, dense.shape)
+    back, again = sparse_index.by_rows(turned, dense.shape)
     assert back.tolist() == rows.tolist()
     assert order[again].tolist() == list(range(len(rows)))
 
@@ -85,13 +85,13 @@ def test_columns_first_is_the_transposed_weight(n: int, m: int, k: int, seed: in
 def test_without_its_empty_lines_a_weight_is_numpys(n: int, m: int, k: int, seed: int) -> None:
     dense = np.random.default_rng(seed).random((n, m, k)) < 0.2
     matrix, places = dense.reshape(n, -1), np.flatnonzero(dense)
-    used = positions.alive(places, dense.shape)
+    used = sparse_index.alive(places, dense.shape)
     assert used.tolist() == [*matrix.any(1).tolist(), *matrix.any(0).tolist()]
     inner = matrix[used[:n]][:, used[n:]]
-    found, sides = positions.squeezed(places, dense.shape, used)
+    found, sides = sparse_index.squeezed(places, dense.shape, used)
     assert sides == inner.shape and found.tolist() == np.flatnonzero(inner).tolist()
     if len(places):
-        assert positions.spread(found, dense.shape, used).tolist() == places.tolist()
+        assert sparse_index.spread(found, dense.shape, used).tolist() == places.tolist()
 
 
 def test_csr_is_scipys() -> None:
@@ -99,13 +99,13 @@ def test_csr_is_scipys() -> None:
         np.random.default_rng(1).random((7, 40)) < 0.2
     )
     wanted = sparse.csr_array(dense)
-    pointers, columns = positions.to_csr(np.flatnonzero(dense), dense.shape)
+    pointers, columns = sparse_index.to_csr(np.flatnonzero(dense), dense.shape)
     assert pointers.tolist() == wanted.indptr.tolist()
     assert columns.tolist() == wanted.indices.tolist()
     count = wanted.nnz
-    assert positions.csr_bytes(count, (7, 40)) == math.ceil(8 * count.bit_length() / 8) + math.ceil(
-        6 * count / 8
-    )
+    assert sparse_index.csr_bytes(count, (7, 40)) == math.ceil(
+        8 * count.bit_length() / 8
+    ) + math.ceil(6 * count / 8)
 
 
 @st.composite
@@ -191,13 +191,13 @@ def lenet(coder: str, bits: int | None) -> bytes:
 def test_a_head_with_its_tables_is_small() -> None:
     for coder, bits in (("huffman", 5), ("ans", 5), ("huffman", 8)):
         written = lenet(coder, bits)
-        assert head.longest(written[:16]) < 450
+        assert header.longest(written[:16]) < 450
     assert len(lenet("huffman", 5)) < 266_610 * 4 / 36
 
 
 def test_sizes_are_those_of_the_file_and_near_entropy() -> None:
     weight = shared((300, 784), 0.08, 31, 5)
-    stages = formula.stages(weight)
+    stages = size_formula.stages(weight)
     for name in ("pruned", "shared", "huffman", "ans"):
         coder = {"pruned": "fixed", "shared": "fixed"}.get(name, name)
         kept = weight
@@ -205,7 +205,7 @@ def test_sizes_are_those_of_the_file_and_near_entropy() -> None:
             kept = PrunedWeight(weight.shape, weight.positions, weight.values, 5)
         read = container.decode(container.encode({}, {}, {"w": kept}, coder))
         (entry,) = read.head.weights
-        assert formula.stored(entry, read.weights["w"]) == getattr(stages, name)
+        assert size_formula.stored(entry, read.weights["w"]) == getattr(stages, name)
         assert getattr(stages, name).bytes == entry.stored
     plain, coded = stages.shared, stages.huffman
     assert (plain.bits_per_code, plain.bits_per_index) == pytest.approx((5, 5), abs=0.01)
@@ -222,7 +222,7 @@ def test_sizes_are_those_of_the_file_and_near_entropy() -> None:
 
 def test_entropies_are_scipys() -> None:
     weight = shared((40, 50), 1.0, 16, 0)
-    found = formula.measured(weight, "huffman")
+    found = size_formula.measured(weight, "huffman")
     counts = np.bincount(weight.codes.numpy())
     assert found.code_entropy == pytest.approx(stats.entropy(counts, base=2))
     assert (found.indices, found.index_entropy, found.index_bits) == (0, 0, 0)
@@ -231,8 +231,8 @@ def test_entropies_are_scipys() -> None:
 
 def test_the_formula_is_the_papers() -> None:
     # Figure 3 of Han et al.: 16 weights of 32 bits in 4 clusters, 16·32 / (4·32 + 2·16) = 3.2.
-    assert formula.ratio(16, 4) == pytest.approx(3.2)
-    assert formula.ratio(10**9, 256) == pytest.approx(4, rel=1e-4)
+    assert size_formula.ratio(16, 4) == pytest.approx(3.2)
+    assert size_formula.ratio(10**9, 256) == pytest.approx(4, rel=1e-4)
 
 
 def test_a_weight_without_pruned_entries_takes_no_indices() -> None:
@@ -271,7 +271,10 @@ def test_empty_lines_are_left_out_where_that_is_shorter() -> None:
         assert torch.equal(read.weights["w"].positions, dead.positions)
         inner = kept[kept.any(1)][:, kept.any(0)]
         alone = SharedWeight.of(torch.zeros_like(inner, dtype=torch.int64), torch.ones(2), inner, 5)
-        assert formula.measured(dead, coder).indices == formula.measured(alone, coder).indices
+        assert (
+            size_formula.measured(dead, coder).indices
+            == size_formula.measured(alone, coder).indices
+        )
     full = container.decode(container.encode({}, {}, {"w": weight}))
     assert not full.head.weights[0].lines
 
@@ -302,17 +305,17 @@ def test_every_flipped_byte_and_every_cut_is_refused(small: bytes) -> None:
 def signed(content: dict[str, Any], tables: bytes, rest: bytes) -> bytes:
     """A container of any head, with a digest that is right."""
     whole = json.dumps(content).encode() + b"\n" + tables
-    deflater = zlib.compressobj(9, zlib.DEFLATED, 15, 9, 0, head.WORDS)
+    deflater = zlib.compressobj(9, zlib.DEFLATED, 15, 9, 0, header.WORDS)
     squeezed = deflater.compress(whole) + deflater.flush()
-    first = head.MAGIC + head.number(len(squeezed)) + head.number(len(whole)) + squeezed
-    return first + rest + head.digest([first, rest])
+    first = header.MAGIC + header.number(len(squeezed)) + header.number(len(whole)) + squeezed
+    return first + rest + header.digest([first, rest])
 
 
 def taken_apart(written: bytes) -> tuple[dict[str, Any], bytes, bytes]:
-    found, place = head.read(written)
-    rest = written[place : -head.DIGEST]
+    found, place = header.read(written)
+    rest = written[place : -header.DIGEST]
     squeezed = written[:place]
-    whole = zlib.decompressobj(zdict=head.WORDS).decompress(squeezed[squeezed.index(b"x\xf9") :])
+    whole = zlib.decompressobj(zdict=header.WORDS).decompress(squeezed[squeezed.index(b"x\xf9") :])
     text, _, tables = whole.partition(b"\n")
     assert tables == found.tables
     return json.loads(text), tables, rest
@@ -388,11 +391,11 @@ def test_a_weight_that_so_few_bytes_cannot_hold_is_refused(
 
 
 def test_a_head_that_inflates_without_end_is_cut_off() -> None:
-    deflater = zlib.compressobj(9, zlib.DEFLATED, 15, 9, 0, head.WORDS)
+    deflater = zlib.compressobj(9, zlib.DEFLATED, 15, 9, 0, header.WORDS)
     bomb = deflater.compress(bytes(2**27)) + deflater.flush()
     for claimed in (2**27, 2**24, 100):
-        first = head.MAGIC + head.number(len(bomb)) + head.number(claimed) + bomb
-        whole = first + head.digest([first])
+        first = header.MAGIC + header.number(len(bomb)) + header.number(claimed) + bomb
+        whole = first + header.digest([first])
         with at_most_more(2**26), pytest.raises(DataError, match="head"):
             container.decode(whole)
 

@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from laq import packing, training
-from laq.deep import checkpoint, course, measured, stages
-from laq.devices import seed_everything
-from laq.errors import ConfigError
-from laq.networks import predict
-from laq.steps import deep_effect
+from laq import training
+from laq.checkpoints import packing
+from laq.checkpoints.deep_container import file
+from laq.config.recipes import deep_effect
+from laq.deep_compression import pipeline, stages
+from laq.experiments.deep import measured
+from laq.models.networks import predict
 from laq.training import FINETUNING, Recipe, resume
+from laq.utils.devices import seed_everything
+from laq.utils.errors import ConfigError
 from tests.configs import SCHEMA
 from tests.unit.test_qat_training import SPEC, SPLITS, trained
 from tests.unit.test_training import CPU
@@ -33,14 +36,14 @@ def settings(**changes) -> dict:
     return deep_effect({**defaults, **SHORT, "kept": 0.2, "bits_conv": 4, **changes})
 
 
-def compressed(state: Path | None = None, seed: int = 1, **changes) -> course.Course:
+def compressed(state: Path | None = None, seed: int = 1, **changes) -> pipeline.Course:
     network = copy.deepcopy(trained())
     generator = seed_everything(seed)
-    return course.compress(network, *SPLITS, settings(**changes), generator, CPU, state, SPEC)
+    return pipeline.compress(network, *SPLITS, settings(**changes), generator, CPU, state, SPEC)
 
 
 @pytest.fixture(scope="module")
-def done() -> course.Course:
+def done() -> pipeline.Course:
     return compressed()
 
 
@@ -155,8 +158,8 @@ def test_a_network_with_nothing_to_compress_is_refused(done):
         compressed(skip_layers=list(done.met))
 
 
-def written(done: course.Course, path: Path) -> bytes:
-    checkpoint.save(path, done.network.state_dict(), {"network": SPEC}, done.shared)
+def written(done: pipeline.Course, path: Path) -> bytes:
+    file.save(path, done.network.state_dict(), {"network": SPEC}, done.shared)
     return path.read_bytes()
 
 

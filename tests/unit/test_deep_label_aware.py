@@ -12,14 +12,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq.claims.effects import Rigour
-from laq.datasets import Dataset
-from laq.deep import label_aware
-from laq.deep.equal_accuracy import Reach, reach
-from laq.deep.ratio_claims import judge, mean, slope
-from laq.deep.ratio_gained import gained, observations
-from laq.errors import DataError
-from laq.variants.task import Task
+from laq.analysis.claims.effects import Rigour
+from laq.analysis.deep.ratio_claims import judge, mean, slope
+from laq.analysis.deep.ratio_gained import gained, observations
+from laq.data import Dataset
+from laq.experiments.deep import label_aware
+from laq.experiments.deep.equal_accuracy import Reach, reach
+from laq.experiments.variants.task import Task
+from laq.utils.errors import DataError
 from tests.unit.test_deep_course import settings
 from tests.unit.test_qat_training import SPEC, SPLITS, trained
 

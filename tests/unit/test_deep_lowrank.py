@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
-from laq import networks
-from laq.deep import lowrank
-from laq.errors import DataError
+from laq.deep_compression import lowrank
+from laq.models import networks
+from laq.utils.errors import DataError
 
 MATRICES = arrays.arrays(
     np.float32,

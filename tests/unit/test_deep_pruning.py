@@ -14,12 +14,13 @@ from hypothesis.extra import numpy as arrays
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from laq.deep import masked, pruning, scan, sparsity
-from laq.deep.masked import Masked
-from laq.deep.scan import Point
-from laq.devices import seed_everything
-from laq.errors import DataError
+from laq.deep_compression import masks as masked
+from laq.deep_compression import pruning, sensitivity, sparsity
+from laq.deep_compression.masks import Masked
+from laq.deep_compression.sensitivity import Point
 from laq.training import constraints, finetune
+from laq.utils.devices import seed_everything
+from laq.utils.errors import DataError
 from tests.unit.test_training import CPU, problem
 
 torch.set_num_threads(1)
@@ -114,7 +115,7 @@ def test_a_layer_is_measured_as_if_it_were_pruned_alone():
     Masked(("1", "3")).prepare(model)
     masked.prune(model, {"1": 400, "3": 20})
     before = copy.deepcopy(model.state_dict())
-    points = scan.sensitivity(model, images, labels, {"1": 400, "3": 20}, (1.0, 0.5, 0.1))
+    points = sensitivity.sensitivity(model, images, labels, {"1": 400, "3": 20}, (1.0, 0.5, 0.1))
     assert [(p.layer, p.kept, p.weights) for p in points] == [
         *(("1", kept, 768) for kept in (400, 200, 40)),
         *(("3", kept, 24) for kept in (20, 10, 2)),
@@ -141,11 +142,11 @@ def points(**losses: dict[int, float]) -> list[Point]:
 def test_weights_are_spent_where_they_save_the_most():
     found = points(a={100: 0.0, 50: 0.1, 10: 3.0}, b={1000: 0.0, 500: 0.5, 100: 0.9})
     # Per weight: a from 10 saves 0.0725, then 0.002; b from 100 saves 0.001.
-    assert scan.spend(found, 150) == {"a": 50, "b": 100}
-    assert scan.spend(found, 130) == {"a": 30, "b": 100}
-    assert scan.spend(found, 700) == {"a": 100, "b": 600}
-    assert scan.spend(found, 1100) == {"a": 100, "b": 1000}
-    assert scan.spend(found, 5) == {"a": 10, "b": 100}
+    assert sensitivity.spend(found, 150) == {"a": 50, "b": 100}
+    assert sensitivity.spend(found, 130) == {"a": 30, "b": 100}
+    assert sensitivity.spend(found, 700) == {"a": 100, "b": 600}
+    assert sensitivity.spend(found, 1100) == {"a": 100, "b": 1000}
+    assert sensitivity.spend(found, 5) == {"a": 10, "b": 100}
 
 
 @settings(max_examples=50, deadline=None)
@@ -161,7 +162,7 @@ def test_all_that_may_be_kept_is_kept(losses, share):
     found = points(**{f"l{place}": own for place, own in enumerate(losses)})
     least, most = (sum(f(own) for own in losses) for f in (min, max))
     weights = round(least + share * (most - least))
-    kept = scan.spend(found, weights)
+    kept = sensitivity.spend(found, weights)
     assert sum(kept.values()) == weights
     for place, own in enumerate(losses):
         assert min(own) <= kept[f"l{place}"] <= max(own)

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from laq.deep import container, initial, shared, sharing
-from laq.deep.coded import PrunedWeight, SharedWeight
-from laq.deep.coders import CODERS
-from laq.devices import seed_everything
-from laq.errors import DataError
+from laq.checkpoints.deep_container import container
+from laq.checkpoints.deep_container.coders import CODERS
+from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
+from laq.deep_compression import centroid_finetuning, centroid_init, weight_clustering
 from laq.training import constraints, finetune
 from laq.training.constraints import Progress
+from laq.utils.devices import seed_everything
+from laq.utils.errors import DataError
 from tests.configs import SCHEMA
 from tests.unit.test_training import CPU, problem
 
@@ -34,31 +35,31 @@ def bimodal(n: int = 4000) -> torch.Tensor:
 
 def test_first_centroids_are_those_of_the_paper():
     values = bimodal()
-    linear = initial.linear(values, 16, generator())
+    linear = centroid_init.linear(values, 16, generator())
     assert linear.tolist() == pytest.approx(
         np.linspace(values[0].item(), values[-1].item(), 16).tolist()
     )
-    density = initial.density(values, 16, generator())
+    density = centroid_init.density(values, 16, generator())
     heights = [(values <= centroid).double().mean().item() for centroid in density]
     assert heights == pytest.approx([(place + 0.5) / 16 for place in range(16)], abs=1e-3)
-    forgy = initial.random(values, 16, generator())
+    forgy = centroid_init.random(values, 16, generator())
     assert set(forgy.tolist()) < set(values.tolist()) and len(forgy.unique()) == 16
-    assert not torch.equal(forgy, initial.random(values, 16, generator(1)))
+    assert not torch.equal(forgy, centroid_init.random(values, 16, generator(1)))
     # Few weights are large: of the three linear alone begins with centroids there.
     far = values.abs().quantile(0.98)
     far_out = [int((way.abs() > far).sum()) for way in (linear, density, forgy)]
     assert far_out[0] >= 4 > 1 >= far_out[1] and far_out[0] > far_out[2]
 
 
-@pytest.mark.parametrize("way", initial.WAYS)
+@pytest.mark.parametrize("way", centroid_init.WAYS)
 def test_first_centroids_ascend_whatever_their_number(way):
     values = torch.tensor([-2.0, -1.0, -1.0, 3.0])
     for count in (1, 2, 3):
-        found = initial.WAYS[way](values, count, generator())
+        found = centroid_init.WAYS[way](values, count, generator())
         assert found.dtype == torch.float64 and len(found) == count
         assert bool((found.diff() >= 0).all())
         assert -2 <= found.min() <= found.max() <= 3
-    assert SCHEMA["$defs"]["deep"]["properties"]["initial"]["enum"] == list(initial.WAYS)
+    assert SCHEMA["$defs"]["deep"]["properties"]["initial"]["enum"] == list(centroid_init.WAYS)
 
 
 def as_weight(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,16 +75,16 @@ def as_weight(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.floats(-4, 4, width=32), min_size=2, max_size=60),
-    st.sampled_from(list(initial.WAYS)),
+    st.sampled_from(list(centroid_init.WAYS)),
     st.integers(1, 4),
 )
 def test_iterations_never_end_worse_than_they_began(numbers, way, bits):
     values = torch.tensor(numbers).sort().values
     count = min(2**bits, len(values.unique()))
-    begun = initial.WAYS[way](values, count, generator())
+    begun = centroid_init.WAYS[way](values, count, generator())
     weight, kept = as_weight(values)
-    found = sharing.share(weight, kept, bits, way, generator())
-    start = sharing.distortion(values, begun)
+    found = weight_clustering.share(weight, kept, bits, way, generator())
+    start = weight_clustering.distortion(values, begun)
     lost = float((found.values.double() - weight[kept].double()).square().sum())
     assert lost <= start * (1 + 1e-5) + 1e-9
     assert len(found.centroids) <= 2**bits
@@ -96,22 +97,24 @@ def test_iterations_never_end_worse_than_they_began(numbers, way, bits):
 
 def test_pruned_weights_are_no_part_of_the_codebook():
     weight, kept = as_weight(bimodal(500))
-    found = sharing.share(weight, kept, 3, "linear", generator(), 5)
+    found = weight_clustering.share(weight, kept, 3, "linear", generator(), 5)
     assert found.index_bits == 5 and found.shape == weight.shape
     dense = found.weight()
     assert torch.equal(dense != 0, kept) and len(dense.unique()) == len(found.centroids) + 1
     assert 6 <= len(found.centroids) <= 8  # of linear ones some begin where no weight is
     other = weight.clone()
     other[~kept] = 0.001
-    again = sharing.share(other, kept, 3, "linear", generator())
+    again = weight_clustering.share(other, kept, 3, "linear", generator())
     assert torch.equal(again.centroids, found.centroids)
 
 
-@pytest.mark.parametrize("bits", sharing.BITS)
+@pytest.mark.parametrize("bits", weight_clustering.BITS)
 def test_codebooks_of_2_to_256_values_come_back_from_their_bytes(bits):
     weight = torch.randn(40, 100, generator=generator())
     for index_bits in (None, 4, 5, 8):
-        made = sharing.share(weight, weight.abs() > 1, bits, "density", generator(), index_bits)
+        made = weight_clustering.share(
+            weight, weight.abs() > 1, bits, "density", generator(), index_bits
+        )
         assert len(made.centroids) == 2**bits
         for coder in CODERS:
             read = container.decode(container.encode({}, {}, {"w": made}, coder)).weights["w"]
@@ -121,7 +124,7 @@ def test_codebooks_of_2_to_256_values_come_back_from_their_bytes(bits):
 
 def test_of_few_weights_every_one_is_its_own_centroid():
     weight, kept = as_weight(torch.tensor([0.5, -0.25, 0.5, 2.0]))
-    found = sharing.share(weight, kept, 8, "random", generator())
+    found = weight_clustering.share(weight, kept, 8, "random", generator())
     assert found.centroids.tolist() == [-0.25, 0.5, 2.0]
     assert torch.equal(found.values, weight[kept])
 
@@ -129,16 +132,16 @@ def test_of_few_weights_every_one_is_its_own_centroid():
 def test_weights_that_are_not_finite_are_refused():
     weight, kept = as_weight(torch.tensor([0.5, float("nan")]))
     with pytest.raises(DataError, match="not finite: train again"):
-        sharing.share(weight, kept, 2, "linear", generator())
+        weight_clustering.share(weight, kept, 2, "linear", generator())
 
 
-@pytest.mark.parametrize("way", initial.WAYS)
+@pytest.mark.parametrize("way", centroid_init.WAYS)
 @pytest.mark.parametrize("value", [0.0, 1e-44])
 def test_a_layer_of_zeros_is_shared_and_comes_back(way, value):
     weight = torch.full((4, 5), value)
     for kept in (torch.ones_like(weight) > 0, torch.rand(4, 5, generator=generator()) < 0.3):
         for chosen in (kept, kept & False):
-            made = sharing.share(weight, chosen, 3, way, generator())
+            made = weight_clustering.share(weight, chosen, 3, way, generator())
             pruned = PrunedWeight.of(weight, chosen)
             for coder in CODERS:
                 content = container.encode({}, {}, {"shared": made, "pruned": pruned}, coder)
@@ -159,9 +162,9 @@ def clustered(model: nn.Module) -> dict[str, SharedWeight]:
     for name in ("1", "3"):
         weight = model.get_submodule(name).weight.detach()
         kept = weight.abs() >= weight.abs().median()
-        weights[name] = sharing.share(weight, kept, 2, "linear", generator())
-    shared.of(weights).prepare(model)
-    shared.load(model, weights)
+        weights[name] = weight_clustering.share(weight, kept, 2, "linear", generator())
+    centroid_finetuning.of(weights).prepare(model)
+    centroid_finetuning.load(model, weights)
     return weights
 
 
@@ -188,9 +191,9 @@ def test_centroids_learn_and_codes_stay():
     model = network()
     weights = clustered(model)
     train = {"epochs": 2, "batch_size": 10, "learning_rate": 0.01, "weight_decay": 0.5}
-    constraint = shared.of(weights)
+    constraint = centroid_finetuning.of(weights)
     finetune(model, problem(40), problem(8), train, seed_everything(0), CPU, constraint=constraint)
-    found = shared.detach(model, weights)
+    found = centroid_finetuning.detach(model, weights)
     assert model.state_dict().keys() == network().state_dict().keys()
     for name, weight in weights.items():
         assert torch.equal(found[name].codes, weight.codes)
@@ -201,7 +204,7 @@ def test_centroids_learn_and_codes_stay():
 
 def test_centroids_do_not_decay():
     model = network()
-    constraint = shared.of(clustered(model))
+    constraint = centroid_finetuning.of(clustered(model))
     (group,) = constraint.groups(model)
     assert group["weight_decay"] == 0 and [len(p) for p in group["params"]] == [4, 4]
     assert constraint.penalty(model, Progress(1, 2)) is None
@@ -210,6 +213,6 @@ def test_centroids_do_not_decay():
 def test_a_training_in_other_processes_has_the_same_modules():
     model, other = network(), network()
     weights = clustered(model)
-    constraints.create(shared.of(weights).description).prepare(other)
+    constraints.create(centroid_finetuning.of(weights).description).prepare(other)
     other.load_state_dict(model.state_dict())
     assert torch.equal(other[1].weight, weights["1"].weight())

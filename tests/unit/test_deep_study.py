@@ -16,25 +16,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-from laq import networks, packing, training
-from laq.datasets import Dataset
-from laq.deep import (
-    checkpoint,
-    curves,
-    distribution,
-    factored,
-    first_centroids,
-    layer_table,
-    lowrank,
-    plan,
-    stage_table,
-)
-from laq.deep.bench import Bench, timed
-from laq.deep.first_centroids import Comparison
-from laq.devices import seed_everything
-from laq.errors import CheckpointError, ConfigError
-from laq.lineage import describe
-from laq.variants.task import Task
+from laq import training
+from laq.checkpoints import packing
+from laq.checkpoints.deep_container import file
+from laq.checkpoints.lineage import describe
+from laq.config import deep_plan
+from laq.data import Dataset
+from laq.deep_compression import distribution, layer_table, low_rank, lowrank
+from laq.experiments.deep import curves, first_centroids, stage_table
+from laq.experiments.deep.first_centroids import Comparison
+from laq.experiments.deep.runner import Bench, timed
+from laq.experiments.variants.task import Task
+from laq.models import networks
+from laq.utils.devices import seed_everything
+from laq.utils.errors import CheckpointError, ConfigError
 from tests.configs import checked, edited
 from tests.unit.test_training import CPU
 
@@ -111,7 +106,7 @@ def stages(bench: Bench, place: Path) -> Iterator[Any]:
     """Rows, seconds, the course, and the files by stage."""
     names = {"pruned": "pruned", "shared": "shared", "huffman": "deep", "ans": "ans"}
     files = {stage: str(place / f"{name}.safetensors") for stage, name in names.items()}
-    settings = plan.course(section(), "small")
+    settings = deep_plan.course(section(), "small")
     original = str(place / "original.safetensors")
     yield *stage_table.rows(bench, original, settings, files, None), files
 
@@ -214,7 +209,7 @@ def test_every_weight_is_in_the_distributions(stages, bench):
 
 
 def curve(bench: Bench, name: str, folder: Path, **changes: Any) -> pd.DataFrame:
-    own = plan.curve(section(**changes), "small", name)
+    own = deep_plan.curve(section(**changes), "small", name)
     points = [(value, folder / f".{value}.state") for value in own["values"]]
     found, times = timed(curves.CURVES[name](bench, own["course"], points), curves.POINT)
     assert [row["seconds"] > 0 for row in times] == [True] * len(found)
@@ -237,7 +232,7 @@ def test_pruning_and_both_come_of_the_same_course(bench, place, tmp_path, stages
         for method in ("pruning", "both"):
             ratios = [table.loc[method, training_, kept]["ratio"] for kept in (1.0, 0.1)]
             assert ratios[1] > 3 * ratios[0]
-    own = plan.course(section(), "small", kept=0.1)
+    own = deep_plan.course(section(), "small", kept=0.1)
     made = bench.compress(own)
     point = table.loc["both", "retrained", 0.1]
     assert point["correct"] == correct(made.state)
@@ -292,10 +287,10 @@ def test_low_rank_is_as_numpy_cuts_it_and_is_trained_as_long(bench, tmp_path, mo
 def test_factors_learn_at_their_rank():
     network = networks.create(**SPEC).eval()
     cut = next(lowrank.curve(network, [0.3], ["fc1"]))
-    constraint = factored.of(cut.factors)
+    constraint = low_rank.of(cut.factors)
     assert constraint.ranks == {"fc1": cut.factors["fc1"].rank} and list(cut.factors) == ["fc1"]
     constraint.prepare(network)
-    factored.load(network, cut.factors)
+    low_rank.load(network, cut.factors)
     start = network.fc1.weight.detach().clone()
     assert torch.allclose(start, cut.factors["fc1"].dense(), atol=1e-6)
     recipe = {"epochs": 2, "learning_rate": 0.003}
@@ -303,7 +298,7 @@ def test_factors_learn_at_their_rank():
         network, TRAIN, TEST, recipe, seed_everything(0), CPU, constraint=constraint
     )
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
-    factors = factored.detach(network, ["fc1"])["fc1"]
+    factors = low_rank.detach(network, ["fc1"])["fc1"]
     assert isinstance(network.fc1.weight, nn.Parameter)
     assert torch.equal(network.fc1.weight, factors.dense())
     assert not torch.equal(start, network.fc1.weight)
@@ -333,7 +328,7 @@ def test_first_centroids_are_compared_on_the_same_pruned_network(bench, place, s
         (bits, *way, stage) for bits in (1, 3) for way in ways for stage in ("clustered", "shared")
     ]
     assert list(table.index) == expected
-    pruned = checkpoint.contained(files["pruned"]).weights
+    pruned = file.contained(files["pruned"]).weights
     values = [own.values.numpy() for own in pruned.values()]
     least = np.sqrt(sum(map(best_pair, values)) / sum((v.astype(float) ** 2).sum() for v in values))
     assert table.loc[1, "optimal", 1, "clustered"]["error"] == pytest.approx(least, rel=1e-4)
@@ -355,7 +350,7 @@ def test_a_pruned_network_of_another_parent_is_refused(bench, place, stages):
 
 
 def compared(bench: Bench, place: Path, pruned: str) -> tuple[Comparison, list[Any]]:
-    own, parent = plan.initial(section(), "small"), str(place / "original.safetensors")
+    own, parent = deep_plan.initial(section(), "small"), str(place / "original.safetensors")
     comparison = Comparison.read(bench, pruned, parent, own["course"])
     return comparison, first_centroids.points(own["bits"], own["repeats"])
 
@@ -411,8 +406,8 @@ def test_a_comparison_goes_on_with_the_point_that_was_running(
 )
 def test_a_setting_concerns_who_uses_it(changes, concerned):
     def planned(own: dict[str, Any]) -> dict[str, Any]:
-        parts = {name: plan.curve(own, "small", name) for name in plan.CURVES}
-        course, initial = plan.course(own, "small"), plan.initial(own, "small")
+        parts = {name: deep_plan.curve(own, "small", name) for name in deep_plan.CURVES}
+        course, initial = deep_plan.course(own, "small"), deep_plan.initial(own, "small")
         return {**parts, "course": course, "initial": initial}
 
     before, after = planned(section()), planned(section(**changes))

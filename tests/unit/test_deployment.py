@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq.deployment import choose
-from laq.errors import DataError
-from laq.statistics import wilson_interval
+from laq.analysis.deployment import choose
+from laq.analysis.statistics import wilson_interval
+from laq.utils.errors import DataError
 
 # variant: images right over the subset's classes, over all classes, bytes on the disk
 MEASURED = {

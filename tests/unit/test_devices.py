@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 
-from laq.devices import pick, seed_everything
-from laq.errors import ConfigError
+from laq.utils.devices import pick, seed_everything
+from laq.utils.errors import ConfigError
 
 
 @pytest.mark.parametrize(("present", "kind"), [(True, "cuda"), (False, "cpu")])

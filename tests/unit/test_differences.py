@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from laq.differences import differences
-from laq.statistics import holm, mean_interval, sign_flip_p
+from laq.analysis.differences import differences
+from laq.analysis.statistics import holm, mean_interval, sign_flip_p
 
 COLUMNS = [
     *("setting", "variant", "reference", "scope", "n"),

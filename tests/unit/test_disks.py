@@ -14,11 +14,14 @@ import pandas as pd
 import pytest
 import torch
 
-from laq import activations, disks, features, files, packing
-from laq.datasets import Dataset, archives
-from laq.errors import LaqError, StorageError
+from laq.checkpoints import packing
+from laq.data import Dataset, archives
+from laq.distances import features
+from laq.ptq import activation_cache
 from laq.training import resume
 from laq.training.resume import Keeper
+from laq.utils import disks, files
+from laq.utils.errors import LaqError, StorageError
 from tests.mounts import mounted
 from train_network import train_network
 
@@ -49,7 +52,7 @@ def parquet_in_batches(path: Path) -> None:
 def figure(path: Path) -> None:
     from matplotlib import pyplot as plt
 
-    from laq.plots.style import save
+    from laq.figures.style import save
 
     drawn, axes = plt.subplots()
     axes.imshow(VALUES.reshape(250, 400))
@@ -162,7 +165,7 @@ def test_activations_that_do_not_fit_say_which_folder_is_full(
     full: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(full))
-    with activations.Activations(0) as held, pytest.raises(LaqError, match="set TMPDIR"):
+    with activation_cache.Activations(0) as held, pytest.raises(LaqError, match="set TMPDIR"):
         held.put({"x": torch.from_numpy(VALUES)})
     assert list(full.iterdir()) == []
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from laq.divergence import Gaussians, class_gaussians, kl_matrix
-from laq.errors import ConfigError, DataError
+from laq.distances.divergence import Gaussians, class_gaussians, kl_matrix
+from laq.utils.errors import ConfigError, DataError
 
 
 def random_gaussians(seed: int, classes: int = 6, k: int = 2) -> Gaussians:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from laq.embedding import embed, exact_neighbours
-from laq.errors import DataError
+from laq.distances.embedding import embed, exact_neighbours
+from laq.utils.errors import DataError
 
 SETTINGS = {"neighbors": 10, "min_dist": 0.1, "metric": "euclidean"}
 

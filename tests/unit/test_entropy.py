@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from laq.entropy import entropy
+from laq.quantizers.entropy import entropy
 
 WIDE = {torch.int8: 1, torch.int16: 2**11, torch.int32: 2**25, torch.int64: 2**55}
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from laq import equivalence
+from laq.ptq import equivalence
 from tests.unit.test_patches import Same
 
 torch.set_num_threads(1)

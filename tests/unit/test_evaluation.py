@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq.errors import DataError
-from laq.evaluation import Score, score
+from laq.experiments.evaluation import Score, score
+from laq.utils.errors import DataError
 
 torch.set_num_threads(1)
 

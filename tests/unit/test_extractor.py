@@ -11,14 +11,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from laq import extractor, features
-from laq.errors import ConfigError, DataError
+from laq.distances import features, pretrained_features
+from laq.utils.errors import ConfigError, DataError
 
 CPU = torch.device("cpu")
 
 
 def create(architecture: str, weights: dict[str, object], **settings: object) -> nn.Module:
-    return extractor.create({"architecture": architecture, "weights": weights, **settings})
+    return pretrained_features.create(
+        {"architecture": architecture, "weights": weights, **settings}
+    )
 
 
 @pytest.fixture(scope="module")

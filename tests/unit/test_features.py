@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import features
-from laq.errors import DataError
-from laq.small_resnet import SmallResNet
+from laq.distances import features
+from laq.models.small_resnet import SmallResNet
+from laq.utils.errors import DataError
 
 torch.set_num_threads(1)
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.nn.utils import prune
 
-from laq import compression
-from laq.errors import ConfigError, LaqError
-from laq.propagation import folded, quantize_network
+from laq.experiments import compression
+from laq.ptq.sequential import folded, quantize_network
+from laq.utils.errors import ConfigError, LaqError
 from tests.unit.test_propagation import (
     assert_same_codes,
     images,

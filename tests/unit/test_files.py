@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq import disks
-from laq.errors import DataError, StorageError
-from laq.files import (
+from laq.utils import disks
+from laq.utils.errors import DataError, StorageError
+from laq.utils.files import (
     atomic,
     read_json,
     read_table,
@@ -31,7 +31,7 @@ from laq.files import (
     write_text,
 )
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "workflow/scripts"
+LIBRARY = Path(__file__).resolve().parents[2] / "src"
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_what_a_writer_puts_beside_its_file_goes_too(tmp_path: Path) -> None:
 
 WRITER = """
 import os, signal, sys
-from laq.files import atomic
+from laq.utils.files import atomic
 with atomic(sys.argv[1]) as temporary:
     temporary.write_text("half")
     print(flush=True)
@@ -115,7 +115,7 @@ def writer(path: Path, end: str) -> subprocess.Popen[str]:
     """A process in the midst of writing ``path``."""
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, path, end],
-        env={"PYTHONPATH": str(SCRIPTS)},
+        env={"PYTHONPATH": str(LIBRARY)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

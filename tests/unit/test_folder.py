@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from laq import datasets
-from laq.datasets import suffixes
-from laq.errors import DataError
+from laq import data
+from laq.data import sources, suffixes
+from laq.utils.errors import DataError
 
 # Sorted by code point. Names are the user's own: nothing in them is special.
 NAMES = ['12" disk; new', "Äpfel", "ключ", "猫 cat"]
@@ -42,13 +42,13 @@ def config(root: Path, **more) -> dict:
 
 def failure(root: Path, **more) -> str:
     with pytest.raises(DataError) as caught:
-        datasets.make(config(root, **more), 0)
+        sources.make(config(root, **more), 0)
     return str(caught.value)
 
 
 def test_flat_layout_is_split_and_complete(flat):
-    train, test = datasets.make(config(flat, test_fraction=0.3), 0)
-    assert list(train.classes) == list(test.classes) == datasets.class_names(config(flat)) == NAMES
+    train, test = sources.make(config(flat, test_fraction=0.3), 0)
+    assert list(train.classes) == list(test.classes) == sources.class_names(config(flat)) == NAMES
     assert np.bincount(train.labels).tolist() == [7] * 4
     assert np.bincount(test.labels).tolist() == [3] * 4
     assert train.images.shape == (28, 3, 8, 8)
@@ -64,9 +64,9 @@ def test_split_depends_on_the_seed_alone(flat, tmp_path):
     copy = tmp_path / "copy"
     for name in reversed(NAMES):  # another order on the disk
         shutil.copytree(flat / name, copy / name)
-    one, _ = datasets.make(config(flat), 1)
-    same, _ = datasets.make(config(copy), 1)
-    other, _ = datasets.make(config(flat), 2)
+    one, _ = sources.make(config(flat), 1)
+    same, _ = sources.make(config(copy), 1)
+    other, _ = sources.make(config(flat), 2)
     assert one.images.tobytes() == same.images.tobytes()
     assert one.images.tobytes() != other.images.tobytes()
 
@@ -76,25 +76,25 @@ def test_train_and_test_folders_are_kept(flat, tmp_path):
     shutil.copytree(flat, root / "train")
     for label, name in enumerate(NAMES):
         picture(root / "test" / name / "x.jpg", colour(label, 20))
-    train, test = datasets.make(config(root), 0)
+    train, test = sources.make(config(root), 0)
     assert np.bincount(train.labels).tolist() == [10] * 4
     assert test.labels.tolist() == [0, 1, 2, 3]
-    assert datasets.class_names(config(root)) == NAMES
+    assert sources.class_names(config(root)) == NAMES
     expected = np.array([colour(label, 20) for label in range(4)])
     np.testing.assert_allclose(test.images[:, :, 4, 4], expected, atol=4)  # JPEG
 
 
 def test_hidden_and_foreign_files_are_left_out(flat):
-    before = datasets.fingerprint(config(flat))
+    before = sources.fingerprint(config(flat))
     (flat / NAMES[0] / ".thumbnail.png").write_bytes(b"no image")
     (flat / NAMES[0] / "notes.txt").write_text("no image")
     (flat / NAMES[0] / ".cache").mkdir()
     (flat / ".git").mkdir()
     (flat / "README.md").write_text("no class")
-    train, test = datasets.make(config(flat), 0)
+    train, test = sources.make(config(flat), 0)
     assert len(train.labels) + len(test.labels) == 40
     assert list(train.classes) == NAMES
-    assert datasets.fingerprint(config(flat)) == before
+    assert sources.fingerprint(config(flat)) == before
 
 
 def test_shorter_side_is_fitted_and_the_centre_kept(tmp_path):
@@ -108,7 +108,7 @@ def test_shorter_side_is_fitted_and_the_centre_kept(tmp_path):
         for index in range(2):
             (tmp_path / name).mkdir(exist_ok=True)
             image.save(tmp_path / name / f"{index}.png")
-    train, _ = datasets.make(config(tmp_path, size=4), 0)
+    train, _ = sources.make(config(tmp_path, size=4), 0)
     centre = np.asarray(wide.resize((16, 4), Image.Resampling.BICUBIC))[:, 6:10]
     assert (centre[:, 1:3] == (0, 255, 0)).all()
     np.testing.assert_array_equal(train.images[0].transpose(2, 1, 0), centre)
@@ -120,7 +120,7 @@ def test_shrinking_is_antialiased(flat):
     for name in NAMES:
         for index in range(10):
             Image.fromarray(board.astype(np.uint8)).save(flat / name / f"{index:02d}.png")
-    train, _ = datasets.make(config(flat), 0)
+    train, _ = sources.make(config(flat), 0)
     assert np.abs(train.images.astype(int) - 127).max() <= 3
 
 
@@ -142,8 +142,8 @@ def turned() -> tuple[Image.Image, Image.Exif]:
 
 def of_one_class(root: Path, **more) -> list[np.ndarray]:
     """The images of a split folder's first class, by their names: uint8 (8, 8, 3)."""
-    train, _ = datasets.make(config(root, **more), 0)
-    return [image.transpose(1, 2, 0) for image in datasets.of_classes(train, [0])[0]]
+    train, _ = sources.make(config(root, **more), 0)
+    return [image.transpose(1, 2, 0) for image in data.of_classes(train, [0])[0]]
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_images_are_turned_where_that_is_asked_for(kinds):
 
 def test_what_pixels_do_not_show_is_counted_and_said(kinds, caplog):
     with caplog.at_level("INFO", logger="laq"):
-        _, _, (origin,) = datasets.made(config(kinds, orientation="applied"), 0)
+        _, _, (origin,) = sources.made(config(kinds, orientation="applied"), 0)
     counted = {key: origin[key] for key in ("transparent", "oriented", "frames")}
     assert counted == {"transparent": 6, "oriented": 1, "frames": 3}
     assert "6 of 16 images have transparent pixels: dataset.transparency is ignored" in caplog.text
@@ -216,7 +216,7 @@ def test_what_pixels_do_not_show_is_counted_and_said(kinds, caplog):
 def test_images_without_a_transparent_pixel_are_not_counted(kinds):
     picture(kinds / "train/b/opaque.png", (1, 2, 3))
     Image.new("RGBA", (9, 9), (4, 5, 6, 255)).save(kinds / "train/b/opaque2.png")
-    _, _, (origin,) = datasets.made(config(kinds), 0)
+    _, _, (origin,) = sources.made(config(kinds), 0)
     assert (origin["files"], origin["transparent"]) == (18, 6)
 
 
@@ -247,7 +247,7 @@ def test_everything_that_pillow_reads_is_read(flat):
     }
     for name, form in names.items():
         image.save(flat / NAMES[2] / name, format=form)
-    train, test, (origin,) = datasets.made(config(flat), 0)
+    train, test, (origin,) = sources.made(config(flat), 0)
     counts = np.bincount(np.concatenate([train.labels, test.labels]))
     assert counts.tolist() == [10, 10, 22, 10]
     assert (origin["files"], origin["left_out"]) == (52, {})
@@ -259,9 +259,9 @@ def test_what_is_left_out_is_said_by_class_and_suffix(flat, caplog):
         (flat / NAMES[1] / name).write_bytes(b"P6 is no picture" if name == "LICENSE" else b"")
     picture(flat / "loose.png", (1, 1, 1))
     by_name = {".mp4": 2, ".db": 1, ".txt": 1, ".heic": 1, "hidden .png": 1}
-    (remark,) = datasets.survey(config(flat)).remarks
+    (remark,) = sources.survey(config(flat)).remarks
     assert f"folder {NAMES[1]}: 1 × .db, 1 × .heic, 2 × .mp4, 1 × .txt, 1 × hidden .png" in remark
-    _, _, (origin,) = datasets.made(config(flat), 0)
+    _, _, (origin,) = sources.made(config(flat), 0)
     assert origin["left_out"] == {".": {".png": 1}, NAMES[1]: {**by_name, "without suffix": 3}}
     assert "10 left out" in caplog.text and "3 × without suffix" in caplog.text
 
@@ -270,7 +270,7 @@ def test_folders_beside_train_and_test_are_said_to_be_left_out(kinds):
     shutil.copytree(kinds / "test", kinds / "validation")
     (kinds / "Thumbs.db").touch()
     (kinds / "train/README").touch()
-    (remark,) = datasets.survey(config(kinds)).remarks
+    (remark,) = sources.survey(config(kinds)).remarks
     assert "folder validation: 1 × folder" in remark and "folder .: 1 × .db" in remark
     assert "folder train: 1 × without suffix" in remark
     assert "validation is not read as a split: rename it to test" in remark
@@ -279,7 +279,7 @@ def test_folders_beside_train_and_test_are_said_to_be_left_out(kinds):
 def test_files_beside_the_class_folders_are_counted(flat):
     for name in ("Thumbs.db", "list.CSV", "LICENSE", ".DS_Store"):
         (flat / name).touch()
-    _, _, (origin,) = datasets.made(config(flat), 0)
+    _, _, (origin,) = sources.made(config(flat), 0)
     assert origin["left_out"] == {".": {".db": 1, ".csv": 1, "without suffix": 1}}
 
 
@@ -298,29 +298,29 @@ def test_files_that_other_programs_would_draw_are_not_opened(flat):
 
 
 def test_fingerprint_follows_names_and_sizes(flat, tmp_path):
-    before = datasets.fingerprint(config(flat))
+    before = sources.fingerprint(config(flat))
     shutil.copytree(flat, tmp_path / "copy")  # times are kept
-    assert datasets.fingerprint(config(tmp_path / "copy")) == before
+    assert sources.fingerprint(config(tmp_path / "copy")) == before
     seen = {before}
     picture(flat / NAMES[1] / "new.png", (1, 2, 3))
-    seen.add(datasets.fingerprint(config(flat)))
+    seen.add(sources.fingerprint(config(flat)))
     (flat / NAMES[1] / "new.png").rename(flat / NAMES[2] / "new.png")
-    seen.add(datasets.fingerprint(config(flat)))
+    seen.add(sources.fingerprint(config(flat)))
     picture(flat / NAMES[2] / "new.png", (1, 2, 3), size=(400, 300))
-    seen.add(datasets.fingerprint(config(flat)))
+    seen.add(sources.fingerprint(config(flat)))
     assert len(seen) == 4
 
 
 def test_fingerprint_tells_a_replaced_image_of_equal_size(flat):
     path = flat / NAMES[1] / "new.bmp"
     picture(path, (1, 2, 3))
-    before, size = datasets.fingerprint(config(flat)), path.stat().st_size
+    before, size = sources.fingerprint(config(flat)), path.stat().st_size
     written = path.stat().st_mtime_ns
     picture(path, (3, 2, 1))
     # Two writings may fall into one tick of the file system's clock.
     os.utime(path, ns=(written, written + 1))
     assert path.stat().st_size == size
-    assert datasets.fingerprint(config(flat)) != before
+    assert sources.fingerprint(config(flat)) != before
 
 
 def test_missing_folder(tmp_path):

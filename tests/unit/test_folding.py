@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq.errors import LaqError
-from laq.folding import apply, fold
-from laq.small_resnet import SmallResNet
-from laq.tracing import trace
+from laq.models.small_resnet import SmallResNet
+from laq.ptq.folding import apply, fold
+from laq.ptq.fx_runner import trace
+from laq.utils.errors import LaqError
 from tests.unit.test_patches import Same
 
 torch.set_num_threads(1)

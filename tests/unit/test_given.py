@@ -12,8 +12,8 @@ import yaml
 from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
-from laq.checked_config import checked
-from laq.errors import ConfigError
+from laq.config.load import checked
+from laq.utils.errors import ConfigError
 from tests.configs import BASE, ROOT
 
 SCHEMAS = ROOT / "workflow/schemas"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from laq import datasets
-from laq.datasets import glyphs
-from laq.errors import DataError
+from laq import data
+from laq.data import glyphs, sources
+from laq.utils.errors import DataError
 
 FEW = {"kind": "glyphs", "classes": 7, "train_per_class": 9, "test_per_class": 4}
 
@@ -18,7 +18,7 @@ def cells():
 
 
 def test_a_hundred_distinct_classes_with_readable_names():
-    names = datasets.class_names({**FEW, "classes": 100})
+    names = sources.class_names({**FEW, "classes": 100})
     assert len(names) == len(set(names)) == len(set(glyphs.CHARACTERS)) == 100
     assert all(
         name.replace("_", "").isascii() and name.replace("_", "").isalnum() for name in names
@@ -26,7 +26,7 @@ def test_a_hundred_distinct_classes_with_readable_names():
     assert {"digit_7", "latin_A", "latin_a", "greek_omega", "greek_lambda", "cyrillic_Zhe"} <= {
         *names
     }
-    assert datasets.class_names({**FEW, "classes": 12}) == names[:12]
+    assert sources.class_names({**FEW, "classes": 12}) == names[:12]
 
 
 def test_every_face_has_ink_for_every_character(cells):
@@ -75,37 +75,37 @@ def test_a_missing_font_file_is_named(monkeypatch):
 
 
 def test_shapes_counts_and_balance():
-    train, test = datasets.make(FEW, 0)
+    train, test = sources.make(FEW, 0)
     assert train.images.shape == (63, 3, 32, 32)
     assert test.images.shape == (28, 3, 32, 32)
     assert train.images.dtype == np.uint8
     assert np.bincount(train.labels).tolist() == [9] * 7
     assert np.bincount(test.labels).tolist() == [4] * 7
-    assert list(train.classes) == list(test.classes) == datasets.class_names(FEW)
+    assert list(train.classes) == list(test.classes) == sources.class_names(FEW)
 
 
 def test_the_full_counts_work():
-    train, test = datasets.make({**FEW, "train_per_class": 500, "test_per_class": 100}, 0)
+    train, test = sources.make({**FEW, "train_per_class": 500, "test_per_class": 100}, 0)
     assert (len(train.labels), len(test.labels)) == (3500, 700)
 
 
 def test_the_seed_decides_every_byte():
-    (train, test), (again, also) = datasets.make(FEW, 3), datasets.make(FEW, 3)
+    (train, test), (again, also) = sources.make(FEW, 3), sources.make(FEW, 3)
     assert train.images.tobytes() == again.images.tobytes()
     assert test.images.tobytes() == also.images.tobytes()
-    other, another = datasets.make(FEW, 4)
+    other, another = sources.make(FEW, 4)
     assert not (train.images == other.images).all(axis=(1, 2, 3)).any()
     assert not (test.images == another.images).all(axis=(1, 2, 3)).any()
 
 
 def test_a_class_is_drawn_the_same_among_fewer_classes():
-    whole, _ = datasets.make(FEW, 0)
-    part, _ = datasets.make({**FEW, "classes": 3}, 0)
-    np.testing.assert_array_equal(part.images, datasets.of_classes(whole, range(3))[0])
+    whole, _ = sources.make(FEW, 0)
+    part, _ = sources.make({**FEW, "classes": 3}, 0)
+    np.testing.assert_array_equal(part.images, data.of_classes(whole, range(3))[0])
 
 
 def test_no_image_occurs_twice():
-    train, test = datasets.make({**FEW, "train_per_class": 40, "test_per_class": 40}, 0)
+    train, test = sources.make({**FEW, "train_per_class": 40, "test_per_class": 40}, 0)
     images = np.concatenate([train.images, test.images]).reshape(7 * 80, -1)
     assert len(np.unique(images, axis=0)) == len(images)
 

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq import compiling, cost
-from laq.alphabets import Alphabet
-from laq.errors import ConfigError, DataError
-from laq.gpfq import quantize_layer, solve
-from laq.layer import Samples
-from laq.rounding import Rounding
+from laq.ptq import cost
+from laq.ptq.gpfq import quantize_layer, solve
+from laq.ptq.layer import Samples
+from laq.quantizers.rounding import Rounding
+from laq.quantizers.uniform import Alphabet
+from laq.utils import compiling
+from laq.utils.errors import ConfigError, DataError
 
 FORMS = ["direct", "blocks", "gram"]
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq import gptq, msq
-from laq.alphabets import Alphabet
-from laq.errors import ConfigError, DataError
-from laq.layer import Samples
-from laq.rounding import Rounding
+from laq.ptq import gptq, rtn
+from laq.ptq.layer import Samples
+from laq.quantizers.rounding import Rounding
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import ConfigError, DataError
 
 
 def optimal_brain_quantizer(
@@ -206,7 +206,7 @@ def test_the_output_error_is_below_that_of_nearest_rounding():
         weight, inputs, _ = layer(32, 128, 256, seed=seed)
         alphabet = Alphabet.from_weights(weight, 3)
         samples = Samples.of(inputs, inputs)
-        nearest = msq.solve(weight, samples, alphabet)
+        nearest = rtn.solve(weight, samples, alphabet)
         ratios.append(gptq.solve(weight, samples, alphabet).error / nearest.error)
     assert np.mean(ratios) < 0.6
 

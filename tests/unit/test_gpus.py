@@ -11,11 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq import gpus
-from laq.devices import pick
-from laq.errors import AllocationError
+from laq.utils import gpus
+from laq.utils.devices import pick
+from laq.utils.errors import AllocationError
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
+LIBRARY = Path(__file__).resolve().parents[2] / "src"
 JOB = {"SLURM_JOB_ID": "17", "SLURMD_NODENAME": "node3"}
 
 
@@ -86,5 +86,7 @@ def test_without_a_gpu_of_slurm_auto_takes_the_cpu(monkeypatch):
 
 
 def test_the_check_needs_no_torch():
-    script = "import sys; from laq import gpus; gpus.check(1); sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=SCRIPTS)
+    script = (
+        "import sys; from laq.utils import gpus; gpus.check(1); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=LIBRARY)

@@ -11,16 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq import gpfq, gptq, msq, packing, uniform
-from laq.codebooks import kmeans
-from laq.errors import DataError
-from laq.granularity import Blocks
-from laq.grids import kinds
-from laq.grids.codebook import Codebook
-from laq.grids.equispaced import Uniform
-from laq.layer import Samples
-from laq.packing import PackedWeight
-from laq.rounding import Rounding
+from laq.checkpoints import packing
+from laq.ptq import gpfq, gptq, rtn
+from laq.ptq.layer import Samples
+from laq.quantizers import uniform
+from laq.quantizers.codebooks import kmeans
+from laq.quantizers.granularity import Blocks
+from laq.quantizers.grids import kinds
+from laq.quantizers.grids.codebook import Codebook
+from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.rounding import Rounding
+from laq.utils.errors import DataError
 
 BLOCKS = {
     "layer": Blocks.of("per_tensor"),
@@ -145,7 +147,7 @@ def test_stochastic_rounding_takes_a_neighbour_and_is_right_in_the_mean(name, bl
     total, runs = torch.zeros_like(weight), 400
     samples = Samples.of(x[:2, :16], y[:2, :16])
     for _ in range(runs):
-        total += msq.solve(weight, samples, grid, rounding=rounding).weight
+        total += rtn.solve(weight, samples, grid, rounding=rounding).weight
     for n in range(4):
         for t in range(16):
             known = levels(grid, n, t)

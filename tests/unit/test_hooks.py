@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import calibration, hooks
-from laq.activations import Activations
-from laq.calibration import CalibrationImages
-from laq.errors import DataError, LaqError
+from laq.ptq import calibration, hook_runner
+from laq.ptq.activation_cache import Activations
+from laq.ptq.calibration import CalibrationImages
+from laq.utils.errors import DataError, LaqError
 
 torch.set_num_threads(1)
 
@@ -51,17 +51,17 @@ def no_hooks(network: nn.Module) -> bool:
 @torch.no_grad()
 def test_order_of_first_calls_in_a_run(network):
     images = pool(network).images
-    assert hooks.call_order(network, images, LAYERS) == ["first", "last"]
-    assert hooks.call_order(network, images, ["last"]) == ["last"]
-    assert hooks.call_order(network, images + 100, LAYERS) == ["rare", "last"]
+    assert hook_runner.call_order(network, images, LAYERS) == ["first", "last"]
+    assert hook_runner.call_order(network, images, ["last"]) == ["last"]
+    assert hook_runner.call_order(network, images + 100, LAYERS) == ["rare", "last"]
     assert no_hooks(network)
 
 
 @torch.no_grad()
 def test_the_run_ends_at_the_first_call(network):
     images = pool(network).images
-    assert torch.equal(hooks.capture(network, "first", images), images)
-    assert torch.equal(hooks.capture(network, "last", images), network.first(images))
+    assert torch.equal(hook_runner.capture(network, "first", images), images)
+    assert torch.equal(hook_runner.capture(network, "last", images), network.first(images))
     assert network.after == 0
     assert no_hooks(network)
 
@@ -70,7 +70,7 @@ def test_a_layer_that_some_images_do_not_reach_is_refused_by_name(network):
     with pytest.raises(
         LaqError, match=r"layer rare: Net calls it for some .*compress\.skip_layers"
     ):
-        hooks.capture(network, "rare", pool(network).images)
+        hook_runner.capture(network, "rare", pool(network).images)
     assert no_hooks(network)
 
 
@@ -86,7 +86,7 @@ def test_both_networks_are_rerun_for_each_layer_in_chunks(network, monkeypatch):
 
     with Activations(16) as activations:
         nets = (network, other)
-        walk = hooks.rerun(nets, batch, ["first", "last"], lambda: bool(changed), activations)
+        walk = hook_runner.rerun(nets, batch, ["first", "last"], lambda: bool(changed), activations)
         x = xq = images.images
         for name, inputs in walk:
             assert inputs.shapes == [(2, 3), (2, 3), (1, 3)]
@@ -103,7 +103,7 @@ def test_inputs_that_are_not_finite_stop_with_the_layers_name(network):
     images = pool(network)
     images.images[3, 1] = -torch.inf
     with Activations(0) as activations, pytest.raises(DataError, match="layer first: the float"):
-        list(hooks.rerun((network, network), lambda: images, ["first"], bool, activations))
+        list(hook_runner.rerun((network, network), lambda: images, ["first"], bool, activations))
 
 
 @torch.no_grad()

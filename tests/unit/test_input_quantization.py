@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.ao.quantization import MinMaxObserver
 
-from laq.errors import ConfigError
-from laq.input_quantization import InputQuantizer, attach, limits
-from laq.small_resnet import SmallResNet
+from laq.models.small_resnet import SmallResNet
+from laq.ptq.activation_quantizer import InputQuantizer, attach, limits
+from laq.utils.errors import ConfigError
 
 torch.set_num_threads(1)
 

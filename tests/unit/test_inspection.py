@@ -13,10 +13,10 @@ import torch
 from scipy import stats
 
 import inspect_checkpoint
-from laq import packing
-from laq.alphabets import Alphabet
-from laq.inspection import inspect, render
-from laq.packing import PackedWeight
+from laq.checkpoints import packing
+from laq.checkpoints.inspection import inspect, render
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.uniform import Alphabet
 
 DESCRIPTION = {
     "alphabet": "packed",

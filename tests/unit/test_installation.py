@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from laq import networks, packing
-from laq.errors import CheckpointError
+from laq.checkpoints import packing
+from laq.models import networks
+from laq.utils.errors import CheckpointError
 from tests.configs import ROOT
 from tests.onnx_cases import quantize
 
 THREE_LINES = """
-from laq import packing
+from laq.checkpoints import packing
 network = packing.load("quant.safetensors")
 logits = network(images)
 """
@@ -41,7 +42,7 @@ def installed(folder: Path) -> Path:
     """A folder with the library in it, built as pip builds it from a clone."""
     clone = folder / "clone"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "workflow", clone / "workflow", ignore=ignored)
+    shutil.copytree(ROOT / "src", clone / "src", ignore=ignored)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, clone / name)
     offline = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -62,8 +63,7 @@ def test_the_wheel_holds_the_library_and_no_script(folder: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
     modules = {name for name in held if ".dist-info/" not in name}
     wanted = {
-        path.relative_to(ROOT / "workflow/scripts").as_posix()
-        for path in (ROOT / "workflow/scripts/laq").rglob("*.py")
+        path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src/laq").rglob("*.py")
     }
     assert modules == wanted
     (metadata,) = (name for name in held if name.endswith("/METADATA"))

@@ -17,14 +17,19 @@ import torch
 from torch import Tensor, fx, nn
 from torchvision.models.resnet import BasicBlock
 
-from laq import compression, datasets, devices, inference, networks, packing
-from laq.errors import CheckpointError, ConfigError
-from laq.input_calibration import InputSettings
-from laq.input_quantization import InputQuantizer
+from laq import data
+from laq.checkpoints import inference, packing
+from laq.data import sources
+from laq.experiments import compression
 from laq.integer import compilation, placement, simulation
-from laq.onnx_export import export
-from laq.onnx_inference import predict
-from laq.propagation import QuantizedNetwork, folded, quantize_network
+from laq.models import networks
+from laq.onnx.export import export
+from laq.onnx.runtime import predict
+from laq.ptq.activation_calibration import InputSettings
+from laq.ptq.activation_quantizer import InputQuantizer
+from laq.ptq.sequential import QuantizedNetwork, folded, quantize_network
+from laq.utils import devices
+from laq.utils.errors import CheckpointError, ConfigError
 from tests.configs import checked, edited
 from tests.unit.test_patches import Same
 
@@ -49,7 +54,7 @@ INTEGER = {
 
 @dataclass
 class Study:
-    test: datasets.Dataset
+    test: data.Dataset
     original: nn.Module
     result: QuantizedNetwork
     checkpoint: Path
@@ -58,7 +63,7 @@ class Study:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """The digits network, trained, quantized and saved; not to be changed."""
-    train, test = datasets.make({"kind": "digits", "test_fraction": 0.4}, 0)
+    train, test = sources.make({"kind": "digits", "test_fraction": 0.4}, 0)
     torch.manual_seed(0)
     network = networks.create(**SPEC)
     images, labels = networks.to_input(train.images), torch.from_numpy(train.labels)
@@ -360,7 +365,7 @@ class Deep(nn.Module):
 def test_depth_does_not_add_to_differences(
     bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(networks.ARCHITECTURES, "deep", f"{__name__}:Deep")
+    monkeypatch.setitem(networks.ARCHITECTURES, "deep", Deep)
     torch.manual_seed(0)
     network, images = Deep(5), np.random.default_rng(0).integers(0, 256, (96, 1, 8, 8), np.uint8)
     for _ in range(3):
@@ -486,7 +491,7 @@ def test_a_dead_filter_keeps_its_bias(
 ) -> None:
     values = [1e-30] * 16 if whole else [0.0, 1e-7, 1e-14, 1e-20, 1e-30, 1e-44]
     network = dead(copy.deepcopy(study.original), "stages.1.conv2", "stages.1.bn2", values)
-    train = datasets.make({"kind": "digits", "test_fraction": 0.4}, 0)[0]
+    train = sources.make({"kind": "digits", "test_fraction": 0.4}, 0)[0]
     recipe = {**INTEGER, "method": method, "granularity": granularity, "patches": "all"}
     result = compressed(network, train.images[:64], recipe)
     path = tmp_path / "dead.safetensors"

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from laq import uniform
-from laq.errors import DataError
-from laq.granularity import Blocks
-from laq.integer import bias_steps
 from laq.integer.operations import Accumulate, Clip, Grid, Layer, Logits, Maximum, Mean, Sum
 from laq.integer.rescaling import Multiplier, single
+from laq.ptq import bias_steps
+from laq.quantizers import uniform
+from laq.quantizers.granularity import Blocks
+from laq.utils.errors import DataError
 
 torch.set_num_threads(1)
 

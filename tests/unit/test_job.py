@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
+LIBRARY = SCRIPTS.parents[1] / "src"
 
 JOB = """
 import json, logging, os, sys
 from types import SimpleNamespace
 import job
-from laq.errors import DataError
+from laq.utils.errors import DataError
 
 snakemake = SimpleNamespace(
     input={"images": "in.npz", "tables": ["a.csv", "b.csv"], "checkpoint": []},
     output={"table": "out.json"},
-    params=SimpleNamespace(settings=json.dumps(SETTINGS)),
+    params=SimpleNamespace(settings=SETTINGS),
     config={"device": "cpu"},
     log=["job.log"],
     threads=3,
@@ -191,7 +192,7 @@ def function(**_):
 
 WORKING = """
 import time
-from laq.files import atomic
+from laq.utils.files import atomic
 def function(**_):
     with atomic("out.json") as temporary:
         temporary.write_text("half")
@@ -255,16 +256,17 @@ def test_every_script_puts_its_own_folder_first_before_it_imports_anything_of_th
 
 def test_a_job_does_not_run_a_copy_of_the_library_that_was_imported_before_it(tmp_path):
     copy = tmp_path / "site"
-    (copy / "laq").mkdir(parents=True)
-    (copy / "laq/__init__.py").write_text("")
-    (copy / "laq/errors.py").write_text("class DataError(Exception): pass")
+    (copy / "laq/utils").mkdir(parents=True)
+    for package in ("laq", "laq/utils"):
+        (copy / package / "__init__.py").write_text("")
+    (copy / "laq/utils/errors.py").write_text("class DataError(Exception): pass")
     # As a .pth file does when Python starts.
     (copy / "sitecustomize.py").write_text("import laq")
     body = "def function(**_): print('ran')"
     done, _ = run(tmp_path, body, env={"PYTHONPATH": f"{copy}:{SCRIPTS}"})
     assert done.returncode == 1
     assert f"error in make_table: laq was imported from {copy / 'laq'}" in done.stderr
-    assert f"not from {SCRIPTS / 'laq'}" in done.stderr and "pip uninstall laq" in done.stderr
+    assert f"not from {LIBRARY / 'laq'}" in done.stderr and "pip uninstall laq" in done.stderr
 
 
 # What a job imports before it works is time that every job pays.
@@ -287,7 +289,7 @@ def loaded(lines: list[str]) -> set[str]:
     code = [*lines, "import sys", "print(*{name.split('.')[0] for name in sys.modules})"]
     output = subprocess.run(
         [sys.executable, "-c", "\n".join(code)],
-        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": f"{SCRIPTS}:{LIBRARY}", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=True,
@@ -306,7 +308,7 @@ def test_compression_training_and_evaluation_import_lean():
         "train_network.py",
         "train_quantized.py",
     )
-    modules = loaded([*lines, "import laq.gpfq", "import laq.qat.lsq, laq.qat.prox"])
+    modules = loaded([*lines, "import laq.ptq.gpfq", "import laq.qat.lsq, laq.qat.prox"])
     assert {"torch", "pandas", "numba", "laq", "job"} <= modules
     heavy = {"seaborn", "umap", "torchvision", "sklearn", "matplotlib", "PIL", "snakemake"}
     assert not modules & heavy
@@ -323,7 +325,7 @@ def test_making_and_evaluating_variants_needs_no_pandas():
     lines = statements(
         *names, "measure_similarity.py", "train_quantized.py", "deep_compress_network.py"
     )
-    assert "pandas" not in loaded([*lines, "import laq.gpfq"])
+    assert "pandas" not in loaded([*lines, "import laq.ptq.gpfq"])
 
 
 def test_subsets_and_tables_are_made_without_torch():

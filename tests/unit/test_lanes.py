@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq.diagrams.boxes import text_width
-from laq.diagrams.lanes import Layout, Rectangle, Wire, arrange
-from laq.diagrams.names import repeat
+from laq.figures.diagrams.boxes import text_width
+from laq.figures.diagrams.lanes import Layout, Rectangle, Wire, arrange
+from laq.figures.diagrams.names import repeat
 
 PAGE = 7.0
 

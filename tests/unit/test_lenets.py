@@ -9,12 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from laq import compression, devices, features, inference, networks, own_networks, packing
-from laq.errors import ConfigError
-from laq.onnx_export import export
-from laq.onnx_inference import predict
-from laq.provenance import import_closure
-from tests.configs import ROOT, checked, edited
+from laq.checkpoints import inference, packing
+from laq.distances import features
+from laq.experiments import compression
+from laq.models import networks
+from laq.onnx.export import export
+from laq.onnx.runtime import predict
+from laq.utils import devices
+from laq.utils.errors import ConfigError
+from tests.configs import checked, edited
 
 NAMES = ("lenet_300_100", "lenet5")
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (24, 1, 28, 28), np.uint8))
@@ -139,14 +142,3 @@ def test_integers_agree_with_the_simulated_network(network, name, tmp_path):
     )
     step = (wanted.max() - wanted.min()) / 255
     assert (found - wanted).abs().max() < 1.5 * step
-
-
-@pytest.mark.parametrize("script", ["train_network.py", "compress_network.py"])
-def test_a_script_depends_on_no_architecture_but_its_networks_own(script):
-    own = {module for each in networks.ARCHITECTURES for module in own_networks.modules(each)}
-    files = {f"{module.removeprefix('laq.')}.py" for module in own}
-    path = ROOT / "workflow/scripts" / script
-    assert not files & {found.name for found in import_closure(path)}
-    named = import_closure(path, *own_networks.modules("lenet5"))
-    assert files & {found.name for found in named} == {"lenets.py"}
-    assert own_networks.modules("resnet18") == []

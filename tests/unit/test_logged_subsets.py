@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from laq import cautions, datasets, divergence, subset_files, subsets
-from laq import config as study
-from laq.datasets import cifar_names
-from laq.errors import ConfigError
-from laq.files import write_parquet
-from laq.published import subsets as published
+from laq.config import cautions, study
+from laq.data import cifar_names, sources
+from laq.data.published import subsets as published
+from laq.distances import divergence, subset_files, subsets
+from laq.utils.errors import ConfigError
+from laq.utils.files import write_parquet
 from list_subsets import list_subsets
 from select_subset import select_subset
 from tests.configs import checked, edited
@@ -49,7 +49,7 @@ def made(path: Path, rows: Sequence[int] = ()) -> dict[str, list[int]]:
 
 def said(path: Path, rows: Sequence[int] = ()) -> list[str]:
     completed = config(path, rows)
-    survey = datasets.survey(completed["dataset"])
+    survey = sources.survey(completed["dataset"])
     return [line for line in cautions.of_study(completed, survey, completed) if "log" in line]
 
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from laq import machine
+from laq.utils import machine
 
-SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+LIBRARY = Path(__file__).parents[2] / "src"
 
 
 def elsewhere(**variables: str) -> dict:
     """The facts in a process with these variables."""
-    code = "import json; from laq import machine; print(json.dumps(machine.facts()))"
+    code = "import json; from laq.utils import machine; print(json.dumps(machine.facts()))"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS), **variables},
+        env={**os.environ, "PYTHONPATH": str(LIBRARY), **variables},
         capture_output=True,
         text=True,
         check=True,
@@ -41,10 +41,10 @@ def test_facts_are_those_of_the_libraries_and_name_no_machine() -> None:
 
 
 def test_a_replay_does_not_wait_for_torch() -> None:
-    code = "import sys; from laq import machine; print(machine.facts(with_torch=False))"
+    code = "import sys; from laq.utils import machine; print(machine.facts(with_torch=False))"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        env={**os.environ, "PYTHONPATH": str(LIBRARY)},
         capture_output=True,
         text=True,
         check=False,

@@ -13,15 +13,15 @@ import torch
 from safetensors import safe_open
 from scipy import stats
 
-from laq import packing
-from laq.alphabets import Alphabet
-from laq.errors import CheckpointError, DataError
-from laq.files import write_csv
-from laq.memory import measure
-from laq.packing import PackedWeight
+from laq.checkpoints import packing
+from laq.checkpoints.memory import measure
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import CheckpointError, DataError
+from laq.utils.files import write_csv
 from measure_memory import measure_memory
 
-SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+LIBRARY = Path(__file__).parents[2] / "src"
 
 
 def runs(rows: list[int], bits: list[int], seed: int = 0) -> list[PackedWeight]:
@@ -120,11 +120,11 @@ def test_a_broken_checkpoint_is_refused(study):
 
 def test_torch_is_not_imported(study):
     code = (
-        "import sys; from laq.memory import measure; "
+        "import sys; from laq.checkpoints.memory import measure; "
         "assert measure(*sys.argv[1:]).weights == 4000; assert 'torch' not in sys.modules"
     )
     paths = [study[name] for name in ("quant", "original", "layers")]
-    subprocess.run([sys.executable, "-c", code, *paths], cwd=SCRIPTS, check=True)
+    subprocess.run([sys.executable, "-c", code, *paths], cwd=LIBRARY, check=True)
 
 
 def test_the_table_has_a_row_for_each_network_and_each_of_its_variants(study, tmp_path):

@@ -16,11 +16,11 @@ import pytest
 import torchvision
 import yaml
 
-from laq import datasets, origins
-from laq.checked_config import checked
-from laq.datasets import idx as format_
-from laq.datasets import mnist
-from laq.errors import DataError
+from laq.config.load import checked
+from laq.data import idx as format_
+from laq.data import mnist, sources
+from laq.utils import checksums
+from laq.utils.errors import DataError
 from tests import idx
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def declare_official(monkeypatch, folder: Path, kind: str = "mnist", *mirrors: s
 
 def refused(config: dict[str, Any], *says: str) -> str:
     with pytest.raises(DataError) as caught:
-        datasets.make(config, 0)
+        sources.make(config, 0)
     for fragment in says:
         assert fragment in str(caught.value)
     return str(caught.value)
@@ -59,15 +59,15 @@ def refused(config: dict[str, Any], *says: str) -> str:
 def test_images_and_labels_are_those_that_torchvision_reads(tmp_path, kind):
     known = TORCHVISION[kind]
     md5 = idx.write(tmp_path / known.__name__ / "raw", CONTENTS, packed=False)
-    ours = datasets.make(settings(tmp_path, kind, md5=md5), 0)
+    ours = sources.make(settings(tmp_path, kind, md5=md5), 0)
     for split, train in zip(ours, (True, False), strict=True):
         theirs = known(tmp_path, train=train)
         np.testing.assert_array_equal(split.images[:, 0], theirs.data)
         assert split.images.flags.writeable and split.images.flags.c_contiguous
         assert split.labels.tolist() == theirs.targets.tolist()
-        assert list(split.classes) == datasets.class_names({"kind": kind})
+        assert list(split.classes) == sources.class_names({"kind": kind})
     named = [name.split(" - ")[0] for name in known.classes]
-    assert datasets.class_names({"kind": kind}) == named
+    assert sources.class_names({"kind": kind}) == named
 
 
 def test_packed_or_not_under_any_name_and_place_the_files_are_one_data_set(tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_packed_or_not_under_any_name_and_place_the_files_are_one_data_set(tmp_p
         (tmp_path / "dotted" / own).write_bytes(CONTENTS[name])
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     made = [
-        datasets.make(settings(place, md5=md5.upper()), 0)
+        sources.make(settings(place, md5=md5.upper()), 0)
         for place in (tmp_path / "plain", Path("~"), tmp_path / "home/MNIST", tmp_path / "dotted")
     ]
     for train, test in made:
@@ -92,11 +92,11 @@ def test_official_files_need_no_md5_packed_by_theirs_or_unpacked_by_their_conten
 ):
     idx.write(tmp_path, CONTENTS, packed=True)
     declare_official(monkeypatch, tmp_path)
-    datasets.make(settings(tmp_path), 0)
+    sources.make(settings(tmp_path), 0)
     known = {("mnist", n): hashlib.sha256(c).hexdigest() for n, c in CONTENTS.items()}
     monkeypatch.setattr(mnist, "_UNPACKED", known)
     idx.write(tmp_path / "plain", CONTENTS, packed=False)
-    datasets.make(settings(tmp_path / "plain"), 0)
+    sources.make(settings(tmp_path / "plain"), 0)
     swapped = {**CONTENTS, TEST_LABELS: CONTENTS[LABELS], TEST_IMAGES: CONTENTS[IMAGES]}
     md5 = idx.write(tmp_path / "swapped", swapped, packed=False)
     says = f"{tmp_path / 'swapped' / TEST_IMAGES} is not the official file"
@@ -105,14 +105,14 @@ def test_official_files_need_no_md5_packed_by_theirs_or_unpacked_by_their_conten
 
 def test_what_it_came_from_are_the_four_files(tmp_path):
     md5 = idx.write(tmp_path, CONTENTS, packed=True)
-    found = datasets.origin(settings(tmp_path, md5=md5))
-    assert found == [origins.of_file(tmp_path / f"{name}.gz") for name in idx.NAMES]
+    found = sources.origin(settings(tmp_path, md5=md5))
+    assert found == [checksums.of_file(tmp_path / f"{name}.gz") for name in idx.NAMES]
 
 
 def test_verified_files_have_no_fingerprint_and_their_place_does_not_count(tmp_path):
     one = settings(tmp_path, md5="0" * 32, superclasses={})
-    assert datasets.fingerprint(one) == ""
-    assert datasets.identity(one) == {"kind": "mnist", "md5": "0" * 32}
+    assert sources.fingerprint(one) == ""
+    assert sources.identity(one) == {"kind": "mnist", "md5": "0" * 32}
 
 
 # What is refused
@@ -224,12 +224,12 @@ def test_only_what_is_missing_is_fetched_from_the_first_mirror_that_has_it(
     target = tmp_path / "data"
     refused(settings(target), "set dataset.download: true")
     assert not target.exists()
-    made = datasets.make(settings(target, download=True), 0)
+    made = sources.make(settings(target, download=True), 0)
     np.testing.assert_array_equal(made[0].images[:, 0], ARRAYS[IMAGES])
     assert sorted(p.name for p in target.iterdir()) == sorted(f"{n}.gz" for n in idx.NAMES)
     (served / f"{IMAGES}.gz").write_bytes(b"not this one again")
     (target / f"{TEST_LABELS}.gz").unlink()
-    datasets.make(settings(target, download=True), 0)
+    sources.make(settings(target, download=True), 0)
 
 
 def test_a_file_that_comes_altered_is_not_taken(tmp_path, monkeypatch, host):
@@ -242,7 +242,7 @@ def test_a_file_that_comes_altered_is_not_taken(tmp_path, monkeypatch, host):
     refused(settings(target, download=True), *says)
     assert [p.name for p in target.iterdir()] == [f"{IMAGES}.gz"]
     (served / f"{LABELS}.gz").write_bytes(good)
-    datasets.make(settings(target, download=True), 0)
+    sources.make(settings(target, download=True), 0)
 
 
 def test_where_the_files_are_not_there_others_may_take_their_place(tmp_path):

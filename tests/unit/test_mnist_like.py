@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from laq import datasets
-from laq.datasets import digits, mnist_like
+from laq import data
+from laq.data import digits, mnist_like, sources
 
 SETTINGS = {"kind": "mnist_like", "train_per_class": 40, "test_per_class": 20}
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[datasets.Dataset, datasets.Dataset]:
-    return datasets.make(SETTINGS, 0)
+def made() -> tuple[data.Dataset, data.Dataset]:
+    return sources.make(SETTINGS, 0)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(made):
-    again, other = datasets.make(SETTINGS, 0), datasets.make(SETTINGS, 1)
+    again, other = sources.make(SETTINGS, 0), sources.make(SETTINGS, 1)
     for split, same, different in zip(made, again, other, strict=True):
         assert split.images.tobytes() == same.images.tobytes()
         assert split.images.shape == different.images.shape
@@ -70,12 +70,12 @@ def test_no_scan_is_in_both_splits_and_half_of_the_images_are_scans(monkeypatch)
         return np.zeros((count, 28, 28), dtype=np.uint8)
 
     monkeypatch.setattr(mnist_like, "draw", draw)
-    datasets.make(SETTINGS, 0)
-    sources = {count: [s for n, s, _ in seen if n == count] for count in (40, 20)}
+    sources.make(SETTINGS, 0)
+    scans = {count: [s for n, s, _ in seen if n == count] for count in (40, 20)}
     assert {faces for _, _, faces in seen} == {16}
     whole = sum(len(split.labels) for split in digits.make({"test_fraction": 0.2}, 0))
-    assert sum(len(s) for group in sources.values() for s in group) == whole == 1797
-    train, test = ({one.tobytes() for s in sources[n] for one in s} for n in (40, 20))
+    assert sum(len(s) for group in scans.values() for s in group) == whole == 1797
+    train, test = ({one.tobytes() for s in scans[n] for one in s} for n in (40, 20))
     assert not train & test
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq.input_calibration import InputSettings
-from laq.module_state import copied, unchanged
-from laq.propagation import folded, layers_in_order
+from laq.ptq.activation_calibration import InputSettings
+from laq.ptq.module_state import copied, unchanged
+from laq.ptq.sequential import folded, layers_in_order
 from tests.unit.test_propagation import assert_same_codes, images, quantize, ready
 
 torch.set_num_threads(1)

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq import msq
-from laq.alphabets import Alphabet
-from laq.errors import DataError
-from laq.layer import Samples
-from laq.rounding import Rounding
+from laq.ptq import rtn
+from laq.ptq.layer import Samples
+from laq.quantizers.rounding import Rounding
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import DataError
 
 
 def layer(
@@ -50,7 +50,7 @@ def test_every_weight_goes_to_its_nearest_level_and_the_error_is_that_of_the_out
     )
     quantized[:, 0] = 0
     alphabet = Alphabet.from_weights(weight, bits, scheme, per_channel=per_channel)
-    result = msq.solve(
+    result = rtn.solve(
         weight,
         Samples(
             samples,
@@ -81,8 +81,8 @@ def test_every_weight_goes_to_its_nearest_level_and_the_error_is_that_of_the_out
 def test_data_do_not_matter_and_silent_inputs_keep_their_weights():
     weight, inputs, quantized = layer(5, 30, 10)
     alphabet = Alphabet.from_weights(weight, 4)
-    codes = msq.solve(weight, Samples.of(inputs, quantized), alphabet).codes
-    silent = msq.solve(weight, Samples.of(inputs, torch.zeros_like(inputs)), alphabet)
+    codes = rtn.solve(weight, Samples.of(inputs, quantized), alphabet).codes
+    silent = rtn.solve(weight, Samples.of(inputs, torch.zeros_like(inputs)), alphabet)
     assert torch.equal(codes, alphabet.nearest(weight))
     assert torch.equal(codes, silent.codes)
     assert silent.silent == 30
@@ -94,7 +94,7 @@ def test_an_input_that_fires_in_one_chunk_is_not_silent():
     inputs[3:, 1] = 0
     inputs[:, 2] = 0
     chunked = Samples(6, 4, lambda: zip(inputs.split(3), inputs.split(3), strict=True))
-    assert msq.solve(weight, chunked, Alphabet.from_weights(weight, 4)).silent == 1
+    assert rtn.solve(weight, chunked, Alphabet.from_weights(weight, 4)).silent == 1
 
 
 def test_stochastic_rounding_is_right_on_average():
@@ -102,7 +102,7 @@ def test_stochastic_rounding_is_right_on_average():
     inputs = torch.ones(1, 1, dtype=torch.float64)
     alphabet = Alphabet.of(torch.ones((), dtype=torch.float64), 4, "packed")
     rounding = Rounding("stochastic", generator=torch.Generator().manual_seed(0))
-    codes = msq.solve(weight, Samples.of(inputs, inputs), alphabet, rounding=rounding).codes
+    codes = rtn.solve(weight, Samples.of(inputs, inputs), alphabet, rounding=rounding).codes
     assert set(codes.flatten().tolist()) == {0, 1}
     assert codes.double().mean() == pytest.approx(0.3, abs=0.03)  # 4 standard errors
 
@@ -112,7 +112,7 @@ def test_a_soft_threshold_pulls_weights_to_zero():
     inputs = torch.ones(1, 5, dtype=torch.float64)
     alphabet = Alphabet.of(torch.ones((), dtype=torch.float64), 3, "packed")
     rounding = Rounding("soft", threshold=0.5)
-    result = msq.solve(weight, Samples.of(inputs, inputs), alphabet, rounding=rounding)
+    result = rtn.solve(weight, Samples.of(inputs, inputs), alphabet, rounding=rounding)
     assert result.codes.tolist() == [[-2, 0, 0, 1, 3]]
 
 
@@ -124,7 +124,7 @@ def test_a_hard_threshold_takes_the_levels_of_the_gap():
     threshold = 1.5 * plain.step
     alphabet = plain.with_gap(1.5)
     rounding = Rounding("hard")
-    result = msq.solve(weight, Samples.of(inputs, inputs), alphabet, rounding=rounding)
+    result = rtn.solve(weight, Samples.of(inputs, inputs), alphabet, rounding=rounding)
     levels = alphabet.values(torch.arange(1, alphabet.largest + 1)[:, None]).flatten()
     assert levels[0] == pytest.approx(threshold.item())
     nearest = levels[(weight.abs()[..., None] - levels).abs().argmin(2)] * weight.sign()
@@ -136,7 +136,7 @@ def test_32_bits_reproduce_the_layer():
     weight, inputs, _ = layer(20, 150, 40)
     alphabet = Alphabet.from_weights(weight.float(), 32, "packed", scale=4.0)
     samples = Samples.of(inputs.float(), inputs.float())
-    result = msq.solve(weight.float(), samples, alphabet)
+    result = rtn.solve(weight.float(), samples, alphabet)
     assert result.error < 1e-6
     torch.testing.assert_close(result.weight, weight.float())
 
@@ -145,8 +145,8 @@ def test_a_layer_without_output_has_no_error_or_an_infinite_one():
     weight, inputs, quantized = layer(3, 7, 10)
     alphabet = Alphabet.from_weights(weight, 4)
     zeros = torch.zeros_like(inputs)
-    assert msq.solve(weight, Samples.of(zeros, zeros), alphabet).error == 0
-    assert msq.solve(weight, Samples.of(zeros, quantized), alphabet).error == math.inf
+    assert rtn.solve(weight, Samples.of(zeros, zeros), alphabet).error == 0
+    assert rtn.solve(weight, Samples.of(zeros, quantized), alphabet).error == math.inf
 
 
 @pytest.mark.parametrize("side", ["float", "quantized"])
@@ -155,11 +155,11 @@ def test_inputs_that_are_not_finite_are_named(side, value):
     weight, inputs, quantized = layer(3, 10, 5)
     (inputs if side == "float" else quantized)[2, 3] = value
     with pytest.raises(DataError, match=f"inputs in the {side} network hold NaN or infinite"):
-        msq.solve(weight, Samples.of(inputs, quantized), Alphabet.from_weights(weight, 4))
+        rtn.solve(weight, Samples.of(inputs, quantized), Alphabet.from_weights(weight, 4))
 
 
 def test_tensors_that_do_not_match_are_refused():
     weight, inputs, quantized = layer(3, 10, 5)
     alphabet = Alphabet.from_weights(weight, 4)
     with pytest.raises(DataError, match="must agree"):
-        msq.solve(weight[:, 1:], Samples.of(inputs, quantized), alphabet)
+        rtn.solve(weight[:, 1:], Samples.of(inputs, quantized), alphabet)

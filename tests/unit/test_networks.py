@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from laq import networks, packing, small_resnet
-from laq.errors import ConfigError
+from laq.checkpoints import packing
+from laq.models import networks, small_resnet
+from laq.utils.errors import ConfigError
 
 torch.set_num_threads(1)
 

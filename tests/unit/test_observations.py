@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from laq.errors import DataError
-from laq.observations import arm, read
+from laq.analysis.observations import arm, read
+from laq.utils.errors import DataError
 
 
 def rows(**changed: object) -> pd.DataFrame:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq.errors import DataError, LaqError
-from laq.propagation import layers_in_order
+from laq.ptq.sequential import layers_in_order
+from laq.utils.errors import DataError, LaqError
 from tests.unit.test_patches import Same
 from tests.unit.test_propagation import assert_same_codes, images, quantize, ready
 

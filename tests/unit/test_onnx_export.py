@@ -17,14 +17,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import compression, datasets, devices, inference, networks, onnx_weights, packing
-from laq.deep import checkpoint as deep_checkpoint
-from laq.deep.coded import SharedWeight
-from laq.errors import CheckpointError, ConfigError
-from laq.evaluation import score
-from laq.onnx_export import OPSET, Export, export
-from laq.onnx_inference import predict, stored
-from laq.small_resnet import SmallResNet
+from laq import data
+from laq.checkpoints import inference, packing
+from laq.checkpoints.deep_container import file as deep_checkpoint
+from laq.checkpoints.deep_container.sparse_weight import SharedWeight
+from laq.data import sources
+from laq.experiments import compression
+from laq.experiments.evaluation import score
+from laq.models import networks
+from laq.models.small_resnet import SmallResNet
+from laq.onnx import weights as onnx_weights
+from laq.onnx.export import OPSET, Export, export
+from laq.onnx.runtime import predict, stored
+from laq.utils import devices
+from laq.utils.errors import CheckpointError, ConfigError
 from tests.configs import ROOT, checked, edited
 from tests.onnx_cases import CLASSES, SHAPE, Tiny, quantize, save
 
@@ -144,7 +150,7 @@ def test_equal_checkpoints_give_equal_bytes_that_tell_nothing_of_the_machine(
 ) -> None:
     program = (
         "import sys, torch\n"
-        "from laq import networks, onnx_export\n"
+        "from laq.models import networks; from laq.onnx import export as onnx_export\n"
         "from tests import onnx_cases as cases\n"
         "torch.manual_seed(0)\n"
         "networks.create = lambda name, classes: cases.Tiny(classes)\n"
@@ -160,7 +166,7 @@ def test_equal_checkpoints_give_equal_bytes_that_tell_nothing_of_the_machine(
             env={
                 **os.environ,
                 "PYTHONHASHSEED": seed,
-                "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "workflow/scripts")]),
+                "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
             },
             capture_output=True,
             text=True,
@@ -350,7 +356,7 @@ def small_resnet(classes: int) -> nn.Module:
     return SmallResNet(classes, channels=1, widths=[8, 16, 32])
 
 
-def trained(classes: int, train: datasets.Dataset) -> nn.Module:
+def trained(classes: int, train: data.Dataset) -> nn.Module:
     network = networks.create("small_resnet", classes)
     images, labels = networks.to_input(train.images), torch.from_numpy(train.labels)
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
@@ -363,7 +369,7 @@ def trained(classes: int, train: datasets.Dataset) -> nn.Module:
 
 
 def test_onnx_runtime_is_as_accurate_as_what_was_evaluated(tmp_path: Path) -> None:
-    train, test = datasets.make({"kind": "digits", "test_fraction": 0.4}, 0)
+    train, test = sources.make({"kind": "digits", "test_fraction": 0.4}, 0)
     network = trained(10, train)
     spec = {"name": "small_resnet", "classes": 10}
     labels = torch.from_numpy(test.labels)

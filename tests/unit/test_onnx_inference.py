@@ -10,8 +10,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from laq.errors import CheckpointError, DataError
-from laq.onnx_inference import ROUNDING, compare, predict, stored
+from laq.onnx.runtime import ROUNDING, compare, predict, stored
+from laq.utils.errors import CheckpointError, DataError
 
 FILE, TABLE = "some/quant.onnx", "some/accuracy.csv"
 

@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq import onnx_weights
-from laq.onnx_export import OPSET
-from laq.packing import PackedWeight
+from laq.onnx import weights
+from laq.onnx.export import OPSET
+from laq.quantizers.packed_weight import PackedWeight
 from tests.onnx_cases import pack
 
 SHAPE = (6, 5, 3, 3)
@@ -35,11 +35,11 @@ def graph_of(values: np.ndarray) -> ir.Graph:
 
 def replaced(
     runs: list[PackedWeight],
-) -> tuple[onnx.ModelProto, list[onnx_weights.StoredWeight], torch.Tensor]:
+) -> tuple[onnx.ModelProto, list[weights.StoredWeight], torch.Tensor]:
     """A model that computes a weight of ``runs``, what is said of it, and the weight."""
     values = torch.cat([run.values for run in runs])
     graph = graph_of(values.float().numpy())
-    stored = onnx_weights.replace(graph, "w", values, runs)
+    stored = weights.replace(graph, "w", values, runs)
     return ir.to_proto(ir.Model(graph, ir_version=10)), stored, values
 
 
@@ -92,7 +92,7 @@ def test_codes_take_the_narrowest_type_and_give_the_same_floats(
     assert [bool(weight.reason) for weight in stored] == [kind == "float" for kind in types]
     onnx.checker.check_model(model, full_check=True)
     np.testing.assert_array_equal(run_by_onnxruntime(model), values.numpy())
-    onnx_weights.verify(model, {"w": values}, stored)
+    weights.verify(model, {"w": values}, stored)
     kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     for weight in stored:
         if weight.stored != "float":
@@ -120,7 +120,7 @@ def test_the_type_is_that_of_the_codes_and_not_of_the_alphabet(
     holding = [(-8, 7, "int4"), (-128, 127, "int8"), (-(2**15), 2**15 - 1, "int16")]
     wanted = next((kind for least, most, kind in holding if least <= low and high <= most), "float")
     assert stored.stored == wanted
-    onnx_weights.verify(model, {"w": values}, [stored])
+    weights.verify(model, {"w": values}, [stored])
 
 
 def test_float64_steps_are_rounded_to_float32() -> None:
@@ -131,7 +131,7 @@ def test_float64_steps_are_rounded_to_float32() -> None:
     assert found.dtype == np.float32
     difference = np.abs(found - values.numpy())
     assert difference.max() > 0 and (difference <= 2.0**-23 * np.abs(values.numpy())).all()
-    onnx_weights.verify(model, {"w": values}, stored)
+    weights.verify(model, {"w": values}, stored)
 
 
 def test_a_weight_that_the_exporter_changed_is_not_replaced() -> None:
@@ -139,7 +139,7 @@ def test_a_weight_that_the_exporter_changed_is_not_replaced() -> None:
     changed = graph_of(2 * run.values.numpy())
     for name in ("w", "another"):
         with pytest.raises(ValueError, match=f"does not hold the weight {name}"):
-            onnx_weights.replace(changed, name, run.values, [run])
+            weights.replace(changed, name, run.values, [run])
     assert "w" in changed.initializers
 
 
@@ -149,4 +149,4 @@ def test_a_file_with_other_steps_is_seen() -> None:
     moved = np.nextafter(onnx.numpy_helper.to_array(step), np.float32(np.inf))
     step.CopyFrom(onnx.numpy_helper.from_array(moved, "w.step.0"))
     with pytest.raises(ValueError, match="w stands for other values"):
-        onnx_weights.verify(model, {"w": values}, stored)
+        weights.verify(model, {"w": values}, stored)

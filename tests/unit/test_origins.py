@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from laq import datasets, features, origins
-from laq.errors import DataError
+from laq.data import sources
+from laq.distances import features
+from laq.utils import checksums
+from laq.utils.errors import DataError
 from tests import cifar
 
 
@@ -20,9 +22,9 @@ def test_a_file_is_its_name_bytes_and_sum(tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
     file.write_bytes(b"abc")
     expected = {"name": file.name, "bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
-    assert origins.of_file(file) == expected
+    assert checksums.of_file(file) == expected
     with pytest.raises(DataError, match=r"nowhere cannot be read .*name another file"):
-        origins.of_file(tmp_path / "nowhere")
+        checksums.of_file(tmp_path / "nowhere")
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def folder_settings(path: Path) -> dict[str, object]:
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")
 def test_a_folder_is_the_sum_of_the_sums_of_its_images(photos: Path) -> None:
-    (found,) = datasets.origin(folder_settings(photos))
+    (found,) = sources.origin(folder_settings(photos))
     script = "find * -type f ! -name notes.txt -print0 | LC_ALL=C sort -z | xargs -0 sha256sum"
     command = ["bash", "-c", f"({script}) | sha256sum"]
     summed = subprocess.run(command, cwd=photos, capture_output=True, text=True, check=True)
@@ -53,13 +55,13 @@ def test_a_folder_is_the_sum_of_the_sums_of_its_images(photos: Path) -> None:
 
 
 def test_a_folder_s_sum_is_of_names_and_contents_and_not_of_times_or_place(photos: Path) -> None:
-    before = datasets.origin(folder_settings(photos))
+    before = sources.origin(folder_settings(photos))
     shutil.copytree(photos, photos.parent / "elsewhere/photos", copy_function=shutil.copy)
-    assert datasets.origin(folder_settings(photos.parent / "elsewhere/photos")) == before
+    assert sources.origin(folder_settings(photos.parent / "elsewhere/photos")) == before
     (photos / "train/b/notes.txt").write_text("another word")
-    assert datasets.origin(folder_settings(photos)) == before
+    assert sources.origin(folder_settings(photos)) == before
     (photos / "train/b/0.png").rename(photos / "train/b/00.png")
-    renamed = datasets.origin(folder_settings(photos))
+    renamed = sources.origin(folder_settings(photos))
     assert renamed != before and renamed[0]["bytes"] == before[0]["bytes"]
 
 
@@ -71,15 +73,15 @@ def test_cifar_is_its_archive_or_the_members_of_its_folder(tmp_path: Path, extra
     if extracted:
         shutil.unpack_archive(archive, tmp_path, filter="data")
         archive.unlink()
-    found = datasets.origin(settings)
+    found = sources.origin(settings)
     assert len(found) == (7 if extracted else 1)
     for file in found:
         (path,) = tmp_path.rglob(file["name"])
-        assert file == origins.of_file(path)
+        assert file == checksums.of_file(path)
 
 
 def test_what_is_drawn_came_from_nowhere() -> None:
-    assert datasets.origin({"kind": "glyphs"}) == datasets.origin({"kind": "digits"}) == []
+    assert sources.origin({"kind": "glyphs"}) == sources.origin({"kind": "digits"}) == []
 
 
 def test_features_say_whose_weights_made_them(tmp_path: Path) -> None:

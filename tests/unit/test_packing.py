@@ -15,11 +15,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from laq import bitpacking, networks, packing
-from laq.alphabets import Alphabet
-from laq.errors import CheckpointError
-from laq.grids.equispaced import Uniform
-from laq.packing import PackedWeight
+from laq.checkpoints import packing
+from laq.models import networks
+from laq.quantizers import bitpacking
+from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import CheckpointError
 
 DESCRIPTION = {
     "network": {"name": "tiny", "classes": 3},

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from laq import inspection, lineage, networks, packing
-from laq.alphabets import Alphabet
-from laq.errors import CheckpointError, LaqError
-from laq.packing import PackedWeight
+from laq.checkpoints import inspection, lineage, packing
+from laq.models import networks
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import CheckpointError, LaqError
 
 SPEC = {"name": "small_resnet", "classes": 3, "channels": 1, "widths": [2, 3]}
 QUICK = settings(

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq import pages, software
-from laq.claims import sensitivity
-from laq.errors import DataError
+from laq.analysis.claims import sensitivity
+from laq.reporting import pages
+from laq.utils import software
+from laq.utils.errors import DataError
 
 
 class Cells(HTMLParser):

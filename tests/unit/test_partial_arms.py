@@ -12,16 +12,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq import lineage, networks, packing
-from laq.datasets import Dataset
-from laq.errors import ConfigError
-from laq.kept import Kept
-from laq.partial import budget, jobs, selection, tables
-from laq.partial.arms import planned
-from laq.partial.course import Course, Found
-from laq.partial.selection import Layers
+from laq.analysis.partial import tables
+from laq.checkpoints import lineage, packing
+from laq.config import partial_jobs
+from laq.data import Dataset
+from laq.experiments.partial import budget, selection
+from laq.experiments.partial.arms import planned
+from laq.experiments.partial.runner import Course, Found
+from laq.experiments.partial.selection import Layers
+from laq.experiments.trial_cache import Kept
+from laq.models import networks
 from laq.qat import grid
 from laq.qat.lsq import LearnedStep
+from laq.utils.errors import ConfigError
 from tests.configs import checked, edited
 
 torch.set_num_threads(1)
@@ -145,7 +148,7 @@ def settings(name: str, **changes: Any) -> dict[str, Any]:
     section = {"repeats": 2, "images": 24, "k": [2], "bits": [3], "training": {"batch_size": 8}}
     section["compared"] = {"gpfq": {"compress": {"bits": 3, "images": 16}}}
     partial = checked(edited({"partial_qat": {**section, **changes}}))["partial_qat"]
-    return jobs.settings(partial, "small", name)
+    return partial_jobs.settings(partial, "small", name)
 
 
 def course(parent: Path, place: Path, own: dict[str, Any], **changes: Any) -> Course:
@@ -335,7 +338,10 @@ SECTION = {"bits": [4], "named": {"small": {"ends": ["stem", "head"]}}, "whole_b
 
 def jobs_of(**changes: Any) -> dict[str, dict[str, Any]]:
     partial = checked(edited({"partial_qat": {**SECTION, **changes}}))["partial_qat"]
-    return {name: jobs.settings(partial, "small", name) for name in jobs.names(partial, "small")}
+    return {
+        name: partial_jobs.settings(partial, "small", name)
+        for name in partial_jobs.names(partial, "small")
+    }
 
 
 def test_a_change_concerns_the_jobs_that_it_changes_and_no_other() -> None:
@@ -361,8 +367,8 @@ def test_a_change_concerns_the_jobs_that_it_changes_and_no_other() -> None:
 
 
 def test_tables_with_a_row_twice_or_wrong_are_refused(tmp_path: Path) -> None:
-    from laq.errors import DataError
-    from laq.files import write_rows
+    from laq.utils.errors import DataError
+    from laq.utils.files import write_rows
 
     row = dict.fromkeys(tables.COLUMNS, 1) | {"network": "a", "scope": "all", "n": 2, "top1": 0.5}
     write_rows(tmp_path / "a.csv", [row, {**row, "repeat": 2}])

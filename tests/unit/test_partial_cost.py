@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from laq.partial import cost
-from laq.partial.traffic import Arm
+from laq.experiments.partial import cost
+from laq.experiments.partial.traffic import Arm
 from laq.qat.lsq import LearnedSteps
 from tests.unit.test_partial_traffic import SPEC, WEIGHTS
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
-from laq.errors import DataError
-from laq.files import write_csv
-from laq.partial import curve, formula, prediction, sizes, table
-from laq.partial.forms import FORMS
+from laq.analysis.partial import curve, formula, prediction, sizes, table
+from laq.analysis.partial.forms import FORMS
+from laq.utils.errors import DataError
+from laq.utils.files import write_csv
 from tests.unit import partial_tables as made
 
 SHARES = np.repeat([0.1, 0.2, 0.4, 0.6, 0.8, 1.0], 3)

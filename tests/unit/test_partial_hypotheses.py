@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from laq.errors import DataError
-from laq.partial import evidence, hypotheses, report, table
-from laq.statistics.strata import stratified_mean
+from laq.analysis.partial import evidence, hypotheses, table
+from laq.analysis.statistics.strata import stratified_mean
+from laq.reporting import partial_hypotheses
+from laq.utils.errors import DataError
 from tests.unit import partial_tables as made
 
 
@@ -152,9 +153,9 @@ def test_numbers_that_are_all_alike_are_known_to_an_image_at_best() -> None:
 
 def test_the_page_says_every_verdict() -> None:
     judged = hypotheses.judge(runs(rivals=SMALL), 0.95)
-    page = report.render("A <study>", judged, 0.95)
+    page = partial_hypotheses.render("A <study>", judged, 0.95)
     assert "A &lt;study&gt;" in page and "<study>" not in page
     assert page.count("supported</td>") == (judged["verdict"] == "supported").sum()
     for row in judged.to_dict("records"):
-        assert row["statement"] in page and report.effect(row) in page
+        assert row["statement"] in page and partial_hypotheses.effect(row) in page
     assert "&gt; −0.5" in page

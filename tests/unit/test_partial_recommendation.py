@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 import recommend_layers
-from laq.errors import DataError
-from laq.partial import candidates, recommendation, sizes, table
-from laq.partial.candidates import Arm
-from laq.partial.recommendation import Budget
+from laq.analysis.partial import candidates, recommendation, sizes, table
+from laq.analysis.partial.candidates import Arm
+from laq.analysis.partial.recommendation import Budget
+from laq.utils.errors import DataError
 from tests.unit import partial_tables as made
 
 LIMITS = [{"bytes": 100_000.0}, {"drop": 0.01}, {"step_bytes": 150_000.0, "drop": 0.02}]
@@ -129,7 +129,7 @@ def test_a_network_without_a_formula_has_the_arms_that_were_run(folder: Path) ->
 def test_the_command_says_what_the_table_would(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("laq.partial.advice.RESAMPLES", 40)
+    monkeypatch.setattr("laq.analysis.partial.advice.RESAMPLES", 40)
     asked = [str(folder), "--network", "small_vit", "--bytes", "100000"]
     assert recommend_layers.main(asked) == 0
     text = capsys.readouterr().out

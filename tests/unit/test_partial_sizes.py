@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from laq import networks, packing
-from laq.datasets import Dataset
-from laq.files import write_rows
-from laq.partial import arms, sizes
+from laq.analysis.partial import sizes
+from laq.checkpoints import packing
+from laq.data import Dataset
+from laq.experiments.partial import arms
+from laq.models import networks
 from laq.qat import training
+from laq.utils.files import write_rows
 from tests.unit.test_partial_arms import course, settings
 
 torch.set_num_threads(1)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from laq import networks
-from laq.partial import bandwidth, counting, sockets, traffic
-from laq.partial.traffic import Arm, Traffic
+from laq.experiments.partial import bandwidth, counting, sockets, traffic
+from laq.experiments.partial.traffic import Arm, Traffic
+from laq.models import networks
 from laq.qat.lsq import LearnedSteps
 
 torch.set_num_threads(1)

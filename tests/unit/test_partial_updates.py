@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq import packing
-from laq.alphabets import Alphabet
-from laq.errors import CheckpointError
-from laq.packing import PackedWeight
-from laq.partial import updates
+from laq.checkpoints import packing
+from laq.experiments.partial import updates
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import CheckpointError
 
 SHAPES = {"stem.weight": (3, 5), "norm.bias": (3,), "norm.mean": (3,), "head.weight": (4, 7)}
 

@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from laq.layer import Samples
-from laq.patches import Sampling, layer_samples
+from laq.ptq.layer import Samples
+from laq.ptq.patches import Sampling, layer_samples
 
 torch.set_num_threads(1)
 

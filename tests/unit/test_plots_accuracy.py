@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from fit_curves import fit_curves as fit_curves_script
-from laq.curves import Curves, fit_curves
-from laq.errors import DataError
-from laq.plots.accuracy import SCOPES, Arm, accuracy_against_icd, intervals, points
-from laq.plots.style import NAMES, looks
+from laq.analysis.curves import Curves, fit_curves
+from laq.figures.accuracy import SCOPES, Arm, accuracy_against_icd, intervals, points
+from laq.figures.style import NAMES, looks
+from laq.utils.errors import DataError
 from plot_accuracy import plot_accuracy
 
 HOW = {"confidence": 0.95, "resamples": 200, "seed": 0}
@@ -453,7 +453,7 @@ LOG = Path(__file__).parents[3] / "shared/published/Quantization_Log_resnet50_4b
 
 @pytest.mark.skipif(not LOG.exists(), reason="the published logs are not here")
 def test_the_published_curves_cross_where_their_equations_say(files: dict, tmp_path: Path) -> None:
-    from laq.published import read
+    from laq.data.published import read
 
     of = fit_curves(read(LOG, "4bit", 100), **HOW)
     panel = draw(of, scale="linear", crossed="quant").axes[0]

@@ -10,10 +10,10 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from laq.curves import fit_curves
-from laq.plots.accuracy import SCOPES
-from laq.plots.axis import asides, limits, print_width, roomy, span
-from laq.plots.words import text_width
+from laq.analysis.curves import fit_curves
+from laq.figures.accuracy import SCOPES
+from laq.figures.axis import asides, limits, print_width, roomy, span
+from laq.figures.words import text_width
 from tests.unit.test_plots_accuracy import FOUR, HOW, draw, print_places, table
 
 SPANS = [

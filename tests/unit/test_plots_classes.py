@@ -13,12 +13,10 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import EllipseCollection
 from scipy.spatial.distance import pdist
 
-from laq import datasets
-from laq.datasets import Dataset
-from laq.divergence import class_gaussians
-from laq.errors import DataError
-from laq.files import write_parquet
-from laq.plots.classes import (
+from laq import data
+from laq.data import Dataset
+from laq.distances.divergence import class_gaussians
+from laq.figures.classes import (
     LARGEST,
     REACH,
     RESOLUTION,
@@ -27,6 +25,8 @@ from laq.plots.classes import (
     neighbour_colours,
     spread,
 )
+from laq.utils.errors import DataError
+from laq.utils.files import write_parquet
 from plot_classes import plot_classes
 
 
@@ -144,7 +144,7 @@ def study(folder, drawn: Plane) -> dict[str, str]:
     labels[drawn.index] = drawn.labels
     names = tuple(f"class {label}" for label in range(drawn.labels.max() + 1))
     images = np.ascontiguousarray(drawn.images)
-    datasets.save(Dataset(images, labels.astype(np.int64), names), folder / "train.npz")
+    data.save(Dataset(images, labels.astype(np.int64), names), folder / "train.npz")
     (folder / "classes.json").write_text(json.dumps(names))
     columns = {"index": drawn.index, "label": drawn.labels}
     columns |= {"umap_1": drawn.points[:, 0], "umap_2": drawn.points[:, 1]}

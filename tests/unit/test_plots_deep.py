@@ -8,10 +8,10 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from laq.claims.effects import Rigour
-from laq.deep.ratio_claims import judge
-from laq.deep.ratio_gained import gained
-from laq.plots import deep_curves, deep_initial, deep_label_aware, deep_weights
+from laq.analysis.claims.effects import Rigour
+from laq.analysis.deep.ratio_claims import judge
+from laq.analysis.deep.ratio_gained import gained
+from laq.figures import deep_curves, deep_initial, deep_label_aware, deep_weights
 from tests.unit.test_deep_label_aware import curves
 
 NETWORKS = ("one", "$two$_net")

@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from laq.errors import DataError
-from laq.observations import arm
-from laq.plots.effect import Base, effect, gains, inside
-from laq.plots.style import looks
-from laq.statistics import mean_interval
+from laq.analysis.observations import arm
+from laq.analysis.statistics import mean_interval
+from laq.figures.effect import Base, effect, gains, inside
+from laq.figures.style import looks
+from laq.utils.errors import DataError
 from plot_effect import plot_effect
 
 BASE = Base(4, 64)

@@ -16,9 +16,9 @@ from matplotlib import pyplot as plt
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from laq.plots import fonts
-from laq.plots.style import heading, save
-from laq.plots.words import text_width
+from laq.figures import fonts
+from laq.figures.style import heading, save
+from laq.figures.words import text_width
 
 CAT, DOG = "\u732b", "\u72ac"  # in Chinese characters
 FISH = "\U0001f41f"

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
-from laq.files import write_csv
-from laq.plots.memory import COLUMNS, memory_by_variant, size
+from laq.figures.memory import COLUMNS, memory_by_variant, size
+from laq.utils.files import write_csv
 from plot_memory import plot_memory
 
 FACTOR = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}

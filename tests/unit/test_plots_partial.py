@@ -10,11 +10,11 @@ import pytest
 from matplotlib import pyplot as plt
 
 from fit_formula import fit_formula
-from laq.errors import DataError
-from laq.files import read_table
-from laq.partial import table
-from laq.partial.forms import FORMS
-from laq.plots import partial_accuracy, partial_bytes, partial_pareto, partial_position
+from laq.analysis.partial import table
+from laq.analysis.partial.forms import FORMS
+from laq.figures import partial_accuracy, partial_bytes, partial_pareto, partial_position
+from laq.utils.errors import DataError
+from laq.utils.files import read_table
 from tests.unit import partial_tables as made
 
 FOLDER: dict[str, Path] = {}

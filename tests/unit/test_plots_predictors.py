@@ -12,9 +12,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from laq.plots.predictors import points, price
-from laq.plots.style import looks
-from laq.predictors import rank
+from laq.analysis.predictors import rank
+from laq.figures.predictors import points, price
+from laq.figures.style import looks
 from plot_predictors import plot_predictors
 from tests.unit.test_predictors import ARMS, HOW, files, made
 

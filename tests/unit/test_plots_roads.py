@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from laq.diagrams.boxes import INDENT, Arrow, Step, fit, text_width, wrap
-from laq.diagrams.names import repeat
-from laq.plots.roads import paint_of, road
-from laq.plots.style import WIDTH, save
+from laq.figures.diagrams.boxes import INDENT, Arrow, Step, fit, text_width, wrap
+from laq.figures.diagrams.names import repeat
+from laq.figures.roads import paint_of, road
+from laq.figures.style import WIDTH, save
 from tests.unit.test_lanes import crosses
 from tests.unit.test_plots_style import BLINDNESS, _perceived
 

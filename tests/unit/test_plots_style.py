@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from laq.plots.style import LINE, NAMES, STYLE, WIDTH, legend_columns, looks, name, save, taller
+from laq.figures.style import (
+    LINE,
+    NAMES,
+    STYLE,
+    WIDTH,
+    legend_columns,
+    looks,
+    name,
+    save,
+    taller,
+)
 
 # Machado et al. 2009, at full severity, on linear RGB.
 BLINDNESS = {

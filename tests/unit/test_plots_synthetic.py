@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from laq.datasets import Dataset
-from laq.plots.synthetic import Row, made_images, title
+from laq.data import Dataset
+from laq.figures.synthetic import Row, made_images, title
 
 
 def dataset(channels: int = 1) -> Dataset:

@@ -11,11 +11,13 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection
 from matplotlib.patches import StepPatch
 
-from laq import layer_weights, networks, packing
-from laq.alphabets import Alphabet
-from laq.errors import CheckpointError, ConfigError
-from laq.packing import PackedWeight
-from laq.plots.weights import weights_before_and_after
+from laq.checkpoints import packing
+from laq.figures import layer_weights
+from laq.figures.weights import weights_before_and_after
+from laq.models import networks
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import CheckpointError, ConfigError
 from plot_weights import plot_weights
 
 WEIGHT = torch.randn(20, 12, 3, 3, generator=torch.Generator().manual_seed(0))

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
-from laq.plots.style import WIDTH, heading
-from laq.plots.words import text_width, wrap
+from laq.figures.style import WIDTH, heading
+from laq.figures.words import text_width, wrap
 
 
 @settings(deadline=None, max_examples=50)

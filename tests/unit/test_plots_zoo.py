@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
-from laq.plots import error_axis, pareto, zoo_gains
-from laq.zoo.kinds import FAMILIES
+from laq.config.zoo_kinds import FAMILIES
+from laq.figures import error_axis, pareto, zoo_gains
 
 METHODS = {
     "original": ("float", 32000, 0.97, ["none"]),

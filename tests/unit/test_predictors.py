@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from laq.errors import DataError
-from laq.files import write_csv
-from laq.predictors import COLUMNS, PREDICTORS, difference, rank, with_control
-from laq.statistics import holm
+from laq.analysis.predictors import COLUMNS, PREDICTORS, difference, rank, with_control
+from laq.analysis.statistics import holm
+from laq.utils.errors import DataError
+from laq.utils.files import write_csv
 from rank_predictors import rank_predictors
 
 ARMS = {"original": "original", "quant": "q3", "agnostic": "all3"}

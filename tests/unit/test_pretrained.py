@@ -18,9 +18,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from laq import architectures, networks, packing, pretrained
-from laq.errors import ConfigError, DataError
-from laq.pretrained import sources
+from laq.checkpoints import packing, pretrained
+from laq.models import architectures, networks, weight_sources
+from laq.utils.errors import ConfigError, DataError
 
 FILE = {"source": "file"}
 
@@ -205,7 +205,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pa
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/{name}"
-    monkeypatch.setattr(sources, "torchvision_weights", lambda *_: SimpleNamespace(url=url))
+    monkeypatch.setattr(weight_sources, "torchvision_weights", lambda *_: SimpleNamespace(url=url))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(cache))
     yield path, cache / "checkpoints" / name
     server.shutdown()
@@ -337,7 +337,7 @@ def from_hub(**settings: Any) -> dict[str, torch.Tensor]:
     return state_of({**entry, "download": False, **settings}, "resnet18")
 
 
-@pytest.mark.parametrize("name", sources.HUB_FILES)
+@pytest.mark.parametrize("name", weight_sources.HUB_FILES)
 def test_weights_in_the_hub_s_cache_are_taken_without_the_network(name: str, hub: Path) -> None:
     saved(published().state_dict(), hub / name)
     assert torch.equal(from_hub()["conv1.weight"], published().conv1.weight)

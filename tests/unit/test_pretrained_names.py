@@ -14,9 +14,10 @@ from safetensors.torch import save_file, save_model
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
-from laq import networks, pretrained
-from laq.errors import DataError
-from laq.pretrained import names
+from laq.checkpoints import pretrained
+from laq.checkpoints.pretrained import names
+from laq.models import networks
+from laq.utils.errors import DataError
 
 
 class Net(nn.Module):

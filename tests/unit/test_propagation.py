@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import calibration, folding, tracing
-from laq.alphabets import Alphabet
-from laq.errors import ConfigError, DataError, LaqError
-from laq.layer import QuantizedLayer, Samples, relative_error
-from laq.patches import Sampling
-from laq.propagation import QuantizedNetwork, folded, quantize_network
-from laq.small_resnet import SmallResNet
+from laq.models.small_resnet import SmallResNet
+from laq.ptq import calibration, folding, fx_runner
+from laq.ptq.layer import QuantizedLayer, Samples, relative_error
+from laq.ptq.patches import Sampling
+from laq.ptq.sequential import QuantizedNetwork, folded, quantize_network
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import ConfigError, DataError, LaqError
 
 torch.set_num_threads(1)
 
@@ -604,9 +604,9 @@ def test_the_walk_by_hooks_gives_the_same_bits(name, sampling, two_images_a_chun
     traced = quantize(network, batch, sampling=sampling)
 
     def refuse(network: nn.Module) -> None:
-        raise tracing.UntraceableError("refused")
+        raise fx_runner.UntraceableError("refused")
 
-    monkeypatch.setattr(tracing, "trace", refuse)
+    monkeypatch.setattr(fx_runner, "trace", refuse)
     for memory in (2**30, 0):
         result = quantize(network, batch, sampling=sampling, memory=memory)
         assert_same_codes(result, traced)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import calibration, tracing
-from laq.input_calibration import BINS, InputSettings, calibrate
-from laq.input_quantization import InputQuantizer, apply
-from laq.propagation import QuantizedNetwork, quantize_network
+from laq.ptq import calibration, fx_runner
+from laq.ptq.activation_calibration import BINS, InputSettings, calibrate
+from laq.ptq.activation_quantizer import InputQuantizer, apply
+from laq.ptq.sequential import QuantizedNetwork, quantize_network
 from tests.unit.test_propagation import ALL as ALL_PATCHES
 from tests.unit.test_propagation import (
     alphabet,
@@ -99,9 +99,9 @@ def test_codes_are_those_of_a_recursion_on_quantized_inputs(name: str, mode: str
 @pytest.fixture
 def untraceable(monkeypatch: pytest.MonkeyPatch) -> None:
     def trace(_: nn.Module) -> None:
-        raise tracing.UntraceableError("for this test")
+        raise fx_runner.UntraceableError("for this test")
 
-    monkeypatch.setattr(tracing, "trace", trace)
+    monkeypatch.setattr(fx_runner, "trace", trace)
 
 
 def same(found: QuantizedNetwork, wanted: QuantizedNetwork) -> None:
@@ -186,13 +186,13 @@ def test_the_float_network_keeps_its_inputs() -> None:
 @pytest.mark.parametrize("how", ["percentile", "mse", "kl"])
 def test_ranges_from_a_histogram_are_those_of_the_values(how: str) -> None:
     """The range that the values themselves would get, but for the width of a few bins."""
-    from laq import ranges
+    from laq.quantizers import observers
 
     x = torch.randn(8, 2000, generator=torch.Generator().manual_seed(0)).relu() ** 2
     quantizer = InputQuantizer(8)
     settings = InputSettings(8, range=how, percentile=99)
     calibrate(quantizer, lambda: x.split(3), settings)
-    low, high = ranges.choose(x.view(1, -1), 8, how, False, quantile=0.99)
+    low, high = observers.choose(x.view(1, -1), 8, how, False, quantile=0.99)
     width = float(x.max()) / BINS
     assert float(quantizer.step) * 255 == pytest.approx(float(high - low), abs=3 * width)
     assert float(quantizer.step) * 255 < float(x.max()) - 3 * width or how == "mse"

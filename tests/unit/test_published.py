@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from laq.files import write_csv
-from laq.published import put_together, read, read_log
+from laq.data.published import put_together, read, read_log
+from laq.utils.files import write_csv
 from read_logs import read_logs
 from tests.logs import COLUMNS, FILES, PUBLISHED, QUANT, TOP1, TOP5, row, table, write
 
@@ -194,8 +194,8 @@ def test_the_script_writes_the_same_bytes_twice_and_records_the_logs(tmp_path: P
 
 
 def test_a_written_replay_is_read_as_a_study_is(tmp_path: Path) -> None:
-    from laq.observations import arm
-    from laq.observations import read as observations
+    from laq.analysis.observations import arm
+    from laq.analysis.observations import read as observations
 
     path = write(tmp_path / "log.csv", [row(**{QUANT: 0.4}), row(**{QUANT: 0.6}), row((8, 9), 1.0)])
     tables = put_together({"4bit": read_log(path)}, None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq.published import cells
+from laq.data.published import cells
 
 
 @pytest.mark.parametrize(

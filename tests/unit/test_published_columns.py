@@ -9,7 +9,7 @@ import pytest
 
 from fit_curves import fit_curves
 from judge_claims import judge_claims
-from laq.published.log import REQUIRED
+from laq.data.published.log import REQUIRED
 from read_logs import read_logs
 from tests.logs import COLUMNS, TOP1, row, write
 from write_pages import write_pages

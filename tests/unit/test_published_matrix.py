@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from laq.errors import DataError
-from laq.published.matrix import read_matrix
-from laq.statistics.matrices import matrix_spearman
+from laq.analysis.statistics.matrices import matrix_spearman
+from laq.data.published.matrix import read_matrix
+from laq.utils.errors import DataError
 
 NAMES = ["cat", "dog", "willow_tree", "apple", "bee", "car", "sea"]
 

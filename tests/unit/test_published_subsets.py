@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from laq.errors import DataError
-from laq.published import put_together, read, read_log
+from laq.data.published import put_together, read, read_log
+from laq.utils.errors import DataError
 from tests.logs import COLUMNS, QUANT, refused, row, table, write
 
 

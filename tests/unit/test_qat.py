@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from laq import input_quantization
-from laq.errors import DataError
+from laq.ptq import activation_quantizer
 from laq.qat import grid, inputs, lsq, prox
 from laq.qat.rounding import Rounding
 from laq.training.constraints import Progress
+from laq.utils.errors import DataError
 
 torch.set_num_threads(1)
 
@@ -277,7 +277,7 @@ def test_a_learned_range_begins_with_the_inputs_of_all_calls(gain):
     inputs.attach(network, {"layer": 8})
     inputs.calibrate(network, x)
     (held,) = inputs.attached(network)
-    ends = [float((end - held.zero) * held.step) for end in input_quantization.limits(8)]
+    ends = [float((end - held.zero) * held.step) for end in activation_quantizer.limits(8)]
     assert ends[0] == 0 and ends[1] == pytest.approx(float(x.max()) * max(gain, 1), rel=0.05)
 
 
@@ -300,7 +300,7 @@ def test_inputs_end_as_the_quantizers_that_a_checkpoint_has():
     assert specs == {name: {"bits": 8, "mode": "static"} for name in ("0", "3")}
     assert torch.equal(network(images), trained)
     other = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
-    input_quantization.attach(other, specs)
+    activation_quantizer.attach(other, specs)
     other.load_state_dict(network.state_dict())
     assert torch.equal(other(images), trained)
 

@@ -14,14 +14,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import networks, packing
-from laq.devices import seed_everything
-from laq.errors import ConfigError, ProcessError
-from laq.networks import predict
-from laq.qat import methods, training
-from laq.steps import qat_effect
+from laq.checkpoints import packing
+from laq.config import qat_methods
+from laq.config.recipes import qat_effect
+from laq.models import networks
+from laq.models.networks import predict
+from laq.qat import training
 from laq.training import FINETUNING, Recipe, resume, train
 from laq.training.loop import Split
+from laq.utils.devices import seed_everything
+from laq.utils.errors import ConfigError, ProcessError
 from tests.configs import SCHEMA, compression
 from tests.unit.test_training import CPU
 from tests.unit.test_training_resume import Killed
@@ -74,16 +76,16 @@ def top1(network: nn.Module) -> float:
 
 def test_settings_are_those_of_the_schema():
     properties = SCHEMA["$defs"]["qat"]["properties"]
-    options = {option for method in methods.METHODS.values() for option in method.options}
+    options = {option for method in qat_methods.METHODS.values() for option in method.options}
     recipe = {field.name for field in fields(Recipe)}
     assert properties.keys() == OWN | options | recipe
-    assert properties["method"]["enum"] == list(methods.METHODS)
+    assert properties["method"]["enum"] == list(qat_methods.METHODS)
     stated = {key: of["default"] for key, of in properties.items() if key in recipe}
     own = {"learning_rate": 0.001, "schedule": "cosine"}
     assert Recipe.of(FINETUNING, own) == Recipe.of(Recipe(), stated)
 
 
-@pytest.mark.parametrize("method", methods.METHODS)
+@pytest.mark.parametrize("method", qat_methods.METHODS)
 @pytest.mark.parametrize(
     "others", [{}, {"granularity": "per_channel", "activations": {"bits": 4}}], ids=str
 )
@@ -160,7 +162,7 @@ def test_statistics_of_batch_norm_are_frozen_where_that_is_asked(frozen):
 def test_training_beats_calibration_at_two_bits():
     """By 5 points here, where there is as much training as it took to make the network, and by 3
     without straight-through gradients."""
-    from laq.compression import compress
+    from laq.experiments.compression import compress
 
     calibrated = {}
     for method in ("gpfq", "gptq", "msq"):
@@ -174,7 +176,7 @@ def test_training_beats_calibration_at_two_bits():
         assert top1(result.network) > best + margin, (method, calibrated)
 
 
-@pytest.mark.parametrize("method", methods.METHODS)
+@pytest.mark.parametrize("method", qat_methods.METHODS)
 def test_a_killed_training_ends_as_an_undisturbed_one(monkeypatch, tmp_path, method):
     changes = {"method": method, "epochs": 3, "flip": True}
     undisturbed, history = quantized(**changes)

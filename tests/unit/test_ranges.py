@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.ao.quantization import observer
 
-from laq import ranges
-from laq.errors import ConfigError, DataError
-from laq.ranges import HOWS, SHARES
+from laq.quantizers import observers
+from laq.quantizers.observers import HOWS, SHARES
+from laq.utils.errors import ConfigError, DataError
 
 EVEN = pytest.mark.parametrize("symmetric", [True, False])
 
@@ -38,8 +38,8 @@ def rounded(x: Tensor, low: float, high: float, bits: int, symmetric: bool) -> T
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_mse_is_the_best_of_all_shares(bits: int, symmetric: bool) -> None:
     blocks = values()
-    low, high = ranges.choose(blocks, bits, "mse", symmetric)
-    whole = ranges.choose(blocks, bits, "minmax", symmetric)
+    low, high = observers.choose(blocks, bits, "mse", symmetric)
+    whole = observers.choose(blocks, bits, "minmax", symmetric)
     for place, x in enumerate(blocks):
         errors = [
             float((x - rounded(x, float(whole[0][place]) * share, float(whole[1][place]) * share,
@@ -53,11 +53,11 @@ def test_mse_is_the_best_of_all_shares(bits: int, symmetric: bool) -> None:
 @pytest.mark.parametrize("quantile", [0.5, 0.9, 0.99, 1.0])
 def test_percentiles_are_numpy_s(quantile: float) -> None:
     blocks = values()
-    low, high = ranges.choose(blocks, 4, "percentile", True, quantile=quantile)
+    low, high = observers.choose(blocks, 4, "percentile", True, quantile=quantile)
     expected = np.quantile(blocks.abs().numpy(), quantile, axis=1, method="inverted_cdf")
     np.testing.assert_array_equal(high, expected)
     assert torch.equal(low, -high)
-    low, high = ranges.choose(blocks, 4, "percentile", False, quantile=quantile)
+    low, high = observers.choose(blocks, 4, "percentile", False, quantile=quantile)
     tail = (1 - quantile) / 2
     expected = np.quantile(blocks.numpy(), [tail, 1 - tail], axis=1, method="inverted_cdf")
     np.testing.assert_array_equal(low, expected[0].clip(max=0))
@@ -77,11 +77,11 @@ def test_minmax_gives_the_scales_of_torch_s_observers(scheme: str, per_channel: 
     watch(blocks)
     scale, zero = watch.calculate_qparams()
     given_ = blocks if per_channel else blocks.flatten()[None]
-    low, high = ranges.choose(given_, 8, "minmax", symmetric)
-    step = ranges.steps(low, high, 8, symmetric)
+    low, high = observers.choose(given_, 8, "minmax", symmetric)
+    step = observers.steps(low, high, 8, symmetric)
     torch.testing.assert_close(step.float(), scale.view(-1), rtol=1e-6, atol=0)
     if not symmetric:
-        assert torch.equal(ranges.zero_points(low, step, 8).int(), zero.view(-1).int())
+        assert torch.equal(observers.zero_points(low, step, 8).int(), zero.view(-1).int())
 
 
 @EVEN
@@ -89,10 +89,10 @@ def test_minmax_gives_the_scales_of_torch_s_observers(scheme: str, per_channel: 
 def test_kl_clips_what_is_rare_and_keeps_what_is_not(bits: int, symmetric: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     body = torch.rand(1, 100_000, generator=generator) * 2 - 1
-    _, high = ranges.choose(body, bits, "kl", symmetric)
+    _, high = observers.choose(body, bits, "kl", symmetric)
     assert high.item() >= 0.9
     tailed = torch.randn(1, 100_000, generator=generator) ** 3
-    _, high = ranges.choose(tailed, bits, "kl", symmetric)
+    _, high = observers.choose(tailed, bits, "kl", symmetric)
     assert 0.05 <= high.item() / tailed.max().item() <= 0.75
 
 
@@ -102,10 +102,10 @@ def test_counts_are_values_that_occur_so_often(how: str, symmetric: bool) -> Non
     blocks = values(2, 300)
     counts = torch.randint(0, 4, blocks.shape, generator=torch.Generator().manual_seed(1))
     expected = [
-        ranges.choose(x.repeat_interleave(n)[None], 4, how, symmetric, quantile=0.97)
+        observers.choose(x.repeat_interleave(n)[None], 4, how, symmetric, quantile=0.97)
         for x, n in zip(blocks, counts, strict=True)
     ]
-    found = ranges.choose(blocks, 4, how, symmetric, counts=counts, quantile=0.97)
+    found = observers.choose(blocks, 4, how, symmetric, counts=counts, quantile=0.97)
     for side in (0, 1):
         torch.testing.assert_close(found[side], torch.cat([pair[side] for pair in expected]))
 
@@ -124,25 +124,25 @@ def test_any_range_holds_zero_and_no_more_than_the_values(
 ) -> None:
     blocks = values(2, count, seed)
     padded = torch.nn.functional.pad(blocks, (0, missing), value=torch.nan)
-    low, high = ranges.choose(padded, bits, how, symmetric)
-    assert torch.equal(low, ranges.choose(blocks, bits, how, symmetric)[0])
+    low, high = observers.choose(padded, bits, how, symmetric)
+    assert torch.equal(low, observers.choose(blocks, bits, how, symmetric)[0])
     assert (low <= 0).all() and (high >= 0).all()
     largest = blocks.abs().amax(1)
     assert (high <= largest + 1e-12).all() and (-low <= largest + 1e-12).all()
     if symmetric:
         assert torch.equal(low, -high)
-    step = ranges.steps(low, high, bits, symmetric)
-    zero = ranges.zero_points(low, step, bits)
+    step = observers.steps(low, high, bits, symmetric)
+    zero = observers.zero_points(low, step, bits)
     half = 2 ** (bits - 1)
     assert (zero >= -half).all() and (zero < half).all()
 
 
 def test_what_gives_no_range_is_refused() -> None:
     with pytest.raises(ConfigError, match="range 'best' is unknown"):
-        ranges.choose(values(), 4, "best", True)
+        observers.choose(values(), 4, "best", True)
     with pytest.raises(ConfigError, match=r"quantile is 1.5"):
-        ranges.choose(values(), 4, "percentile", True, quantile=1.5)
+        observers.choose(values(), 4, "percentile", True, quantile=1.5)
     with pytest.raises(DataError, match="infinite"):
-        ranges.choose(torch.tensor([[1.0, torch.inf]]), 4, "minmax", True)
+        observers.choose(torch.tensor([[1.0, torch.inf]]), 4, "minmax", True)
     with pytest.raises(DataError, match="no values"):
-        ranges.choose(torch.tensor([[torch.nan]]), 4, "minmax", True)
+        observers.choose(torch.tensor([[torch.nan]]), 4, "minmax", True)

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laq import collected, divergence, embedding, features, pages, subset_files
-from laq.errors import LaqError
-from laq.files import write_csv, write_json, write_parquet
-from laq.published import read_log
+from laq.analysis import collected
+from laq.data.published import read_log
+from laq.distances import divergence, embedding, features, subset_files
+from laq.reporting import pages
+from laq.utils.errors import LaqError
+from laq.utils.files import write_csv, write_json, write_parquet
 from tests import logs
 
 LABELS = np.repeat(np.arange(3), 4)

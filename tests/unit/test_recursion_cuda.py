@@ -17,11 +17,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from laq import gpfq, recursion
-from laq.alphabets import Alphabet
-from laq.errors import ConfigError
-from laq.layer import Samples
-from laq.rounding import KINDS, Rounding
+from laq.ptq import gpfq, kernels_cpu
+from laq.ptq.layer import Samples
+from laq.quantizers.rounding import KINDS, Rounding
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import ConfigError
 
 PROJECT = Path(__file__).resolve().parents[2]
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -113,11 +113,11 @@ def walked(loop: Callable[..., None], device: str = "cpu") -> dict[str, Tensor]:
 def on_cuda(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
     """The kernel's results, from Triton's interpreter in a process of its own without a GPU."""
     if torch.cuda.is_available():
-        from laq import recursion_cuda
+        from laq.ptq import kernels_triton
 
-        return walked(recursion_cuda.block, "cuda")
+        return walked(kernels_triton.block, "cuda")
     path = tmp_path_factory.mktemp("interpreted") / "results.safetensors"
-    folders = os.pathsep.join([str(PROJECT), str(PROJECT / "workflow/scripts")])
+    folders = os.pathsep.join([str(PROJECT), str(PROJECT / "src")])
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": folders}
     command = [sys.executable, "-m", "tests.unit.test_recursion_cuda", str(path)]
     subprocess.run(command, cwd=PROJECT, env=environment, check=True)
@@ -126,7 +126,7 @@ def on_cuda(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def on_cpu() -> dict[str, Tensor]:
-    return walked(lambda *arguments: recursion.block(*arguments, threads=1))
+    return walked(lambda *arguments: kernels_cpu.block(*arguments, threads=1))
 
 
 @needs_triton
@@ -161,7 +161,7 @@ def test_kernel_compiles_for_a_gpu(kind: str, number: str, integer: str, columns
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from laq import recursion_cuda
+    from laq.ptq import kernels_triton
 
     constants = {"kind": kind, "threshold": 0.7, "gap": 0.1234567890123}
     constants |= {"rows": columns, "tile": 16}
@@ -171,7 +171,7 @@ def test_kernel_compiles_for_a_gpu(kind: str, number: str, integer: str, columns
     integers = dict.fromkeys(("first", "columns", "neurons", "width"), "i32")
     signature = matrices | integers | {"alive": "*i1", "codes": f"*{integer}"}
     signature |= dict.fromkeys(constants, "constexpr")
-    source = ASTSource(recursion_cuda._block, signature, constants)
+    source = ASTSource(kernels_triton._block, signature, constants)
     target = GPUTarget("cuda", 80, 32)
     kernel = triton.compile(
         source, target=target, options={"num_warps": 1, "enable_fp_fusion": True}
@@ -182,9 +182,9 @@ def test_kernel_compiles_for_a_gpu(kind: str, number: str, integer: str, columns
 
 def test_missing_triton_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "triton", None)
-    monkeypatch.delitem(sys.modules, "laq.recursion_cuda", raising=False)
+    monkeypatch.delitem(sys.modules, "laq.ptq.kernels_triton", raising=False)
     with pytest.raises(ConfigError, match="pip install triton"):
-        importlib.import_module("laq.recursion_cuda")
+        importlib.import_module("laq.ptq.kernels_triton")
 
 
 def rectified(samples: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -225,8 +225,8 @@ def test_layer_on_a_gpu_is_the_cpu_s(
 
 @needs_cuda
 def test_network_on_a_gpu_is_the_cpu_s() -> None:
-    from laq.networks import create
-    from laq.propagation import quantize_network
+    from laq.models.networks import create
+    from laq.ptq.sequential import quantize_network
 
     torch.manual_seed(6)
     network: nn.Module = create("small_resnet", classes=10).double()
@@ -241,6 +241,6 @@ def test_network_on_a_gpu_is_the_cpu_s() -> None:
 
 
 if __name__ == "__main__":
-    from laq import recursion_cuda
+    from laq.ptq import kernels_triton
 
-    save_file(walked(recursion_cuda.block), sys.argv[1])
+    save_file(walked(kernels_triton.block), sys.argv[1])

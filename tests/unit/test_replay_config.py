@@ -11,9 +11,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from laq import replay
-from laq.errors import ConfigError
-from laq.schema import complete
+from laq.config import replay
+from laq.config.schema import complete
+from laq.utils.errors import ConfigError
 from tests.configs import ROOT, mappings
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/replay.schema.yaml").read_text())

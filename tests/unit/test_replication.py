@@ -12,12 +12,12 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 from compare_published import compare_published
-from laq import observations
-from laq.errors import ConfigError, DataError
-from laq.files import read_table, write_csv, write_json, write_parquet
-from laq.published import read_log
-from laq.replication import COLUMNS, CORRELATIONS, correlate, side_by_side
-from laq.statistics import holm
+from laq.analysis import observations
+from laq.analysis.replication import COLUMNS, CORRELATIONS, correlate, side_by_side
+from laq.analysis.statistics import holm
+from laq.data.published import read_log
+from laq.utils.errors import ConfigError, DataError
+from laq.utils.files import read_table, write_csv, write_json, write_parquet
 from plot_replication import plot_replication
 from tests.configs import checked, edited
 from tests.logs import COLUMNS as OF_LOGS
@@ -204,7 +204,7 @@ def test_the_figure_has_a_panel_a_variant_and_scope(tmp_path: Path) -> None:
     plot_replication(**paths, pdf=str(pdf), png=str(png), title="A $study", variants=["q4", "q3"])
     assert pdf.read_bytes().startswith(b"%PDF") and png.read_bytes().startswith(b"\x89PNG")
 
-    from laq.plots.replication import replicated
+    from laq.figures.replication import replicated
 
     read = read_table(paths["replication"]), read_table(paths["correlations"])
     figure = replicated(*read, "A study", ["q4", "q3"])

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import gpfq, msq, report
-from laq.alphabets import Alphabet
-from laq.grids.codebook import Codebook
-from laq.grids.equispaced import Uniform
-from laq.layer import QuantizedLayer, Samples
-from laq.packing import PackedWeight
+from laq.ptq import gpfq, layer_report, rtn
+from laq.ptq.layer import QuantizedLayer, Samples
+from laq.quantizers.grids.codebook import Codebook
+from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.uniform import Alphabet
 
 LAYER = nn.Conv2d(2, 6, 1, bias=False)
 nn.init.uniform_(LAYER.weight, -0.5, 0.5)  # within the levels of ``solution``
@@ -25,16 +25,16 @@ def solution(codes: Tensor, bits: int, error: float, reference: float) -> Quanti
     return QuantizedLayer(codes, grid, error, reference, 1)
 
 
-def row(*solutions: QuantizedLayer) -> report.Layer:
+def row(*solutions: QuantizedLayer) -> layer_report.Layer:
     packed = [PackedWeight(s.codes[..., None, None], s.grid) for s in solutions]
     samples = Samples.of(torch.ones(7, 2), torch.ones(7, 2))
-    return report.quantized("stem", LAYER, LAYER.weight, samples, solutions, packed)
+    return layer_report.quantized("stem", LAYER, LAYER.weight, samples, solutions, packed)
 
 
 def test_a_layer_in_one_piece():
     codes = torch.tensor([[0, 1], [1, -1], [0, 0], [0, 1], [1, -1], [0, 0]])
     found = row(solution(codes, 3, 0.25, 8.0))
-    assert found == report.Layer(
+    assert found == layer_report.Layer(
         layer="stem",
         kind="Conv2d",
         shape="6x2x1x1",
@@ -75,7 +75,9 @@ def test_a_run_without_outputs_adds_no_error_or_an_infinite_one(error, joined):
 
 
 def test_a_layer_in_float():
-    found = report.in_float("up", nn.ConvTranspose2d(2, 3, 2), torch.ones(2, 3, 2, 2), "not so")
+    found = layer_report.in_float(
+        "up", nn.ConvTranspose2d(2, 3, 2), torch.ones(2, 3, 2, 2), "not so"
+    )
     assert (found.shape, found.weights, found.bits, found.reason) == ("2x3x2x2", 24, 32, "not so")
     assert found.error is found.entropy is found.bytes is None
 
@@ -87,7 +89,7 @@ def of_linear(weight: Tensor, grid: Uniform, samples: int, method=gpfq, **silent
     drawn = Samples.of(inputs, inputs)
     solved = method.solve(weight, drawn, grid)
     packed = [PackedWeight(solved.codes, grid)]
-    return report.quantized("fc", nn.Linear(1, 1), weight, drawn, [solved], packed)
+    return layer_report.quantized("fc", nn.Linear(1, 1), weight, drawn, [solved], packed)
 
 
 def weights(*shape: int) -> Tensor:
@@ -117,7 +119,7 @@ def test_what_codebooks_zero_points_and_groups_of_inputs_cut_off():
     weight = weights(6, 50)
     table = Codebook(torch.tensor([[-0.5, 0.0, 0.5, 1.0]]), 2, "kmeans")
     expected = (weight - weight.clamp(-0.5, 1.0)).square().sum() / weight.square().sum()
-    assert of_linear(weight, table, 100, msq).clipped == pytest.approx(expected.item(), rel=1e-5)
+    assert of_linear(weight, table, 100, rtn).clipped == pytest.approx(expected.item(), rel=1e-5)
     zero = torch.arange(-3, 3, dtype=torch.int8)[:, None]
     grid = Uniform(torch.full((6, 1), 0.1), -8, 7, 4, "asymmetric", zero)
     low, high = (-8 - zero) * 0.1, (7 - zero) * 0.1
@@ -136,7 +138,7 @@ def test_few_samples_and_silent_inputs_are_warned_of_where_codes_depend_on_them(
     assert of_linear(weight, grid, 9).warning == "few samples"
     assert of_linear(weight, grid, 10, silent=50).warning == ""
     assert of_linear(weight, grid, 9, silent=51).warning == "few samples, silent inputs"
-    assert of_linear(weight, grid, 9, msq, silent=51).warning == ""
+    assert of_linear(weight, grid, 9, rtn, silent=51).warning == ""
     found = of_linear(weight, grid, 9, silent=51)
     assert (found.samples, found.inputs, found.silent) == (9, 100, 51)
 
@@ -148,8 +150,8 @@ def test_each_lack_is_logged_once_with_the_worst_layers_and_the_remedy(caplog):
     own = Alphabet.from_weights(weight, 4, per_channel=True)
     rows = [of_linear(weight, shared, samples) for samples in (9, 3, 5, 7)]
     rows = [replace(row, layer=f"layer{place}") for place, row in enumerate(rows)]
-    rows += [of_linear(weight, own, 100), report.in_float("up", LAYER, LAYER.weight, "kept")]
-    report.tell(rows)
+    rows += [of_linear(weight, own, 100), layer_report.in_float("up", LAYER, LAYER.weight, "kept")]
+    layer_report.tell(rows)
     few, clipped = caplog.messages
     assert few.startswith("4 of 5 layers have far fewer samples than inputs")
     assert "(worst: layer1, 3 samples for 100 inputs; layer2, 5" in few
@@ -157,5 +159,5 @@ def test_each_lack_is_logged_once_with_the_worst_layers_and_the_remedy(caplog):
     assert clipped.startswith("4 of 5 layers lose more than 1% of their weights' energy")
     assert "granularity: per_channel" in clipped
     caplog.clear()
-    report.tell(rows[4:])
+    layer_report.tell(rows[4:])
     assert not caplog.messages

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from laq import repository
+from laq.utils import repository
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq import recursion, rounding
-from laq.errors import ConfigError
-from laq.rounding import KINDS, Rounding
+from laq.ptq import kernels_cpu
+from laq.quantizers import rounding
+from laq.quantizers.rounding import KINDS, Rounding
+from laq.utils.errors import ConfigError
 
 ENDS = torch.tensor(-4.0, dtype=torch.float64), torch.tensor(4.0, dtype=torch.float64)
 VALUES = torch.tensor([-9.0, -2.5, -1.2, -0.5, 0.0, 0.3, 0.7, 1.5, 2.4, 9.0], dtype=torch.float64)
@@ -51,7 +52,7 @@ def test_the_compiled_loop_rounds_alike(value, noise, kind, threshold, ends):
     draw = torch.tensor([noise], dtype=torch.float64)
     low, high = (torch.tensor(float(end), dtype=torch.float64) for end in ends)
     expected = rounding.codes(number, kind, threshold, low, high, draw).item()
-    compiled = recursion._code(value, noise, KINDS.index(kind), threshold, *map(float, ends))
+    compiled = kernels_cpu._code(value, noise, KINDS.index(kind), threshold, *map(float, ends))
     assert compiled == expected
     assert ends[0] <= expected <= ends[1]
 

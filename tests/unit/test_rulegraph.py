@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from laq.diagrams import rulegraph, steps
-from laq.diagrams.artifacts import count_text, size_text, words
-from laq.diagrams.recipes import points, recipes
-from laq.diagrams.rulegraph import Net, Rule, RuleGraph
-from laq.errors import DataError
-from laq.files import write_json
+from laq.figures.diagrams import rulegraph, steps
+from laq.figures.diagrams.artifacts import count_text, size_text, words
+from laq.figures.diagrams.recipes import points, recipes
+from laq.figures.diagrams.rulegraph import Net, Rule, RuleGraph
+from laq.utils.errors import DataError
+from laq.utils.files import write_json
 
 SNAKEFILE = """
 rule all:

@@ -13,10 +13,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from laq import config_checks, datasets, methods, steps
-from laq.datasets import glyphs
-from laq.errors import ConfigError
-from laq.schema import complete
+from laq.config import checks, methods, recipes
+from laq.config.schema import complete
+from laq.data import glyphs, sources
+from laq.utils.errors import ConfigError
 from tests.configs import BASE, ROOT, SCHEMA, checked, edited, mappings
 
 DEFS = SCHEMA["$defs"]
@@ -174,7 +174,7 @@ def test_defaults_validate() -> None:
 # The schema and the code
 
 
-@pytest.mark.parametrize("kind", datasets.KINDS)
+@pytest.mark.parametrize("kind", sources.KINDS)
 def test_no_default_of_a_data_set_lies_outside_the_schema(kind: str) -> None:
     # Kinds index their settings: every key has to be there.
     needed = branch("dataset", kind).get("required", [])
@@ -194,17 +194,18 @@ def test_glyphs_are_as_many_as_there_are() -> None:
 
 
 def test_choices_are_those_of_the_registries() -> None:
-    from laq import granularity, networks, ranges  # torch
+    from laq.models import networks  # torch
     from laq.qat import grid
+    from laq.quantizers import granularity, observers
 
     compress = DEFS["compress"]["properties"]
-    assert DEFS["dataset"]["properties"]["kind"]["enum"] == list(datasets.KINDS)
+    assert DEFS["dataset"]["properties"]["kind"]["enum"] == list(sources.KINDS)
     assert compress["method"]["enum"] == list(methods.METHODS)
     assert compress["alphabet"]["enum"] == list(methods.ALPHABETS)
-    assert compress["range"]["enum"] == list(ranges.HOWS)
+    assert compress["range"]["enum"] == list(observers.HOWS)
     assert compress["granularity"]["enum"] == list(granularity.KINDS)
     step = [case["required"] for case in DEFS["variant"]["oneOf"]]
-    assert step == [[name] for name in steps.STEPS]
+    assert step == [[name] for name in recipes.STEPS]
     bits = DEFS["qat"]["properties"]["bits"]
     assert range(bits["minimum"], bits["maximum"] + 1) == grid.BITS
     bits = compress["bits"]
@@ -260,7 +261,7 @@ def test_examples_in_the_config_readme_are_valid() -> None:
     for block in whole:
         completed = complete(block, SCHEMA)
         lists = [d.get("classes", []) for d in completed["subsets"]["definitions"].values()]
-        config_checks.check(completed, [*itertools.chain(*lists), *"abcdefgh"])
+        checks.check(completed, [*itertools.chain(*lists), *"abcdefgh"])
 
 
 def test_results_readme_has_every_artifact_and_rule() -> None:
@@ -279,9 +280,11 @@ def test_results_readme_has_every_artifact_and_rule() -> None:
 
 
 def test_results_readme_has_every_column_of_the_reports() -> None:
-    from laq import evaluation, propagation, training  # torch
+    from laq import training  # torch
+    from laq.experiments import evaluation
+    from laq.ptq import sequential
 
     text = (ROOT / "results/README.md").read_text()
-    for table in (training.Epoch, evaluation.Score, propagation.Layer):
+    for table in (training.Epoch, evaluation.Score, sequential.Layer):
         for field in dataclasses.fields(table):
             assert f"`{field.name}`" in text, field.name

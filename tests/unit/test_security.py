@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted((ROOT / "workflow/scripts").rglob("*.py"))
+FOLDERS = (ROOT / "src", ROOT / "workflow/scripts")
+SOURCES = sorted(path for folder in FOLDERS for path in folder.rglob("*.py"))
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
 
 # The one module that reads pickles, of published data sets: a list of names, nothing else.
-UNPICKLING = "laq/datasets/unpickling.py"
+UNPICKLING = "laq/data/unpickling.py"
 # The one that asks Snakemake for the rule graph.
-CALLING = "laq/diagrams/rulegraph.py"
+CALLING = "laq/figures/diagrams/rulegraph.py"
 # The one that has a cluster start the processes of a training.
-PROCESSES = {"laq/tasks.py"}
+PROCESSES = {"laq/utils/slurm.py"}
 # The one that asks the system how many bytes its own connections have taken.
-COUNTING = {"laq/partial/sockets.py"}
+COUNTING = {"laq/experiments/partial/sockets.py"}
 # Those that may download, each where the config says so.
-DOWNLOADING = {"laq/pretrained/sources.py", "laq/downloads.py"}
+DOWNLOADING = {"laq/models/weight_sources.py", "laq/utils/downloads.py"}
 
 FORBIDDEN = {"eval", "exec", "compile", "__import__", "breakpoint"}
 MODULES = {
@@ -32,7 +33,7 @@ MODULES = {
     "joblib": set(),
     "marshal": set(),
     "shelve": set(),
-    "subprocess": {CALLING, "laq/repository.py", *PROCESSES},
+    "subprocess": {CALLING, "laq/utils/repository.py", *PROCESSES},
     "ctypes": set(),
     "socket": DOWNLOADING | PROCESSES | COUNTING,
     "urllib": DOWNLOADING,
@@ -58,7 +59,7 @@ METHODS = {"extractall", "extract", "read_pickle", "unsafe_load"}
 
 
 def name(path: Path) -> str:
-    return path.relative_to(ROOT / "workflow/scripts").as_posix()
+    return next(path.relative_to(f).as_posix() for f in FOLDERS if path.is_relative_to(f))
 
 
 def faults(tree: ast.AST, source: str) -> Iterator[str]:

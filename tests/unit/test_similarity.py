@@ -12,11 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from laq import calibration, seeds, similarity
-from laq.calibration import calibration_pool
-from laq.errors import DataError, LaqError
-from laq.similarity import COLUMNS, Gram, compare, draws, grams, of_draws, of_subset
-from laq.small_resnet import SmallResNet
+from laq.experiments import similarity
+from laq.experiments.similarity import (
+    COLUMNS,
+    Gram,
+    compare,
+    draws,
+    grams,
+    of_draws,
+    of_subset,
+)
+from laq.models.small_resnet import SmallResNet
+from laq.ptq import calibration
+from laq.ptq.calibration import calibration_pool
+from laq.utils import seeds
+from laq.utils.errors import DataError, LaqError
 
 torch.set_num_threads(1)
 

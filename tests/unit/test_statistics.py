@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 from scipy.stats import binomtest, norm, t
 
-from laq.errors import ConfigError, DataError
-from laq.statistics import LogCurve, difference_interval, fit_log_curve, wilson_interval
+from laq.analysis.statistics import (
+    LogCurve,
+    difference_interval,
+    fit_log_curve,
+    wilson_interval,
+)
+from laq.utils.errors import ConfigError, DataError
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 X = np.geomspace(0.3, 70, 12)

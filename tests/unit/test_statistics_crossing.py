@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq.errors import DataError
-from laq.statistics import crossing, fit_log_curve
+from laq.analysis.statistics import crossing, fit_log_curve
+from laq.utils.errors import DataError
 
 X = np.geomspace(0.3, 70, 12)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq.errors import DataError
-from laq.statistics import holm
+from laq.analysis.statistics import holm
+from laq.utils.errors import DataError
 
 P = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 

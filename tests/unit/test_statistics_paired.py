@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from laq.errors import ConfigError, DataError
-from laq.statistics import mean_interval, sign_flip_p
+from laq.analysis.statistics import mean_interval, sign_flip_p
+from laq.utils.errors import ConfigError, DataError
 
 COUNTS = st.lists(st.integers(-30, 30), min_size=1, max_size=8)
 

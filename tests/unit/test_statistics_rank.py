@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
 
-from laq.errors import ConfigError, DataError
-from laq.statistics import spearman
+from laq.analysis.statistics import spearman
+from laq.utils.errors import ConfigError, DataError
 
 FEW_VALUES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=3, max_size=5)
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from laq import architectures, families, networks
-from laq.errors import ConfigError
+from laq.config import architectures as families
+from laq.models import architectures, networks
+from laq.utils.errors import ConfigError
 
 # Pixels of the map that the last convolution sees in a 32 × 32 image, with the small stem.
 LAST = {
@@ -157,9 +158,9 @@ def test_what_a_network_does_in_training_alone_is_checked_too() -> None:
 def test_every_family_has_its_function_and_every_tested_network_a_family() -> None:
     from torchvision import models
 
-    from laq import stems
+    from laq.models import small_images
 
-    assert families.STEMS.keys() == stems._FUNCTIONS.keys()
+    assert families.STEMS.keys() == small_images._FUNCTIONS.keys()
     names = [name for names in families.STEMS.values() for name in names]
     assert set(names) <= set(models.list_models(module=models))
     assert all(families.for_small_images(name) for name in families.TESTED)

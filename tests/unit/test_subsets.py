@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq import median_search, subsets
-from laq.divergence import Gaussians, kl_matrix
-from laq.errors import ConfigError, DataError
-from laq.subsets import (
+from laq.distances import median_search, subsets
+from laq.distances.divergence import Gaussians, kl_matrix
+from laq.distances.subsets import (
     Selection,
     attainable,
     describe,
@@ -25,6 +24,7 @@ from laq.subsets import (
     spread,
     target_median,
 )
+from laq.utils.errors import ConfigError, DataError
 
 
 def random_distances(seed: int, classes: int) -> np.ndarray:

@@ -8,11 +8,9 @@ import numba
 import numpy as np
 import pytest
 
-from laq import median_search
-from laq.divergence import Gaussians, kl_matrix
-from laq.errors import DataError
-from laq.files import write_json
-from laq.subsets import (
+from laq.distances import median_search
+from laq.distances.divergence import Gaussians, kl_matrix
+from laq.distances.subsets import (
     attainable,
     describe,
     member,
@@ -22,6 +20,8 @@ from laq.subsets import (
     target_median,
     target_series,
 )
+from laq.utils.errors import DataError
+from laq.utils.files import write_json
 from tests.unit.test_subsets import clustered_classes, uniform_classes
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from laq import summary
-from laq.claims import report, words
-from laq.errors import DataError
+from laq.analysis.claims import report, words
+from laq.reporting import summary
+from laq.utils.errors import DataError
 from tests.unit.test_pages import Cells
 
 CLAIM = {

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from laq.errors import ConfigError
-from laq.sweep import points, settings_of
+from laq.experiments.sweep import points, settings_of
+from laq.utils.errors import ConfigError
 
 BITS = st.lists(st.integers(2, 32), max_size=4)
 IMAGES = st.lists(st.integers(1, 500), max_size=4)

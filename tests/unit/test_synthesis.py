@@ -13,15 +13,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import datasets, networks, packing, training
-from laq.calibration import calibration_pool
-from laq.errors import CheckpointError, ConfigError
-from laq.files import write_json
-from laq.synthesis import kinds, priors
-from laq.synthesis.generator import LATENT, Generator
-from laq.synthesis.objective import Objective
-from laq.synthesis.request import Made, Request
-from laq.synthesis.statistics import Statistics, distance
+from laq import data, training
+from laq.checkpoints import packing
+from laq.data import sources
+from laq.data_free import kinds, priors
+from laq.data_free.generator import LATENT, Generator
+from laq.data_free.objective import Objective
+from laq.data_free.request import Made, Request
+from laq.data_free.statistics import Statistics, distance
+from laq.models import networks
+from laq.ptq.calibration import calibration_pool
+from laq.utils.errors import CheckpointError, ConfigError
+from laq.utils.files import write_json
 from synthesize_images import synthesize_images
 
 torch.set_num_threads(1)
@@ -36,7 +39,7 @@ SPEC = {"name": "small_resnet", "classes": 10, "channels": 1, "widths": [8, 16]}
 @pytest.fixture(scope="module")
 def trained() -> nn.Module:
     """A network that tells digits apart in nine of ten cases."""
-    split, test = datasets.make({"kind": "digits", "test_fraction": 0.2}, 0)
+    split, test = sources.make({"kind": "digits", "test_fraction": 0.2}, 0)
     torch.manual_seed(0)
     network = networks.create(**SPEC)
     recipe = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 0.0005}
@@ -262,7 +265,7 @@ def test_two_runs_give_the_same_bytes_and_another_seed_does_not(
     paths.append(job(study, tmp_path / "c.npz", kind=kind, synthesis=settings))
     for suffix in (".npz", ".csv"):
         assert len({path.with_suffix(suffix).read_bytes() for path in paths}) == 1
-    images = datasets.load(paths[0], study / "classes.json", whole=False)
+    images = data.load(paths[0], study / "classes.json", whole=False)
     assert images.images.shape == (40, *SHAPE) and set(images.labels) == set(CLASSES)
     rows = list(csv.DictReader(paths[0].with_suffix(".csv").open()))
     assert [row["step"] for row in rows[:4]] == ["0", "1", "2", "3"]
@@ -270,10 +273,10 @@ def test_two_runs_give_the_same_bytes_and_another_seed_does_not(
 
 def test_no_class_and_all_classes_need_no_subset(study: Path, tmp_path: Path) -> None:
     everywhere = job(study, tmp_path / "all.npz", asked="all", subset=[])
-    images = datasets.load(everywhere, study / "classes.json")
+    images = data.load(everywhere, study / "classes.json")
     assert np.bincount(images.labels).tolist() == [4] * 10
     nowhere = job(study, tmp_path / "none.npz", asked="none", subset=[])
-    assert datasets.load(nowhere, study / "classes.json", whole=False).images.any()
+    assert data.load(nowhere, study / "classes.json", whole=False).images.any()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from laq import tasks
-from laq.errors import DataError, ProcessError
 from laq.training import launch
+from laq.utils import slurm
+from laq.utils.errors import DataError, ProcessError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 
@@ -27,12 +27,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_only_a_slurm_job_whose_resources_name_srun_has_tasks(monkeypatch):
     for resources, expected in (({"mpi": "srun"}, True), ({"mpi": "mpiexec"}, False), ({}, False)):
-        tasks.tell(resources)
-        assert tasks.asked() == expected
+        slurm.tell(resources)
+        assert slurm.asked() == expected
     # Another job of the same process does not inherit it, nor does a run outside SLURM.
-    tasks.tell({"mpi": "srun"})
+    slurm.tell({"mpi": "srun"})
     monkeypatch.delenv("SLURM_JOB_ID")
-    assert not tasks.asked()
+    assert not slurm.asked()
 
 
 # Each a task of two in turn: the second dies first, as by kill -9, or of what it says itself.
@@ -61,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "srun").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
-    tasks.tell({"mpi": "srun"})
+    slurm.tell({"mpi": "srun"})
     return tmp_path
 
 
@@ -92,5 +92,5 @@ def test_tasks_that_srun_refuses_are_told_with_what_the_job_needs(folder):
 
 
 def test_a_task_costs_no_import_of_torch():
-    script = "import sys; import laq.tasks; sys.exit('torch' in sys.modules)"
+    script = "import sys; import laq.utils.slurm; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=SCRIPTS, check=False).returncode == 0

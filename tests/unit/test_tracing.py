@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import calibration, tracing
-from laq.activations import Activations
-from laq.calibration import CalibrationImages
-from laq.errors import DataError, LaqError
+from laq.ptq import calibration, fx_runner
+from laq.ptq.activation_cache import Activations
+from laq.ptq.calibration import CalibrationImages
+from laq.utils.errors import DataError, LaqError
 
 torch.set_num_threads(1)
 
@@ -46,9 +46,9 @@ LAYERS = ["aside", "twice", "first"]
 
 
 def test_layers_are_met_in_the_order_of_their_first_calls(network):
-    graph = tracing.trace(network)
-    assert tracing.call_order(graph, LAYERS) == ["first", "twice", "aside"]
-    assert tracing.call_order(graph, ["aside", "first"]) == ["first", "aside"]
+    graph = fx_runner.trace(network)
+    assert fx_runner.call_order(graph, LAYERS) == ["first", "twice", "aside"]
+    assert fx_runner.call_order(graph, ["aside", "first"]) == ["first", "aside"]
 
 
 @torch.no_grad()
@@ -57,8 +57,8 @@ def test_inputs_are_those_of_both_networks_where_the_walk_stops(network, monkeyp
     pool, other = images(network), copy.deepcopy(network)
     changed: list[str] = []
     with Activations(0) as activations:
-        walk = tracing.walk(
-            tracing.trace(network),
+        walk = fx_runner.walk(
+            fx_runner.trace(network),
             (network, other),
             pool,
             LAYERS,
@@ -84,15 +84,15 @@ def test_values_that_are_not_finite_stop_with_layer_and_side(value):
     x = torch.ones(2, 3)
     x[1, 1] = value
     with pytest.raises(DataError, match="layer a: the float network's input here is not finite"):
-        tracing.check_finite(x, "a", 0)
+        fx_runner.check_finite(x, "a", 0)
     with pytest.raises(DataError, match="layer b: the quantized network's input"):
-        tracing.check_finite(x, "b", 1)
+        fx_runner.check_finite(x, "b", 1)
 
 
 def test_infinities_that_cancel_and_sums_that_overflow_are_told_apart():
-    tracing.check_finite(torch.full((4,), 3e38), "a", 0)  # its sum is infinite
+    fx_runner.check_finite(torch.full((4,), 3e38), "a", 0)  # its sum is infinite
     with pytest.raises(DataError):
-        tracing.check_finite(torch.tensor([torch.inf, -torch.inf]), "a", 0)
+        fx_runner.check_finite(torch.tensor([torch.inf, -torch.inf]), "a", 0)
 
 
 class Branching(nn.Module):
@@ -101,8 +101,8 @@ class Branching(nn.Module):
 
 
 def test_a_network_that_cannot_be_traced_is_named():
-    with pytest.raises(tracing.UntraceableError, match=r"Branching cannot be traced .*branch on"):
-        tracing.trace(Branching())
+    with pytest.raises(fx_runner.UntraceableError, match=r"Branching cannot be traced .*branch on"):
+        fx_runner.trace(Branching())
 
 
 class TwoInputs(nn.Module):
@@ -112,12 +112,12 @@ class TwoInputs(nn.Module):
 
 def test_a_network_of_two_inputs_is_refused_by_name(network):
     with pytest.raises(LaqError, match="TwoInputs takes mask beside the images: wrap it"):
-        tracing.check_signature(TwoInputs())
-    tracing.check_signature(network)
+        fx_runner.check_signature(TwoInputs())
+    fx_runner.check_signature(network)
 
 
 def test_no_layers_no_stops(network):
     with Activations(0) as activations:
-        graph = tracing.trace(network)
+        graph = fx_runner.trace(network)
         nets = (network, network)
-        assert not list(tracing.walk(graph, nets, images(network), [], bool, activations))
+        assert not list(fx_runner.walk(graph, nets, images(network), [], bool, activations))

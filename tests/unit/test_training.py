@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq.devices import seed_everything
-from laq.errors import ConfigError, DataError
-from laq.small_resnet import SmallResNet
+from laq.models.small_resnet import SmallResNet
 from laq.training import FINETUNING, TRAINING, Recipe, finetune, train
 from laq.training.augmentation import POLICIES
+from laq.utils.devices import seed_everything
+from laq.utils.errors import ConfigError, DataError
 from tests.configs import SCHEMA
 
 torch.set_num_threads(1)

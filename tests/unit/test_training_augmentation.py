@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq.errors import ConfigError
 from laq.training import TRAINING, Recipe
 from laq.training.augmentation import GREY, Augmentation, erase, flip, policy, shift
+from laq.utils.errors import ConfigError
 
 torch.set_num_threads(1)
 

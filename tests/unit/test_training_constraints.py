@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq.devices import seed_everything
 from laq.training import constraints, finetune, train
 from laq.training.constraints import Constraint, Progress
+from laq.utils.devices import seed_everything
 from tests.unit.test_training import CPU, SETTINGS, problem
 
 torch.set_num_threads(1)

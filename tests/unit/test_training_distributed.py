@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from laq.errors import ConfigError, ProcessError
 from laq.training import TRAINING, Recipe, distributed, launch
 from laq.training.distributed import Team
+from laq.utils.errors import ConfigError, ProcessError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 
@@ -190,7 +190,7 @@ import json, logging, os, runpy, sys
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, SCRIPTS)
 logging.basicConfig(level=logging.INFO, format="%(message)s")
-from laq.errors import LaqError
+from laq.utils.errors import LaqError
 train_network = runpy.run_path(SCRIPTS + "/train_network.py")["train_network"]
 settings = json.loads(sys.argv[1])
 try:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, distributed, nn
 
-from laq import bitpacking
+from laq.quantizers import bitpacking
 from laq.training import exchange
 from laq.training.distributed import Team
 from laq.training.exchange import Exchange

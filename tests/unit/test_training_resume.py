@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from laq import networks
-from laq.devices import seed_everything
-from laq.small_resnet import SmallResNet
+from laq.models import networks
+from laq.models.small_resnet import SmallResNet
 from laq.training import TRAINING, Recipe, finetune, resume, train
+from laq.utils.devices import seed_everything
 from tests.unit.test_training import CPU, SETTINGS, problem
 
 torch.set_num_threads(1)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from laq import networks, packing, transforms
-from laq.errors import CheckpointError
-from laq.input_quantization import attach
+from laq.checkpoints import graph_edits, packing
+from laq.models import networks
+from laq.ptq.activation_quantizer import attach
+from laq.utils.errors import CheckpointError
 
 torch.set_num_threads(1)
 
@@ -32,14 +33,15 @@ def test_a_network_with_quantized_inputs_is_loaded_as_it_was(tmp_path: Path) -> 
     assert loaded.head.input_quantizer.bits == 4
     torch.testing.assert_close(loaded.head.input_quantizer.step, torch.tensor(0.2))
     assert loaded.head.input_quantizer.zero == -3
-    spec = transforms.spec(packing.describe(path))
-    assert transforms.create(**spec).state_dict().keys() == loaded.state_dict().keys()
+    spec = graph_edits.spec(packing.describe(path))
+    assert graph_edits.create(**spec).state_dict().keys() == loaded.state_dict().keys()
 
 
 def test_a_description_without_transforms_is_the_architecture_alone() -> None:
-    assert transforms.spec({"network": SPEC, "variant": "ft"}) == SPEC
+    assert graph_edits.spec({"network": SPEC, "variant": "ft"}) == SPEC
     assert (
-        transforms.create(**SPEC).state_dict().keys() == networks.create(**SPEC).state_dict().keys()
+        graph_edits.create(**SPEC).state_dict().keys()
+        == networks.create(**SPEC).state_dict().keys()
     )
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq.datasets.unpickling import unpickle
-from laq.errors import DataError
+from laq.data.unpickling import unpickle
+from laq.utils.errors import DataError
 from tests.cifar import python2_pickle
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

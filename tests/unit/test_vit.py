@@ -10,21 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq import (
-    compression,
-    devices,
-    features,
-    inference,
-    layer_choice,
-    networks,
-    onnx_inference,
-    packing,
-    tracing,
-)
-from laq.calibration import CalibrationImages
-from laq.errors import ConfigError
-from laq.onnx_export import export
-from laq.vit import Attention, SmallViT
+from laq.checkpoints import inference, packing
+from laq.distances import features
+from laq.experiments import compression
+from laq.models import networks
+from laq.models.vit import Attention, SmallViT
+from laq.onnx import runtime
+from laq.onnx.export import export
+from laq.ptq import fx_runner, layer_selection
+from laq.ptq.calibration import CalibrationImages
+from laq.utils import devices
+from laq.utils.errors import ConfigError
 from tests.configs import SCHEMA, checked, edited
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (24, 1, 8, 8), np.uint8))
@@ -70,13 +66,13 @@ def test_patches_of_a_plain_one_are_cut_row_by_row() -> None:
 
 def test_every_layer_is_met_in_forward_order_in_its_trace(network: nn.Module) -> None:
     pool = CalibrationImages.of(IMAGES[:1], network)
-    graph, run = layer_choice.graph_of(network, pool)
+    graph, run = layer_selection.graph_of(network, pool)
     met = list(run.inputs)
     block = ("attention.qkv", "attention.proj", "mlp.fc1", "mlp.fc2")
     blocks = [f"blocks.{place}.{name}" for place in range(2) for name in block]
     assert graph is not None
     assert met == ["stem.0.0", "stem.1.0", "patches", *blocks, "head"]
-    layers = [n for n, m in network.named_modules() if isinstance(m, tracing.QUANTIZABLE)]
+    layers = [n for n, m in network.named_modules() if isinstance(m, fx_runner.QUANTIZABLE)]
     assert sorted(met) == sorted(layers)
 
 
@@ -101,7 +97,7 @@ def test_it_is_quantized_stored_exported_and_has_features(
     expected = networks.predict(found.network, IMAGES, torch.device("cpu"))
     assert torch.equal(networks.predict(read, IMAGES, torch.device("cpu")), expected)
     export(path, tmp_path / "vit.onnx")
-    result = onnx_inference.predict(tmp_path / "vit.onnx", IMAGES.numpy())
+    result = runtime.predict(tmp_path / "vit.onnx", IMAGES.numpy())
     np.testing.assert_allclose(result, expected, atol=1e-5)
     (seen,) = features.penultimate(read, IMAGES, torch.device("cpu"), 24)
     assert seen.shape == (24, 12)

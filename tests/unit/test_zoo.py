@@ -10,16 +10,19 @@ import pandas as pd
 import pytest
 import torch
 
-from laq import compression, datasets, devices, networks, packing, training
-from laq.errors import ConfigError, DataError
-from laq.evaluation import score
-from laq.networks import predict
-from laq.provenance import import_closure
-from laq.statistics.paired import mean_interval
-from laq.variants import compressed, deep
-from laq.zoo import entries, kinds
-from laq.zoo.course import Course
-from laq.zoo.summary import observations, summarise
+from laq import data, training
+from laq.analysis.statistics.paired import mean_interval
+from laq.analysis.zoo import observations, summarise
+from laq.checkpoints import packing
+from laq.config import zoo_entries, zoo_kinds
+from laq.experiments import compression
+from laq.experiments.evaluation import score
+from laq.experiments.variants import compressed, deep
+from laq.experiments.zoo.runner import Course
+from laq.models import networks
+from laq.models.networks import predict
+from laq.utils import devices
+from laq.utils.errors import ConfigError, DataError
 from tests.configs import checked, edited
 
 GPTQ = {"compress": {"method": "gptq", "alphabet": "symmetric", "bits": 2}}
@@ -94,56 +97,23 @@ def test_an_entry_has_the_calibrations_that_make_a_difference(
     recipe: dict[str, Any], expected: list[str]
 ) -> None:
     own = zoo({"a": recipe})["methods"]["a"]
-    assert entries.calibrations(own, ASKED) == expected
-
-
-def test_an_entry_depends_on_its_own_step_and_method_alone() -> None:
-    methods = zoo({"a": GPTQ, "b": NEAREST, "c": {"qat": {"bits": 2}}, "d": {"finetune": {}}})
-    named = {name: set(entries.modules(own)) for name, own in methods["methods"].items()}
-    assert named["a"] == {"laq.variants.compressed", "laq.gptq", "laq.uniform"}
-    assert named["b"] == {"laq.variants.compressed", "laq.msq", "laq.uniform"}
-    assert named["c"] == {"laq.variants.quantized", "laq.qat.lsq"}
-    assert named["d"] == {"laq.variants.finetuned"}
-    deep = zoo({"a": {"deep": {"coder": "ans"}}})["methods"]["a"]
-    assert entries.modules(deep) == ["laq.variants.deep", "laq.deep.ans"]
-    assert entries.modules({}) == []
-
-
-@pytest.mark.parametrize(
-    ("recipe", "concerned"),
-    [
-        (GPTQ, {"laq/gptq.py", "laq/compression.py"}),
-        (NEAREST, {"laq/msq.py", "laq/compression.py"}),
-        ({"qat": {"bits": 2}}, {"laq/qat/lsq.py", "laq/training/loop.py"}),
-        ({"finetune": {}}, {"laq/training/loop.py"}),
-        ({"deep": {}}, {"laq/training/loop.py", "laq/deep/pruning.py"}),
-        (None, set()),
-    ],
-)
-def test_an_edit_rebuilds_the_entries_that_run_it(recipe: Any, concerned: set[str]) -> None:
-    scripts = Path(entries.__file__).parents[2]
-    named = entries.modules(zoo({"a": recipe})["methods"]["a"] if recipe else {})
-    closure = import_closure(scripts / "measure_zoo.py", *named)
-    run = {path.relative_to(scripts).as_posix() for path in closure}
-    watched = {"laq/gptq.py", "laq/gpfq.py", "laq/msq.py", "laq/compression.py", "laq/qat/lsq.py"}
-    watched |= {"laq/qat/prox.py", "laq/training/loop.py", "laq/deep/pruning.py"}
-    assert run & watched == concerned
+    assert zoo_entries.calibrations(own, ASKED) == expected
 
 
 # What is measured
 
 
 @pytest.fixture(scope="module")
-def split() -> datasets.Dataset:
+def split() -> data.Dataset:
     generator = np.random.default_rng(0)
     labels = np.repeat(np.arange(4), 30)
     images = generator.integers(0, 120, (120, 1, 8, 8), dtype=np.uint8)
     images[np.arange(120), 0, 2 * labels, :] += 120  # a bright row says which class
-    return datasets.Dataset(images, labels, tuple("abcd"))
+    return data.Dataset(images, labels, tuple("abcd"))
 
 
 @pytest.fixture(scope="module")
-def parent(split: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+def parent(split: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
     description = {"name": "small_resnet", "classes": 4, "channels": 1, "widths": [4, 8]}
     generator = devices.seed_everything(0, "training")
     network = networks.create(**description)
@@ -156,10 +126,10 @@ def parent(split: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     return str(path)
 
 
-def course(parent: str, split: datasets.Dataset, place: Path, recipe: dict[str, Any]) -> Course:
-    from laq import lineage
+def course(parent: str, split: data.Dataset, place: Path, recipe: dict[str, Any]) -> Course:
+    from laq.checkpoints import lineage
 
-    own = entries.settings(zoo({"a": recipe})["methods"]["a"]) if recipe else {}
+    own = zoo_entries.settings(zoo({"a": recipe})["methods"]["a"]) if recipe else {}
     described = lineage.of_parent(parent, "original", split, None, 0)
     cpu = torch.device("cpu")
     return Course(parent, described, "a", own, split, split, 0, 2**26, cpu, place)
@@ -167,7 +137,7 @@ def course(parent: str, split: datasets.Dataset, place: Path, recipe: dict[str, 
 
 @pytest.mark.parametrize("calibration", ["subset", "all"])
 def test_what_is_measured_is_the_compressed_network(
-    parent: str, split: datasets.Dataset, tmp_path: Path, calibration: str
+    parent: str, split: data.Dataset, tmp_path: Path, calibration: str
 ) -> None:
     recipe = {"compress": {**GPTQ["compress"], "images": 16}}
     measured = course(parent, split, tmp_path, recipe)
@@ -176,7 +146,7 @@ def test_what_is_measured_is_the_compressed_network(
     taken = [0, 2] if calibration == "subset" else None
     network = packing.load(parent)
     made, _ = compression.for_subset(network, split, [0, 2], taken, settings, 0)
-    images, labels = map(torch.from_numpy, datasets.of_classes(split, [0, 2]))
+    images, labels = map(torch.from_numpy, data.of_classes(split, [0, 2]))
     direct = score(predict(made.network, images, torch.device("cpu")), labels, [0, 2])
     for row, expected in zip(rows, direct, strict=True):
         assert {key: row[key] for key in ("scope", "n", "correct", "in_subset")} == {
@@ -197,7 +167,7 @@ DEEP = {"kept": 0.2, "rounds": 1, "epochs": 1, "tuning_epochs": 1, "bits_linear"
 
 
 def test_a_deep_entry_is_weighed_as_the_file_that_a_variant_is(
-    parent: str, split: datasets.Dataset, tmp_path: Path
+    parent: str, split: data.Dataset, tmp_path: Path
 ) -> None:
     measured = course(parent, split, tmp_path, {"deep": DEEP})
     rows, _ = measured.measure([0, 2], "subset")
@@ -209,13 +179,13 @@ def test_a_deep_entry_is_weighed_as_the_file_that_a_variant_is(
     assert rows[0]["weights"] == weights == whole
     assert rows[0]["bits_per_weight"] == 8 * coded / weights < 5
     assert coded < rows[0]["bytes"] == (tmp_path / "a.safetensors").stat().st_size
-    told = entries.columns(zoo({"a": {"deep": DEEP}})["methods"]["a"])
+    told = zoo_entries.columns(zoo({"a": {"deep": DEEP}})["methods"]["a"])
     assert (told["rule"], told["bits"], told["family"]) == ("deep", "8+2", "pruned, coded")
     assert measured.recipe["deep"]["kept"] == 0.2
 
 
 def test_an_entry_without_a_step_is_the_file_itself(
-    parent: str, split: datasets.Dataset, tmp_path: Path
+    parent: str, split: data.Dataset, tmp_path: Path
 ) -> None:
     rows, _ = course(parent, split, tmp_path, {}).measure([0, 2], "none")
     assert [row["bytes"] for row in rows] == [Path(parent).stat().st_size] * 2
@@ -234,9 +204,9 @@ def test_an_entry_without_a_step_is_the_file_itself(
     ],
 )
 def test_a_network_is_made_again_only_where_it_would_be_another(
-    parent: str, split: datasets.Dataset, tmp_path: Path, recipe: Any, calibration: str, once: bool
+    parent: str, split: data.Dataset, tmp_path: Path, recipe: Any, calibration: str, once: bool
 ) -> None:
-    assert kinds.serves_every_subset(zoo({"a": recipe})["methods"]["a"], calibration) == once
+    assert zoo_kinds.serves_every_subset(zoo({"a": recipe})["methods"]["a"], calibration) == once
     rows = {}
     for order in ([0, 1], [2, 3]), ([2, 3],):
         measured = course(parent, split, tmp_path, recipe)
@@ -247,9 +217,9 @@ def test_a_network_is_made_again_only_where_it_would_be_another(
 
 
 def test_images_made_without_data_calibrate_in_place_of_training_images(
-    parent: str, split: datasets.Dataset, tmp_path: Path
+    parent: str, split: data.Dataset, tmp_path: Path
 ) -> None:
-    other = datasets.Dataset(255 - split.images, split.labels, split.classes)
+    other = data.Dataset(255 - split.images, split.labels, split.classes)
     measured = course(parent, split, tmp_path, GPTQ)
     task = measured._task([0, 1], "synthetic", other)
     assert task.train is other and task.recipe["compress"]["images_from"] == "synthetic"

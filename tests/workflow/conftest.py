@@ -18,7 +18,7 @@ from filelock import FileLock
 from tests.workflow.watched import Watch
 
 PROJECT = Path(__file__).resolve().parents[2]
-SOURCES = ("Snakefile", "workflow", "config", "envs", "profiles")
+SOURCES = ("Snakefile", "src", "workflow", "config", "envs", "profiles")
 CONFIG = "config/digits.yaml"
 
 

@@ -14,6 +14,8 @@ from tests.bad_inputs import Case
 from tests.bench import Bench, Outcome
 from tests.workflow.conftest import CONFIG, Checkout
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def bench(finished: Checkout) -> Bench:

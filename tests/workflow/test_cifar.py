@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from laq.files import read_json
+import pytest
+
+from laq.utils.files import read_json
 from tests import cifar
 from tests.workflow.conftest import Checkout
+
+pytestmark = pytest.mark.long
 
 STUDY = """
 study: CIFAR

@@ -18,6 +18,8 @@ from tests.cifar import write_archive
 from tests.recommended import recommended
 from tests.workflow.conftest import PROJECT, Checkout
 
+pytestmark = pytest.mark.long
+
 CONFIG, RECOMMENDED = (
     yaml.safe_load((PROJECT / f"config/{name}.yaml").read_text())
     for name in ("cifar100", "cifar100_recommended")
@@ -30,7 +32,7 @@ VEHICLES = ["bicycle", "bus", "motorcycle", "pickup_truck", "train"]
 
 def published_weights(cache: Path, architecture: str) -> None:
     """A network's weights for 100 classes, where huggingface_hub looks for what it has fetched."""
-    from laq import networks
+    from laq.models import networks
 
     torch.manual_seed(0)
     stem = {"stem": "standard"} if "/" in architecture else {}
@@ -154,7 +156,7 @@ def test_every_layer_of_the_resnet_50_is_quantized_at_every_width(study: Path) -
 
 
 def test_features_are_2048_of_each_image_and_figures_are_drawn(study: Path) -> None:
-    from laq import features
+    from laq.distances import features
 
     matrix, labels = features.read(study / "features/train.parquet")
     assert matrix.shape == (100 * TRAIN, 2048)

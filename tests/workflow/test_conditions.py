@@ -9,6 +9,8 @@ import pytest
 
 from tests.workflow.conftest import CONFIG, Checkout
 
+pytestmark = pytest.mark.long
+
 SUBSETS = ("similar", "even")
 CONDITIONS = """conditions:
   variant: quant
@@ -54,7 +56,7 @@ def test_conditions_are_swept_judged_and_drawn(study: Checkout) -> None:
     (study.path / sweep).unlink()
     study.run(sweep)
     assert (study.path / sweep).read_bytes() == made
-    with study.edited("workflow/scripts/laq/plots/conditions.py", '"Clipping"', '"Clipped"'):
+    with study.edited("src/laq/figures/conditions.py", '"Clipping"', '"Clipped"'):
         assert concerned(study.planned()) - {"report/conditions.html"} == FIGURE
     with study.edited(CONFIG, "  scale: [0.5]\n", "  scale: [0.4]\n"):
         assert concerned(study.planned()) == everything

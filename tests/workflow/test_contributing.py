@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from laq import packing
+from laq.checkpoints import packing
 from tests.workflow.conftest import PROJECT, Checkout
+
+pytestmark = pytest.mark.long
 
 PAGE = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 _, *RECIPES = re.split(r"^### ", PAGE, flags=re.M)

@@ -11,6 +11,8 @@ import pytest
 from tests.workflow.conftest import CONFIG, Checkout
 from tests.workflow.test_entry_points import planned
 
+pytestmark = pytest.mark.long
+
 ROOT = "results/digits/deep/small_resnet"
 SECTION = """
 deep_compression:
@@ -66,16 +68,22 @@ def test_tables_are_made_and_rebuilt_by_what_they_use(study: Checkout) -> None:
         return {name for name, words in JOBS.items() if words in printed}
 
     assert again() == set()
-    library = "workflow/scripts/laq/deep"
+    library = "src/laq"
     with study.edited(CONFIG, "energy: [0.8]", "energy: [0.7]"):
         assert again() == {"lowrank"}
     with study.edited(
-        f"{library}/first_centroids.py", "from __future__", "# Edited.\nfrom __future__"
+        f"{library}/experiments/deep/first_centroids.py",
+        "from __future__",
+        "# Edited.\nfrom __future__",
     ):
         assert again() == {"initial"}
     with study.edited(CONFIG, "rounds: 1,", "rounds: 1, quality: 3, round_epochs: 7,"):
         assert again() == set()
-    with study.edited(f"{library}/ans.py", "from __future__", "# Edited.\nfrom __future__"):
+    with study.edited(
+        f"{library}/checkpoints/deep_container/ans.py",
+        "from __future__",
+        "# Edited.\nfrom __future__",
+    ):
         assert again() == set(JOBS)
 
 
@@ -103,6 +111,6 @@ def test_a_variant_of_the_main_study_is_evaluated_and_runs_in_onnx(
     assert (onnx[["int4", "int8", "int16"]].sum(axis=1) == layers["weights"].sum()).all()
     stages = pd.read_csv(root / "deep/small_resnet/even/deep/stages.csv").set_index("stage")
     assert (stages.loc["coded", "bytes"] == file.stat().st_size).all()
-    coder = "workflow/scripts/laq/deep/ans.py"
+    coder = "src/laq/checkpoints/deep_container/ans.py"
     with study.edited(coder, "from __future__", "# Edited.\nfrom __future__"):
         assert planned(study.run("-n", target))["deep_compress_network"] == 1

@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from laq import packing
+from laq.checkpoints import packing
 from tests.recommended import recommended
 from tests.workflow.conftest import CONFIG, PROJECT, Checkout
+
+pytestmark = pytest.mark.long
 
 TEXT = (PROJECT / "docs/deploy.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
@@ -184,7 +186,7 @@ def test_what_the_docs_install_runs_what_they_show(
 
     for block in blocks("sh"):
         run("bash", "-ec", block)
-    assert (tmp_path / "laq/packing.py").is_file()
+    assert (tmp_path / "laq/checkpoints/packing.py").is_file()
     three_lines, classes, exporting, onnx = blocks("python")
     assert len([line for line in three_lines.splitlines() if line]) == 3
     images = "import torch; images = torch.rand(2, 1, 8, 8)\n"

@@ -10,6 +10,8 @@ import pytest
 from tests.mounts import mounted
 from tests.workflow.conftest import Checkout
 
+pytestmark = pytest.mark.long
+
 DATASET = "results/digits/dataset"
 
 

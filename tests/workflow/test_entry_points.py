@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from laq.steps import STEPS
+from laq.config.recipes import STEPS
 from tests.workflow.conftest import Checkout
 
 STUDY = """

@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests import elsewhere
 from tests.kills import Killed, kill_and_resume
 from tests.workflow.conftest import CONFIG, Checkout
+
+pytestmark = pytest.mark.long
 
 ROOT = "results/digits"
 KILLS = 20

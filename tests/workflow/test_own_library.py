@@ -10,6 +10,8 @@ import pytest
 
 from tests.workflow.conftest import Checkout
 
+pytestmark = pytest.mark.long
+
 TARGET = "results/digits/dataset/test.npz"
 NEGATIVES = ("images = np.rint(digits.images", "images = 255 - np.rint(digits.images")
 
@@ -23,7 +25,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 def other(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another clone, whose library makes negatives of the images."""
     clone = Checkout.create(tmp_path_factory.mktemp("other") / "laq", checkout.path)
-    module = clone.path / "workflow/scripts/laq/datasets/digits.py"
+    module = clone.path / "src/laq/data/digits.py"
     assert NEGATIVES[0] in module.read_text()
     module.write_text(module.read_text().replace(*NEGATIVES))
     return clone.path
@@ -32,9 +34,8 @@ def other(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_jobs_and_plans_take_the_checkout_s_library_with_another_on_the_python_path(
     checkout: Checkout, other: Path
 ) -> None:
-    scripts = other / "workflow/scripts"
-    # As a clone is on the path that was installed with pip install --editable: job.py too.
-    checkout.run(TARGET, env={**os.environ, "PYTHONPATH": str(scripts)})
+    # As a clone is on the path that was installed with pip install --editable.
+    checkout.run(TARGET, env={**os.environ, "PYTHONPATH": str(other / "src")})
     own = np.load(checkout.path / TARGET)["images"]
     assert own.mean() < 128, "the other clone's negatives"
     assert "Nothing to be done" in checkout.run(TARGET), "planned with another code's digests"
@@ -45,8 +46,8 @@ def test_a_snakefile_that_imports_another_copy_first_is_refused(
     checkout: Checkout, other: Path, tmp_path: Path, order: str
 ) -> None:
     first = {
-        "library first": f"import sys; sys.path.insert(0, {str(other / 'workflow/scripts')!r})\n"
-        "from laq import errors\n",
+        "library first": f"import sys; sys.path.insert(0, {str(other / 'src')!r})\n"
+        "from laq.utils import errors\n",
         "two clones": f"module other:\n    snakefile: {str(other / 'Snakefile')!r}\n"
         f"    config: config\nuse rule * from other as other_*\n",
     }[order]
@@ -58,5 +59,5 @@ def test_a_snakefile_that_imports_another_copy_first_is_refused(
     done = checkout.snakemake("-n", "--snakefile", str(snakefile))
     assert done.returncode
     said = done.stdout + done.stderr
-    assert f"laq was imported from {other / 'workflow/scripts/laq/__init__.py'}" in said
-    assert str(checkout.path / "workflow/scripts/laq") in said and "one clone" in said
+    assert f"laq was imported from {other / 'src/laq/__init__.py'}" in said
+    assert str(checkout.path / "src/laq") in said and "one clone" in said

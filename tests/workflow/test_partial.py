@@ -10,6 +10,8 @@ import pytest
 from tests.workflow.conftest import CONFIG, Checkout
 from tests.workflow.test_entry_points import planned
 
+pytestmark = pytest.mark.long
+
 ROOT = "results/digits/partial_qat"
 PARTIAL = """
 partial_qat:

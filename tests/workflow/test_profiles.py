@@ -53,7 +53,7 @@ def test_every_rule_without_a_gpu_shares_a_job_or_has_reason_not_to():
 def test_memory_and_time_of_every_rule_grow():
     for name, body in RULES.items():
         for resource in ("mem_mb", "runtime"):
-            assert re.search(rf"^ +{resource}=growing\(.+\),$", body, re.M), (name, resource)
+            assert re.search(rf"^ +{resource}=growing\(", body, re.M), (name, resource)
 
 
 def test_no_group_waits_for_itself(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from laq import packing
+from laq.checkpoints import packing
 from tests.workflow.conftest import CONFIG, Checkout
 
 SUBSETS = ("similar", "target_1", "target_2", "random", "dissimilar", "even")
-LIBRARY = "workflow/scripts/laq"
+LIBRARY = "src/laq"
 NETWORK = "small_resnet"
 
 
@@ -154,7 +154,7 @@ EDITS = {
     ),
     "no similarity": (CONFIG, "similarity: {}", "", SAID - OF_SIMILARITY | drawn(2, 3)),
     "similarity.py": (
-        f"{LIBRARY}/similarity.py",
+        f"{LIBRARY}/experiments/similarity.py",
         "_PIECE = ",
         "_PIECE = 0 + ",
         MEASURED | RANKED | PAGES | drawn(3),
@@ -193,25 +193,35 @@ EDITS = {
     ),
     "device": (CONFIG, "study: Digits", "study: Digits\ndevice: cpu", SAID),
     "the style of figures": (
-        f"{LIBRARY}/plots/style.py",
+        f"{LIBRARY}/figures/style.py",
         "WIDTH = ",
         "WIDTH = 0 + ",
         drawn(1, 2, 3, 4, 5, 7, 8, 9),
     ),
-    "the verdicts' rules": (f"{LIBRARY}/claims/rules.py", "import", "import ", JUDGED | PAGES),
+    "the verdicts' rules": (
+        f"{LIBRARY}/analysis/claims/rules.py",
+        "import",
+        "import ",
+        JUDGED | PAGES,
+    ),
     "the table of statistics": (
-        f"{LIBRARY}/statistics/rank.py",
+        f"{LIBRARY}/analysis/statistics/rank.py",
         "import",
         "import ",
         FITTED | RANKED | JUDGED | PAGES | drawn(5, 8),
     ),
     "gpfq.py": (
-        f"{LIBRARY}/gpfq.py",
+        f"{LIBRARY}/ptq/gpfq.py",
         "BLOCK = ",
         "BLOCK = 0 + ",
         QUANTIZED | swept() | evaluated(),
     ),
-    "a method not in use": (f"{LIBRARY}/gptq.py", "import", "import ", set()),
+    "another method": (
+        f"{LIBRARY}/ptq/gptq.py",
+        "import",
+        "import ",
+        QUANTIZED | swept() | evaluated(),
+    ),
     "a setting not in use": (
         CONFIG,
         "  quant:\n    compress: { bits: 4 }",
@@ -219,16 +229,30 @@ EDITS = {
         SAID,
     ),
     "memory": (CONFIG, "study: Digits", "study: Digits\nmemory_mb: 32", SAID),
-    "evaluation.py": (f"{LIBRARY}/evaluation.py", "[:, :5]", "[:, 0:5]", swept() | evaluated()),
-    "subsets.py": (f"{LIBRARY}/subsets.py", "ENUMERATED = ", "ENUMERATED = 0 + ", AFTER_ICD),
-    "a data set not in use": (f"{LIBRARY}/datasets/folder.py", "import", "import ", set()),
+    "evaluation.py": (
+        f"{LIBRARY}/experiments/evaluation.py",
+        "[:, :5]",
+        "[:, 0:5]",
+        swept() | evaluated(),
+    ),
+    "subsets.py": (
+        f"{LIBRARY}/distances/subsets.py",
+        "ENUMERATED = ",
+        "ENUMERATED = 0 + ",
+        AFTER_ICD,
+    ),
+    "another data set": (
+        f"{LIBRARY}/data/folder.py",
+        "import",
+        "import ",
+        DATASET | TRAINED | AFTER_TRAINING,
+    ),
     "the architecture": (
-        f"{LIBRARY}/small_resnet.py",
+        f"{LIBRARY}/models/small_resnet.py",
         "import",
         "import ",
         TRAINED | AFTER_TRAINING,
     ),
-    "an architecture not in use": (f"{LIBRARY}/lenets.py", "import", "import ", set()),
     "a script": (
         "workflow/scripts/list_subsets.py",
         "sort_values",
@@ -242,7 +266,7 @@ EDITS = {
 def test_an_edit_rebuilds_its_own_road(
     finished: Checkout, name: str, old: str, new: str, expected: set[str]
 ) -> None:
-    said = PROVENANCE if name.startswith("workflow/") else set()
+    said = PROVENANCE if name.startswith(("src/", "workflow/")) else set()
     with finished.edited(name, old, new):
         assert finished.planned() == expected | said
 

@@ -12,6 +12,8 @@ import yaml
 from tests.logs import QUANT, row, write
 from tests.workflow.conftest import Checkout
 
+pytestmark = pytest.mark.long
+
 CONFIG, ROOT = "config/replicated.yaml", "results/replicated"
 STUDY = {
     "study": "Replicated",

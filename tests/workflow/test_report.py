@@ -15,10 +15,12 @@ import pytest
 import yaml
 from matplotlib.image import imread
 
-from laq import pages
-from laq.diagrams import rulegraph
+from laq.figures.diagrams import rulegraph
+from laq.reporting import pages
 from tests.workflow.browser import CHROMIUM, browser
 from tests.workflow.conftest import CONFIG, Checkout
+
+pytestmark = pytest.mark.long
 
 ROOT = "results/digits"
 FIGURES = ["fig1", "fig2", "fig3", "fig4", "fig5", "fig7", "fig8", "fig9"]

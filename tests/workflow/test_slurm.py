@@ -18,6 +18,8 @@ import pytest
 from tests.cluster.control import Cluster, Job, NoCluster
 from tests.workflow.conftest import CONFIG, Checkout
 
+pytestmark = pytest.mark.long
+
 ROOT = Path("results/digits")
 MODELS = f"{ROOT}/models/small_resnet"
 GPU_RULES = (

@@ -15,11 +15,15 @@ import torch
 import yaml
 from scipy.stats import spearmanr
 
-from laq import calibration, compression, datasets, devices, packing
-from laq.divergence import class_gaussians, kl_matrix
-from laq.evaluation import score
-from laq.networks import predict
-from laq.schema import complete
+from laq import data
+from laq.checkpoints import packing
+from laq.config.schema import complete
+from laq.distances.divergence import class_gaussians, kl_matrix
+from laq.experiments import compression
+from laq.experiments.evaluation import score
+from laq.models.networks import predict
+from laq.ptq import calibration
+from laq.utils import devices
 from tests.configs import SCHEMA
 from tests.workflow.conftest import CONFIG, PROJECT, Checkout
 
@@ -93,7 +97,7 @@ def test_the_sweep_meets_the_variant_it_departs_from(root: Path, accuracy: pd.Da
 
 def test_fewer_bits_cost_accuracy(root: Path) -> None:
     train, test = (
-        datasets.load(root / f"dataset/{split}.npz", root / "dataset/classes.json")
+        data.load(root / f"dataset/{split}.npz", root / "dataset/classes.json")
         for split in ("train", "test")
     )
     members = list(range(10))

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laq import packing
+from laq.checkpoints import packing
 from tests.workflow.conftest import CONFIG, Checkout
+
+pytestmark = pytest.mark.long
 
 NETWORK = "small_resnet"
 FREE = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -15,6 +14,8 @@ import pytest
 from benchmarks.overhead import jobs
 
 from tests.workflow.conftest import CONFIG, PROJECT, Checkout
+
+pytestmark = pytest.mark.long
 
 FOLDER = "results/digits/models/small_resnet"
 MADE = ("original.safetensors", "training.csv")
@@ -77,4 +78,4 @@ def test_snakemake_is_told_what_all_processes_take(
     assert (train.resources.gpu, finetune.resources.gpu) == (3, 4)
     assert (train.resources.mem_mb, finetune.resources.mem_mb) == (24000, 16000)
     # Of these a process has its own share, whatever Snakemake gives.
-    assert [json.loads(job.params.settings)["threads"] for job in (train, finetune)] == [2, 1]
+    assert [job.params.settings["threads"] for job in (train, finetune)] == [2, 1]

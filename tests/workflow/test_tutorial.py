@@ -15,11 +15,13 @@ import pytest
 import torch
 import yaml
 
-from laq.architectures import Prepare
-from laq.schema import complete
+from laq.config.schema import complete
+from laq.models.architectures import Prepare
 from tests.configs import SCHEMA
 from tests.recommended import recommended
 from tests.workflow.conftest import PROJECT, Checkout
+
+pytestmark = pytest.mark.long
 
 PAGE = (PROJECT / "docs/tutorial.md").read_text()
 # A block is a file where the words before it say as what to save it, and a command where it is sh.

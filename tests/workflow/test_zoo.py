@@ -11,6 +11,8 @@ import pytest
 from tests.workflow.conftest import CONFIG, Checkout
 from tests.workflow.test_entry_points import planned
 
+pytestmark = pytest.mark.long
+
 ROOT = "results/digits/zoo"
 ZOO = """
 zoo:
@@ -72,12 +74,10 @@ def test_entries_are_measured_and_rebuilt_one_by_one(study: Checkout) -> None:
         return {name for name in names if f"Measuring {name} of" in printed}
 
     assert again() == set()
-    library = "workflow/scripts/laq"
     unused = "method: msq, bits: 3, damping: 0.02"
-    with (
-        study.edited(f"{library}/gptq.py", "from __future__", "# Edited.\nfrom __future__"),
-        study.edited(CONFIG, "method: msq, bits: 3", unused),
-    ):
-        assert again() == {"gptq"}
-    with study.edited(f"{library}/qat/lsq.py", "from __future__", "# Edited.\nfrom __future__"):
-        assert again() == {"lsq"}
+    with study.edited(CONFIG, "method: msq, bits: 3", unused):
+        assert again() == set()
+    with study.edited(CONFIG, "method: msq, bits: 3", "method: msq, bits: 4"):
+        assert again() == {"nearest"}
+    with study.edited("src/laq/ptq/gptq.py", "from __future__", "# Edited.\nfrom __future__"):
+        assert again() == {"original", "gptq", "nearest", "lsq"}

@@ -1,7 +1,7 @@
-"""What all rules share: the checked config and digests of code.
+"""What all rules share: the checked config, what it plans, and digests of code.
 
-Makes: STUDY (the completed config), SURVEY (of a study's images), SEED, NAME (the study's, for
-messages), helpers for params. Everything here runs at every
+Makes: STUDY (the completed config), PLAN (files and settings of its jobs), SURVEY (of a study's
+images), SEED, NAME (the study's, for messages), helpers for params. Everything here runs at every
 parse, so nothing heavy is imported.
 """
 
@@ -10,25 +10,23 @@ from functools import cache
 from pathlib import Path
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+LIBRARY = SCRIPTS.parents[1] / "src"
+sys.path.insert(0, str(LIBRARY))
 
 import laq
 
-if Path(laq.__file__ or "").resolve().parent != (SCRIPTS / "laq").resolve():
+if Path(laq.__file__ or "").resolve().parent != (LIBRARY / "laq").resolve():
     raise WorkflowError(
         f"laq was imported from {laq.__file__} before this workflow, whose own library is "
-        f"{SCRIPTS / 'laq'}: import it after the workflow in the Snakefile that does so, keep to "
+        f"{LIBRARY / 'laq'}: import it after the workflow in the Snakefile that does so, keep to "
         "one clone of the workflow in a run, or uninstall that copy (pip uninstall laq)"
     )
 
-from laq import advice, configured, datasets, disks, errors, files, methods, own_networks
-from laq import provenance, replay, steps
-from laq import config as study_config
-from laq.checked_config import checked as checked_config_of
-from laq.deep.coders import CODERS
-from laq.provenance import settings_text
-from laq.qat import methods as qat_methods
-from laq.synthesis import kinds
+from laq.config import plan
+from laq.config import study as study_config
+from laq.config.load import checked as checked_config_of
+from laq.data import sources
+from laq.utils import advice, disks, errors, provenance
 
 
 def checked_config():
@@ -76,9 +74,9 @@ RULES_DIGEST = provenance.text_digest(
 
 # Within one parse the sources do not change, and every compressed variant of every subset asks.
 @cache
-def code(script, *modules):
-    """Digest of a script, of what it imports, and of modules it imports by name."""
-    return provenance.code_digest(SCRIPTS / script, *modules)
+def code(script):
+    """Digest of a script and of all it imports."""
+    return provenance.code_digest(SCRIPTS / script, LIBRARY)
 
 
 def growing(amount):
@@ -96,6 +94,19 @@ def growing(amount):
 def one_of(names):
     """A wildcard constraint: exactly these names, or nothing at all."""
     return "|".join(names) or "(?!)"
+
+
+if STUDY["kind"] == "replay":
+    PLAN = plan.Replay(STUDY)
+else:
+    PLAN = plan.Study(STUDY, SURVEY)
+    NETWORKS, SUBSETS, VARIANTS = PLAN.networks, PLAN.subsets, PLAN.variants
+    THREADS, GPU = STUDY["threads"], 0 if STUDY["device"] == "cpu" else 1
+
+    wildcard_constraints:
+        network=one_of(PLAN.trainable),
+        subset=one_of(SUBSETS),
+        variant=one_of(VARIANTS),
 
 
 # What the report shows beside figures, by name and in its order: category, and what is seen.

@@ -12,7 +12,7 @@ rule export_onnx:
     input:
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
-        checkpoint=exported_checkpoint,
+        checkpoint=PLAN.own_checkpoint,
     output:
         onnx="<results>/onnx/{network}/{subset}/{variant}.onnx",
     log:
@@ -21,13 +21,12 @@ rule export_onnx:
         "<benchmarks>/export_onnx/{network}/{subset}/{variant}.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
-        settings=settings_text(),
-        code=lambda wildcards: loading_code("export_onnx.py", wildcards.network, wildcards.variant),
+        settings={},
+        code=code("export_onnx.py"),
     message:
         "Exporting {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
     script:
@@ -40,7 +39,7 @@ rule evaluate_onnx:
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
         subset="<results>/subsets/{subset}.json",
-        checkpoint=exported_checkpoint,
+        checkpoint=PLAN.own_checkpoint,
         original="<results>/models/{network}/original.safetensors",
         accuracy="<results>/accuracy/{network}/{subset}.csv",
         onnx="<results>/onnx/{network}/{subset}/{variant}.onnx",
@@ -52,19 +51,16 @@ rule evaluate_onnx:
         "<benchmarks>/evaluate_onnx/{network}/{subset}/{variant}.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        settings=lambda wildcards: settings_text(
+        settings=lambda wildcards: dict(
             network=wildcards.network,
             variant=VARIANTS[wildcards.variant]["variant"],
             repeat=VARIANTS[wildcards.variant]["repeat"],
         ),
-        code=lambda wildcards: loading_code(
-            "evaluate_onnx.py", wildcards.network, wildcards.variant
-        ),
+        code=code("evaluate_onnx.py"),
     message:
         "Running {wildcards.network} for {wildcards.subset} in ONNX Runtime: {wildcards.variant}"
     script:
@@ -76,7 +72,7 @@ if DEPLOYED["variants"]:
     rule collect_onnx:
         """Put what was found of all ONNX files into one table."""
         input:
-            tables=exported("csv"),
+            tables=PLAN.exported("csv"),
         output:
             table=reported("<results>/tables/onnx.csv"),
         log:
@@ -85,12 +81,11 @@ if DEPLOYED["variants"]:
             "<benchmarks>/collect_onnx.tsv"
         conda:
             "../../envs/laq.yaml"
-        threads: 1
         resources:
             mem_mb=growing(1000),
             runtime=growing(10),
         params:
-            settings=settings_text(),
+            settings={},
             code=code("collect_tables.py"),
         message:
             "Collecting what was found of ONNX files"
@@ -111,12 +106,11 @@ rule choose_variants:
         "<benchmarks>/choose_variants.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        settings=settings_text(tolerance=DEPLOYED["tolerance"], confidence=FIGURES["confidence"]),
+        settings=dict(tolerance=DEPLOYED["tolerance"], confidence=FIGURES["confidence"]),
         code=code("choose_variants.py"),
     message:
         "Choosing variants to deploy"

@@ -1,8 +1,34 @@
-"""Figures of what the study is made of: its classes, a layer's weights, the files' sizes.
+"""Figures of what the study is made of, and the road of the study from Snakemake's own rule graph.
 
-Reads: <results>/dataset/, umap/coordinates.parquet, tables/memory.csv, two checkpoints
-Makes: <results>/figures/fig1, fig4 and fig7, each as .pdf and .png
+Reads: <results>/dataset/, umap/coordinates.parquet, tables/memory.csv, two checkpoints; what lies on
+       the road, for the shapes on the arrows
+Makes: <results>/figures/fig1, fig4 and fig7, fig2 (preprocessing) and fig3 (experiment), each as .pdf
+       and .png
 """
+
+# Rules that tell of the study or take something out of it, and are no step of it.
+NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "record_provenance", "write_pages"]
+NO_STEPS += ["export_onnx", "evaluate_onnx", "collect_onnx", "choose_variants"]
+NO_STEPS += ["zoo", "measure_zoo", "collect_zoo", "plot_zoo"]
+NO_STEPS += ["deep_compression", "measure_stages", "measure_curve", "collect_deep_curves"]
+NO_STEPS += ["compare_initial", "plot_deep"]
+NO_STEPS += ["measure_label_aware", "judge_ratio_gained", "plot_label_aware"]
+
+
+def road_settings(part, title, variants, sweep):
+    """Settings of a diagram: its part, the words and the stage of every rule, the recipes in order."""
+    # By the names they have here: where this is a module of another Snakefile, workflow.rules has
+    # that one's too, and calls these as it likes.
+    steps = {name: proxy.rule for name, proxy in rules._rules.items() if name not in NO_STEPS}
+    return dict(
+        part=part,
+        title=f"{STUDY['study']}: {title}",
+        words={name: " ".join((rule.docstring or "").split()) for name, rule in steps.items()},
+        stages=[[name, Path(str(rule.snakefile)).stem] for name, rule in steps.items()],
+        left_out=NO_STEPS,
+        variants=variants,
+        sweep=sweep,
+    )
 
 
 rule plot_classes:
@@ -25,12 +51,11 @@ rule plot_classes:
         "<benchmarks>/plot_classes.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        settings=settings_text(study=STUDY["study"], shrinkage=STUDY["icd"]["shrinkage"]),
+        settings=dict(study=STUDY["study"], shrinkage=STUDY["icd"]["shrinkage"]),
         code=code("plot_classes.py"),
     message:
         "Drawing figure 1"
@@ -41,9 +66,7 @@ rule plot_classes:
 rule plot_weights:
     """Figure 4: a layer's weights before quantization, and the levels they went to."""
     input:
-        **example_checkpoints(),
-        train=example_dataset("<results>/dataset/train.npz"),
-        classes=example_dataset("<results>/dataset/classes.json"),
+        **PLAN.weights_inputs(),
     output:
         pdf="<results>/figures/fig4.pdf",
         png=report(
@@ -58,13 +81,12 @@ rule plot_weights:
         "<benchmarks>/plot_weights.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        settings=settings_text(study=STUDY["study"], **weights_example()),
-        code=network_code("plot_weights.py", weights_example()["network"]),
+        settings=dict(study=STUDY["study"], **PLAN.weights_example()),
+        code=code("plot_weights.py"),
     message:
         "Drawing figure 4"
     script:
@@ -89,14 +111,94 @@ rule plot_memory:
         "<benchmarks>/plot_memory.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        settings=settings_text(study=STUDY["study"], variants=list(STUDY["variants"])),
+        settings=dict(study=STUDY["study"], variants=list(STUDY["variants"])),
         code=code("plot_memory.py"),
     message:
         "Drawing figure 7"
     script:
         "../scripts/plot_memory.py"
+
+
+rule plot_preprocessing:
+    """Figure 2: the road from images to subsets, with the shapes of what is handed on."""
+    input:
+        artifacts=[
+            expand("<results>/dataset/{file}", file=["train.npz", "test.npz", "classes.json"]),
+            PLAN.features_checkpoint(),
+            "<results>/features/train.parquet",
+            "<results>/umap/coordinates.parquet",
+            "<results>/icd/kl_matrix.parquet",
+            expand("<results>/subsets/{subset}.json", subset=SUBSETS),
+        ],
+    output:
+        pdf="<results>/figures/fig2.pdf",
+        png=report(
+            "<results>/figures/fig2.png",
+            caption="../report/fig2.rst",
+            category="Figures",
+            labels={"figure": "2", "shows": "the preprocessing road"},
+        ),
+    log:
+        "<logs>/plot_preprocessing.log",
+    benchmark:
+        "<benchmarks>/plot_preprocessing.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        settings=lambda wildcards: road_settings(
+            "preprocessing", "from images to class subsets", [], None
+        ),
+        source=STUDY["features"]["source"],
+        rules=RULES_DIGEST,
+        code=code("plot_roads.py"),
+    message:
+        "Drawing figure 2"
+    script:
+        "../scripts/plot_roads.py"
+
+
+rule plot_experiment:
+    """Figure 3: the experimental setup, from networks and subsets to accuracy and verdicts."""
+    input:
+        artifacts=PLAN.artifacts(),
+    output:
+        pdf="<results>/figures/fig3.pdf",
+        png=report(
+            "<results>/figures/fig3.png",
+            caption="../report/fig3.rst",
+            category="Figures",
+            labels={"figure": "3", "shows": "the experimental setup"},
+        ),
+    log:
+        "<logs>/plot_experiment.log",
+    benchmark:
+        "<benchmarks>/plot_experiment.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        settings=lambda wildcards: road_settings(
+            "experiment",
+            "from networks and subsets to verdicts",
+            list(study_config.effective_variants(STUDY).items()),
+            STUDY.get("sweep"),
+        ),
+        study=dict(
+            source=STUDY["features"]["source"],
+            figures=PLAN.figures(),
+        ),
+        rules=RULES_DIGEST,
+        code=code("plot_roads.py"),
+    message:
+        "Drawing figure 3"
+    script:
+        "../scripts/plot_roads.py"

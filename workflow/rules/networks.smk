@@ -11,7 +11,7 @@ rule train_network:
         train="<results>/dataset/train.npz",
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
-        published=lambda wildcards: study_config.unverified_file(TRAINABLE[wildcards.network]),
+        published=lambda wildcards: study_config.unverified_file(PLAN.trainable[wildcards.network]),
     output:
         checkpoint="<results>/models/{network}/original.safetensors",
         history="<results>/models/{network}/training.csv",
@@ -21,14 +21,14 @@ rule train_network:
         "<benchmarks>/train_network/{network}.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: lambda wildcards: THREADS * training_processes(wildcards)
+    threads: lambda wildcards: THREADS * PLAN.training_processes(wildcards.network)
     resources:
-        mem_mb=growing(lambda wildcards: 8000 * training_processes(wildcards)),
+        mem_mb=growing(lambda wildcards: 8000 * PLAN.training_processes(wildcards.network)),
         runtime=growing(240),
-        gpu=lambda wildcards: GPU * training_processes(wildcards),
+        gpu=lambda wildcards: GPU * PLAN.training_processes(wildcards.network),
     params:
-        settings=lambda wildcards: network_settings(wildcards.network),
-        code=lambda wildcards: network_code("train_network.py", wildcards.network),
+        settings=lambda wildcards: PLAN.network_settings(wildcards.network),
+        code=code("train_network.py"),
     message:
         "Making {wildcards.network}, for all classes"
     script:

@@ -2,8 +2,48 @@
 
 Reads: <results>/dataset/, subsets/{subset}.json, models/{network}/original.safetensors
 Makes: <results>/partial_qat/{network}/{arms}.csv, tensors.csv; partial_qat/runs.csv, seconds.csv,
-       traffic.csv; what is made of these is in formulas.smk
+       traffic.csv, formula.csv, prediction.csv, recommendation.csv, hypotheses.csv and .html;
+       partial_qat/accuracy, size, bandwidth, position, pareto, each as .pdf and .png
 """
+
+from laq.config import partial_jobs
+
+PARTIAL = STUDY["partial_qat"]
+PARTIAL_NETWORKS = partial_jobs.networks(PARTIAL, STUDY["networks"])
+PARTIAL_JOBS = {network: partial_jobs.names(PARTIAL, network) for network in PARTIAL_NETWORKS}
+
+
+def partial_tables(suffix=""):
+    """What all jobs of all networks write."""
+    return [
+        f"<results>/partial_qat/{network}/{arms}{suffix}.csv"
+        for network, jobs in PARTIAL_JOBS.items()
+        for arms in jobs
+    ]
+
+
+PARTIAL_FOUND = ["formula", "prediction", "recommendation", "hypotheses"]
+PARTIAL_FIGURES = {
+    "accuracy": "accuracy by number of quantized layers",
+    "size": "bytes of the file by number of quantized layers",
+    "bandwidth": "bytes sent by number of quantized layers",
+    **({"position": "what a single layer costs"} if "single" in PARTIAL["positions"] else {}),
+    "pareto": "accuracy against bytes",
+}
+
+
+def partial_figure(name):
+    """A figure of partial training as an output, PDF and PNG; the report shows the latter."""
+    png = report(
+        f"<results>/partial_qat/{name}.png",
+        caption=f"../report/partial_{name}.rst",
+        category="Partial training",
+        labels={"figure": name, "shows": PARTIAL_FIGURES[name]},
+    )
+    return [f"<results>/partial_qat/{name}.pdf", png]
+
+
+PARTIAL_PROCESSES = PARTIAL["training"]["processes"]
 
 
 # Its own target: no other artifact of the study depends on it.
@@ -51,8 +91,8 @@ rule measure_partial:
         runtime=growing(480),
         gpu=GPU * PARTIAL_PROCESSES,
     params:
-        settings=lambda wildcards: partial_settings(**wildcards),
-        code=partial_code,
+        settings=lambda wildcards: PLAN.partial_settings(**wildcards),
+        code=code("measure_partial.py"),
     message:
         "Partial training of {wildcards.network}: {wildcards.arms}"
     script:
@@ -76,12 +116,11 @@ rule collect_partial:
         "<benchmarks>/collect_partial.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=settings_text(networks=PARTIAL_NETWORKS),
+        settings=dict(networks=PARTIAL_NETWORKS),
         code=code("collect_partial.py"),
     message:
         "Collecting partial training"
@@ -107,9 +146,97 @@ rule count_traffic:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        settings=traffic_settings(),
-        code=traffic_code(),
+        settings=dict(
+            networks=PARTIAL_NETWORKS,
+            bits=PARTIAL["bits"],
+            training=partial_jobs.control_training(PARTIAL),
+            seed=SEED,
+        ),
+        code=code("count_traffic.py"),
     message:
         "Counting the bytes of partial training's steps"
     script:
         "../scripts/count_traffic.py"
+
+
+rule fit_formula:
+    """Fit accuracy and bytes to what is quantized, foretell another network, recommend layers."""
+    input:
+        runs="<results>/partial_qat/runs.csv",
+        tensors=expand("<results>/partial_qat/{network}/tensors.csv", network=PARTIAL_NETWORKS),
+    output:
+        formula=reported("<results>/partial_qat/formula.csv"),
+        prediction=reported("<results>/partial_qat/prediction.csv"),
+        recommendation=reported("<results>/partial_qat/recommendation.csv"),
+    log:
+        "<logs>/fit_formula.log",
+    benchmark:
+        "<benchmarks>/fit_formula.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        settings=dict(
+            networks=PARTIAL_NETWORKS,
+            budgets=PARTIAL["budgets"],
+            confidence=FIGURES["confidence"],
+            resamples=FIGURES["resamples"],
+            seed=SEED,
+        ),
+        code=code("fit_formula.py"),
+    message:
+        "Fitting the formula of partial training"
+    script:
+        "../scripts/fit_formula.py"
+
+
+rule judge_hypotheses:
+    """Judge the hypotheses of partial training."""
+    input:
+        runs="<results>/partial_qat/runs.csv",
+    output:
+        hypotheses=reported("<results>/partial_qat/hypotheses.csv"),
+        page=reported("<results>/partial_qat/hypotheses.html"),
+    log:
+        "<logs>/judge_hypotheses.log",
+    benchmark:
+        "<benchmarks>/judge_hypotheses.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        settings=dict(study=STUDY["study"], confidence=FIGURES["confidence"]),
+        code=code("judge_hypotheses.py"),
+    message:
+        "Judging the hypotheses of partial training"
+    script:
+        "../scripts/judge_hypotheses.py"
+
+
+rule plot_partial:
+    """Accuracy and bytes by number of quantized layers, single layers, and the front."""
+    input:
+        runs="<results>/partial_qat/runs.csv",
+        formula="<results>/partial_qat/formula.csv",
+    output:
+        **{name: partial_figure(name) for name in PARTIAL_FIGURES},
+    log:
+        "<logs>/plot_partial.log",
+    benchmark:
+        "<benchmarks>/plot_partial.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        settings=dict(study=STUDY["study"]),
+        code=code("plot_partial.py"),
+    message:
+        "Drawing partial training"
+    script:
+        "../scripts/plot_partial.py"

@@ -1,89 +1,32 @@
-"""The parts of a replay of published logs.
+"""Published logs in place of a study's own results.
 
-Makes: LOGS (path of each setting's log), and what figures and claims ask of a replay as of a study:
-settings, arms, tables.
+Reads: the logs that the config names
+Makes: <results>/accuracy.csv, tables/subsets.csv, tables/logs.csv
 """
 
-AXIS = STUDY["scale"]
-PUBLISHED = []
-LOGS = {name: str(files.expanded(path)) for name, path in replay.logs(STUDY).items()}
 
-
-def sweep_table():
-    return []
-
-
-def memory_table():
-    return []
-
-
-def condition_verdicts():
-    return []
-
-
-def similarity_tables():
-    return []
-
-
-def replication_tables():
-    return []
-
-
-def deploy_tables():
-    return []
-
-
-def exports():
-    return []
-
-
-def logs_table():
-    return ["<results>/tables/logs.csv"]
-
-
-def pretrained_networks():
-    return []
-
-
-def outside():
-    """What tells of files from outside: the logs themselves."""
-    return {"dataset": [], "checkpoints": [], "features": [], "logs": list(LOGS.values())}
-
-
-def shown_settings():
-    """Settings whose panels figure 5 shows."""
-    return [STUDY["main"]]
-
-
-def shown_variants():
-    """Variants of figure 5."""
-    return FIGURES["accuracy"] or ["original", "quant", "ft", "ft_quant"]
-
-
-def mixed_arms():
-    """Arms of figure 6: setting, variant, and label."""
-    return replay.mixed_arms(STUDY)
-
-
-def claim_arms():
-    """Which arm stands for each part in the claims."""
-    return replay.claim_arms(STUDY)
-
-
-def claim_bits():
-    """None: the logs say it themselves."""
-    return {}
-
-
-def sweep_base():
-    return None
-
-
-def artifacts():
-    """All files of a replay but the tables and figures that a study has as well."""
-    return ["<results>/accuracy.csv", "<results>/tables/subsets.csv", "<results>/tables/logs.csv"]
-
-
-def figures():
-    """The figures that a replay has something to show in."""
-    return ["fig5", *(["fig6"] if FIGURES["mixed"] else [])]
+# One job for all logs, since subsets are numbered over all of them; it takes a second.
+rule read_logs:
+    """Read published logs into the tables of a study."""
+    input:
+        logs=list(PLAN.logs.values()),
+    output:
+        accuracy=reported("<results>/accuracy.csv"),
+        subsets=reported("<results>/tables/subsets.csv"),
+        record=reported("<results>/tables/logs.csv"),
+    log:
+        "<logs>/read_logs.log",
+    benchmark:
+        "<benchmarks>/read_logs.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        settings=dict(settings=list(PLAN.logs), test_per_class=STUDY["test_per_class"]),
+        code=code("read_logs.py"),
+    message:
+        "Reading published logs"
+    script:
+        "../scripts/read_logs.py"

@@ -4,8 +4,6 @@ Reads: <results>/accuracy.csv, sweep.csv where there is one, tables/, what tells
 Makes: <results>/provenance.json, <results>/report/*.html, for `snakemake --report`
 """
 
-import json
-
 # Tables of this study by name, in the report's order.
 PAGED = {
     Path(file).stem: file
@@ -13,26 +11,21 @@ PAGED = {
         *expand("<results>/tables/{table}.csv", table=["claims", "sensitivity", "subsets"]),
         "<results>/accuracy.csv",
         *expand("<results>/tables/{table}.csv", table=["curves", "differences"]),
-        *memory_table(),
-        *sweep_table(),
-        *condition_verdicts(),
-        *similarity_tables(),
-        *replication_tables(),
-        *deploy_tables(),
-        *logs_table(),
+        *PLAN.memory_table(),
+        *PLAN.sweep_table(),
+        *PLAN.further_tables(),
+        *PLAN.logs_table(),
     ]
 }
 PAGES = [f"<results>/report/{name}.html" for name in ["summary", "provenance", *PAGED]]
 
-# Its order is part of it: figures take the first variant where none is named.
-CONFIG_TEXT = provenance.without_wildcards(json.dumps(STUDY, ensure_ascii=False))
-SOURCES_DIGEST = provenance.sources_digest(SCRIPTS.parents[1] / "Snakefile", SCRIPTS.parent)
+SOURCES_DIGEST = provenance.sources_digest(LIBRARY.parent / "Snakefile", "src", "workflow")
 
 
 rule record_provenance:
     """Write down what the results are made of: sources, config, versions, seeds, outside files."""
     input:
-        **outside(),
+        **PLAN.outside(),
     output:
         provenance=reported("<results>/provenance.json"),
         page=reported("<results>/report/provenance.html"),
@@ -42,14 +35,13 @@ rule record_provenance:
         "<benchmarks>/record_provenance.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
         # The digest holds this script's own code.
-        settings=settings_text(sources=SOURCES_DIGEST, networks=pretrained_networks()),
-        config=CONFIG_TEXT,
+        settings=dict(sources=SOURCES_DIGEST, networks=PLAN.pretrained_networks()),
+        config=STUDY,
     message:
         "Writing down what the results are made of"
     script:
@@ -74,13 +66,12 @@ rule write_pages:
         "<benchmarks>/write_pages.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        settings=settings_text(),
-        config=CONFIG_TEXT,
+        settings={},
+        config=STUDY,
         code=code("write_pages.py"),
     message:
         "Writing the report's pages"

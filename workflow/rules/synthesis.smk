@@ -5,13 +5,17 @@ Reads: <results>/models/{network}/original.safetensors, dataset/classes.json, su
 Makes: <results>/synthetic/{network}/{classes}/{kind}.npz, {kind}.csv, figures/synthetic
 """
 
+EXAMPLE, EXAMPLE_FILES, EXAMPLE_ROWS = PLAN.shown_images()
+
 
 rule synthesize_images:
     """Make images that a network takes for its training data, of the classes asked for."""
     input:
         parent="<results>/models/{network}/original.safetensors",
         classes="<results>/dataset/classes.json",
-        subset=asked_subset,
+        subset=lambda wildcards: (
+            "<results>/subsets/{classes}.json" if wildcards.classes in SUBSETS else []
+        ),
     output:
         images="<results>/synthetic/{network}/{classes}/{kind}.npz",
         course="<results>/synthetic/{network}/{classes}/{kind}.csv",
@@ -21,19 +25,16 @@ rule synthesize_images:
         "<benchmarks>/synthesize_images/{network}/{classes}/{kind}.tsv"
     wildcard_constraints:
         classes=one_of([*SUBSETS, "all", "none"]),
-        kind=one_of(kinds.KINDS),
+        kind=one_of(["synthetic", "generated"]),
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
         gpu=GPU,
     params:
-        settings=lambda wildcards: synthesis_settings(**wildcards),
-        code=lambda wildcards: network_code(
-            "synthesize_images.py", wildcards.network, kinds.KINDS[wildcards.kind]
-        ),
+        settings=lambda wildcards: PLAN.synthesis_settings(**wildcards),
+        code=code("synthesize_images.py"),
     message:
         "Making {wildcards.kind} images of {wildcards.network} for {wildcards.classes}"
     script:
@@ -61,12 +62,11 @@ rule plot_synthetic:
         "<benchmarks>/plot_synthetic.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        settings=settings_text(
+        settings=dict(
             study=STUDY["study"],
             network=EXAMPLE["network"],
             rows=EXAMPLE_ROWS,

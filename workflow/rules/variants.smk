@@ -1,10 +1,12 @@
-"""Variants of a network for a subset: each is one step from its parent, as laq/steps.py lists them.
+"""Variants of a network for a subset: each is one step from its parent, as laq/config/recipes.py lists them.
 
 Reads: <results>/dataset/, subsets/{subset}.json, synthetic/, the parent's checkpoint
 Makes: <results>/models/{network}/{subset}/{variant}.safetensors, and for each its report:
        <results>/models/{network}/{subset}/{variant}.csv (accuracy per epoch) where it trains,
-       <results>/layers/{network}/{subset}/{variant}.csv (bits and error per layer) where it packs;
-       <results>/tables/memory.csv, what they all take on the disk
+       <results>/layers/{network}/{subset}/{variant}.csv (bits and error per layer) where it packs,
+       <results>/deep/{network}/{subset}/{variant}/stages.csv and rounds.csv of Deep Compression;
+       <results>/tables/memory.csv, what they all take on the disk;
+       <results>/accuracy/{network}/{subset}.csv and accuracy.csv, top-1 on the subsets' test images
 """
 
 
@@ -15,7 +17,7 @@ rule finetune_network:
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
         subset="<results>/subsets/{subset}.json",
-        parent=parent_checkpoint,
+        parent=PLAN.parent_checkpoint,
     output:
         checkpoint="<results>/models/{network}/{subset}/{variant}.safetensors",
         history="<results>/models/{network}/{subset}/{variant}.csv",
@@ -27,14 +29,14 @@ rule finetune_network:
         variant=one_of(study_config.variants_with(STUDY, "finetune")),
     conda:
         "../../envs/laq.yaml"
-    threads: finetuning_processes
+    threads: PLAN.variant_processes
     resources:
-        mem_mb=growing(lambda wildcards: 4000 * finetuning_processes(wildcards)),
+        mem_mb=growing(lambda wildcards: 4000 * PLAN.variant_processes(wildcards)),
         runtime=growing(120),
-        gpu=lambda wildcards: GPU * finetuning_processes(wildcards),
+        gpu=lambda wildcards: GPU * PLAN.variant_processes(wildcards),
     params:
-        settings=lambda wildcards: variant_settings(wildcards.variant),
-        code=lambda wildcards: network_code("finetune_network.py", wildcards.network),
+        settings=lambda wildcards: PLAN.variant_settings(wildcards.variant),
+        code=code("finetune_network.py"),
     message:
         "Fine-tuning {wildcards.network} on {wildcards.subset}: {wildcards.variant}"
     script:
@@ -45,11 +47,11 @@ rule compress_network:
     """Quantize the parent, calibrated on training images or on images made without data."""
     input:
         train="<results>/dataset/train.npz",
-        made=made_for_variant,
+        made=PLAN.made_for_variant,
         classes="<results>/dataset/classes.json",
         subset="<results>/subsets/{subset}.json",
-        calibration=calibration_subset,
-        parent=parent_checkpoint,
+        calibration=PLAN.calibration_subset,
+        parent=PLAN.parent_checkpoint,
     output:
         checkpoint="<results>/models/{network}/{subset}/{variant}.safetensors",
         layers="<results>/layers/{network}/{subset}/{variant}.csv",
@@ -61,14 +63,13 @@ rule compress_network:
         variant=one_of(study_config.variants_with(STUDY, "compress")),
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(8000 + STUDY["memory_mb"]),
         runtime=growing(120),
         gpu=GPU,
     params:
-        settings=lambda wildcards: variant_settings(wildcards.variant),
-        code=compress_code,
+        settings=lambda wildcards: PLAN.variant_settings(wildcards.variant),
+        code=code("compress_network.py"),
     message:
         "Compressing {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
     script:
@@ -82,7 +83,7 @@ rule train_quantized:
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
         subset="<results>/subsets/{subset}.json",
-        parent=parent_checkpoint,
+        parent=PLAN.parent_checkpoint,
     output:
         checkpoint="<results>/models/{network}/{subset}/{variant}.safetensors",
         history="<results>/models/{network}/{subset}/{variant}.csv",
@@ -95,14 +96,14 @@ rule train_quantized:
         variant=one_of(study_config.variants_with(STUDY, "qat")),
     conda:
         "../../envs/laq.yaml"
-    threads: finetuning_processes
+    threads: PLAN.variant_processes
     resources:
-        mem_mb=growing(lambda wildcards: 4000 * finetuning_processes(wildcards)),
+        mem_mb=growing(lambda wildcards: 4000 * PLAN.variant_processes(wildcards)),
         runtime=growing(120),
-        gpu=lambda wildcards: GPU * finetuning_processes(wildcards),
+        gpu=lambda wildcards: GPU * PLAN.variant_processes(wildcards),
     params:
-        settings=lambda wildcards: variant_settings(wildcards.variant),
-        code=qat_code,
+        settings=lambda wildcards: PLAN.variant_settings(wildcards.variant),
+        code=code("train_quantized.py"),
     message:
         "Training {wildcards.network} quantized for {wildcards.subset}: {wildcards.variant}"
     script:
@@ -113,8 +114,10 @@ rule measure_memory:
     """Measure every checkpoint on the disk."""
     input:
         originals=expand("<results>/models/{network}/original.safetensors", network=NETWORKS),
-        checkpoints=variant_files("<results>/models/{network}/{subset}/{variant}.safetensors", MADE),
-        layers=variant_files("<results>/layers/{network}/{subset}/{variant}.csv", PACKED),
+        checkpoints=PLAN.variant_files(
+            "<results>/models/{network}/{subset}/{variant}.safetensors", PLAN.made
+        ),
+        layers=PLAN.variant_files("<results>/layers/{network}/{subset}/{variant}.csv", PLAN.packed),
     output:
         memory=reported("<results>/tables/memory.csv"),
     log:
@@ -123,19 +126,110 @@ rule measure_memory:
         "<benchmarks>/measure_memory.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        settings=settings_text(
+        settings=dict(
             networks=list(NETWORKS),
             subsets=list(SUBSETS),
-            variants=variants_and_repeats(*MADE),
-            compressed=variants_and_repeats(*PACKED),
+            variants=PLAN.variants_and_repeats(PLAN.made),
+            compressed=PLAN.variants_and_repeats(PLAN.packed),
         ),
         code=code("measure_memory.py"),
     message:
         "Measuring checkpoints"
     script:
         "../scripts/measure_memory.py"
+
+
+if PLAN.deep:
+
+    rule deep_compress_network:
+        """Prune the parent round by round, cluster its weights, train the centroids, and code it."""
+        input:
+            train="<results>/dataset/train.npz",
+            test="<results>/dataset/test.npz",
+            classes="<results>/dataset/classes.json",
+            subset="<results>/subsets/{subset}.json",
+            parent=PLAN.parent_checkpoint,
+        output:
+            checkpoint="<results>/models/{network}/{subset}/{variant}.safetensors",
+            history="<results>/models/{network}/{subset}/{variant}.csv",
+            layers="<results>/layers/{network}/{subset}/{variant}.csv",
+            stages="<results>/deep/{network}/{subset}/{variant}/stages.csv",
+            rounds="<results>/deep/{network}/{subset}/{variant}/rounds.csv",
+        log:
+            "<logs>/deep_compress_network/{network}/{subset}/{variant}.log",
+        benchmark:
+            "<benchmarks>/deep_compress_network/{network}/{subset}/{variant}.tsv"
+        wildcard_constraints:
+            variant=one_of(PLAN.deep),
+        conda:
+            "../../envs/laq.yaml"
+        threads: PLAN.variant_processes
+        resources:
+            mem_mb=growing(lambda wildcards: 4000 * PLAN.variant_processes(wildcards)),
+            runtime=growing(120),
+            gpu=lambda wildcards: GPU * PLAN.variant_processes(wildcards),
+        params:
+            settings=lambda wildcards: PLAN.variant_settings(wildcards.variant),
+            code=code("deep_compress_network.py"),
+        message:
+            "Deep Compression of {wildcards.network} for {wildcards.subset}: {wildcards.variant}"
+        script:
+            "../scripts/deep_compress_network.py"
+
+
+rule evaluate_subset:
+    """Evaluate all variants of a network over all classes and over the subset's."""
+    input:
+        test="<results>/dataset/test.npz",
+        classes="<results>/dataset/classes.json",
+        subset="<results>/subsets/{subset}.json",
+        checkpoints=PLAN.all_checkpoints,
+    output:
+        accuracy="<results>/accuracy/{network}/{subset}.csv",
+    log:
+        "<logs>/evaluate_subset/{network}/{subset}.log",
+    benchmark:
+        "<benchmarks>/evaluate_subset/{network}/{subset}.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=GPU,
+    params:
+        settings=lambda wildcards: dict(
+            network=wildcards.network, variants=PLAN.variants_and_repeats(VARIANTS)
+        ),
+        code=code("evaluate_subset.py"),
+    message:
+        "Evaluating {wildcards.network} on {wildcards.subset}"
+    script:
+        "../scripts/evaluate_subset.py"
+
+
+rule collect_accuracy:
+    """Put the accuracies of all networks and subsets into one table."""
+    input:
+        tables=expand("<results>/accuracy/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS),
+    output:
+        table=reported("<results>/accuracy.csv"),
+    log:
+        "<logs>/collect_accuracy.log",
+    benchmark:
+        "<benchmarks>/collect_accuracy.tsv"
+    conda:
+        "../../envs/laq.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        settings={},
+        code=code("collect_tables.py"),
+    message:
+        "Collecting accuracies"
+    script:
+        "../scripts/collect_tables.py"

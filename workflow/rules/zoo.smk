@@ -5,6 +5,11 @@ Reads: <results>/dataset/, subsets/{subset}.json, synthetic/, models/{network}/o
 Makes: <results>/zoo/{network}/{method}.csv, zoo/zoo.csv, zoo/methods.csv, zoo/pareto, zoo/gain
 """
 
+from laq.config import zoo_entries
+
+ZOO_METHODS = zoo_entries.recipes(STUDY["zoo"])
+ZOO_SUBSETS = list(SUBSETS) if STUDY["zoo"]["subsets"] == "all" else STUDY["zoo"]["subsets"]
+
 
 # Its own target: no other artifact of the study depends on it.
 rule zoo:
@@ -23,7 +28,9 @@ rule measure_zoo:
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
         subsets=expand("<results>/subsets/{subset}.json", subset=ZOO_SUBSETS),
-        synthetic=zoo_images,
+        synthetic=lambda wildcards: PLAN.zoo_images(
+            wildcards.method, wildcards.network, ZOO_SUBSETS
+        ),
         parent="<results>/models/{network}/original.safetensors",
     output:
         table="<results>/zoo/{network}/{method}.csv",
@@ -36,14 +43,16 @@ rule measure_zoo:
         method=one_of(ZOO_METHODS),
     conda:
         "../../envs/laq.yaml"
-    threads: zoo_processes
+    threads: lambda wildcards: PLAN.zoo_processes(wildcards.method)
     resources:
-        mem_mb=growing(lambda wildcards: 8000 * zoo_processes(wildcards) + STUDY["memory_mb"]),
+        mem_mb=growing(
+            lambda wildcards: 8000 * PLAN.zoo_processes(wildcards.method) + STUDY["memory_mb"]
+        ),
         runtime=growing(480),
-        gpu=lambda wildcards: GPU * zoo_processes(wildcards),
+        gpu=lambda wildcards: GPU * PLAN.zoo_processes(wildcards.method),
     params:
-        settings=lambda wildcards: zoo_settings(**wildcards),
-        code=zoo_code,
+        settings=lambda wildcards: PLAN.zoo_settings(**wildcards),
+        code=code("measure_zoo.py"),
     message:
         "Measuring {wildcards.method} of {wildcards.network} on every subset"
     script:
@@ -64,12 +73,11 @@ rule collect_zoo:
         "<benchmarks>/collect_zoo.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=settings_text(
+        settings=dict(
             columns={name: zoo_entries.columns(recipe) for name, recipe in ZOO_METHODS.items()},
             confidence=FIGURES["confidence"],
             resamples=FIGURES["resamples"],
@@ -111,12 +119,11 @@ rule plot_zoo:
         "<benchmarks>/plot_zoo.tsv"
     conda:
         "../../envs/laq.yaml"
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        settings=settings_text(study=STUDY["study"], confidence=FIGURES["confidence"]),
+        settings=dict(study=STUDY["study"], confidence=FIGURES["confidence"]),
         code=code("plot_zoo.py"),
     message:
         "Drawing the zoo"

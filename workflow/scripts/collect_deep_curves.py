@@ -5,8 +5,8 @@ def collect_deep_curves(tables: list[str], table: str) -> None:
     """Write the points one below the other, in the order given."""
     import pandas as pd
 
-    from laq import columns
-    from laq.files import read_table, write_csv
+    from laq.utils import columns
+    from laq.utils.files import read_table, write_csv
 
     known = ["network", "bytes", "ratio", "huffman_bytes", "huffman_ratio", "n", "correct", "top1"]
     curves = [read_table(path, ["method", "training", "bits", *known]) for path in tables]

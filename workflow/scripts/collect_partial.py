@@ -11,8 +11,8 @@ def collect_partial(
     networks: list[str],
 ) -> None:
     """Write all arms, their times, and for each of ``networks`` a file of its tensors."""
-    from laq.files import write_csv
-    from laq.partial.tables import put_together
+    from laq.analysis.partial.tables import put_together
+    from laq.utils.files import write_csv
 
     write_csv(runs, put_together(tables))
     write_csv(seconds, put_together(times))

@@ -3,8 +3,8 @@
 
 def collect_tables(tables: list[str], table: str) -> None:
     """Write the tables one below the other, in the order given."""
-    from laq.collected import put_together
-    from laq.files import write_csv
+    from laq.analysis.collected import put_together
+    from laq.utils.files import write_csv
 
     rows = put_together(tables)
     counts = rows.columns.intersection(["correct5"])  # empty where few classes compete

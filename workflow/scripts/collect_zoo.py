@@ -17,9 +17,9 @@ def collect_zoo(
 
     columns: what each method is, in words for the second table.
     """
-    from laq.collected import put_together
-    from laq.files import write_csv
-    from laq.zoo.summary import observations, summarise
+    from laq.analysis.collected import put_together
+    from laq.analysis.zoo import observations, summarise
+    from laq.utils.files import write_csv
 
     write_csv(zoo, put_together(tables))
     found = observations(zoo, subsets)

@@ -15,9 +15,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("tables", nargs="+", metavar="LABEL=CLAIMS.csv", help="in this order")
     options = parser.parse_args(arguments)
 
-    from laq import comparison
-    from laq.errors import LaqError
-    from laq.files import write_rows, write_text
+    from laq.reporting import comparison
+    from laq.utils.errors import LaqError
+    from laq.utils.files import write_rows, write_text
 
     files = dict(text.split("=", 1) for text in options.tables if "=" in text)
     if len(files) < len(options.tables):

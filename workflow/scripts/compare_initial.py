@@ -21,10 +21,10 @@ def compare_initial(
     """Write two rows for each way, number of bits and repeat, and how long each took."""
     from pathlib import Path
 
-    from laq import devices, disks
-    from laq.deep import first_centroids
-    from laq.deep.bench import Bench
-    from laq.files import write_rows
+    from laq.experiments.deep import first_centroids
+    from laq.experiments.deep.runner import Bench
+    from laq.utils import devices, disks
+    from laq.utils.files import write_rows
 
     bench = Bench.read(
         *(train, test, classes, parent), seed, devices.pick(device), Path(table).parent

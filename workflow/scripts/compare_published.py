@@ -20,11 +20,12 @@ def compare_published(
     ``table``: of the subsets; ``variants``: one for each of ``logs``; ``given``: another study's
     matrix of distances, or nothing.
     """
-    from laq import divergence, observations, subset_files
-    from laq.files import write_csv
-    from laq.published.matrix import read_matrix
-    from laq.published.subsets import read
-    from laq.replication import correlate, side_by_side
+    from laq.analysis import observations
+    from laq.analysis.replication import correlate, side_by_side
+    from laq.data.published.matrix import read_matrix
+    from laq.data.published.subsets import read
+    from laq.distances import divergence, subset_files
+    from laq.utils.files import write_csv
 
     names, distances = divergence.read(matrix)
     published = {variant: read(log) for variant, log in zip(variants, logs, strict=True)}

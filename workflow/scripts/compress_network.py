@@ -20,13 +20,16 @@ def compress_network(
     memory_mb: int,
 ) -> None:
     """Write the compressed network, codes bit-packed, and its layer report."""
-    from laq import datasets, devices, lineage, packing, subset_files
-    from laq.files import write_rows
-    from laq.variants import compressed
-    from laq.variants.task import Task
+    from laq import data
+    from laq.checkpoints import lineage, packing
+    from laq.distances import subset_files
+    from laq.experiments.variants import compressed
+    from laq.experiments.variants.task import Task
+    from laq.utils import devices
+    from laq.utils.files import write_rows
 
     settings = recipe["compress"]
-    split = datasets.load(made or train, classes, whole=settings["images_from"] == "training")
+    split = data.load(made or train, classes, whole=settings["images_from"] == "training")
     members, others = (
         subset_files.read(path, split.classes)["indices"] for path in (subset, calibration)
     )

@@ -13,11 +13,12 @@ def count_traffic(
     seed: int,
 ) -> None:
     """Write the bytes of some arms of ``networks``, computed and counted; parents: their files."""
-    from laq import datasets, lineage, packing
-    from laq.files import write_rows
-    from laq.partial import bandwidth
+    from laq import data
+    from laq.checkpoints import lineage, packing
+    from laq.experiments.partial import bandwidth
+    from laq.utils.files import write_rows
 
-    names = datasets.load_names(classes)
+    names = data.load_names(classes)
     found = {
         network: (packing.load(path), lineage.of_original(path, names, seed))
         for network, path in zip(networks, parents, strict=True)

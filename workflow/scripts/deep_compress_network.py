@@ -23,11 +23,11 @@ def deep_compress_network(
     """Write the network, its accuracy per epoch, layer report, stages and rounds."""
     from pathlib import Path
 
-    from laq import devices, disks
-    from laq.deep import stages as courses
-    from laq.files import write_rows
+    from laq.deep_compression import stages as courses
+    from laq.experiments.variants import deep, trainable
     from laq.training import resume
-    from laq.variants import deep, trainable
+    from laq.utils import devices, disks
+    from laq.utils.files import write_rows
 
     made = deep.make(
         trainable.read(

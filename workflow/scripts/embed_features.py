@@ -8,9 +8,9 @@ def embed_features(features: str, coordinates: str, umap: dict[str, Any], seed: 
     import numpy as np
     import pandas as pd
 
-    from laq import embedding
-    from laq import features as extraction
-    from laq.files import write_parquet
+    from laq.distances import embedding
+    from laq.distances import features as extraction
+    from laq.utils.files import write_parquet
 
     matrix, labels = extraction.read(features)
     plane = embedding.embed(matrix, umap, seed)

@@ -22,19 +22,23 @@ def evaluate_onnx(
 
     import torch
 
-    from laq import datasets, inference, lineage, networks, onnx_inference, subset_files
-    from laq.files import read_table, write_rows
+    from laq import data
+    from laq.checkpoints import inference, lineage
+    from laq.distances import subset_files
+    from laq.models import networks
+    from laq.onnx import runtime
+    from laq.utils.files import read_table, write_rows
 
-    split = datasets.load(test, classes)
+    split = data.load(test, classes)
     chosen = subset_files.read(subset, split.classes)
     lineage.check_all([checkpoint], [(variant, repeat)], split, chosen)
-    images, labels = datasets.of_classes(split, chosen["indices"])
+    images, labels = data.of_classes(split, chosen["indices"])
     table_of_torch = read_table(accuracy, ["variant", "repeat", "scope", "correct"])
     mine = (table_of_torch["variant"] == variant) & (table_of_torch["repeat"] == repeat)
     network_of_torch = inference.load(checkpoint)
-    comparisons = onnx_inference.compare(
+    comparisons = runtime.compare(
         onnx,
-        torch.from_numpy(onnx_inference.predict(onnx, images)),
+        torch.from_numpy(runtime.predict(onnx, images)),
         networks.predict(network_of_torch, torch.from_numpy(images), torch.device("cpu")),
         torch.from_numpy(labels),
         chosen["indices"],
@@ -45,7 +49,7 @@ def evaluate_onnx(
     place = {"network": network, "subset": chosen["subset"], "variant": variant, "repeat": repeat}
     files = {"onnx_bytes": onnx, "packed_bytes": checkpoint, "float_bytes": original}
     sizes = {key: Path(path).stat().st_size for key, path in files.items()}
-    stored = onnx_inference.stored(onnx)
+    stored = runtime.stored(onnx)
     write_rows(table, [{**place, **vars(row), **sizes, **stored} for row in comparisons])
 
 

@@ -14,15 +14,18 @@ def evaluate_subset(
     """Write two rows a checkpoint, one for each scope; ``variants`` are their names and repeats."""
     import torch
 
-    from laq import datasets, devices, inference, lineage, subset_files
-    from laq.evaluation import score
-    from laq.files import write_rows
-    from laq.networks import predict
+    from laq import data
+    from laq.checkpoints import inference, lineage
+    from laq.distances import subset_files
+    from laq.experiments.evaluation import score
+    from laq.models.networks import predict
+    from laq.utils import devices
+    from laq.utils.files import write_rows
 
-    split, target = datasets.load(test, classes), devices.pick(device)
+    split, target = data.load(test, classes), devices.pick(device)
     chosen = subset_files.read(subset, split.classes)
     lineage.check_all(checkpoints, variants, split, chosen)
-    arrays = datasets.of_classes(split, chosen["indices"])
+    arrays = data.of_classes(split, chosen["indices"])
     images, labels = (torch.from_numpy(array) for array in arrays)
     del split  # images of all classes
     place = {key: chosen[key] for key in ("subset", "median_icd", "mean_icd")}

@@ -6,14 +6,15 @@ def export_onnx(test: str, classes: str, checkpoint: str, onnx: str) -> None:
     import logging
     from pathlib import Path
 
-    from laq import datasets, lineage
-    from laq.onnx_export import export
+    from laq import data
+    from laq.checkpoints import lineage
+    from laq.onnx.export import export
 
-    split = datasets.load(test, classes)
+    split = data.load(test, classes)
     described = lineage.describe(checkpoint)
     lineage.check(checkpoint, described, lineage.identity(described), split)
     written = export(checkpoint, onnx, split.images.shape[1:])
-    logger = logging.getLogger("laq.onnx_export")
+    logger = logging.getLogger("laq.onnx.export")
     counts = ", ".join(f"{count} in {kind}" for kind, count in written.counts().items())
     logger.info("%s: %s bytes; weights: %s", Path(onnx).name, written.bytes, counts or "no codes")
     for weight in written.weights:

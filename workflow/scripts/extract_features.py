@@ -21,10 +21,12 @@ def extract_features(
     """
     import torch
 
-    from laq import datasets, devices, lineage, packing
-    from laq import features as extraction
+    from laq import data
+    from laq.checkpoints import lineage, packing
+    from laq.distances import features as extraction
+    from laq.utils import devices
 
-    split, target = datasets.load(train, classes), devices.pick(device)
+    split, target = data.load(train, classes), devices.pick(device)
     images, size = torch.from_numpy(split.images), extractor["batch_size"]
     origin = None
     if extractor["source"] == "pixels":
@@ -33,7 +35,7 @@ def extract_features(
         lineage.of_parent(checkpoint, "original", split)
         batches = extraction.penultimate(packing.load(checkpoint), images, target, size)
     else:
-        from laq import extractor as trained_elsewhere
+        from laq.distances import pretrained_features as trained_elsewhere
 
         place = {**config["features"]["weights"], **extractor["weights"]}
         network = trained_elsewhere.create({**extractor, "weights": place})

@@ -18,10 +18,10 @@ def finetune_network(
     device: str,
 ) -> None:
     """Write the fine-tuned network and its accuracy per epoch on the subset's images."""
-    from laq import devices, disks
-    from laq.files import write_rows
+    from laq.experiments.variants import finetuned, trainable
     from laq.training import resume
-    from laq.variants import finetuned, trainable
+    from laq.utils import devices, disks
+    from laq.utils.files import write_rows
 
     made = finetuned.make(
         trainable.read(

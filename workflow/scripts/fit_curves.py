@@ -11,10 +11,10 @@ def fit_curves(
     seed: int,
 ) -> None:
     """Write a row for each setting, variant and scope, and a row for each comparison."""
-    from laq import observations
-    from laq.curves import fit_curves
-    from laq.differences import differences as compare
-    from laq.files import write_csv
+    from laq.analysis import observations
+    from laq.analysis.curves import fit_curves
+    from laq.analysis.differences import differences as compare
+    from laq.utils.files import write_csv
 
     table = observations.read(accuracy, subsets)
     write_csv(curves, fit_curves(table, confidence, resamples, seed).table())

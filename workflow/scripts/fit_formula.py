@@ -20,11 +20,11 @@ def fit_formula(
     """
     import pandas as pd
 
-    from laq.files import write_csv
-    from laq.partial import candidates, sizes, table
-    from laq.partial import formula as drops
-    from laq.partial import prediction as test
-    from laq.partial import recommendation as advice
+    from laq.analysis.partial import candidates, sizes, table
+    from laq.analysis.partial import formula as drops
+    from laq.analysis.partial import prediction as test
+    from laq.analysis.partial import recommendation as advice
+    from laq.utils.files import write_csv
 
     read = table.read(runs)
     everything = table.on_everything(read)

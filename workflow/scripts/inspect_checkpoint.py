@@ -12,8 +12,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON list, a file an item")
     options = parser.parse_args(arguments)
 
-    from laq.errors import LaqError
-    from laq.inspection import inspect, render
+    from laq.checkpoints.inspection import inspect, render
+    from laq.utils.errors import LaqError
 
     try:
         found = [inspect(path) for path in options.checkpoints]

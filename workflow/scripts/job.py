@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import os
 import signal
@@ -11,6 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+# The library of this checkout, whatever is installed.
+LIBRARY = Path(__file__).resolve().parents[2] / "src"
+sys.path.insert(0, str(LIBRARY))
 
 
 def run(snakemake: Any, function: Callable[..., None]) -> None:
@@ -25,11 +28,11 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     limit_threads(threads(snakemake))
     check_library(snakemake.rule)
 
-    from laq import disks, endings, gpus, tasks
-    from laq.errors import LaqError
+    from laq.utils import disks, gpus, signals, slurm
+    from laq.utils.errors import LaqError
 
-    endings.raise_on_signals()
-    endings.end_with(os.getppid(), grace=20)
+    signals.raise_on_signals()
+    signals.end_with(os.getppid(), grace=20)
     sys.stdout.flush()
     sys.stderr.flush()
     terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
@@ -49,15 +52,15 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
         to_log = logging.StreamHandler(sys.stderr)
         to_log.setFormatter(handlers[0].formatter)
         logging.getLogger().addHandler(to_log)
-        tasks.tell(snakemake.resources)
+        slurm.tell(snakemake.resources)
         wanted, nodes = (snakemake.resources.get(*each) for each in (("gpu", 0), ("nodes", 1)))
         if held := gpus.check(wanted if nodes == 1 else min(wanted, 1)):  # others are elsewhere
             print(held, flush=True)
         function(**arguments(snakemake, function))
     except LaqError as error:
         fail(error)
-    except (KeyboardInterrupt, endings.Ended) as told:
-        ended = told if isinstance(told, endings.Ended) else endings.Ended(signal.SIGINT)
+    except (KeyboardInterrupt, signals.Ended) as told:
+        ended = told if isinstance(told, signals.Ended) else signals.Ended(signal.SIGINT)
         fail(
             f"ended from outside ({ended.name}) before its files were whole; run again, and it is "
             "done anew, a training from its last epoch on",
@@ -71,14 +74,13 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
 
 
 def check_library(rule: str) -> None:
-    """End the job where ``laq`` is not the package beside this file, whose digest was recorded.
+    """End the job where ``laq`` is not the package in ``LIBRARY``, whose digest was recorded.
 
-    Scripts put their own folder first in ``sys.path``, so that it is where nothing imported ``laq``
-    before them.
+    It comes first in ``sys.path``, so that it is where nothing imported ``laq`` before.
     """
     import laq
 
-    own = Path(__file__).resolve().with_name("laq")
+    own = LIBRARY / "laq"
     if (found := Path(laq.__file__ or "").resolve().parent) != own:
         sys.exit(
             f"error in {rule}: laq was imported from {found} before the job began, and not from "
@@ -90,12 +92,12 @@ def check_library(rule: str) -> None:
 def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
     """The keyword arguments of a job's function: named files and settings.
 
-    Named inputs and outputs keep their names; ``params.settings`` is a JSON mapping, each
-    key an argument, but for ``threads``. ``device`` and ``memory_mb`` are passed where the function
+    Named inputs and outputs keep their names; ``params.settings`` is a mapping, each key an
+    argument, but for ``threads``. ``device`` and ``memory_mb`` are passed where the function
     takes them: they come from the config, not from params, since no result depends on them.
     ``config`` is all of it, for what tells of the study as a whole.
     """
-    settings = json.loads(snakemake.params.settings)
+    settings = dict(snakemake.params.settings)
     settings.pop("threads", None)
     for name in {"device", "memory_mb"} & inspect.signature(function).parameters.keys():
         settings[name] = snakemake.config[name]
@@ -110,7 +112,7 @@ def threads(snakemake: Any) -> int:
     It is what the settings state, or one: never ``snakemake.threads``, which ``--cores`` and
     ``--set-threads`` change.
     """
-    return json.loads(snakemake.params.settings).get("threads", 1)
+    return snakemake.params.settings.get("threads", 1)
 
 
 def limit_threads(count: int) -> None:

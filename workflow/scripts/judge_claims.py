@@ -24,11 +24,19 @@ def judge_claims(
     says which setting (null: each) and variant plays a role, ``bits`` how many a role's variant
     has, ``base`` the bits and calibration images of the sweep's variant.
     """
-    from laq.claims import Evidence, Rigour, judge, read_otherwise, render, with_logs, with_sweep
-    from laq.claims.evidence import LOG_COLUMNS, MEMORY_COLUMNS, SWEEP_COLUMNS
-    from laq.collected import read as read_all
-    from laq.files import read_table, write_csv, write_text
-    from laq.observations import read
+    from laq.analysis.claims import (
+        Evidence,
+        Rigour,
+        judge,
+        read_otherwise,
+        render,
+        with_logs,
+        with_sweep,
+    )
+    from laq.analysis.claims.evidence import LOG_COLUMNS, MEMORY_COLUMNS, SWEEP_COLUMNS
+    from laq.analysis.collected import read as read_all
+    from laq.analysis.observations import read
+    from laq.utils.files import read_table, write_csv, write_text
 
     evidence = Evidence(
         table=read(accuracy, subsets),

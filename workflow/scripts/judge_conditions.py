@@ -12,8 +12,8 @@ def judge_conditions(
     confidence: float,
 ) -> None:
     """Write a row a network and condition."""
-    from laq import conditions as study
-    from laq.files import write_csv
+    from laq.analysis import conditions as study
+    from laq.utils.files import write_csv
 
     found = study.read(accuracy, subsets, trials)
     write_csv(conditions, study.judged(found, base, confidence))

@@ -3,10 +3,10 @@
 
 def judge_hypotheses(runs: str, hypotheses: str, page: str, study: str, confidence: float) -> None:
     """Write the verdicts as a table and as a page."""
-    from laq.files import write_csv, write_text
-    from laq.partial import table
-    from laq.partial.hypotheses import judge
-    from laq.partial.report import render
+    from laq.analysis.partial import table
+    from laq.analysis.partial.hypotheses import judge
+    from laq.reporting.partial_hypotheses import render
+    from laq.utils.files import write_csv, write_text
 
     verdicts = judge(table.read(runs), confidence)
     write_csv(hypotheses, verdicts)

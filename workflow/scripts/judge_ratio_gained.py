@@ -13,11 +13,11 @@ def judge_ratio_gained(
     seed: int,
 ) -> None:
     """Write all measurements in one table, the ratio gained on each subset, and the claims."""
-    from laq.claims.effects import Rigour
-    from laq.collected import put_together
-    from laq.deep import ratio_gained as gains
-    from laq.deep.ratio_claims import judge
-    from laq.files import write_csv
+    from laq.analysis.claims.effects import Rigour
+    from laq.analysis.collected import put_together
+    from laq.analysis.deep import ratio_gained as gains
+    from laq.analysis.deep.ratio_claims import judge
+    from laq.utils.files import write_csv
 
     write_csv(label_aware, put_together(tables))
     found = gains.gained(gains.observations(label_aware, subsets), tolerance)

@@ -10,9 +10,9 @@ def list_subsets(subsets: list[str], table: str, published: dict[str, float]) ->
 
     import pandas as pd
 
-    from laq import subset_files
-    from laq.files import write_csv
-    from laq.subsets import duplicates
+    from laq.distances import subset_files
+    from laq.distances.subsets import duplicates
+    from laq.utils.files import write_csv
 
     rows = subset_files.read_all(subsets)
     twins = duplicates({row["subset"]: row.pop("indices") for row in rows})

@@ -18,13 +18,14 @@ def make_dataset(
     """
     import logging
 
-    from laq import datasets
-    from laq.files import write_json
+    from laq import data
+    from laq.data import sources
+    from laq.utils.files import write_json
 
     settings = {**config["dataset"], **dataset}
-    train_split, test_split, files = datasets.made(settings, seed)
-    datasets.save(train_split, train)
-    datasets.save(test_split, test)
+    train_split, test_split, files = sources.made(settings, seed)
+    data.save(train_split, train)
+    data.save(test_split, test)
     write_json(classes, list(train_split.classes))
     write_json(origin, files)
     logging.getLogger("laq").info(

@@ -20,11 +20,11 @@ def measure_curve(
     """Write rows of points, and how long each took."""
     from pathlib import Path
 
-    from laq import devices, disks
-    from laq.deep import curves
-    from laq.deep import stages as courses
-    from laq.deep.bench import Bench, timed
-    from laq.files import write_rows
+    from laq.deep_compression import stages as courses
+    from laq.experiments.deep import curves
+    from laq.experiments.deep.runner import Bench, timed
+    from laq.utils import devices, disks
+    from laq.utils.files import write_rows
 
     place = Path(table).parent
     bench = Bench.read(*(train, test, classes, parent), seed, devices.pick(device), place)

@@ -7,11 +7,12 @@ def measure_distances(
     """Write the class × class matrix, class names as index and columns."""
     import pandas as pd
 
-    from laq import datasets, divergence, embedding
-    from laq.files import write_parquet
+    from laq import data
+    from laq.distances import divergence, embedding
+    from laq.utils.files import write_parquet
 
-    names = datasets.load_names(classes)
-    points, labels = embedding.read(coordinates, datasets.load_labels(train))
+    names = data.load_names(classes)
+    points, labels = embedding.read(coordinates, data.load_labels(train))
     distances = divergence.kl_matrix(divergence.class_gaussians(points, labels, names, shrinkage))
     write_parquet(matrix, pd.DataFrame(distances, index=names, columns=names))
 

@@ -20,10 +20,12 @@ def measure_label_aware(
     """Write two rows a point, one for each scope."""
     from pathlib import Path
 
-    from laq import devices, disks, subset_files
-    from laq.deep import label_aware, stages
-    from laq.deep.bench import Bench
-    from laq.files import write_rows
+    from laq.deep_compression import stages
+    from laq.distances import subset_files
+    from laq.experiments.deep import label_aware
+    from laq.experiments.deep.runner import Bench
+    from laq.utils import devices, disks
+    from laq.utils.files import write_rows
 
     place = Path(table).parent
     bench = Bench.read(*(train, test, classes, parent), seed, devices.pick(device), place)

@@ -22,8 +22,8 @@ def measure_memory(
     """
     import pandas as pd
 
-    from laq.files import write_csv
-    from laq.memory import measure
+    from laq.checkpoints.memory import measure
+    from laq.utils.files import write_csv
 
     original = dict(zip(networks, originals, strict=True))
     report = dict(zip(_keys(networks, subsets, compressed), layers, strict=True))

@@ -29,13 +29,16 @@ def measure_partial(
     """
     from pathlib import Path
 
-    from laq import datasets, devices, disks, lineage, subset_files
-    from laq.files import write_rows
-    from laq.kept import Kept
-    from laq.partial.arms import planned
-    from laq.partial.course import Course
+    from laq import data
+    from laq.checkpoints import lineage
+    from laq.distances import subset_files
+    from laq.experiments.partial.arms import planned
+    from laq.experiments.partial.runner import Course
+    from laq.experiments.trial_cache import Kept
+    from laq.utils import devices, disks
+    from laq.utils.files import write_rows
 
-    training_split, testing = (datasets.load(path, classes) for path in (train, test))
+    training_split, testing = (data.load(path, classes) for path in (train, test))
     names = training_split.classes
     members = [subset_files.read(path, names)["indices"] for path in chosen]
     described = lineage.of_parent(parent, "original", training_split, None, seed)

@@ -16,11 +16,14 @@ def measure_similarity(
     """Write a row a subset: similarity and distance of its Gram matrices, and their floors."""
     from tqdm import tqdm
 
-    from laq import datasets, devices, lineage, packing, subset_files
-    from laq.files import write_rows
-    from laq.similarity import of_subset
+    from laq import data
+    from laq.checkpoints import lineage, packing
+    from laq.distances import subset_files
+    from laq.experiments.similarity import of_subset
+    from laq.utils import devices
+    from laq.utils.files import write_rows
 
-    split = datasets.load(train, classes)
+    split = data.load(train, classes)
     lineage.of_parent(parent, "original", split, seed=seed)
     original = packing.load(parent).to(devices.pick(device))
     rows = []

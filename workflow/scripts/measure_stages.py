@@ -26,12 +26,13 @@ def measure_stages(
     """Write a file for each stage, and the tables that tell of them."""
     from pathlib import Path
 
-    from laq import devices, disks
-    from laq.deep import distribution, layer_table, stage_table
-    from laq.deep import stages as courses
-    from laq.deep.bench import Bench
-    from laq.files import write_rows
+    from laq.deep_compression import distribution, layer_table
+    from laq.deep_compression import stages as courses
+    from laq.experiments.deep import stage_table
+    from laq.experiments.deep.runner import Bench
     from laq.training import resume
+    from laq.utils import devices, disks
+    from laq.utils.files import write_rows
 
     state = resume.beside(coded)
     bench = Bench.read(

@@ -29,11 +29,14 @@ def measure_zoo(
 
     from tqdm import tqdm
 
-    from laq import datasets, devices, lineage, subset_files
-    from laq.files import write_rows
-    from laq.zoo.course import Course
+    from laq import data
+    from laq.checkpoints import lineage
+    from laq.distances import subset_files
+    from laq.experiments.zoo.runner import Course
+    from laq.utils import devices
+    from laq.utils.files import write_rows
 
-    training, testing = (datasets.load(path, classes) for path in (train, test))
+    training, testing = (data.load(path, classes) for path in (train, test))
     chosen = [subset_files.read(path, training.classes) for path in subsets]
     made_without = dict(zip(subsets, synthetic, strict=False))
     described = lineage.of_parent(parent, "original", training, None, seed)
@@ -56,7 +59,7 @@ def measure_zoo(
         for calibration in calibrations:
             images = None
             if calibration == "synthetic":
-                images = datasets.load(made_without[path], classes, whole=False)
+                images = data.load(made_without[path], classes, whole=False)
             ids = {**place, "calibration": calibration}
             rows, took = course.measure(subset["indices"], calibration, images)
             found += [{**ids, "scope": row.pop("scope"), **distances, **row} for row in rows]

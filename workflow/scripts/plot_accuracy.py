@@ -22,11 +22,11 @@ def plot_accuracy(
     """Draw the arms (setting, variant, label) with their curves; ``published``: one log or none."""
     from functools import partial
 
-    from laq import observations
-    from laq import published as logs
-    from laq.curves import fit_curves
-    from laq.plots.accuracy import Arm, accuracy_against_icd
-    from laq.plots.style import save
+    from laq.analysis import observations
+    from laq.analysis.curves import fit_curves
+    from laq.data import published as logs
+    from laq.figures.accuracy import Arm, accuracy_against_icd
+    from laq.figures.style import save
 
     fit = partial(fit_curves, confidence=confidence, resamples=resamples, seed=seed)
     figure = accuracy_against_icd(

@@ -7,12 +7,13 @@ def plot_classes(
     """Draw every class as an example image and an ellipse, as PDF and PNG."""
     import numpy as np
 
-    from laq import datasets, embedding
-    from laq.divergence import class_gaussians
-    from laq.plots.classes import Plane, class_centres
-    from laq.plots.style import save
+    from laq import data
+    from laq.distances import embedding
+    from laq.distances.divergence import class_gaussians
+    from laq.figures.classes import Plane, class_centres
+    from laq.figures.style import save
 
-    split = datasets.load(train, classes)
+    split = data.load(train, classes)
     points, labels = embedding.read(coordinates, split.labels)
     gaussians = class_gaussians(points, labels, split.classes, shrinkage)
     plane = Plane(points, labels, np.arange(len(labels)), split.images, gaussians)

@@ -15,10 +15,10 @@ def plot_conditions(
     confidence: float,
 ) -> None:
     """Draw the effects of ``conditions``, and what trials change from the original network."""
-    from laq import conditions as study
-    from laq.files import read_table
-    from laq.plots.conditions import figure
-    from laq.plots.style import save
+    from laq.analysis import conditions as study
+    from laq.figures.conditions import figure
+    from laq.figures.style import save
+    from laq.utils.files import read_table
 
     found = study.read(accuracy, subsets, trials)
     verdicts = read_table(conditions, study.VERDICT)

@@ -15,9 +15,9 @@ def plot_deep(
     """Draw each as PDF and PNG, all networks in it; the first four hold a table a network."""
     import pandas as pd
 
-    from laq.files import read_table
-    from laq.plots import deep_curves, deep_initial, deep_weights
-    from laq.plots.style import save
+    from laq.figures import deep_curves, deep_initial, deep_weights
+    from laq.figures.style import save
+    from laq.utils.files import read_table
 
     def read(paths: list[str]) -> pd.DataFrame:
         return pd.concat([read_table(path, ["network"]) for path in paths], ignore_index=True)

@@ -14,11 +14,11 @@ def plot_effect(
     seed: int,
 ) -> None:
     """Draw the gain over images and bits, and the predictions inside, as PDF and PNG."""
-    from laq import observations
-    from laq.collected import check_covers
-    from laq.collected import read as read_all
-    from laq.plots.effect import SWEEP, Base, effect
-    from laq.plots.style import save
+    from laq.analysis import observations
+    from laq.analysis.collected import check_covers
+    from laq.analysis.collected import read as read_all
+    from laq.figures.effect import SWEEP, Base, effect
+    from laq.figures.style import save
 
     table = observations.read(accuracy, subsets)
     points = read_all(sweep, SWEEP)

@@ -16,11 +16,11 @@ def plot_label_aware(
     seed: int,
 ) -> None:
     """Draw both as PDF and PNG."""
-    from laq.claims.effects import Rigour
-    from laq.deep.ratio_gained import observations
-    from laq.files import read_table
-    from laq.plots.deep_label_aware import label_aware as draw
-    from laq.plots.style import save
+    from laq.analysis.claims.effects import Rigour
+    from laq.analysis.deep.ratio_gained import observations
+    from laq.figures.deep_label_aware import label_aware as draw
+    from laq.figures.style import save
+    from laq.utils.files import read_table
 
     tables = observations(label_aware, subsets), read_table(ratio_gained), read_table(claims)
     rigour = Rigour(confidence, resamples, seed)

@@ -3,9 +3,9 @@
 
 def plot_memory(memory: str, pdf: str, png: str, study: str, variants: list[str]) -> None:
     """Draw the bytes of all networks' variants as PDF and PNG."""
-    from laq.collected import read
-    from laq.plots.memory import COLUMNS, memory_by_variant
-    from laq.plots.style import save
+    from laq.analysis.collected import read
+    from laq.figures.memory import COLUMNS, memory_by_variant
+    from laq.figures.style import save
 
     save(memory_by_variant(read(memory, COLUMNS), variants, study), pdf, png)
 

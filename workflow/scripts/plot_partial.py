@@ -12,11 +12,11 @@ def plot_partial(
     position: list[str] | None = None,
 ) -> None:
     """Draw each as PDF and PNG; ``position`` where layers were quantized alone."""
-    from laq.files import read_table
-    from laq.partial import table
-    from laq.partial.formula import COLUMNS
-    from laq.plots import partial_accuracy, partial_bytes, partial_pareto, partial_position
-    from laq.plots.style import save
+    from laq.analysis.partial import table
+    from laq.analysis.partial.formula import COLUMNS
+    from laq.figures import partial_accuracy, partial_bytes, partial_pareto, partial_position
+    from laq.figures.style import save
+    from laq.utils.files import read_table
 
     read = table.read(runs)
     save(partial_accuracy.accuracy(read, read_table(formula, COLUMNS), study), *accuracy)

@@ -13,12 +13,12 @@ def plot_predictors(
     confidence: float,
 ) -> None:
     """Draw both panels for each network, as PDF and PNG."""
-    from laq import observations
-    from laq.collected import check_covers
-    from laq.files import read_table
-    from laq.plots.predictors import price
-    from laq.plots.style import save
-    from laq.predictors import COLUMNS, SIMILARITY
+    from laq.analysis import observations
+    from laq.analysis.collected import check_covers
+    from laq.analysis.predictors import COLUMNS, SIMILARITY
+    from laq.figures.predictors import price
+    from laq.figures.style import save
+    from laq.utils.files import read_table
 
     table = observations.read(accuracy, subsets)
     tables = read_table(similarity, SIMILARITY), read_table(predictors, COLUMNS)

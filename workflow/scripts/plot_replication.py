@@ -5,10 +5,10 @@ def plot_replication(
     replication: str, correlations: str, pdf: str, png: str, title: str, variants: list[str]
 ) -> None:
     """Draw a panel for each setting, variant and scope; ``variants``: all of the study."""
-    from laq.files import read_table
-    from laq.plots.replication import replicated
-    from laq.plots.style import save
-    from laq.replication import COLUMNS, CORRELATIONS
+    from laq.analysis.replication import COLUMNS, CORRELATIONS
+    from laq.figures.replication import replicated
+    from laq.figures.style import save
+    from laq.utils.files import read_table
 
     # Correlations of distances are of no setting, variant and scope.
     unsaid = ("variant", "scope")

@@ -19,9 +19,9 @@ def plot_roads(
     config: Mapping[str, Any],
 ) -> None:
     """Ask for the rule graph, read the shapes of the artifacts, draw one part of the road."""
-    from laq.diagrams import rulegraph, steps
-    from laq.plots.roads import road
-    from laq.plots.style import save
+    from laq.figures.diagrams import rulegraph, steps
+    from laq.figures.roads import road
+    from laq.figures.style import save
 
     files = [artifacts] if isinstance(artifacts, str) else list(artifacts)
     snakefile = Path(__file__).resolve().parents[2] / "Snakefile"

@@ -17,15 +17,16 @@ def plot_synthetic(
 
     rows: for which classes (a subset's id, all or none) and how those of ``made`` were made.
     """
-    from laq import datasets, subset_files
-    from laq.plots.style import save
-    from laq.plots.synthetic import Row, made_images, title
+    from laq import data
+    from laq.distances import subset_files
+    from laq.figures.style import save
+    from laq.figures.synthetic import Row, made_images, title
 
-    split = datasets.load(train, classes)
+    split = data.load(train, classes)
     chosen = subset_files.read(subset, split.classes)
     shown = [Row.of_classes(title(chosen["subset"], "training"), split, chosen["indices"], columns)]
     for path, (asked, kind) in zip(made, rows, strict=True):
-        images = datasets.load(path, classes, whole=False)
+        images = data.load(path, classes, whole=False)
         name = title(asked, kind)
         if asked == chosen["subset"]:
             shown.append(Row.of_classes(name, images, chosen["indices"], columns))

@@ -19,11 +19,12 @@ def plot_weights(
     ``train`` and ``classes`` are given where BatchNorm was folded before quantization: the parent
     is then folded in the same way, for which an image is needed.
     """
-    from laq import datasets, layer_weights
-    from laq.plots.style import name, save
-    from laq.plots.weights import weights_before_and_after
+    from laq import data
+    from laq.figures import layer_weights
+    from laq.figures.style import name, save
+    from laq.figures.weights import weights_before_and_after
 
-    image = datasets.load(train, classes).images[:1] if train else None
+    image = data.load(train, classes).images[:1] if train else None
     before = layer_weights.parent_state(parent, image)
     weights = layer_weights.read(checkpoint, before, layer)
     title = f"{study}: {network}, {name(variant)} for {subset}"

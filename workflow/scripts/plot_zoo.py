@@ -9,10 +9,10 @@ def plot_zoo(
     confidence: float,
 ) -> None:
     """Draw both, each as PDF and PNG."""
-    from laq.files import read_table
-    from laq.plots import pareto as bytes_figure
-    from laq.plots import zoo_gains
-    from laq.plots.style import save
+    from laq.figures import pareto as bytes_figure
+    from laq.figures import zoo_gains
+    from laq.figures.style import save
+    from laq.utils.files import read_table
 
     table = read_table(methods, ["network", "scope", "top1", "bytes"])
     save(bytes_figure.accuracy_against_bytes(table, study), *pareto)

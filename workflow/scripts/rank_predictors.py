@@ -17,11 +17,11 @@ def rank_predictors(
     ``sweep`` holds a path where its label-agnostic point stands for a variant that is lacking,
     ``base`` then the bits and images of that point.
     """
-    from laq import observations
-    from laq.collected import check_covers
-    from laq.collected import read as read_all
-    from laq.files import read_table, write_csv
-    from laq.predictors import SIMILARITY, SWEEP, rank, with_control
+    from laq.analysis import observations
+    from laq.analysis.collected import check_covers
+    from laq.analysis.collected import read as read_all
+    from laq.analysis.predictors import SIMILARITY, SWEEP, rank, with_control
+    from laq.utils.files import read_table, write_csv
 
     table = observations.read(accuracy, subsets)
     alike = read_table(similarity, SIMILARITY)

@@ -13,8 +13,8 @@ def read_logs(
 
     ``settings``: one for each of ``logs``.
     """
-    from laq.files import write_csv
-    from laq.published import put_together, read_log
+    from laq.data.published import put_together, read_log
+    from laq.utils.files import write_csv
 
     read = {setting: read_log(path) for setting, path in zip(settings, logs, strict=True)}
     tables = put_together(read, test_per_class)

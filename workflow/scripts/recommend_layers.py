@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON mapping")
     options = parser.parse_args(arguments)
 
-    from laq.errors import LaqError
-    from laq.partial.advice import advise
+    from laq.analysis.partial.advice import advise
+    from laq.utils.errors import LaqError
 
     limits = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
     if "accuracy_drop" in limits:

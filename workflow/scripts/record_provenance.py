@@ -24,13 +24,14 @@ def record_provenance(
     """
     import json
 
-    from laq import machine, origins, pages, repository, software
-    from laq.files import read_json, write_text
+    from laq.reporting import pages
+    from laq.utils import checksums, machine, repository, software
+    from laq.utils.files import read_json, write_text
 
-    outside: dict[str, Any] = {"logs": [origins.of_file(log) for log in logs]}
+    outside: dict[str, Any] = {"logs": [checksums.of_file(log) for log in logs]}
     if dataset:
-        from laq import packing
-        from laq.features import origin
+        from laq.checkpoints import packing
+        from laq.distances.features import origin
 
         weights = [packing.describe(checkpoint)["weights"] for checkpoint in checkpoints]
         outside["dataset"] = read_json(dataset)

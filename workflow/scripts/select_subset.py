@@ -7,8 +7,8 @@ def select_subset(
     matrix: str, series: str | None, subset: str, name: str, definition: dict[str, Any], seed: int
 ) -> None:
     """Write the subset's classes and the distances between them."""
-    from laq import divergence, subsets
-    from laq.files import write_json
+    from laq.distances import divergence, subsets
+    from laq.utils.files import write_json
 
     names, distances = divergence.read(matrix)
     if series:

@@ -5,8 +5,8 @@ from typing import Any
 
 def spread_targets(matrix: str, series: str, definition: dict[str, Any], seed: int) -> None:
     """Write target and classes of every member of the series, in its order."""
-    from laq import divergence, subsets
-    from laq.files import write_json
+    from laq.distances import divergence, subsets
+    from laq.utils.files import write_json
 
     _, distances = divergence.read(matrix)
     found = subsets.target_series(distances, **definition, seed=seed)

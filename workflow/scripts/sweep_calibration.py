@@ -22,11 +22,15 @@ def sweep_calibration(
     """Write two rows a point and repeat, one for each scope; no network is kept."""
     from pathlib import Path
 
-    from laq import datasets, devices, disks, lineage, packing, subset_files, trials
-    from laq.files import write_rows
-    from laq.sweep import points
+    from laq import data
+    from laq.checkpoints import lineage, packing
+    from laq.distances import subset_files
+    from laq.experiments import trials
+    from laq.experiments.sweep import points
+    from laq.utils import devices, disks
+    from laq.utils.files import write_rows
 
-    training, testing = (datasets.load(path, classes) for path in (train, test))
+    training, testing = (data.load(path, classes) for path in (train, test))
     chosen, target = subset_files.read(subset, training.classes), devices.pick(device)
     members = chosen["indices"]
     parent_digest = lineage.of_parent(parent, "original", training, members, seed)["digest"]

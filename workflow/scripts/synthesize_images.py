@@ -19,14 +19,17 @@ def synthesize_images(
     """Write the images with their labels, and how the losses fell.
 
     network: the entry's id in the config. asked: a subset's id, whose file ``subset`` is, all or
-    none. kind: one of ``laq.synthesis.kinds``. synthesis: the config's, what of it the kind uses.
+    none. kind: one of ``laq.data_free.kinds``. synthesis: the config's, what of it the kind uses.
     """
-    from laq import datasets, devices, lineage, packing, subset_files
-    from laq.files import write_rows
-    from laq.synthesis import kinds
-    from laq.synthesis.request import Request
+    from laq import data
+    from laq.checkpoints import lineage, packing
+    from laq.data_free import kinds
+    from laq.data_free.request import Request
+    from laq.distances import subset_files
+    from laq.utils import devices
+    from laq.utils.files import write_rows
 
-    names = datasets.load_names(classes)
+    names = data.load_names(classes)
     shape = lineage.of_original(parent, names, seed)["images"]
     members = range(len(names)) if asked == "all" else None
     if subset:
@@ -41,9 +44,9 @@ def synthesize_images(
         synthesis,
         generator,
     )
-    found = datasets.Dataset(made.images.numpy(), made.labels.numpy(), tuple(names))
+    found = data.Dataset(made.images.numpy(), made.labels.numpy(), tuple(names))
     write_rows(course, made.course)
-    datasets.save(found, images)
+    data.save(found, images)
 
 
 if "snakemake" in globals():

@@ -28,12 +28,15 @@ def train_network(
     import pandas as pd
     import torch
 
-    from laq import datasets, devices, disks, networks, packing
+    from laq import data
     from laq import training as fitting
-    from laq.files import write_csv
+    from laq.checkpoints import packing
+    from laq.models import networks
     from laq.training import resume
+    from laq.utils import devices, disks
+    from laq.utils.files import write_csv
 
-    train_split, test_split = (datasets.load(path, classes) for path in (train, test))
+    train_split, test_split = (data.load(path, classes) for path in (train, test))
     generator = devices.seed_everything(seed, "train")
     splits = [
         (torch.from_numpy(split.images), torch.from_numpy(split.labels))
@@ -44,13 +47,15 @@ def train_network(
     networks.check_images(model, spec["name"], splits[0][0])
     origin = None
     if weights:
-        from laq import configured, outside, pretrained
+        from laq.checkpoints import pretrained
+        from laq.config import networks as configured
+        from laq.config import outside_weights
 
         place = {**configured.networks(config)[entry]["weights"], **weights}
         names = train_split.classes
         origin = pretrained.apply(place, model, spec, names, new_head=training is not None)
-        trained = [entry] if entry in outside.trained_elsewhere(config) else []
-        for line in outside.doubts(config, trained):
+        trained = [entry] if entry in outside_weights.trained_elsewhere(config) else []
+        for line in outside_weights.doubts(config, trained):
             logging.getLogger("laq").warning("%s", line)
     state, target = resume.beside(checkpoint), devices.pick(device)
     if training:

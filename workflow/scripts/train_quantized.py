@@ -19,10 +19,10 @@ def train_quantized(
     device: str,
 ) -> None:
     """Write the quantized network, codes bit-packed, its accuracy per epoch and layer report."""
-    from laq import devices, disks
-    from laq.files import write_rows
+    from laq.experiments.variants import quantized, trainable
     from laq.training import resume
-    from laq.variants import quantized, trainable
+    from laq.utils import devices, disks
+    from laq.utils.files import write_rows
 
     made = quantized.make(
         trainable.read(

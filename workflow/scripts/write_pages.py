@@ -10,9 +10,9 @@ def write_pages(
     """Write ``summary`` (the verdicts) and a page for each table."""
     from pathlib import Path
 
-    from laq import pages as html
-    from laq.files import write_text
-    from laq.summary import NEEDED, NUMBERS, check_verdicts, fragment
+    from laq.reporting import pages as html
+    from laq.reporting.summary import NEEDED, NUMBERS, check_verdicts, fragment
+    from laq.utils.files import write_text
 
     rows = {
         name: html.read_rows(table, NEEDED.get(name, ()), NUMBERS.get(name, ()))

@@ -1,0 +1,1 @@
+"""Statistics, tables, hypotheses and verdicts."""

@@ -1,0 +1,176 @@
+"""The engine: every claim of the table measured, tested and judged.
+
+For claims of several effects the test against "some effect lies outside" is the intersection-
+union test: the largest p (Berger 1982). The test against "all lie inside" is the smallest p
+times the number of ways the claim can fail (Bonferroni). Over the claims both families are
+corrected by Holm, so that with chance 1 - confidence or less any claim is wrongly called
+reproduced, and likewise not reproduced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from laq.analysis.claims import effects
+from laq.analysis.claims.effects import NONE, Measured, Rigour
+from laq.analysis.claims.evidence import Evidence
+from laq.analysis.claims.rules import CLAIMS, ROLES, Claim, CurveAt, Effect, Region, Saving
+from laq.analysis.statistics import Estimate, holm
+
+REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
+
+NOTHING = Estimate(NONE, NONE, NONE, 0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the data say of one claim; p values are NaN where there is no test.
+
+    ``measured`` is a verdict that no test decides: a file's size has no chance in it.
+    """
+
+    claim: Claim
+    estimate: Estimate = NOTHING
+    p: float = NONE
+    p_against: float = NONE
+    measured: str | None = None
+    remarks: tuple[str, ...] = field(default=())
+
+
+def judge(
+    evidence: Evidence,
+    rigour: Rigour,
+    icd: str = "median_icd",
+    claims: tuple[Claim, ...] = CLAIMS,
+) -> pd.DataFrame:
+    """The table of verdicts, a row a claim and setting; a setting is a family of its own.
+
+    ``icd``: the column on which curves are fitted, median_icd or mean_icd. Effects, intervals
+    and regions are shares. What a claim lacks for a p or an interval is NaN.
+
+    Raises:
+        ConfigError: if the confidence is not between 0 and 1.
+    """
+    blocks = [
+        _block(setting, [_find(evidence, setting, claim, icd, rigour) for claim in claims], rigour)
+        for setting in evidence.settings()
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _block(setting: str, findings: list[Finding], rigour: Rigour) -> pd.DataFrame:
+    p = holm([finding.p for finding in findings])
+    p_against = holm([finding.p_against for finding in findings])
+    alpha = 1 - rigour.confidence
+    family = int(np.isfinite(p).sum())
+    rows = []
+    for finding, adjusted, against in zip(findings, p, p_against, strict=True):
+        verdict = finding.measured or _verdict(adjusted, against, alpha)
+        remarks = list(finding.remarks)
+        n = finding.estimate.n
+        if np.isfinite(finding.p) and _hopeless(n, family, alpha):
+            remarks.append(
+                f"{n} subset{'s are' if n != 1 else ' is'} too few to decide {family} claims"
+            )
+        rows.append(
+            {
+                "setting": setting,
+                "claim": finding.claim.id,
+                "statement": finding.claim.statement,
+                "source": finding.claim.source,
+                "comparison": "; ".join(str(effect) for effect in finding.claim.effects),
+                "region": str(finding.claim.region),
+                "effect": finding.estimate.value,
+                "low": finding.estimate.low,
+                "high": finding.estimate.high,
+                "n": finding.estimate.n,
+                "p": finding.p,
+                "p_holm": adjusted,
+                "p_against": finding.p_against,
+                "p_against_holm": against,
+                "verdict": verdict,
+                "remark": "; ".join(remarks),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _verdict(p: float, p_against: float, alpha: float) -> str:
+    # NaN is below nothing: a claim without a p stays inconclusive.
+    if p < alpha:
+        return REPRODUCED
+    return NOT_REPRODUCED if p_against < alpha else INCONCLUSIVE
+
+
+def _hopeless(n: int, family: int, alpha: float) -> bool:
+    """Whether n subsets, all on one side, could not decide the first of Holm's steps."""
+    return 0.5**n * family >= alpha
+
+
+def _find(evidence: Evidence, setting: str, claim: Claim, icd: str, rigour: Rigour) -> Finding:
+    said = (claim.remark,) if claim.remark else ()
+    lacking = evidence.lacking(setting, claim.roles)
+    if not lacking and (why := evidence.unfit(setting, claim)):
+        finding = Finding(claim, remarks=(why,))
+    elif isinstance(claim.effects[0], Saving):
+        finding = _saving(evidence.savings(setting, claim.effects[0].role), claim)
+    elif lacking:
+        parts = " and ".join(ROLES[role] for role in lacking)
+        finding = Finding(claim, remarks=(f"nothing here plays the part of {parts}",))
+    else:
+        finding = _tested(evidence, setting, claim, icd, rigour)
+        said = (*said, *(evidence.notes[role] for role in claim.roles if role in evidence.notes))
+    return replace(finding, remarks=finding.remarks + said)
+
+
+def _saving(savings: np.ndarray, claim: Claim) -> Finding:
+    """The least saving of all subsets, and the range over them in place of an interval."""
+    if not len(savings):
+        return Finding(claim, remarks=("no file sizes here",))
+    least, most = float(savings.min()), float(savings.max())
+    region = claim.region
+    if min(region.margin(least), region.margin(most)) > 0:
+        verdict = REPRODUCED
+    elif most <= region.low or least >= region.high:
+        verdict = NOT_REPRODUCED
+    else:
+        verdict = INCONCLUSIVE
+    measured = Estimate(least, least, most, len(savings))
+    said = "measured on the files, without a test: the least, and the range over the subsets"
+    return Finding(claim, measured, measured=verdict, remarks=(said,))
+
+
+def _tested(evidence: Evidence, setting: str, claim: Claim, icd: str, rigour: Rigour) -> Finding:
+    """Test each effect; the one shown is the least favourable."""
+    measured = [
+        _measure(evidence, setting, effect, claim.region, icd, rigour) for effect in claim.effects
+    ]
+    # NaN, an effect without a test, leaves the claim without one: max and min of numpy keep it.
+    p = float(np.max([found.outside for found in measured]))
+    against = float(np.min([found.inside for found in measured]))
+    shown, effect = max(
+        zip(measured, claim.effects, strict=True),
+        key=lambda pair: (pair[0].outside, -claim.region.margin(pair[0].estimate.value)),
+    )
+    said = [f"least favourable: {effect}"] if len(measured) > 1 else []
+    return Finding(
+        claim,
+        shown.estimate,
+        p,
+        float(np.minimum(1.0, claim.ways_to_fail * against)),
+        remarks=(*said, *filter(None, [shown.remark])),
+    )
+
+
+def _measure(
+    evidence: Evidence, setting: str, effect: Effect, region: Region, icd: str, rigour: Rigour
+) -> Measured:
+    d, distance = evidence.pairs(setting, effect, icd)
+    if not len(d):
+        return Measured(NOTHING, remark="the two parts have no subset in common")
+    if isinstance(effect, CurveAt):
+        return effects.curve(distance, d, effect.quantile, region, rigour)
+    return effects.mean(d, region, rigour)

@@ -1,0 +1,195 @@
+"""Conclusions on the ratio that label-awareness gains, in the form of the study's claims.
+
+What would count as reproducing each was written down before it was applied to any measurement:
+docs/method.md, "Label-aware compression". Subsets on which a curve does not cross the level are not
+left out: a conclusion is for the data only where it is for all that they leave open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laq.analysis.claims.effects import NONE, Rigour
+from laq.analysis.claims.verdicts import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
+from laq.analysis.observations import DECIMALS
+from laq.analysis.statistics.bootstrap import FEWEST, Alternative, p_of_draws
+from laq.analysis.statistics.logcurve import (
+    FEWEST_FOR_CURVE,
+    PARAMETERS,
+    LogCurve,
+    fit_log_curve,
+)
+from laq.analysis.statistics.multiplicity import holm
+from laq.analysis.statistics.paired import Estimate, mean_interval, sign_flip_p
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCOPE = "subset"  # that claims are judged on
+UPPER, LOWER = 0.75, 0.25  # quantiles of median ICD between which a slope is told
+
+
+@dataclass(frozen=True)
+class Claim:
+    id: str
+    statement: str
+    comparison: str
+
+
+GAINS = Claim(
+    "deep_ratio_gained",
+    "At equal accuracy on the subset, Deep Compression on its classes compresses further than on "
+    "all classes.",
+    "ratio on the subset's classes / ratio on all, geometric mean over subsets",
+)
+GROWS = Claim(
+    "deep_gain_grows",
+    "The ratio gained is larger where classes are far apart (high ICD).",
+    "curve of the ratio gained at the upper quartile of ICD / at the lower",
+)
+REGION = "> 1"
+
+
+def judge(gains: pd.DataFrame, rigour: Rigour) -> pd.DataFrame:
+    """The claims, rows in the form of ``tables/claims.csv``; networks are families of their own.
+
+    gains: of ``gained``. Effects, intervals and regions are ratios.
+    """
+    import pandas as pd
+
+    own = gains[gains["scope"] == SCOPE]
+    blocks = [_block(name, rows, rigour) for name, rows in own.groupby("network", sort=False)]
+    return pd.concat(blocks, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Found:
+    """An effect in logarithms, and its p at the most adverse of what censoring leaves open."""
+
+    estimate: Estimate
+    p: float
+    p_against: float
+    remark: str = ""
+
+
+def _block(network: str, rows: pd.DataFrame, rigour: Rigour) -> pd.DataFrame:
+    import pandas as pd
+
+    found = {GAINS: mean(rows, rigour), GROWS: slope(rows, rigour)}
+    p = holm([each.p for each in found.values()])
+    against = holm([each.p_against for each in found.values()])
+    alpha = 1 - rigour.confidence
+    table = []
+    for (claim, each), ours, theirs in zip(found.items(), p, against, strict=True):
+        verdict = REPRODUCED if ours < alpha else NOT_REPRODUCED if theirs < alpha else INCONCLUSIVE
+        effect, low, high = np.exp([each.estimate.value, each.estimate.low, each.estimate.high])
+        table.append(
+            {
+                "setting": network,
+                "claim": claim.id,
+                "statement": claim.statement,
+                "source": "control",
+                "comparison": claim.comparison,
+                "region": REGION,
+                "effect": effect,
+                "low": low,
+                "high": high,
+                "n": each.estimate.n,
+                "p": each.p,
+                "p_holm": ours,
+                "p_against": each.p_against,
+                "p_against_holm": theirs,
+                "verdict": verdict,
+                "remark": "; ".join(filter(None, [each.remark, *_censored(rows)])),
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def _censored(rows: pd.DataFrame) -> Iterator[str]:
+    if number := int((rows["censored"] != "").sum()):
+        yield (
+            f"of {number} of {len(rows)} subsets a curve does not cross the level: "
+            "their ratios count as far as measured in the effect, and at their bounds in interval "
+            "and p"
+        )
+    never = rows["censored"].str.contains("never")
+    if never.any():
+        yield f"{int(never.sum())} never fall below it: add smaller values of kept"
+
+
+def _logs(rows: pd.DataFrame) -> tuple[NDArray[np.float64], ...]:
+    """Of the ratio gained, its lower bound and its upper one: (n,) each."""
+    names = ("gained", "gained_low", "gained_high")
+    with np.errstate(divide="ignore"):
+        return tuple(np.log(rows[name].to_numpy(float)).round(DECIMALS) for name in names)
+
+
+def mean(rows: pd.DataFrame, rigour: Rigour) -> Found:
+    """The mean over subsets; with bounds, of these: an interval that holds those of both."""
+    middle, lows, highs = _logs(rows)
+    test = partial(sign_flip_p, bound=0.0, resamples=rigour.flips, seed=rigour.seed)
+    estimates = [_mean(each, rigour) for each in (middle, lows, highs)]
+    p = test(lows, alternative="greater") if np.isfinite(lows).all() else 1.0
+    against = test(highs, alternative="less") if np.isfinite(highs).all() else 1.0
+    return Found(_spanned(*estimates), p, against)
+
+
+def slope(rows: pd.DataFrame, rigour: Rigour) -> Found:
+    """How much more is gained at the upper quartile of median ICD than at the lower.
+
+    With bounds, the curves through the flattest and the steepest gains that these leave.
+    """
+    icd = rows["median_icd"].to_numpy(float)
+    middle, lows, highs = _logs(rows)
+    run = float(np.log(np.quantile(icd, UPPER) / np.quantile(icd, LOWER)))
+    right = np.log(icd) > np.log(icd).mean()  # where a higher gain makes the slope steeper
+    data = (middle, np.where(right, lows, highs), np.where(right, highs, lows))
+    nothing = Estimate(NONE, NONE, NONE, len(rows))
+    if len(rows) < FEWEST_FOR_CURVE or np.ptp(icd) == 0:
+        few = f"no curve: it needs {FEWEST_FOR_CURVE} subsets of different ICD"
+        return Found(nothing, NONE, NONE, few)
+    curves = [_curve(icd, each, rigour) for each in data]
+    estimates = [_risen(curve, run, sign) for curve, sign in zip(curves, (1, -1, 1), strict=True)]
+    found = _spanned(*estimates)
+    if len(rows) < FEWEST:
+        few = f"a curve through fewer than {FEWEST} subsets has no p"
+        return Found(found, NONE, NONE, few)
+    flat, steep = curves[1:]
+    p = _p(flat, "greater") if flat else 1.0
+    against = _p(steep, "less") if steep else 1.0
+    return Found(found, p, against)
+
+
+def _curve(icd: NDArray[np.float64], d: NDArray[np.float64], rigour: Rigour) -> LogCurve | None:
+    if not np.isfinite(d).all():
+        return None
+    return fit_log_curve(icd, d, rigour.confidence, rigour.draws, rigour.seed)
+
+
+def _risen(curve: LogCurve | None, run: float, sign: int) -> Estimate:
+    """Between the quartiles; where there is no curve, without end to the side of ``sign``."""
+    if curve is None:
+        return Estimate(*[sign * np.inf] * 3, 0)
+    return Estimate(*(run * end for end in (curve.a, *curve.a_interval)), curve.n)
+
+
+def _p(curve: LogCurve, alternative: Alternative) -> float:
+    return p_of_draws(curve.draws[0], 0.0, alternative, curve.n, PARAMETERS)
+
+
+def _mean(d: NDArray[np.float64], rigour: Rigour) -> Estimate:
+    if not np.isfinite(d).all():
+        return Estimate(*[float(d.sum())] * 3, len(d))
+    return mean_interval(d, rigour.confidence, rigour.resamples, rigour.seed)
+
+
+def _spanned(middle: Estimate, low: Estimate, high: Estimate) -> Estimate:
+    """The value of the first, from the least end of the second to the highest of the third."""
+    return Estimate(middle.value, low.low, high.high, middle.n)

@@ -1,0 +1,1 @@
+"""Tables, formulas and verdicts of partial training."""

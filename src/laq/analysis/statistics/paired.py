@@ -1,0 +1,134 @@
+"""Paired differences: one number a subset, their mean, its interval and its test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from laq.analysis.statistics.bootstrap import (
+    FEWEST,
+    UNKNOWN,
+    Alternative,
+    check_confidence,
+    expanded_tail,
+)
+from laq.utils.errors import ConfigError, DataError
+
+# Differences of rates are sums of fractions that floating point rounds: two flips whose sums
+# differ by less than this share of what was added up are the same.
+TIE = 1e-9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval, and the number of subsets behind it.
+
+    Where subsets are too few for an interval its ends are NaN.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def mean_interval(
+    d: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Estimate:
+    """The mean of ``d`` (n,), one number a subset, with an expanded percentile interval.
+
+    No d gives NaN; fewer than ``FEWEST`` give a mean without an interval.
+
+    Measured for nominal 95 % intervals, 1000 simulated studies each: at n = 12 and 35 these
+    cover 0.94-0.95 where d is normal, heavy-tailed (t of 3 degrees) or of falling scale; where
+    it is as skewed as the exponential, 0.91 and 0.94. At n = 6 that is 0.92-0.94 and 0.87.
+
+    Raises:
+        DataError: if d is not a list of finite numbers.
+        ConfigError: if the confidence is not between 0 and 1.
+    """
+    from scipy.stats import bootstrap
+
+    check_confidence(confidence)
+    d = _numbers(d)
+    n = len(d)
+    if n < FEWEST:
+        return Estimate(float(d.mean()) if n else float("nan"), *UNKNOWN, n)
+    tail = expanded_tail(n, 1, confidence)
+    interval = bootstrap(
+        (d,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=1 - 2 * tail,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Estimate(float(d.mean()), float(interval.low), float(interval.high), n)
+
+
+def sign_flip_p(
+    d: ArrayLike,
+    bound: float = 0.0,
+    alternative: Alternative = "two-sided",
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> float:
+    """p of the sign-flip test that the differences ``d`` (n,) lie symmetrically about ``bound``.
+
+    ``greater``: small where the mean of d is above the bound. All 2ⁿ flips are counted where
+    they are no more than ``resamples``, else so many are drawn and the data counted among them
+    (Phipson and Smyth 2010), so that p is never 0. No d at all gives NaN.
+
+    It is exact for symmetric d, whatever their scales. Taken for a test of the mean of skewed d,
+    one side errs more often: of exponential ones at a nominal 0.05 at n = 12, 0.12 on the side
+    of the short tail and 0.02 on the other, 0.09 two-sided; at n = 35 0.09, 0.03 and 0.07. A
+    bootstrap of the studentised mean has 0.075 there at n = 12: few skewed numbers have no
+    better than fair tests.
+
+    Raises:
+        DataError: if d is not a list of finite numbers.
+        ConfigError: an alternative of another name.
+    """
+    from scipy.stats import permutation_test
+
+    if alternative not in ("two-sided", "greater", "less"):
+        raise ConfigError(f"the alternative {alternative!r} is none of two-sided, greater, less")
+    d = _numbers(d)
+    if not len(d):
+        return float("nan")
+    centred = d - bound
+    tie = TIE * (np.abs(d).sum() + len(d) * abs(bound))
+    if alternative == "less":
+        centred = -centred
+    if len(centred) == 1:
+        centred = np.append(centred, 0.0)  # scipy wants two, and a 0 flips into itself
+    null = permutation_test(
+        (centred,),
+        np.sum,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,
+        rng=np.random.default_rng(seed),
+    ).null_distribution
+    observed = centred.sum()
+    if alternative == "two-sided":
+        observed, null = abs(observed), np.abs(null)
+    # scipy's own count takes for ties what is within a share of the observed sum, which is none
+    # where that should be 0.
+    beyond = int((null >= observed - tie).sum())
+    drawn = 2 ** len(centred) > resamples
+    return (beyond + drawn) / (len(null) + drawn)
+
+
+def _numbers(d: ArrayLike) -> NDArray[np.float64]:
+    """``d`` as float64 (n,), if it is a list of finite numbers."""
+    d = np.asarray(d, dtype=np.float64)
+    if d.ndim != 1:
+        raise DataError(f"differences of shape {d.shape}: give one number a subset")
+    if not np.isfinite(d).all():
+        at = int(np.flatnonzero(~np.isfinite(d))[0])
+        raise DataError(f"the difference is {d[at]} at subset {at}: leave it out, or mend it")
+    return d

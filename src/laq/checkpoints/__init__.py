@@ -1,0 +1,1 @@
+"""Files of networks: packed, deeply compressed, and those of others."""

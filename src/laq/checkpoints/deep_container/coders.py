@@ -1,0 +1,43 @@
+"""Entropy coders by name, and strings of symbols as the container has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laq.checkpoints.deep_container import ans, fixed, huffman
+from laq.utils.errors import DataError
+
+# In the order of their numbers in a file.
+CODERS: dict[str, ModuleType] = {"fixed": fixed, "huffman": huffman, "ans": ans}
+
+Symbols = NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Symbols as bytes. coder: of ``CODERS``. table: what its code is. string: the symbols."""
+
+    coder: str
+    table: bytes
+    string: bytes
+
+
+def encode(symbols: Symbols, alphabet: int, coder: str) -> Coded:
+    """``symbols`` (n,) below ``alphabet``, by ``coder``, or Huffman's where that has no answer."""
+    found = CODERS[coder].encode(symbols, alphabet) if len(symbols) else (b"", b"")
+    if found is None:
+        return encode(symbols, alphabet, "huffman")
+    return Coded(coder, *found)
+
+
+def decode(coded: Coded, count: int, alphabet: int) -> Symbols:
+    """The ``count`` symbols. Raises ``DataError`` for what ``encode`` cannot have written."""
+    if not count:
+        if coded.table or coded.string:
+            raise DataError("bytes of no symbols")
+        return np.zeros(0, dtype=np.uint16)
+    return CODERS[coded.coder].decode(coded.table, coded.string, count, alphabet)

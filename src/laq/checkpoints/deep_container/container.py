@@ -1,0 +1,206 @@
+"""One byte string that holds a compressed network whole, and describes itself.
+
+``laq.checkpoints.deep_container.header`` says how it begins and ends. In between lie, for each
+weight in the order of their names, its codebook or its values, marks of its lines, its codes and
+its indices (``laq.checkpoints.deep_container.coders``), and then all other tensors. Numbers are
+little-endian.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from laq.checkpoints.deep_container import coders, layout
+from laq.checkpoints.deep_container import header as head
+from laq.checkpoints.deep_container.coders import Coded
+from laq.checkpoints.deep_container.floats import halved, packed, unpacked
+from laq.checkpoints.deep_container.header import (
+    DIGEST,
+    Head,
+    String,
+    TensorEntry,
+    WeightEntry,
+)
+from laq.checkpoints.deep_container.sparse_index import absolute, by_rows, sides, spread
+from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
+from laq.checkpoints.packing import aliases
+from laq.utils.errors import DataError
+
+Weights = Mapping[str, PrunedWeight | SharedWeight]
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a container holds: arguments of ``encode``, and its digest in hexadecimal digits.
+
+    state: all others than weights, each by one name. head: as it was read.
+    """
+
+    state: dict[str, Tensor]
+    description: dict[str, Any]
+    weights: dict[str, PrunedWeight | SharedWeight]
+    digest: str
+    head: Head
+
+    def dense(self) -> dict[str, Tensor]:
+        """Name to tensor, weights as float32 among them; one of several names by all of them."""
+        dense = self.state | {name: weight.weight() for name, weight in self.weights.items()}
+        return dense | {name: dense[first] for name, first in self.head.aliases.items()}
+
+
+def encode(
+    state: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    weights: Weights,
+    coder: str = "huffman",
+) -> bytes:
+    """The network as bytes; equal arguments give equal bytes.
+
+    state: name to tensor. A name that ``weights`` has too is stored as it is there, all others as
+    they are (float32 in half precision where that loses no bit), once where several names are of
+    the same memory. ``weights`` may be lazy: it is asked for one after the other. coder:
+    ``huffman``, ``ans``, or ``fixed`` for codes and indices of fixed width.
+
+    Raises ``ValueError`` for tensors of a type that no file has, and a description that is no JSON:
+    defects of the caller.
+    """
+    entries, tables, parts = [], [], []
+    for name in sorted(weights):
+        entry, table, strings = encoded(name, weights[name], coder)
+        entries.append(entry)
+        tables.append(table)
+        parts += strings
+    tensors = []
+    further = aliases(state, weights)
+    for name in sorted(state.keys() - weights.keys() - further.keys()):
+        tensor = state[name].detach().cpu()
+        half = halved(tensor)
+        dtype, content = packed(tensor, half)
+        tensors.append(TensorEntry(name, dtype, tuple(tensor.shape), half))
+        parts.append(content)
+    first = head.written(
+        Head(description, tuple(entries), tuple(tensors), b"".join(tables), further)
+    )
+    return b"".join([first, *parts, head.digest([first, *parts])])
+
+
+def decode(content: bytes | memoryview) -> Content:
+    """What ``encode`` was given, bit for bit.
+
+    Raises ``DataError`` for bytes that are not what it gives. The digest is looked at before all
+    else, and no memory is taken for what so many bytes cannot hold.
+    """
+    content = memoryview(content)
+    body, digest = content[:-DIGEST], bytes(content[-DIGEST:])
+    if head.digest([body]) != digest:
+        raise DataError("its digest is of other bytes")
+    found, place = head.read(bytes(body[: head.longest(bytes(body[:16]))]))
+    if place + found.stored != len(body):
+        raise DataError(f"{len(body) - place} bytes where {found.stored} belong")
+    bodies, tables = _Parts(body[place:]), _Parts(memoryview(found.tables))
+    weights = {}
+    for entry in found.weights:
+        try:
+            weights[entry.name] = _restored(entry, bodies, tables)
+        except (ValueError, DataError) as error:
+            raise DataError(f"{entry.name}: {error}") from error
+    state = {
+        tensor.name: unpacked(bodies.take(tensor.stored), tensor.dtype, tensor.shape, tensor.half)
+        for tensor in found.tensors
+    }
+    return Content(state, dict(found.description), weights, digest.hex(), found)
+
+
+def encoded(
+    name: str, weight: PrunedWeight | SharedWeight, coder: str
+) -> tuple[WeightEntry, bytes, list[bytes]]:
+    """What the head says of a weight, the tables of its codes and indices, and its parts."""
+    shared = isinstance(weight, SharedWeight)
+    codes = weight.codes.numpy() if shared else None
+    used = np.bincount(codes, minlength=len(weight.centroids)) if shared else None
+    way = layout.chosen(weight.positions.numpy(), weight.shape, weight.index_bits, used, coder)
+    if shared:
+        values = weight.centroids
+        symbols = coders.encode(*way.symbols(codes, len(values)), coder)
+    else:
+        values = torch.zeros(way.entries)
+        kept = way.indices.kept if way.indices else way.order
+        values[torch.from_numpy(kept)] = weight.values[torch.from_numpy(way.order)]
+        symbols = Coded(coder, b"", b"")
+    indices = Coded(coder, b"", b"")
+    if way.indices:
+        indices = coders.encode(way.indices.gaps, 1 << way.indices.bits, coder)
+    half = halved(values)
+    entry = WeightEntry(
+        name,
+        tuple(weight.shape),
+        way.indices.bits if way.indices else 0,
+        way.columns,
+        way.lines is not None,
+        len(way.order),
+        way.entries,
+        len(values) if shared else 0,
+        half,
+        *(String(part.coder, len(part.table), len(part.string)) for part in (symbols, indices)),
+    )
+    marks = b"" if way.lines is None else np.packbits(way.lines).tobytes()
+    strings = [packed(values, half)[1], marks, symbols.string, indices.string]
+    return entry, symbols.table + indices.table, strings
+
+
+def _restored(entry: WeightEntry, bodies: _Parts, tables: _Parts) -> PrunedWeight | SharedWeight:
+    shared = entry.centroids > 0
+    count = entry.centroids if shared else entry.entries
+    values = unpacked(bodies.take(entry.values), "F32", (count,), entry.half)
+    marks = np.frombuffer(bodies.take(entry.marks), dtype=np.uint8)
+    strings = [
+        Coded(part.coder, bytes(tables.take(part.table)), bytes(bodies.take(part.size)))
+        for part in (entry.codes, entry.indices)
+    ]
+    fillers = entry.entries > entry.kept
+    if shared:
+        symbols = coders.decode(strings[0], entry.entries, entry.centroids + fillers)
+        real = symbols > 0 if fillers else np.ones(entry.entries, dtype=bool)
+    else:
+        real = values.numpy() != 0
+    places, order = np.arange(entry.entries), np.arange(entry.kept)
+    if entry.index_bits:
+        gaps = coders.decode(strings[1], entry.entries, 1 << entry.index_bits)
+        places = absolute(gaps)[real]
+        inner = sides(entry.shape)
+        if entry.lines:
+            lines = np.unpackbits(marks, count=sum(inner)).astype(bool)
+            inner = int(lines[: inner[0]].sum()), int(lines[inner[0] :].sum())
+        if len(places) and places[-1] >= math.prod(inner):
+            raise DataError(f"a weight at {places[-1]} of {inner}")
+        if entry.columns:
+            places, order = by_rows(places, inner)
+        if entry.lines:
+            places = spread(places, entry.shape, lines)
+    if len(order) != entry.kept or len(places) != entry.kept:
+        raise DataError(f"{int(real.sum())} weights are kept, not {entry.kept}")
+    bits = entry.index_bits
+    shape, positions = entry.shape, torch.from_numpy(places)
+    if not shared:
+        chosen = values[torch.from_numpy(np.flatnonzero(real)[order])]
+        return PrunedWeight(shape, positions, chosen, bits)
+    codes = (symbols[real] - fillers)[order].astype(np.uint8)
+    return SharedWeight(shape, positions, torch.from_numpy(codes), values, bits)
+
+
+class _Parts:
+    """Bytes that are taken one part after the other."""
+
+    def __init__(self, content: memoryview) -> None:
+        self.content, self.place = content, 0
+
+    def take(self, size: int) -> memoryview:
+        self.place += size
+        return self.content[self.place - size : self.place]

@@ -1,0 +1,305 @@
+"""Checkpoints of compressed networks: safetensors that describe themselves.
+
+The rows of a quantized weight ``layer.weight`` form one run, or with mixed precision several.
+Run i is stored as ``layer.weight.codes.i`` (uint8, the bit string of ``laq.quantizers.bitpacking``)
+and the tensors of its grid, such as ``layer.weight.step.i``; every other tensor is stored as it is.
+A tensor of several names, such as that of a module in two places, is stored by one of them. The
+metadata, ``laq.checkpoints.metadata``, says what the runs are, and holds a digest of everything.
+
+Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from laq.checkpoints import metadata
+from laq.checkpoints.metadata import REMEDY, Run
+from laq.quantizers import bitpacking
+from laq.quantizers.grids import kinds
+from laq.quantizers.grids.base import Grid
+from laq.quantizers.packed_weight import PackedWeight
+from laq.utils.errors import CheckpointError, DataError
+from laq.utils.files import atomic
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a file holds.
+
+    description: as given to ``save``.
+    state: name to tensor, packed weights as the float32 values they stand for; a tensor of several
+        names is the same one by all of them.
+    packed: name of each packed weight to its runs of rows, their codes in the smallest integer
+        type that holds their width.
+    """
+
+    description: dict[str, Any]
+    state: dict[str, Tensor]
+    packed: dict[str, tuple[PackedWeight, ...]]
+
+
+def save(
+    path: str | os.PathLike[str],
+    state: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    packed: Mapping[str, Sequence[PackedWeight]] = MappingProxyType({}),
+) -> None:
+    """Write ``state`` to ``path`` atomically, the weights in ``packed`` as bit-packed codes.
+
+    A name in ``packed`` replaces the tensor of that name in ``state``: its runs of rows, one
+    below the other, must have that tensor's shape. ``description`` is JSON; ``load`` needs its
+    ``network``, the arguments of ``laq.models.networks.create``, and applies its ``transforms``
+    (``laq.checkpoints.graph_edits``). Names of the same memory in ``state`` are one tensor in the
+    file. Equal arguments give equal bytes.
+
+    Raises ``ValueError`` for a description that uses a key of the format's own, and for packed
+    weights that do not match ``state`` or their grid: defects of the caller.
+    """
+    if clash := metadata.OWN_KEYS & description.keys():
+        raise ValueError(f"description uses keys of the format's own: {sorted(clash)}")
+    further = aliases(state, packed)
+    tensors = {
+        name: tensor for name, tensor in state.items() if name not in packed and name not in further
+    }
+    described = {}
+    for name, weights in packed.items():
+        _check_shape(name, weights, state)
+        described[name] = [_described(name, weight) for weight in weights]
+        for place, weight in enumerate(weights):
+            stored = {"codes": bitpacking.pack(weight.codes, weight.grid.width)}
+            stored |= weight.grid.tensors()
+            stored = {_name(name, part, place): tensor for part, tensor in stored.items()}
+            if clash := stored.keys() & state.keys():
+                raise ValueError(f"state already has {sorted(clash)}")
+            tensors |= stored
+    # Copies: safetensors refuses views of a shared storage.
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    content = {**description, "format": metadata.FORMAT, "packed": described}
+    if further:
+        content["aliases"] = further
+    content["digest"] = _digest(content, tensors)
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata={metadata.KEY: _json(content)})
+
+
+def aliases(state: Mapping[str, Tensor], packed: Collection[str] = ()) -> dict[str, str]:
+    """Further names of tensors that ``state`` has by several names, to the one of each that counts:
+    that in ``packed``, or else the first."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for name, tensor in state.items():
+        if tensor.numel():
+            place = tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+            groups.setdefault(place, []).append(name)
+    found = {}
+    for names in groups.values():
+        coded = [name for name in names if name in packed]
+        first = coded[0] if coded else names[0]
+        found |= {name: first for name in names if name != first and name not in packed}
+    return found
+
+
+def derived(
+    description: Mapping[str, Any],
+    variant: str,
+    recipe: Mapping[str, Any],
+    **facts: Any,
+) -> dict[str, Any]:
+    """The description of a variant, from that of its parent and the recipe of the step taken.
+
+    ``description``: of the parent, as ``laq.checkpoints.lineage.describe`` gives it. ``steps`` is
+    the lineage: variant name to recipe, from the trained network on. ``facts`` (subset, seed, bits,
+    …) replace the parent's.
+    """
+    lineage = {
+        "variant": variant,
+        "parent": recipe["parent"],
+        "parent_digest": description["digest"],
+        "steps": [*description["steps"], {variant: recipe}],
+    }
+    inherited = {key: value for key, value in description.items() if key != "digest"}
+    return {**inherited, **lineage, **facts}
+
+
+def read(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint whole, check its digest, and unpack its codes.
+
+    Raises ``CheckpointError``, which names the file and the remedy, for one that is missing,
+    truncated, altered, no safetensors, of another tool or of another format version, and for one
+    whose tensors are not those that its metadata describes.
+    """
+    with metadata.opened(path, "pt") as file:
+        content = metadata.content(path, file)
+        if metadata.is_deep(file):
+            from laq.checkpoints.deep_container import file as deep_file
+
+            return deep_file.read(path, file)
+        names = file.keys()  # safe_open is no dict: it cannot be iterated
+        state = {name: file.get_tensor(name) for name in names}
+    if not _intact(content, state):
+        raise CheckpointError(f"{path} was altered after it was written: {REMEDY}")
+    packed = {}
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values: {REMEDY}")
+    for name, runs in metadata.runs(path, content).items():
+        try:
+            packed[name] = tuple(
+                _unpacked(
+                    run,
+                    *(state.pop(_name(name, part, place)) for part in ("codes", *run.tensors)),
+                )
+                for place, run in enumerate(runs)
+            )
+        except (KeyError, DataError) as error:
+            raise CheckpointError(
+                f"{path} holds other codes or scales of {name} than it describes ({error}): "
+                f"{REMEDY}"
+            ) from error
+        if name in state:
+            raise CheckpointError(f"{path} holds {name} both packed and in float: {REMEDY}")
+        state[name] = torch.cat([weight.values for weight in packed[name]])
+    for name, held in content.get("aliases", {}).items():
+        if held not in state or name in state:
+            raise CheckpointError(f"{path} names {held} {name} too, wrongly: {REMEDY}")
+        state[name] = state[held]
+    return Checkpoint(metadata.description(content), state, packed)
+
+
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the description alone, without any tensor and so without checking the digest.
+
+    Raises ``CheckpointError`` as ``read`` does, but for altered or misdescribed tensors.
+    """
+    with metadata.opened(path) as file:
+        return metadata.description(metadata.content(path, file))
+
+
+def classes(path: str | os.PathLike[str]) -> dict[int, str]:
+    """The classes that the checkpoint was made for: output of the network to the class's name.
+
+    Those of its subset, in the order of the outputs; all of them for a network that has none.
+    Raises ``CheckpointError`` as ``describe`` does, and for a checkpoint that names no classes.
+    """
+    description = describe(path)
+    names = description.get("classes")
+    if names is None:
+        raise CheckpointError(f"{path} does not name its classes: {REMEDY}")
+    return {output: names[output] for output in metadata.subset(description)}
+
+
+def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> nn.Module:
+    """Build the network that the checkpoint describes, with its weights, in evaluation mode.
+
+    It takes float images in [0, 1], (n, channels, height, width), and gives logits (n, classes),
+    whose order is that of ``classes`` in the description.
+
+    Raises ``CheckpointError`` as ``read`` does, and if the tensors are not those of the network.
+    """
+    return build(path, read(path)).to(device)
+
+
+def build(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
+    """The network of a checkpoint that was read from ``path``, as ``load`` gives it on the CPU."""
+    from laq.checkpoints import graph_edits
+    from laq.models import networks
+
+    if "network" not in checkpoint.description:
+        raise CheckpointError(f"{path} does not say which network it is of: {REMEDY}")
+    try:
+        network = graph_edits.create(**graph_edits.spec(checkpoint.description))
+        networks.load_state(network, checkpoint.state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} describes itself wrongly: {error}: {REMEDY}") from error
+    except ModuleNotFoundError as error:
+        raise CheckpointError(
+            f"{path} is of a network of {error.name}, which is not installed: pip install it"
+        ) from error
+    # Arguments that no network takes raise nearly anything: TypeError, IndexError, …
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} does not fit the network it names ({error}): {REMEDY}"
+        ) from error
+    return network.eval()
+
+
+def _name(name: str, part: str, place: int) -> str:
+    """The tensor that holds the codes, or a part of the grid, of a weight's run."""
+    return f"{name}.{part}.{place}"
+
+
+def _described(name: str, weight: PackedWeight) -> dict[str, Any]:
+    grid = weight.grid
+    run = Run(
+        list(weight.codes.shape),
+        grid.width,
+        grid.bits,
+        grid.scheme,
+        kinds.kind(grid),
+        grid.fields(),
+        list(grid.tensors()),
+    )
+    try:
+        _check_fit(weight.codes, grid)
+    except DataError as error:
+        raise ValueError(f"packed weight {name}: {error}") from error
+    return {key: value for key, value in asdict(run).items() if key != "stored"}
+
+
+def _check_shape(name: str, weights: Sequence[PackedWeight], state: Mapping[str, Tensor]) -> None:
+    shapes = [tuple(weight.codes.shape) for weight in weights]
+    rows = sum(shape[0] for shape in shapes)
+    if name not in state or {(rows, *shape[1:]) for shape in shapes} != {tuple(state[name].shape)}:
+        raise ValueError(f"packed weight {name} {shapes} is not one of state's")
+
+
+def _unpacked(run: Run, codes: Tensor, *parts: Tensor) -> PackedWeight:
+    """A run as it was saved. Raises ``DataError`` if its tensors are not as it says."""
+    tensors = dict(zip(run.tensors, parts, strict=True))
+    grid = kinds.restore(run.kind, run.bits, run.scheme, run.grid, tensors)
+    if grid.width != run.width:
+        raise DataError(f"codes of {run.width} bits for {grid.levels} levels")
+    unpacked = bitpacking.unpack(codes, run.weights, run.width).view(*run.shape)
+    _check_fit(unpacked, grid)
+    return PackedWeight(unpacked, grid)
+
+
+def _check_fit(codes: Tensor, grid: Grid) -> None:
+    low, high = (int(code) for code in codes.aminmax())
+    if low < grid.low or high > grid.high:
+        raise DataError(f"codes from {low} to {high} go beyond {grid.low} to {grid.high}")
+    if not grid.fits(codes.flatten(1).shape):
+        raise DataError(f"{kinds.kind(grid)} grid of other weights than {tuple(codes.shape)}")
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def _intact(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
+    try:
+        return _digest(content, tensors) == content["digest"]
+    except (ValueError, RecursionError):  # a description that could not have been written
+        return False
+
+
+def _digest(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    described = {key: value for key, value in content.items() if key != "digest"}
+    digest = hashlib.sha256(_json(described).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(_json({name: [str(tensor.dtype), list(tensor.shape)]}).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

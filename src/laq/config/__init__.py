@@ -1,0 +1,1 @@
+"""The config: schema, defaults, checks, recipes, and which jobs a study has."""

@@ -1,0 +1,70 @@
+"""What no schema can check of a completed config: references, sizes, twins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from laq import data
+from laq.config.checks import deep, images, networks, partial, shown, subsets, variants, zoo
+from laq.config.schema import refuse
+from laq.config.study import Config
+
+# Folders that hold the workflow itself.
+_SOURCES = ("workflow", "config", "envs", "profiles", "tests", "docs", "benchmarks")
+
+LONGEST = 200  # letters of a folder's name; file systems take some 250 bytes
+
+
+def check(config: Config, class_names: Sequence[str], survey: data.Survey | None = None) -> None:
+    """Check what no schema can: references, sizes against the data set, twins.
+
+    ``class_names``: the data set's classes, in the order of their indices; ``survey``: of its
+    images, where they are to be counted.
+
+    Raises:
+        ConfigError: one line for each fault, naming the key, the value and what is allowed.
+    """
+    # What else is checked asks for the ids of subsets, which logs must have been read for.
+    refuse([*subsets.check_logs(config)])
+    refuse(
+        [
+            *check_root(config["root"]),
+            *networks.check_networks(config["networks"]),
+            *networks.check_features(config),
+            *(images.check_images(config, survey) if survey else ()),
+            *subsets.check_superclasses(config["dataset"].get("superclasses", {}), class_names),
+            *subsets.check_subsets(config, class_names),
+            *networks.check_training(config),
+            *variants.check_variants(config["variants"]),
+            *variants.check_deep(config["variants"]),
+            *variants.check_calibration(config),
+            *shown.check_figures(config),
+            *shown.check_sweep(config),
+            *shown.check_claims(config),
+            *shown.check_similarity(config),
+            *shown.check_replication(config),
+            *shown.check_deploy(config),
+            *zoo.check_zoo(config),
+            *deep.check_study(config),
+            *partial.check_partial(config),
+        ]
+    )
+
+
+def check_root(root: str) -> Iterator[str]:
+    """It is no folder of the workflow's, not by a link either, and no file is in its way."""
+    here, place = Path.cwd(), Path(root)
+    if max(map(len, place.parts)) > LONGEST:
+        yield f"root: a part of it is longer than {LONGEST} letters; take a shorter one"
+        return
+    there = (here / place).resolve()
+    own = [(here / name).resolve() for name in _SOURCES]
+    if place.parts[0] in _SOURCES or any(there.is_relative_to(folder) for folder in own):
+        yield f"root: {root!r} is a folder of the workflow's own; take one such as results/{root}"
+        return
+    for part in (place, *place.parents):
+        if part.exists() and not part.is_dir():
+            yield f"root: {str(part)!r} is a file; take a folder, or a name that is not there yet"
+        elif part.is_symlink() and not part.exists():
+            yield f"root: {str(part)!r} is a link to nothing; make the folder that it names"

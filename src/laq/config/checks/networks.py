@@ -1,0 +1,105 @@
+"""Networks, how they are trained, and where features come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from laq.config import architectures
+from laq.config.checks import references
+from laq.config.recipes import STEPS
+from laq.config.study import Config, weights_file
+
+
+def check_networks(networks: Mapping[str, Any], section: str = "networks") -> Iterator[str]:
+    for name, network in networks.items():
+        where, architecture = f"{section}.{name}", network["architecture"]
+        source = network.get("weights", {}).get("source")
+        if source == "torchvision" and ("/" in architecture or "stem" not in network):
+            yield (
+                f"{where}.weights.source: torchvision has no weights of {architecture}; take hub "
+                "or file, or the name of a network in torchvision"
+            )
+        yield from _check_file(where, network)
+        if network.get("crop", 0) > network.get("resize", math.inf):
+            yield (
+                f"{where}.crop: {network['crop']} pixels cannot be cut out of "
+                f"{network['resize']} (resize)"
+            )
+        if network.get("stem") == "small" and not architectures.for_small_images(architecture):
+            yield (
+                f"{where}.stem: small, the default, does not fit the architecture "
+                f"{architecture!r}, which has no stem for small images: set {where}.stem: standard "
+                f"and {where}.resize: 224, or the size that it was made for"
+                f"{architectures.hint(architecture)}"
+            )
+
+
+def check_features(config: Config) -> Iterator[str]:
+    source, networks = config["features"]["source"], config["networks"]
+    for name, means in (
+        ("pixels", "the images themselves"),
+        ("pretrained", "a network that others trained"),
+    ):
+        if name in networks:
+            yield (
+                f"networks.{name}: in features.source {name} means {means}; "
+                "give the network another id"
+            )
+    if source not in ("pixels", "pretrained", *networks):
+        names = ", ".join(["pixels", "pretrained", *networks])
+        yield f"features.source: {source!r} is no network; it must be one of: {names}"
+    if config["features"].get("crop", 0) > config["features"].get("resize", math.inf):
+        yield "features.crop: no more pixels can be cut out than resize gives"
+    yield from _check_file("features", config["features"])
+
+
+def check_training(config: Config) -> Iterator[str]:
+    """Schedules that fit their epochs, and a device that can do what is asked."""
+    networks, variants = config["networks"].items(), config["variants"].items()
+    trains = [name for name, step in STEPS.items() if step.trains]
+    methods = config.get("zoo", {"methods": {}})["methods"].items()
+    steps = [("networks", "training", networks)]
+    steps += [("variants", name, variants) for name in trains]
+    steps += [("zoo.methods", name, methods) for name in trains]
+    if "partial_qat" in config:
+        partial = config["partial_qat"]
+        further = partial["further_networks"].items()
+        steps.append(("partial_qat.further_networks", "training", further))
+        steps.append(("partial_qat", "training", [("", partial)]))
+    trainings = {
+        ".".join(filter(None, [place, name, step])): entry[step]
+        for place, step, entries in steps
+        for name, entry in entries
+        if step in entry
+    }
+    deep = config.get("deep_compression", {"networks": {}})["networks"].items()
+    trainings |= {f"deep_compression.networks.{name}": settings for name, settings in deep}
+    for where, settings in trainings.items():
+        epochs, schedule = settings["epochs"], settings["schedule"]
+        if schedule == "step" and not settings["milestones"]:
+            yield f"{where}.milestones: step needs one or more, such as [{-(-epochs // 2)}]"
+        for milestone in settings["milestones"]:
+            if schedule == "step" and milestone >= epochs:
+                yield f"{where}.milestones: {milestone} must be below the {epochs} epochs"
+        if schedule != "one_cycle" and settings["warmup"] >= epochs:
+            yield f"{where}.warmup: {settings['warmup']:g} must be below the {epochs} epochs"
+        if settings["precision"] == "float16" and config["device"] == "cpu":
+            yield f"{where}.precision: float16 needs a GPU, and device is cpu; take bfloat16"
+        if settings["processes"] > settings["batch_size"]:
+            yield (
+                f"{where}.processes: {settings['processes']} is more than the "
+                f"{settings['batch_size']} images of a batch (batch_size)"
+            )
+        bits, processes = settings["gradient_bits"], settings["processes"]
+        if bits < 32 and processes * bits >= 64:
+            yield (
+                f"{where}.gradient_bits: {processes} processes send each other no fewer bytes in "
+                f"codes of {bits} bits than in float; set fewer bits, fewer processes, or 32"
+            )
+
+
+def _check_file(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    for file in weights_file(entry):
+        yield from references.file(f"{where}.weights.file", file, "the weights")

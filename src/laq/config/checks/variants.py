@@ -1,0 +1,171 @@
+"""Variants: their parents, twins, and what calibrates them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from laq.config import recipes
+from laq.config.checks import references
+from laq.config.methods import ALPHABETS, METHODS
+from laq.config.study import Config, effect
+
+# Alphabets whose levels are whole multiples of a step.
+_WHOLE = ("packed", "paper", "symmetric", "asymmetric", "ternary")
+
+
+def check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    earlier: dict[str, dict[str, Any]] = {}
+    for name, recipe in variants.items():
+        if name == "original":
+            continue
+        where, parent = f"variants.{name}", recipe["parent"]
+        starts = [v for v, r in variants.items() if v != name and not _packed(r)]
+        allowed = f"it must be one of: {', '.join(starts)}"
+        if parent not in variants:
+            yield f"{where}.parent: {parent!r} is no variant; {allowed}"
+        elif name in _ancestors(name, variants):
+            yield f"{where}.parent: {parent!r} leads back to {name}; a line starts from original"
+        elif _packed(variants[parent]):
+            made = recipes.STEPS[recipes.of(variants[parent])].made
+            yield f"{where}.parent: {parent!r} is {made} and cannot be worked on; {allowed}"
+        same = effect(recipe)
+        if twin := next((other for other in earlier if earlier[other] == same), None):
+            yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"
+        earlier[name] = same
+
+
+def check_deep(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    for name, recipe in variants.items():
+        if "deep" in recipe:
+            yield from check_shares(f"variants.{name}.deep", recipe["deep"])
+
+
+def check_shares(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Of a ``deep`` entry, shares by hand where they are asked for."""
+    if settings["pruning"] == "ratios" and not settings["ratios"]:
+        yield (
+            f"{where}.ratios: pruning is ratios, so say what share of its weights each layer "
+            "keeps, such as {fc1: 0.08}; or set pruning to scan or deviation"
+        )
+
+
+def _packed(recipe: Mapping[str, Any]) -> bool:
+    step = recipes.of(recipe)
+    return step is not None and recipes.STEPS[step].packs
+
+
+def check_calibration(config: Config) -> Iterator[str]:
+    """Whose images calibrate, and whether bits and widths agree."""
+    known = references.subset_ids(config)
+    for name in (name for name, recipe in config["variants"].items() if "compress" in recipe):
+        settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
+        classes = settings["classes"]
+        if classes not in ("subset", "all", "none", *known):
+            close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
+            hint = f"; did you mean {', '.join(close)}?" if close else ""
+            yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
+        yield from _check_source(where, settings, config["synthesis"]["images"])
+        yield from check_compression(where, settings)
+
+
+def check_compression(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """What of a ``compress`` entry has nothing to do with whose images calibrate."""
+    yield from _check_levels(where, settings)
+    yield from _check_threshold(where, settings)
+    yield from _check_inference(where, settings)
+    bits = settings["bits"]
+    if settings["batch"] == "fresh" and settings["images"] == "all":
+        yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
+    if widths := settings.get("widths"):
+        if isinstance(bits, list):
+            yield f"{where}.widths: bits is a list; give the budget as one number, or no widths"
+        elif not min(widths) <= bits <= max(widths):
+            yield f"{where}.bits: a mean of {bits} cannot be made of the widths {widths}"
+
+
+def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """What the method takes, and the alphabet."""
+    method, alphabet = METHODS[settings["method"]], ALPHABETS[settings["alphabet"]]
+    named = f"{where}.alphabet: {settings['alphabet']}"
+    if method.moves_levels and "scale" not in alphabet.settings:
+        yield f"{named} has levels of its own; method {settings['method']} takes packed or paper"
+    elif method.equispaced and not alphabet.equispaced:
+        takes = ", ".join(name for name, known in METHODS.items() if not known.equispaced)
+        yield f"{named} is not equispaced, so its method must be {takes}, not {settings['method']}"
+    if settings["granularity"] not in alphabet.granularities:
+        yield (
+            f"{where}.granularity: {settings['granularity']!r} is none that {settings['alphabet']} "
+            f"takes: choose {', '.join(alphabet.granularities)}"
+        )
+    bits = settings.get("widths") or settings["bits"]
+    outside = [b for b in (bits if isinstance(bits, list) else [bits]) if b not in alphabet.bits]
+    if outside:
+        first, last = alphabet.bits[0], alphabet.bits[-1]
+        span = f"{first}" if first == last else f"{first} to {last}"
+        yield f"{where}.bits: {settings['alphabet']} takes {span}, not {outside[0]}"
+
+
+def check_made(where: str, images: int | str, made: int) -> Iterator[str]:
+    """No more images are taken than are made without data."""
+    if images != "all" and images > made:
+        yield f"{where}.images: {images} is more than the {made} that are made (synthesis.images)"
+
+
+def _check_source(where: str, settings: Mapping[str, Any], made: int) -> Iterator[str]:
+    """Images of no class are made by one way alone, and no more are taken than are made."""
+    source = settings["images_from"]
+    if settings["classes"] == "none" and source != "synthetic":
+        yield (
+            f"{where}.classes: none asks for images of no class, which images_from {source} does "
+            "not give; take images_from: synthetic, or subset or all"
+        )
+    if source != "training":
+        yield from check_made(where, settings["images"], made)
+
+
+def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """A hard threshold must leave levels of the alphabet beyond it, at the fewest bits."""
+    bits = settings.get("widths") or settings["bits"]
+    fewest = min(bits) if isinstance(bits, list) else bits
+    last = 2 ** (fewest - 1) - (settings["alphabet"] != "paper")
+    threshold = settings["threshold"]
+    if settings["method"] == "gpfq_l0" and threshold >= last:
+        yield (
+            f"{where}.threshold: {threshold:g} must be below {last}, the last level of "
+            f"{fewest} bits ({settings['alphabet']})"
+        )
+
+
+def _check_inference(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Integers all the way: every value and every weight is one, of 8 bits at most."""
+    if settings["inference"] != "integer":
+        return
+    activations, bits = settings["activations"], settings["bits"]
+    widest = max(settings.get("widths") or (bits if isinstance(bits, list) else [bits]))
+    wanted = {
+        "activations": (
+            activations is not None and activations["mode"] == "static",
+            "static activations, such as {bits: 8}",
+        ),
+        "fold_batchnorm": (settings["fold_batchnorm"], "true"),
+        "skip_layers": (not settings["skip_layers"], "no layer in float"),
+        "bits": (widest + (settings["alphabet"] == "paper") <= 8, "codes of 8 bits or fewer"),
+        "method": (settings["method"] != "gpfq_l0", "a method other than gpfq_l0"),
+        "alphabet": (settings["alphabet"] in _WHOLE, f"one of {', '.join(_WHOLE)}"),
+        "granularity": (settings["granularity"] != "per_group", "one step a filter"),
+    }
+    for key, (given, what) in wanted.items():
+        if not given:
+            yield f"{where}.{key}: inference in integers needs {what}; or set inference: simulated"
+
+
+def _ancestors(name: str, variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Parents of ``name`` up to original, or once round a cycle."""
+    visited: set[str] = set()
+    current = variants[name].get("parent")
+    while current in variants and current not in visited:
+        visited.add(current)
+        yield current
+        current = variants[current].get("parent")

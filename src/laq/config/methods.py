@@ -1,0 +1,84 @@
+"""The compression methods and the alphabets by name: one line each.
+
+A method chooses codes, an alphabet the levels that they stand for. Here is what the config asks of
+them; ``laq.ptq.registry`` has the functions of the methods, ``laq.quantizers.registry`` those of
+the alphabets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Method:
+    """rounding: a kind of ``laq.quantizers.rounding``. options: what it takes. data:
+    whether codes depend on images. equispaced: whether it takes grids of equispaced levels alone.
+    """
+
+    rounding: str = "nearest"
+    options: tuple[str, ...] = ()
+    data: bool = True
+    equispaced: bool = True
+
+    @property
+    def moves_levels(self) -> bool:
+        """Whether it comes with levels of its own around zero."""
+        return self.rounding in ("soft", "hard")
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Settings that make a difference to it: options of the solver, and of the rounding."""
+        return (*self.options, *(("threshold",) if self.moves_levels else ()))
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """bits: those it takes. settings: others it takes. granularities:
+    that scales may have. equispaced: whether its levels are.
+    """
+
+    bits: range
+    settings: tuple[str, ...] = ()
+    granularities: tuple[str, ...] = ("per_tensor", "per_channel", "per_channel_group", "per_group")
+    equispaced: bool = True
+
+
+METHODS = {
+    "gpfq": Method(options=("ridge",)),
+    "sgpfq": Method("stochastic", options=("ridge",)),
+    "gpfq_l1": Method("soft", options=("ridge",)),
+    "gpfq_l0": Method("hard", options=("ridge",)),
+    "gptq": Method(options=("damping",)),
+    "msq": Method(data=False, equispaced=False),
+    "stochastic": Method("stochastic", data=False),
+}
+
+_OWN = ("per_tensor", "per_channel")
+_FILTERS = ("per_tensor", "per_channel", "per_channel_group")
+_MANY = range(2, 33)
+ALPHABETS = {
+    "packed": Alphabet(_MANY, ("scale", "quantile"), _OWN),
+    "paper": Alphabet(_MANY, ("scale", "quantile"), _OWN),
+    "symmetric": Alphabet(_MANY, ("range", "percentile")),
+    "asymmetric": Alphabet(_MANY, ("range", "percentile")),
+    "ternary": Alphabet(range(2, 3)),
+    "binary": Alphabet(range(1, 2)),
+    "kmeans": Alphabet(range(1, 9), (), _FILTERS, equispaced=False),
+    "powers": Alphabet(range(2, 9), (), _FILTERS, equispaced=False),
+    "quantiles": Alphabet(range(1, 9), (), _FILTERS, equispaced=False),
+}
+
+
+def unused(settings: Mapping[str, Any]) -> set[str]:
+    """The ``compress`` settings that make no difference to a variant that has them."""
+    method, alphabet = METHODS[settings["method"]], ALPHABETS[settings["alphabet"]]
+    every = {name for known in (METHODS, ALPHABETS) for m in known.values() for name in m.settings}
+    left = every - {*method.settings, *alphabet.settings}
+    if settings.get("range") != "percentile":
+        left.add("percentile")
+    if settings["granularity"] not in ("per_channel_group", "per_group"):
+        left.add("group")
+    return left

@@ -1,0 +1,70 @@
+"""Networks whose weights come from outside, and what may not be as in their training.
+
+All of it is known while the workflow plans, from the config alone: nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from laq.config import architectures, networks
+from laq.data.layouts import is_split
+from laq.utils.files import expanded
+
+
+def trained_elsewhere(config: Mapping[str, Any]) -> list[str]:
+    """Ids of networks whose weights others may have trained on the study's own classes.
+
+    Not of those that have torchvision's weights and are trained here: these knew other images.
+    """
+    return [
+        name
+        for name, network in networks.networks(config).items()
+        if "weights" in network
+        and not (network["weights"]["source"] == "torchvision" and "training" in network)
+    ]
+
+
+def doubts(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
+    """Lines to be said of ``trained``, ids of networks that were trained elsewhere."""
+    return [*unsplit(config, trained), *unnormalised(config, trained)]
+
+
+def unsplit(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
+    """A line where the study draws its test images from those that ``trained`` may have learnt.
+
+    ``trained``: ids of networks that were trained elsewhere.
+    """
+    dataset = config["dataset"]
+    if not trained or dataset["kind"] != "image_folder" or is_split(expanded(dataset["path"])):
+        return []
+    return [
+        f"networks: the weights of {', '.join(trained)} come from outside, and {dataset['path']} "
+        "is not split, so that test images are drawn here from all of it. If the weights were "
+        "trained on these images, accuracy is that of images learnt by heart: split the folder as "
+        "in the training, into <path>/train/<class>/* and <path>/test/<class>/*"
+    ]
+
+
+def unnormalised(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
+    """A line for each of ``trained`` of which nothing says how images are normalised.
+
+    The project's own architectures always do it their way, and torchvision's weights say.
+    """
+    lines = []
+    for name in trained:
+        network = networks.networks(config)[name]
+        source, architecture = network["weights"]["source"], network["architecture"]
+        if source == "torchvision" or architecture in architectures.OWN:
+            continue
+        section = "networks" if name in config["networks"] else "partial_qat.further_networks"
+        usual = {"mean": list(architectures.MEAN), "std": list(architectures.STD)}
+        taken = {f"{section}.{name}.{key}": usual[key] for key in usual if key not in network}
+        if taken:
+            values = " and ".join(f"{key}: {value}" for key, value in taken.items())
+            lines.append(
+                f"the weights of {name} come from outside and do not say how images are "
+                f"normalised: {values} is taken; set it as in the training"
+            )
+    return lines

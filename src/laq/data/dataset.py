@@ -1,0 +1,66 @@
+"""Labelled images in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from laq.utils.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images with one label each.
+
+    images: uint8 (n, channels, height, width), 0…255; labels: int64 (n,), indices into
+    classes; classes: distinct names. Raises ``DataError`` where this does not hold.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        images, labels, classes = self.images, self.labels, self.classes
+        if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
+            raise DataError(
+                f"images are {images.dtype} {images.shape}; "
+                "expected non-empty uint8 (n, channels, height, width)"
+            )
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            raise DataError(
+                f"labels are {labels.dtype} {labels.shape}; expected int64 {images.shape[:1]}"
+            )
+        if len(set(classes)) != len(classes):
+            twice = sorted({name for name in classes if classes.count(name) > 1})
+            raise DataError(f"class names occur more than once: {twice}")
+        if labels.min() < 0 or labels.max() >= len(classes):
+            raise DataError(
+                f"labels run from {labels.min()} to {labels.max()}, "
+                f"but there are {len(classes)} classes"
+            )
+
+
+def of_classes(dataset: Dataset, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of the classes with these indices, in the data set's order.
+
+    Labels stay indices into all classes. Raises ``DataError`` for an index that is no class.
+    """
+    unknown = sorted(set(indices) - set(range(len(dataset.classes))))
+    if unknown:
+        raise DataError(
+            f"class indices {unknown} are outside 0…{len(dataset.classes) - 1}: "
+            "they belong to another data set"
+        )
+    chosen = np.isin(dataset.labels, np.asarray(indices, dtype=np.int64))
+    return dataset.images[chosen], dataset.labels[chosen]
+
+
+def only(dataset: Dataset, indices: Sequence[int]) -> Dataset:
+    """The data set without images of other classes, which are still classes; itself where those
+    are all. Raises as ``of_classes``."""
+    if set(indices) == set(range(len(dataset.classes))):
+        return dataset
+    return Dataset(*of_classes(dataset, indices), dataset.classes)

@@ -1,0 +1,216 @@
+"""MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao et al. 2017): four IDX files, gzipped or not.
+
+Images depend on no file's time or place: what is read has the official checksums or the one that
+the config names, so there is no fingerprint, and ``PLACE`` says which settings only say where the
+files are. URLs and checksums are torchvision's, which is slow to import and so is imported here
+by the job alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from laq.data import idx
+from laq.data.dataset import Dataset
+from laq.utils import checksums, downloads
+from laq.utils.errors import DataError
+
+PLACE = ("path", "download", "otherwise")
+SIDE = 28
+
+_FASHION = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+_CLASSES = {"mnist": tuple("0123456789"), "fashion_mnist": _FASHION}
+_FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")}
+_FILES["test"] = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_NAMES = (*_FILES["train"], *_FILES["test"])
+# Where torchvision keeps them, below a root.
+_FOLDERS = {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw"}
+# sha256 of what the official files hold, for those that were unpacked; of Fashion-MNIST nobody
+# publishes them.
+_UNPACKED = {
+    ("mnist", name): digest
+    for name, digest in zip(
+        _NAMES,
+        (
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+        strict=True,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Official:
+    """Where the gzipped files are published, and their md5 by name, by torchvision's account."""
+
+    mirrors: tuple[str, ...]
+    md5: Mapping[str, str]
+
+    def urls(self, name: str) -> list[str]:
+        return [f"{mirror}{name}.gz" for mirror in self.mirrors]
+
+
+def official(kind: str) -> Official:
+    """The files of ``mnist`` or ``fashion_mnist``."""
+    from torchvision import datasets
+
+    known = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[kind]
+    md5 = {name.removesuffix(".gz"): md5 for name, md5 in known.resources}
+    return Official(tuple(known.mirrors), md5)
+
+
+def class_names(settings: Mapping[str, Any]) -> list[str]:
+    """The ten digits, or the ten articles of clothing."""
+    return list(_CLASSES[settings["kind"]])
+
+
+def instead(settings: Mapping[str, Any]) -> str | None:
+    """The kind of data set that is made where the files are not there and are not to be fetched."""
+    if settings["otherwise"] is None or settings["download"]:
+        return None
+    return None if len(_found(settings)[1]) == len(_NAMES) else settings["otherwise"]
+
+
+def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
+    """Read the train and test split in the files' order: images (n, 1, 28, 28).
+
+    settings: ``kind``; ``path``: the folder of the four files, or the root that torchvision was
+    given; ``download``: fetch what is missing; ``md5``: of files that are not the official ones.
+    Raises ``DataError`` for files that are missing, of another checksum, or not in the format.
+    """
+    files = official(settings["kind"])
+    try:
+        paths = _there(settings, files)
+        contents = {name: idx.content(path) for name, path in paths.items()}
+    # RuntimeError: ~someone whom nobody knows; ValueError: a name that no system takes.
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{settings['path']} cannot be read or written: {error}") from error
+    classes = _CLASSES[settings["kind"]]
+    splits = [_split(paths, contents, *names, classes) for names in _FILES.values()]
+    _verify(settings, paths, contents, files)
+    train, test = splits
+    return train, test
+
+
+def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The four files that ``make`` reads."""
+    paths = _there({**settings, "download": False}, official(settings["kind"]))
+    return [checksums.of_file(path) for path in paths.values()]
+
+
+def _there(settings: Mapping[str, Any], files: Official) -> dict[str, Path]:
+    """The four files' paths by name; what is missing is fetched where the settings ask for it."""
+    folder, paths = _found(settings)
+    missing = [name for name in _NAMES if name not in paths]
+    if missing and not settings["download"]:
+        names = ", ".join(f"{name}.gz" for name in missing)
+        raise DataError(
+            f"{folder.absolute()} lacks {names}: set dataset.download: true, or fetch "
+            f"{'them' if len(missing) > 1 else 'it'} from {files.mirrors[0]} and put "
+            f"{'them' if len(missing) > 1 else 'it'} there, packed or unpacked"
+        )
+    if missing and settings["md5"] is not None:
+        raise DataError(
+            f"{folder.absolute()} lacks {', '.join(missing)}, and files with the md5 of "
+            "dataset.md5 cannot be downloaded: put yours there, or leave dataset.md5 out"
+        )
+    for name in missing:
+        target = folder / f"{name}.gz"
+        downloads.fetch(files.urls(name), target, files.md5[name], target.name)
+        paths[name] = target
+    return {name: paths[name] for name in _NAMES}
+
+
+def _found(settings: Mapping[str, Any]) -> tuple[Path, dict[str, Path]]:
+    """The folder with most of the four files, and their paths by name."""
+    root = Path(settings["path"]).expanduser()
+    if root.is_file():
+        raise DataError(f"{root.absolute()} is a file: dataset.path is the folder of all four")
+    folders = [root, root / _FOLDERS[settings["kind"]], root / "raw"]
+    found = [{name: p for name in _NAMES if (p := _file(folder, name))} for folder in folders]
+    return max(zip(folders, found, strict=True), key=lambda pair: len(pair[1]))
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """The file of this name, packed before unpacked, also with the dot that some write."""
+    dotted = name.replace("-idx", ".idx")
+    candidates = (folder / each for each in (f"{name}.gz", name, f"{dotted}.gz", dotted))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _split(
+    paths: Mapping[str, Path],
+    contents: Mapping[str, bytes],
+    images_name: str,
+    labels_name: str,
+    classes: tuple[str, ...],
+) -> Dataset:
+    images = idx.parse(contents[images_name], 3, paths[images_name])
+    labels = idx.parse(contents[labels_name], 1, paths[labels_name])
+    if images.shape[1:] != (SIDE, SIDE):
+        raise DataError(
+            f"{paths[images_name]} holds images of {images.shape[1]} × {images.shape[2]} pixels, "
+            f"not {SIDE} × {SIDE}: take the official files, or make yours an image_folder"
+        )
+    if len(images) != len(labels):
+        raise DataError(
+            f"{paths[labels_name]} holds {len(labels):,} labels for the {len(images):,} images of "
+            f"{paths[images_name]}: they are of different data sets; fetch both anew"
+        )
+    absent = sorted(set(range(len(classes))) - set(labels.tolist()))
+    if labels.size and labels.max() >= len(classes):
+        raise DataError(
+            f"{paths[labels_name]} holds the label {labels.max()}, and labels run from 0 to "
+            f"{len(classes) - 1}: take the official files"
+        )
+    if absent:
+        raise DataError(
+            f"{paths[labels_name]} holds no label {', '.join(map(str, absent))}: take the official "
+            "files, or make yours an image_folder"
+        )
+    # A copy: what lies in the file's content cannot be written to, nor can it be given back.
+    return Dataset(images[:, None].copy(), labels.astype(np.int64), classes)
+
+
+def _verify(
+    settings: Mapping[str, Any],
+    paths: Mapping[str, Path],
+    contents: Mapping[str, bytes],
+    files: Official,
+) -> None:
+    """The files are the official ones, or hold what has the config's md5."""
+    held = _md5(b"".join(contents.values()))
+    if settings["md5"] is not None:
+        if held != settings["md5"].lower():
+            raise DataError(
+                f"what the four files in {paths[_NAMES[0]].parent} hold has the md5 "
+                f"{held}, and dataset.md5 says {settings['md5']}: if the files are as "
+                "you mean them, write the former, else bring those that you mean; without "
+                "dataset.md5 the official ones are expected"
+            )
+        return
+    for name, path in paths.items():
+        unpacked = hashlib.sha256(contents[name]).hexdigest()
+        known = unpacked == _UNPACKED.get((settings["kind"], name))
+        if not known and _md5(path.read_bytes()) != files.md5[name]:
+            raise DataError(
+                f"{path} is not the official file. If it is damaged, delete it and fetch "
+                f"{files.urls(name)[0]} (dataset.download: true does so where nothing is there); "
+                f"if these are files of your own, set dataset.md5: {held}"
+            )
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,222 @@
+"""One published log: a CSV file with a row a subset, checked cell by cell."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from laq.data.published import cells
+from laq.utils.errors import DataError
+
+# Variants and scopes as a study of ours calls them, and as the logs' columns do.
+VARIANTS = {
+    "original": "Original",
+    "quant": "Quantized",
+    "ft": "Fine-Tuned",
+    "ft_quant": "Quant+FT",
+}
+SCOPES = {"all": "", "subset": " (Pick Sub)"}
+
+INDICES, CLASSES = "Subset_Inds", "Subset_Classes"
+DISTANCES = {"median": "Median_KL", "mean": "Avg_KL", "min": "Min_KL", "max": "Max_KL"}
+
+
+def rate_column(variant: str, scope: str, top: int) -> str:
+    """The column of a top-1 or top-5 accuracy."""
+    return f"{VARIANTS[variant]} Top{top} Accuracy{SCOPES[scope]}"
+
+
+TOP1 = tuple(rate_column(variant, scope, 1) for variant in VARIANTS for scope in SCOPES)
+TOP5 = tuple(rate_column(variant, scope, 5) for variant in VARIANTS for scope in SCOPES)
+
+# Without these columns there is nothing to replay; the others are read where they are there.
+REQUIRED = (INDICES, CLASSES, DISTANCES["median"], *TOP1)
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    INDICES: cells.indices,
+    CLASSES: cells.names,
+    **dict.fromkeys(DISTANCES.values(), cells.distance),
+    **dict.fromkeys([*TOP1, *TOP5], cells.rate),
+}
+
+_FAULTS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a log.
+
+    ``number``: its place among the file's rows, ``line``: where it starts in the file, both from 1
+    on. ``values``: each column read by its meaning (class indices and names as tuples, distances
+    and rates as floats); columns that the log lacks are not in it. ``texts``: all columns as they
+    were written.
+    """
+
+    number: int
+    line: int
+    values: Mapping[str, Any]
+    texts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log's rows, without copies of a row; ``copies`` has pairs of lines (copy, first)."""
+
+    path: str
+    sha256: str
+    rows: tuple[Row, ...]
+    copies: tuple[tuple[int, int], ...]
+
+
+def read_log(path: str | os.PathLike[str]) -> Log:
+    """Read a published log.
+
+    Columns are known by name, in any order, others are ignored. Commas, semicolons or tabs may
+    separate cells; a byte order mark, any line ends, blank lines and repeated headers are taken.
+    A row that agrees with an earlier one in every column is a copy, not another measurement (four
+    networks on two scopes do not agree to the last digit by chance), and is left out.
+
+    Raises:
+        DataError: the file is no such log; names the file, the lines and columns and the remedy.
+    """
+    content = _content(path)
+    records = _records(path, content)
+    _, header = next(records, (0, None))
+    if header is None:
+        raise DataError(f"{path} is empty; give a log with a header and a row a subset")
+    _check_header(path, header)
+    rows, faults = [], []
+    for number, (line, record) in enumerate(records, 1):
+        try:
+            rows.append(_row(number, line, header, record))
+        except ValueError as error:
+            faults.append(f"line {line}{error}")
+    if faults:
+        more = len(faults) - _FAULTS_SHOWN
+        shown = [*faults[:_FAULTS_SHOWN], *([f"and {more} more rows"] if more > 0 else [])]
+        raise DataError("\n  ".join([f"{path} cannot be read:", *shown]))
+    if not rows:
+        raise DataError(f"{path} has a header and no rows; give a log with a row a subset")
+    kept, copies = _without_copies(rows)
+    return Log(str(path), hashlib.sha256(content).hexdigest(), kept, copies)
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _records(path: str | os.PathLike[str], content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of each record, header first, blank records and repeated headers left out."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no UTF-8 text; save it as CSV in UTF-8") from error
+    lines = io.StringIO(text.lstrip("\r\n"), newline="")
+    skipped = len(text.splitlines()) - len(text.lstrip("\r\n").splitlines())
+    reader = csv.reader(lines, delimiter=_delimiter(text), strict=True)
+    header = None
+    while True:
+        line = skipped + reader.line_num + 1
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {line}: {error}; is a quotation mark missing, or the file cut short?"
+            ) from error
+        if record is None:
+            return
+        record = [cell.strip() for cell in record]
+        if any(record) and record != header:
+            header = header or record
+            yield line, record
+
+
+def _delimiter(text: str) -> str:
+    """What separates the header's cells: where most of them are columns of a log."""
+    header = next(iter(text.lstrip("\r\n").splitlines()), "")
+
+    def known(delimiter: str) -> int:
+        return len(_PARSERS.keys() & {cell.strip(' "') for cell in header.split(delimiter)})
+
+    return max(",;\t", key=known)
+
+
+def _check_header(path: str | os.PathLike[str], header: list[str]) -> None:
+    if twice := sorted({name for name in header if name in _PARSERS and header.count(name) > 1}):
+        raise DataError(f"{path} has more than one column {', '.join(twice)}; remove one of each")
+    missing = [name for name in REQUIRED if name not in header]
+    if not missing:
+        return
+    if len(missing) == len(REQUIRED):
+        shown = ", ".join(map(repr, header[:5])) + (", …" if len(header) > 5 else "")
+        raise DataError(
+            f"{path} is no log of the published format: its first line holds none of the columns "
+            f"needed but {shown}; needed are {', '.join(REQUIRED)}"
+        )
+    lines = [f"{path} lacks columns that a replay needs; rename or add them:"]
+    lines += [name + like(name, header) for name in missing]
+    raise DataError("\n  ".join(lines))
+
+
+def like(name: str, header: list[str]) -> str:
+    """A hint at the column that may be meant by ``name``; those of another meaning are none."""
+    plain = {other.lower(): other for other in header if other not in _PARSERS}
+    close = difflib.get_close_matches(name.lower(), plain, 1, cutoff=0.7)
+    return f" (is it {plain[close[0]]!r}?)" if close else ""
+
+
+def _row(number: int, line: int, header: list[str], record: list[str]) -> Row:
+    """The record by column; a ``ValueError`` that goes on after the number of its line."""
+    if len(record) > len(header) and not any(record[len(header) :]):
+        record = record[: len(header)]
+    if len(record) != len(header):
+        raise ValueError(
+            f" has {len(record)} cells, the header {len(header)}; "
+            "lists must stand in quotation marks, and no row be cut short"
+        )
+    texts = dict(zip(header, record, strict=True))
+    values = {}
+    for column, parse in _PARSERS.items():
+        # Of the columns that are not needed an empty cell is nothing, and no fault.
+        if column in texts and (texts[column] or column in REQUIRED):
+            try:
+                values[column] = parse(texts[column])
+            except ValueError as error:
+                raise ValueError(f", column {column}: {error}") from None
+    counts = len(values[INDICES]), len(values[CLASSES])
+    if counts[0] != counts[1]:
+        raise ValueError(
+            f": {counts[0]} classes in {INDICES} and {counts[1]} in {CLASSES}; "
+            "correct or remove the row"
+        )
+    return Row(number, line, values, texts)
+
+
+def _without_copies(rows: list[Row]) -> tuple[tuple[Row, ...], tuple[tuple[int, int], ...]]:
+    first: dict[Any, Row] = {}
+    copies = []
+    for row in rows:
+        # A column without a name is the row's number, as pandas writes it.
+        plain = {c: row.values.get(c, _plain(text)) for c, text in row.texts.items() if c}
+        earlier = first.setdefault(tuple(plain.items()), row)
+        if earlier is not row:
+            copies.append((row.line, earlier.line))
+    return tuple(first.values()), tuple(copies)
+
+
+def _plain(text: str) -> float | str:
+    """A number as one, so that 2 and 2.0 are alike."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,37 @@
+"""The ways to make images, by name: one line a way.
+
+A way is one module with ``make(network, request, settings, generator)``, which gives
+``laq.data_free.request.Made``. Read at every plan, so only names of modules are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from laq.data_free import generated, optimised
+from laq.data_free.request import Made, Request
+
+KINDS: dict[str, Callable[..., Made]] = {
+    "synthetic": optimised.make,
+    "generated": generated.make,
+}
+
+
+def make(
+    kind: str,
+    network: nn.Module,
+    request: Request,
+    settings: dict[str, float],
+    generator: torch.Generator,
+) -> Made:
+    """Make images that ``request`` asks for.
+
+    network: on the device to compute on; left as it was. settings: the config's ``synthesis`` as
+    ``laq.config.study.synthesis_settings`` gives it for the kind. generator: on the CPU, draws all.
+
+    Raises ``ConfigError`` for a network without BatchNorm.
+    """
+    return KINDS[kind](network, request, settings, generator)

@@ -1,0 +1,40 @@
+"""How losses fall while images are made, and what is reached with the images as they are stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from laq.data_free.objective import Objective, Terms
+from laq.models.networks import to_input
+
+MARKS = 20  # measurements on the way
+
+
+class Course:
+    """Rows of a making of ``steps``: the terms at some steps, and last of the stored images."""
+
+    def __init__(self, steps: int) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._steps, self._every = steps, max(1, steps // MARKS)
+
+    def note(self, batch: int, step: int, terms: Terms, labels: Tensor | None) -> None:
+        """The terms before ``step``, from 0 on, if it is time for a row."""
+        if step % self._every == 0:
+            self.rows.append({"batch": batch, "step": step, **terms.row(labels)})
+
+    @torch.no_grad()
+    def stored(
+        self, batch: int, objective: Objective, images: Tensor, labels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """``images`` in [0, 1] as uint8, and their labels: those asked for, or as they are seen.
+
+        Both on the CPU.
+        """
+        whole = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+        terms = objective(to_input(whole, images.device), labels)
+        self.rows.append({"batch": batch, "step": self._steps, **terms.row(labels)})
+        given = terms.logits.argmax(1) if labels is None else labels
+        return whole.cpu(), given.cpu()

@@ -1,0 +1,95 @@
+"""Training of the centroids that a layer's weights share.
+
+A layer's weight is made of its centroids, w = c[code] where it is kept and 0 elsewhere, so that the
+gradient of a centroid is the sum of those of its weights (Han et al. 2016, section 3.3). Which
+weight takes which centroid, and which is pruned, stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from laq.checkpoints.deep_container.sparse_weight import SharedWeight
+from laq.deep_compression import tied
+from laq.training.constraints import Constraint, Group
+
+
+class Centroids(nn.Module):
+    """Makes a layer's weight: ``values`` (k,) at ``places`` (n,), 0 elsewhere, by ``codes`` (n,).
+
+    The parameter that the weight was has no part in it.
+    """
+
+    places: Tensor
+    codes: Tensor
+
+    def __init__(self, shape: Iterable[int], kept: int, count: int) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        self.values = nn.Parameter(torch.zeros(count))
+        self.register_buffer("places", torch.zeros(kept, dtype=torch.int64))
+        self.register_buffer("codes", torch.zeros(kept, dtype=torch.uint8))
+
+    def forward(self, _: Tensor) -> Tensor:
+        weight = self.values.new_zeros(math.prod(self.shape))
+        return weight.index_put((self.places,), self.values[self.codes.long()]).view(self.shape)
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}, kept={len(self.places)}, centroids={len(self.values)}"
+
+
+@dataclass(frozen=True)
+class Shared(Constraint):
+    """Layers whose weights are made of centroids: name to the number of weights kept and of these.
+
+    Centroids do not decay: smaller ones make no smaller file.
+    """
+
+    layers: Mapping[str, tuple[int, int]]
+
+    def prepare(self, network: nn.Module) -> None:
+        for name, (kept, count) in self.layers.items():
+            shape = network.get_submodule(name).weight.shape
+            tied.replace(network, name, Centroids(shape, kept, count))
+
+    def groups(self, network: nn.Module) -> list[Group]:
+        own = [_held(network, name).values for name in self.layers]
+        return [{"params": own, "weight_decay": 0.0}]
+
+
+def of(weights: Mapping[str, SharedWeight]) -> Shared:
+    """The constraint under which a training keeps to these weights, by layer."""
+    counts = {name: (len(w.positions), len(w.centroids)) for name, w in weights.items()}
+    return Shared(counts)
+
+
+@torch.no_grad()
+def load(network: nn.Module, weights: Mapping[str, SharedWeight]) -> None:
+    """Give the layers, which a ``Shared`` prepared, these weights."""
+    for name, weight in weights.items():
+        held = _held(network, name)
+        held.values.copy_(weight.centroids)
+        held.places.copy_(weight.positions)
+        held.codes.copy_(weight.codes)
+
+
+@torch.no_grad()
+def detach(network: nn.Module, weights: Mapping[str, SharedWeight]) -> dict[str, SharedWeight]:
+    """Make plain parameters of the weights; returns them with their centroids as they are now."""
+    found = {}
+    for name, weight in weights.items():
+        centroids = _held(network, name).values.detach().cpu().clone()
+        found[name] = SharedWeight(
+            weight.shape, weight.positions, weight.codes, centroids, weight.index_bits
+        )
+        tied.detach(network, name, found[name].weight())
+    return found
+
+
+def _held(network: nn.Module, name: str) -> Centroids:
+    return network.get_submodule(name).parametrizations.weight[0]

@@ -1,0 +1,80 @@
+"""Training in which the weights that were pruned stay zero.
+
+A mask is a buffer of a parametrization of the layer's weight: the layer computes with w ⊙ m, so
+that gradients are those of the pruned network and weights without one stay as they are, which is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from laq.deep_compression import sparsity, tied
+from laq.training.constraints import Constraint, Progress
+
+
+class Mask(nn.Module):
+    """A layer's weight where ``mask``, bool in its shape, is true, and 0 elsewhere."""
+
+    mask: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.mask
+
+
+@dataclass(frozen=True)
+class Masked(Constraint):
+    """Weights of ``layers``, by name, that are masked stay zero."""
+
+    layers: tuple[str, ...]
+
+    def prepare(self, network: nn.Module) -> None:
+        for name in self.layers:
+            tied.attach(network, name, Mask(network.get_submodule(name).weight))
+
+    def after_step(self, network: nn.Module, progress: Progress) -> None:
+        """Momentum moves weights on without a gradient, so they are put back."""
+        for name in self.layers:
+            mask, weight = _held(network, name)
+            weight.mul_(mask.mask)
+
+
+@torch.no_grad()
+def prune(network: nn.Module, kept: Mapping[str, int]) -> None:
+    """Keep the largest weights of each layer, so many, and set the others to zero for good.
+
+    The layers are those that a ``Masked`` prepared; what is masked comes back in none.
+    """
+    for name, number in kept.items():
+        mask, weight = _held(network, name)
+        weight.mul_(mask.mask)
+        mask.mask.copy_(sparsity.largest(weight, number) & mask.mask)
+        weight.mul_(mask.mask)
+
+
+def kept(network: nn.Module, layers: Iterable[str]) -> dict[str, int]:
+    """How many weights of each layer are not masked."""
+    return {name: int(_held(network, name)[0].mask.sum()) for name in layers}
+
+
+@torch.no_grad()
+def detach(network: nn.Module, layers: Iterable[str]) -> dict[str, Tensor]:
+    """Make plain parameters of masked weights; returns the masks."""
+    masks = {}
+    for name in layers:
+        mask, weight = _held(network, name)
+        masks[name] = mask.mask
+        tied.detach(network, name, weight * mask.mask)
+    return masks
+
+
+def _held(network: nn.Module, name: str) -> tuple[Mask, nn.Parameter]:
+    held = network.get_submodule(name).parametrizations.weight
+    return held[0], held.original

@@ -1,0 +1,1 @@
+"""Features, the plane, inter-class distance, and class subsets."""

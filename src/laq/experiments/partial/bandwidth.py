@@ -1,0 +1,74 @@
+"""What a data-parallel step of some arms moves: computed, and counted in two real processes.
+
+The arms are the float control, the last half of the layers, and all of them, at each number of
+bits, with gradients in float and in codes; the last half also with no other layer trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from laq.experiments.partial import arms, counting, selection, traffic
+from laq.experiments.partial.arms import ALL, Arm
+from laq.experiments.partial.selection import Layers
+from laq.experiments.partial.weighing import gradient_bits, weighed
+from laq.training.exchange import FLOAT
+
+PROCESSES = 2
+
+_SHAPES = (("last", ALL), ("last", "quantized"), ("whole", ALL))
+
+
+def chosen(layers: Layers, training: Mapping[str, Any], bits: Sequence[int]) -> Iterator[Arm]:
+    """The arms of a network that are counted, the control first."""
+    once = {"repeats": 1, "k": [max(1, len(layers.names) // 2)]}
+    yield from arms.controls({**once, "training": training}, [])
+    for width in bits:
+        for position, train in _SHAPES:
+            own = {**once, "training": {**training, "train": train}, "bits": width}
+            yield from arms.of_position(layers, position, own, [])
+
+
+def table(
+    networks: Mapping[str, tuple[nn.Module, Mapping[str, Any]]],
+    training: Mapping[str, Any],
+    bits: Sequence[int],
+) -> list[dict[str, Any]]:
+    """A row for each arm of ``networks`` and its gradients, as results/README.md says.
+
+    networks: each with its description, all of them for the same images. The processes start once.
+    Raises ``ProcessError`` where one fails.
+    """
+    rows, asked = [], []
+    images = next(iter(networks.values()))[1]["images"]
+    for name, (network, described) in networks.items():
+        blank = torch.zeros((1, *images), dtype=torch.uint8)
+        for arm in chosen(selection.layers_of(network, blank), training, bits):
+            for sent in dict.fromkeys(gradient_bits(arm)):
+                own = arm.recipe.get("qat", {"bits": FLOAT})["bits"]
+                widths = {"bits": own, "k": arm.choice.k, "gradient_bits": sent}
+                rows.append({"network": name, **arm.columns, **widths})
+                asked.append(weighed(described, arm, training, sent))
+    found = counting.counted(asked, tuple(images), PROCESSES)
+    return [
+        {**row, **_weights(arm, counts)}
+        for row, arm, counts in zip(rows, asked, found, strict=True)
+    ]
+
+
+def _weights(arm: traffic.Arm, counts: Sequence[counting.Counted]) -> dict[str, Any]:
+    """Bytes of a step; of processes that differ those of the one with most."""
+    computed = traffic.computed(arm, len(counts))
+    most = max((each.handed for each in counts), key=lambda handed: handed.sent)
+    received = [each.received for each in counts if each.received is not None]
+    return {
+        **asdict(most),
+        "computed": round(computed.sent),
+        "counted": round(most.sent),
+        "received": round(max(received)) if received else None,
+    }

@@ -1,0 +1,33 @@
+"""The float arm: trained as long as the others and in the same way, with no layer quantized."""
+
+from __future__ import annotations
+
+from laq.checkpoints import graph_edits, packing
+from laq.experiments.variants.task import Made, Task
+from laq.experiments.variants.trainable import begun
+from laq.qat.training import constraint_of
+from laq.training import finetune
+from laq.training.recipe import of_training
+
+
+def make(task: Task) -> Made:
+    """The network trained on as the recipe's ``finetune`` entry says, of whose settings those of
+    ``qat`` that concern what is not quantized count as well: statistics of BatchNorm."""
+    settings = task.recipe["finetune"]
+    network, train, test, generator = begun(task)
+    constraint = constraint_of({**settings, "bits": 32}, ())
+    constraint.prepare(network)
+    spec = graph_edits.spec(task.described)
+    rows = finetune(
+        network,
+        train,
+        test,
+        of_training(settings),
+        generator,
+        task.device,
+        task.state,
+        spec,
+        constraint=constraint,
+    )
+    description = packing.derived(task.described, task.name, task.recipe, **task.facts)
+    return Made(network.state_dict(), description, history=rows)

@@ -1,0 +1,170 @@
+"""Traffic of a training step as real processes have it: ``torchrun … -m
+laq.experiments.partial.counting``.
+
+Two counts for each arm. What a process hands to collectives, byte for byte: that is what
+``laq.experiments.partial.traffic`` computes. And what comes in over its TCP connections, which
+holds beside it what gloo says of each message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from laq.experiments.partial import sockets
+from laq.experiments.partial.traffic import Arm, Traffic, built
+from laq.training import distributed as parallel
+from laq.training import launch
+from laq.training.exchange import Exchange
+from laq.training.loop import State
+from laq.training.recipe import Recipe
+from laq.utils import signals
+
+# Before the steps that count: in the first one DistributedDataParallel arranges its buckets.
+_WARM = 2
+_TASK, _FOUND = "task.json", "counted.{rank}.json"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Of one process and step, the mean over steps.
+
+    handed: to collectives, as in ``Traffic``. received: bytes that came in over TCP; None where
+    the system does not count them.
+    """
+
+    handed: Traffic
+    received: float | None
+
+
+def counted(
+    arms: Sequence[Arm],
+    images: tuple[int, int, int],
+    processes: int = 2,
+    batch_size: int = 8,
+    steps: int = 4,
+) -> list[list[Counted]]:
+    """Train each arm for ``steps`` steps in ``processes`` processes; for each arm one count a
+    process.
+
+    images: channels, height, width of those that are drawn: no byte depends on what they show.
+    All arms are counted in the same processes, which start once. Raises ``ProcessError`` as
+    ``laq.training.launch`` does.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        task = {
+            "arms": [asdict(arm) for arm in arms],
+            "images": [batch_size, *images],
+            "steps": steps,
+        }
+        (folder / _TASK).write_text(json.dumps(task), encoding="utf-8")
+        launch.run(folder, processes, __name__)
+        found = [
+            json.loads((folder / _FOUND.format(rank=rank)).read_text(encoding="utf-8"))
+            for rank in range(processes)
+        ]
+    return [
+        [Counted(Traffic(**row["handed"]), row["received"]) for row in rows]
+        for rows in zip(*found, strict=True)
+    ]
+
+
+def main(folder: Path) -> None:
+    """Count in one of the processes that torchrun started."""
+    task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
+    signals.end_with_starter()
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo")
+    rows = []
+    for place, fields in enumerate(task["arms"]):
+        meeting = folder / f"arm{place}"
+        rows.append(_count(Arm(**fields), task, parallel.Team(rank, size), meeting))
+    (folder / _FOUND.format(rank=rank)).write_text(json.dumps(rows), encoding="utf-8")
+    distributed.destroy_process_group()
+
+
+def _count(arm: Arm, task: dict[str, Any], team: parallel.Team, meeting: Path) -> dict[str, Any]:
+    torch.manual_seed(0)
+    network, constraint = built(arm)
+    network.train()
+    constraint.begin_epoch(network)
+    batch, device = task["images"][0], torch.device("cpu")
+    recipe = Recipe(learning_rate=1e-6, schedule="constant")
+    state = State(network, recipe, _WARM + task["steps"], torch.Generator(), device, constraint)
+    coded = constraint.coded(network)
+    exchange = Exchange(team.rank, team.size, arm.gradient_bits, coded, seed=0)
+    wrapped = team.prepare(network, exchange)
+    images = torch.rand(task["images"])[team.part(batch)]
+    with watched() as handed:
+        before: sockets.Bytes | None = None
+        for step in range(_WARM + task["steps"]):
+            if step == _WARM:
+                _meet(meeting.with_suffix(".begin"), team)
+                handed.update(dict.fromkeys(handed, 0))
+                before = _received()
+                _meet(meeting.with_suffix(".go"), team)
+            with team.batch(batch):
+                loss = wrapped(images).square().mean()
+            state.step(loss)
+    _meet(meeting.with_suffix(".end"), team)
+    after = _received()
+    each = {name: count / task["steps"] for name, count in handed.items()}
+    assert all(count == int(count) for count in each.values()), each
+    received = (after - before).received / task["steps"] if before and after else None
+    _meet(meeting.with_suffix(".over"), team)
+    fields = {name: int(count) for name, count in each.items()}
+    return {"handed": fields | {"processes": team.size}, "received": received}
+
+
+@contextmanager
+def watched() -> Iterator[dict[str, int]]:
+    """Count the bytes of all that this process hands to collectives, by their kind."""
+    handed = {"reduced": 0, "gathered": 0, "statistics": 0}
+    own = {name: getattr(distributed, name) for name in ("all_reduce", "all_gather_into_tensor")}
+
+    def all_reduce(x: Tensor, *others: Any, **named: Any) -> Any:
+        # Gradients go while others are still computed; BatchNorm waits for its sums.
+        handed["reduced" if named.get("async_op") else "statistics"] += x.nbytes
+        return own["all_reduce"](x, *others, **named)
+
+    def all_gather_into_tensor(into: Tensor, x: Tensor, *others: Any, **named: Any) -> Any:
+        handed["gathered"] += x.nbytes
+        return own["all_gather_into_tensor"](into, x, *others, **named)
+
+    distributed.all_reduce = all_reduce
+    distributed.all_gather_into_tensor = all_gather_into_tensor
+    try:
+        yield handed
+    finally:
+        for name, function in own.items():
+            setattr(distributed, name, function)
+
+
+def _received() -> sockets.Bytes | None:
+    """All connections but that to the store, through which processes found each other."""
+    return sockets.count(without={int(os.environ["MASTER_PORT"])})
+
+
+def _meet(place: Path, team: parallel.Team) -> None:
+    """Wait for the other processes, through files: it puts no byte on their connections."""
+    place.with_suffix(f"{place.suffix}{team.rank}").touch()
+    others = [place.with_suffix(f"{place.suffix}{rank}") for rank in range(team.size)]
+    while not all(other.exists() for other in others):
+        time.sleep(0.001)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

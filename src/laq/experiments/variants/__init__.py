@@ -1,0 +1,3 @@
+"""Variants of a trained network: a module with ``make(task)`` for each step of
+``laq.config.recipes``.
+"""

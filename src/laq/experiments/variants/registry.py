@@ -1,0 +1,15 @@
+"""What makes a variant's network, by the step of its recipe: functions of a ``Task``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from laq.experiments.variants import compressed, deep, finetuned, quantized
+from laq.experiments.variants.task import Made, Task
+
+MAKERS: dict[str, Callable[[Task], Made]] = {
+    "finetune": finetuned.make,
+    "compress": compressed.make,
+    "qat": quantized.make,
+    "deep": deep.make,
+}

@@ -1,0 +1,260 @@
+"""Figures 5 and 6: accuracy against median inter-class distance (ICD)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
+
+from laq.analysis.statistics import wilson_interval
+from laq.figures import legend
+from laq.figures.axis import ROOMY, Limits, asides, limits, print_width, span
+from laq.figures.crossing import mark
+from laq.figures.overlay import Laid, laid, lay
+from laq.figures.style import (
+    LINE,
+    NAMES,
+    STYLE,
+    WIDTH,
+    Look,
+    heading,
+    looks,
+    name,
+    name_row,
+    row_lines,
+)
+from laq.utils.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from laq.analysis.curves import Curves
+
+SCOPES = {"all": "All classes", "subset": "Subset's classes only"}
+DISTANCE = "Median inter-class distance (nats)"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What a figure compares: a variant, of one setting or (None) of each row's own."""
+
+    setting: str | None
+    variant: str
+    label: str | None = None
+
+    @property
+    def title(self) -> str:
+        return self.label or name(self.variant)
+
+
+def accuracy_against_icd(
+    curves: Curves,
+    arms: Sequence[Arm],
+    scale: str,
+    title: str,
+    settings: Sequence[str] = (),
+    scopes: Sequence[str] = tuple(SCOPES),
+    crossed: str | None = None,
+    published: Curves | None = None,
+    confidence: float = 0.95,
+) -> Figure:
+    """Top-1 against median ICD: a row of panels for each setting, a panel for each scope.
+
+    Points are subsets, the mean over repeats, with their Wilson intervals; lines are the
+    curves a ln(x) + c, bands their pointwise bootstrap bands. Arms of one subset are drawn side
+    by side; all belong to the subset's distance. Test images of a subset are the same in all
+    repeats, so an interval is that of one repeat's n at the mean rate; where n is not known
+    there is none.
+
+    Args:
+        curves: of at least the arms' settings, variants and scopes.
+        scale: of the x axis, ``linear`` or ``log``.
+        settings: the rows; all of ``curves`` where empty. One row where every arm says its own.
+        crossed: a variant; on All, at the foot of the panel, a tick marks where its curve
+            crosses the original's, with that distance's interval; words where that is uncertain.
+        published: curves of another study, drawn dashed for the same variants. Distances of
+            two feature spaces are no common unit, so these have an x axis of their own on top.
+        confidence: of the points' intervals; curves have that which they were fitted with.
+
+    Raises:
+        DataError: an arm that ``curves`` lacks.
+    """
+    rows = _rows(curves, arms, settings)
+    drawn = _looks(curves, arms)
+    by_variant = {arm.variant: drawn[arm] for arm in arms}
+    over = {scope: laid(published, by_variant, scope) for scope in scopes}
+    title = heading(title)
+    heads = [row_lines(setting) for setting in rows if len(rows) > 1]
+    entries, dashed = [(arm.title, drawn[arm]) for arm in arms], any(over.values())
+    height = len(rows) * (3.0 + 0.4 * (len(scopes) == 1) + 0.35 * dashed)
+    height += 0.6 + LINE * sum(map(len, heads)) + legend.growth(entries, dashed, title)
+    between = limits(np.concatenate([_distances(curves, arms, row) for row in rows]), scale)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            len(rows),
+            len(scopes),
+            figsize=(WIDTH, height),
+            sharex=True,
+            sharey="row",
+            squeeze=False,
+            layout="constrained",
+        )
+        span(axes[0][0], between, scale)
+        for row, setting in zip(axes, rows, strict=True):
+            x = _distances(curves, arms, setting)
+            shifts = asides(x, between, scale, len(arms), len(scopes))
+            for panel, scope in zip(row, scopes, strict=True):
+                _draw_arms(panel, curves, arms, drawn, setting, scope, confidence, shifts)
+                panel.set_title(SCOPES[scope] if len(scopes) > 1 else "")
+                if over[scope]:
+                    lay(panel, over[scope], scale)
+            y = _accuracy_range(curves, arms, setting, over, confidence)
+            crossing = curves.crossings.get((setting, crossed, "all"))
+            arm = next((arm for arm in arms if arm.variant == crossed), None)
+            if crossing is not None and arm and "all" in scopes and np.isfinite(crossing.x):
+                panel = row[scopes.index("all")]
+                free = mark(panel, crossing, arm.title, drawn[arm], print_width(len(scopes)))
+                y = y[1] - (y[1] - y[0]) / (1 - free), y[1]
+            row[0].set_ylim(y)
+            row[0].yaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+            row[0].set_ylabel("Top-1 accuracy (%)")
+        for row, head in zip(axes, heads, strict=False):
+            name_row(row, head)
+        for panel in axes[-1]:
+            panel.set_xlabel(DISTANCE)
+        legend.below(figure, entries, dashed)
+        figure.suptitle(title)
+    return figure
+
+
+def points(curves: Curves, setting: str, variant: str, scope: str) -> pd.DataFrame:
+    """One row a subset: median_icd, top1, correct and n, each the mean over its repeats."""
+    try:
+        rows = curves.points[setting, variant, scope]
+    except KeyError:
+        known = ", ".join(dict.fromkeys(f"{s}/{v}" for s, v, _ in curves.points))
+        raise DataError(
+            f"no accuracy of {setting}/{variant} on {scope} to draw; there is: {known}"
+        ) from None
+    columns = ["median_icd", "top1", "correct", "n"]
+    return rows.groupby("subset", sort=False)[columns].mean()
+
+
+def intervals(table: pd.DataFrame, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson intervals of ``points``' rates, (2 arrays of their length); NaN where n is unknown."""
+    low, high = np.full((2, len(table)), np.nan)
+    known = table["n"].notna().to_numpy() & table["correct"].notna().to_numpy()
+    if known.any():
+        rows = table[known]
+        low[known], high[known] = wilson_interval(rows["correct"], rows["n"], confidence)
+    return low, high
+
+
+def _rows(curves: Curves, arms: Sequence[Arm], settings: Sequence[str]) -> list[str]:
+    """The settings that have a row of panels each."""
+    if arms and all(arm.setting for arm in arms):
+        return [str(arms[0].setting)]
+    return list(settings) or list(dict.fromkeys(setting for setting, _, _ in curves.points))
+
+
+def _distances(curves: Curves, arms: Sequence[Arm], setting: str) -> np.ndarray:
+    """The x of a row's subsets, as often as they are drawn."""
+    keys = {(arm.setting or setting, arm.variant, scope) for arm in arms for scope in SCOPES}
+    rows = [of["median_icd"] for key, of in curves.points.items() if key in keys]
+    return np.concatenate([np.empty(0), *rows])
+
+
+def _looks(curves: Curves, arms: Sequence[Arm]) -> dict[Arm, Look]:
+    """A look for each arm: its variant's, or its setting's where that is a variant's name.
+
+    So logs named mp53 and mp35 look as the variants of these names do.
+    """
+    keys: dict[Arm, str] = {}
+    for arm in arms:
+        key = arm.setting if arm.setting in NAMES else arm.variant
+        keys[arm] = key if key not in keys.values() else f"{arm.setting}/{arm.variant}"
+    all_variants = dict.fromkeys(variant for _, variant, _ in curves.points)
+    drawn = looks([*all_variants, *keys.values()])
+    return {arm: drawn[key] for arm, key in keys.items()}
+
+
+def _draw_arms(
+    panel: Axes,
+    curves: Curves,
+    arms: Sequence[Arm],
+    drawn: Mapping[Arm, Look],
+    setting: str,
+    scope: str,
+    confidence: float,
+    shifts: np.ndarray,
+) -> None:
+    """Points with their intervals, and the fitted curve with its band if there is one."""
+    faint = min(1.0, 4 / len(arms))
+    for arm, shift in zip(arms, shifts, strict=True):
+        key = (arm.setting or setting, arm.variant, scope)
+        table, look = points(curves, *key), drawn[arm]
+        x = table["median_icd"].to_numpy(float)
+        crowd = min(1.0, ROOMY / len(x))
+        beside = panel.transData + ScaledTranslation(shift / 72, 0, panel.figure.dpi_scale_trans)
+        low, high = intervals(table, confidence)
+        panel.vlines(
+            x,
+            100 * low,
+            100 * high,
+            color=look.colour,
+            alpha=(0.15 + 0.25 * crowd) * max(faint, 0.5),
+            linewidth=0.5 + 0.3 * crowd,
+            transform=beside,
+        )
+        panel.plot(
+            x,
+            100 * table["top1"],
+            look.marker,
+            color=look.colour,
+            markersize=3 + crowd,
+            markeredgecolor="white",
+            markeredgewidth=0.3,
+            transform=beside,
+            zorder=3,
+        )
+        if fit := curves.fits.get(key):
+            grid = np.geomspace(x.min(), x.max(), 200)
+            y = 100 * fit.at(grid)
+            panel.plot(grid, y, color=look.colour, linestyle=look.line, linewidth=1.3, zorder=4)
+            low, high = (100 * np.clip(edge, 0, 1) for edge in fit.band(grid))
+            panel.fill_between(grid, low, high, color=look.colour, alpha=0.1 * faint, linewidth=0)
+
+
+def _accuracy_range(
+    curves: Curves,
+    arms: Sequence[Arm],
+    setting: str,
+    over: Mapping[str, Sequence[Laid]],
+    confidence: float,
+) -> Limits:
+    """Limits of the y axis, in percent: points with their intervals and curves laid over.
+
+    Bands may reach beyond.
+    """
+    ends = []
+    for scope, curves_over in over.items():
+        ends += [y for _, y, _ in curves_over]
+        for arm in arms:
+            table = points(curves, arm.setting or setting, arm.variant, scope)
+            ends += [100 * table["top1"].to_numpy(float)]
+            ends += [100 * end for end in intervals(table, confidence)]
+    values = np.concatenate(ends)
+    return _margins(float(np.nanmin(values)), float(np.nanmax(values)))
+
+
+def _margins(low: float, high: float) -> Limits:
+    """The range with a margin, which beyond 100 % only keeps markers whole."""
+    margin = 0.03 * (high - low) or 1.0
+    return low - margin, min(high + margin, max(high, 100) + margin / 2)

@@ -1,0 +1,126 @@
+"""The x axis of figures of accuracy: limits and ticks, and how far apart points at one x stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import (
+    FixedLocator,
+    LogFormatterSciNotation,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+    StrMethodFormatter,
+)
+
+from laq.figures.style import WIDTH
+from laq.figures.words import text_width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+Limits = tuple[float, float]
+
+STEPS = [1, 2, 2.5, 5, 10]
+MARGIN = 0.06  # of the data's span, on either side
+ALONE = 1.5  # the factor on either side of a single x
+# Arms of one subset stand side by side within this width, in points of print, which is a
+# multiple of the marker's size whatever the axis's scale. Many subsets leave less for each.
+DODGE = 9.0
+ROOMY = 12  # subsets, beyond which marks are closer, smaller and their bars fainter
+NARROWEST = 0.6
+
+
+def limits(x: ArrayLike, scale: str, share: float = MARGIN) -> Limits:
+    """Limits of an axis, ``linear`` or ``log``, that hold all ``x`` (n,) and a share of their span.
+
+    They are set outright, since Matplotlib counts no point that is drawn beside its place.
+    """
+    values = np.asarray(x, dtype=np.float64)
+    values = values[np.isfinite(values) & ((values > 0) | (scale == "linear"))]
+    if not values.size:
+        return 0.5, 1.5
+    low, high = float(values.min()), float(values.max())
+    if scale == "log":
+        margin = (high / low) ** share if high > low else ALONE
+        return low / margin, high * margin
+    margin = share * (high - low) or (1 - 1 / ALONE) * abs(low) or 1.0
+    return low - margin, high + margin
+
+
+def span(panel: Axes, between: Limits, scale: str) -> None:
+    """Give the x axis, and all that share it, their scale, limits and ticks.
+
+    Labels of ticks have room in half a page: on a log axis, powers of ten where it spans two
+    decades or more, 1, 2 and 5 times these or 1 and 3 times these where it spans less, and
+    below a factor of three even steps.
+    """
+    low, high = between
+    axis = panel.xaxis
+    panel.set_xscale(scale)
+    panel.set_xlim(between)
+    if scale == "linear":
+        axis.set_major_locator(MaxNLocator(5, steps=STEPS))
+        return
+    axis.set_minor_formatter(NullFormatter())
+    if high / low >= 100:
+        axis.set_major_locator(LogLocator())
+        axis.set_major_formatter(LogFormatterSciNotation())
+        return
+    # Not by Matplotlib's locator, which falls back to more and even steps where these are few.
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    places = np.outer(decades, (1, 3) if high / low >= 30 else (1, 2, 5)).ravel()
+    if high / low >= 3 and np.sum((places >= low) & (places <= high)) > 1:
+        axis.set_major_locator(FixedLocator(places))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        return
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_locator(MaxNLocator(4, steps=STEPS))
+    axis.set_major_formatter(ScalarFormatter(useOffset=False))
+
+
+def asides(x: ArrayLike, between: Limits, scale: str, count: int, panels: int) -> NDArray:
+    """Shifts (count,), in points of print, at which the arms of a subset stand side by side.
+
+    Together they are no wider than the median gap between subsets; on a linear axis, which has
+    a zero, no shift goes beyond it.
+
+    Args:
+        x: of all subsets of the panel.
+        between: the axis's limits.
+        panels: side by side on the page, by which a shift in print is one in ``x``.
+    """
+    values = np.unique(np.asarray(x, dtype=np.float64))
+    wide = DODGE * max(min(1.0, ROOMY / max(len(values), 1)), NARROWEST)
+    place = np.log if scale == "log" else np.asarray
+    low, high = place(between)
+    unit = print_width(panels) / (high - low)
+    if len(values) > 1:
+        wide = min(wide, unit * float(np.median(np.diff(place(values)))))
+    if scale == "linear" and len(values):
+        wide = min(wide, 2 * unit * max(float(values[0]), 0.0))
+    return wide * ((np.arange(count) + 0.5) / count - 0.5)
+
+
+def print_width(panels: int) -> float:
+    """Width in points of print of one of so many panels side by side, rather less than more."""
+    return 72 * (WIDTH - 0.9) / panels
+
+
+def roomy(places: Sequence[float], texts: Sequence[str], size: float = 8) -> list[str]:
+    """``texts`` at ``places`` (points of print, rising), emptied where neighbours would meet.
+
+    The last stays whatever happens, the first before those between. ``size``: of the letters,
+    in points.
+    """
+    half = [36 * text_width(text, size) + 1.5 for text in texts]
+    kept: list[int] = []
+    for at in dict.fromkeys([len(texts) - 1, *range(len(texts))]):
+        if all(abs(places[at] - places[other]) >= half[at] + half[other] for other in kept):
+            kept.append(at)
+    return [text if at in kept else "" for at, text in enumerate(texts)]

@@ -1,0 +1,212 @@
+"""Label-aware Deep Compression: accuracy against ratio, and the ratio gained by median ICD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+)
+
+from laq.analysis.deep.ratio_claims import GAINS, SCOPE
+from laq.analysis.deep.ratio_gained import FLOAT, NAMES
+from laq.analysis.statistics.logcurve import fit_log_curve
+from laq.analysis.statistics.paired import mean_interval
+from laq.figures.axis import limits, span
+from laq.figures.deep_curves import TOP1
+from laq.figures.error_axis import by_error
+from laq.figures.points import Pen, line_with_bars
+from laq.figures.style import (
+    BASELINE,
+    LINE,
+    STYLE,
+    WIDTH,
+    heading,
+    legend_columns,
+    looks,
+    name_row,
+    row_lines,
+)
+from laq.utils.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from laq.analysis.claims.effects import Rigour
+
+# Whose images, as the sweep's figure draws them.
+LOOKS = {
+    classes: looks([variant])[variant]
+    for classes, variant in (("subset", "quant"), ("all", "agnostic"))
+}
+WORDS = {"subset": "on the subset's classes", "all": "on all classes"}
+PEN = Pen(line=1.4, marker=6, edge=0.4, bar=1.3)
+ARROW = 1.12  # factor by which an open end is drawn beyond the largest ratio
+
+
+def label_aware(
+    table: pd.DataFrame,
+    gains: pd.DataFrame,
+    claims: pd.DataFrame,
+    study: str,
+    scale: str,
+    tolerance: float,
+    rigour: Rigour,
+) -> Figure:
+    """Two panels a network: both curves, and the ratio gained against median ICD.
+
+    table: of ``laq.analysis.deep.ratio_gained.observations``; gains, claims: the tables of these
+    names. On the left a faint line a subset and the mean with its interval over subsets at each
+    share kept; dashed the network in float, dotted ``tolerance`` below it, in the mean. On the
+    right a point a subset, where a curve does not cross that level with a bar over what it leaves
+    open, the curve through the points with its band, and the mean with its interval as a band of
+    its own.
+    """
+    table, gains = (each[each["scope"] == SCOPE] for each in (table, gains))
+    networks = list(dict.fromkeys(table["network"]))
+    one = f"{study}, {networks[0]}" if len(networks) == 1 else study
+    title = heading(f"{one}: Deep Compression for a subset's classes")
+    names = [row_lines(network) for network in networks if len(networks) > 1]
+    handles = _handles(bool((gains["censored"].fillna("") != "").any()))
+    labels = [str(handle.get_label()) for handle in handles]
+    columns = legend_columns(labels)
+    below = LINE * (-(-len(labels) // columns))
+    height = 0.7 + 2.8 * len(networks) + below + LINE * (sum(map(len, names)) + title.count("\n"))
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(
+            len(networks), 2, figsize=(WIDTH, height), squeeze=False, layout="constrained"
+        )
+        for row, network in zip(panels, networks, strict=True):
+            _curves(row[0], table[table["network"] == network], tolerance, rigour)
+            own = claims[(claims["setting"] == network) & (claims["claim"] == GAINS.id)]
+            _gains(row[1], gains[gains["network"] == network], own.iloc[0], scale, rigour)
+            row[0].set_ylabel(TOP1.replace("Top-1", "Top-1 on Sub"))
+            row[1].set_ylabel("Ratio gained at equal accuracy")
+        for row, lines in zip(panels, names, strict=False):
+            name_row(row, lines)
+        panels[-1][0].set_xlabel("Compression ratio of the file")
+        panels[-1][1].set_xlabel("Median inter-class distance (nats)")
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+        figure.suptitle(title)
+    return figure
+
+
+def _curves(panel: Axes, own: pd.DataFrame, tolerance: float, rigour: Rigour) -> None:
+    points = own.assign(ratio=np.log(own["ratio"]), top1=100 * own["top1"])
+    points = points.groupby(["classes", "subset", "kept"])[["ratio", "top1"]].mean()
+    whole = float(points.loc[FLOAT, "top1"].mean())
+    measured = points[points.index.get_level_values("classes") != FLOAT]
+    by_error(panel, [*measured["top1"], whole])
+    span(panel, limits(np.exp(measured["ratio"]), "log"), "log")
+    for classes in NAMES:
+        look, rows = LOOKS[classes], points.loc[classes]
+        for _, each in rows.groupby("subset", sort=False):
+            each = each.sort_values("ratio")
+            panel.plot(
+                np.exp(each["ratio"]), each["top1"], color=look.colour, alpha=0.25, linewidth=0.7
+            )
+        means = rows.groupby("kept").mean().sort_values("ratio")
+        over = rows.groupby("kept")["top1"]
+        ends = [_interval(over.get_group(kept), rigour) for kept in means.index]
+        x = np.exp(means["ratio"].to_numpy(float))
+        low, high = np.array(ends).T
+        line_with_bars(panel, x, means["top1"], (low, high), look, PEN, zorder=(3, 4))
+    panel.axhline(whole, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
+    panel.axhline(whole - 100 * tolerance, color=BASELINE, linewidth=1.1, linestyle=":")
+
+
+def _interval(values: pd.Series, rigour: Rigour) -> tuple[float, float]:
+    found = mean_interval(values, rigour.confidence, rigour.resamples, rigour.seed)
+    return found.low, found.high
+
+
+def _gains(panel: Axes, own: pd.DataFrame, claim: pd.Series, scale: str, rigour: Rigour) -> None:
+    look, icd = LOOKS["subset"], own["median_icd"].to_numpy(float)
+    y = own["gained"].to_numpy(float)
+    low, high = (own[name].to_numpy(float) for name in ("gained_low", "gained_high"))
+    known = np.concatenate([y, low, high, [1.0], claim[["low", "high"]].to_numpy(float)])
+    known = known[np.isfinite(known) & (known > 0)]
+    least, most = known.min() / ARROW, known.max() * ARROW
+    span(panel, limits(icd, scale), scale)
+    panel.axhline(1, color=BASELINE, linewidth=0.9, zorder=2)
+    _mean(panel, claim, least, most)
+    _fit(panel, icd, y, scale, rigour, sure=bool((low == high).all()))
+    drawn = np.clip(low, least, most), np.clip(high, least, most)
+    panel.vlines(icd, *drawn, color=look.colour, linewidth=1.1, zorder=3)
+    for ends, open_, marker in ((drawn[0], low < least, "v"), (drawn[1], high > most, "^")):
+        panel.plot(icd[open_], ends[open_], marker, color=look.colour, markersize=5, zorder=3)
+    crossed = low == high
+    panel.plot(icd[crossed], y[crossed], look.marker, color=look.colour, markersize=5, zorder=4)
+    hollow = {"markerfacecolor": "white", "markersize": 5, "zorder": 4}
+    panel.plot(icd[~crossed], y[~crossed], look.marker, color=look.colour, **hollow)
+    panel.set_yscale("log")
+    panel.set_ylim(least / ARROW, most * ARROW)
+    _ticks(panel, most / least)
+
+
+def _mean(panel: Axes, claim: pd.Series, least: float, most: float) -> None:
+    """The mean and its interval, over the whole width, and in words."""
+    effect, low, high = (float(claim[name]) for name in ("effect", "low", "high"))
+    said = f"mean {effect:.2f}"
+    if np.isfinite([low, high]).any():
+        ends = np.clip([low, high], least / ARROW**2, most * ARROW**2)
+        panel.axhspan(*ends, color="0.5", alpha=0.18, linewidth=0, zorder=1)
+        said += f" ({low:.2f} to {'∞' if np.isinf(high) else f'{high:.2f}'})"
+    panel.axhline(effect, color="0.45", linewidth=1, zorder=1.5)
+    panel.set_title(f"{said}, n = {int(claim['n'])}")
+
+
+def _fit(
+    panel: Axes, icd: np.ndarray, y: np.ndarray, scale: str, rigour: Rigour, sure: bool
+) -> None:
+    """The curve through ratios as measured; its band where all of them are ``sure``."""
+    try:
+        curve = fit_log_curve(icd, np.log(y), rigour.confidence, rigour.draws, rigour.seed)
+    except DataError:  # fewer than three subsets, or of one ICD: then there is no curve
+        return
+    spaced = np.geomspace if scale == "log" else np.linspace
+    x = spaced(icd.min(), icd.max(), 80)
+    style = {"color": LOOKS["subset"].colour}
+    panel.plot(x, np.exp(curve.at(x)), linewidth=1, linestyle="-.", zorder=2.5, **style)
+    low, high = curve.band(x)
+    if sure and np.isfinite(low).all():
+        panel.fill_between(x, np.exp(low), np.exp(high), alpha=0.15, linewidth=0, **style)
+
+
+def _ticks(panel: Axes, factor: float) -> None:
+    """Labels on a logarithmic axis that often spans less than a factor of two."""
+    subs = (1, 2, 5) if factor > 5 else (1, 1.2, 1.5, 2, 3, 5, 7) if factor > 1.5 else None
+    axis = panel.yaxis
+    if subs:
+        axis.set_major_locator(LogLocator(subs=subs))
+    else:
+        axis.set_major_locator(MaxNLocator(5))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(ScalarFormatter(useOffset=False))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _handles(censored: bool) -> list[Line2D]:
+    handles = [
+        Line2D([], [], color=LOOKS[key].colour, marker=LOOKS[key].marker, label=words)
+        for key, words in WORDS.items()
+    ]
+    dashed = {"color": BASELINE, "linewidth": 0.9}
+    handles.append(Line2D([], [], linestyle=(0, (4, 3)), label="in float", **dashed))
+    handles.append(Line2D([], [], linestyle=":", label="compared there", **dashed))
+    if censored:
+        style = {"color": LOOKS["subset"].colour, "marker": LOOKS["subset"].marker}
+        label = "level not crossed: bounds"
+        handles.append(
+            Line2D([], [], linestyle="none", markerfacecolor="white", label=label, **style)
+        )
+    return handles

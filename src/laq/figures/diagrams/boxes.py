@@ -1,0 +1,130 @@
+"""What the boxes of a diagram say, broken into lines, and how large that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from laq.figures import words
+from laq.figures.diagrams.lanes import Layout, arrange
+from laq.figures.diagrams.placement import Wire, labels_width
+
+# In points: of a box's title, and of all other words.
+TITLE, SMALL = 8.0, 7.0
+LINE = 1.25 / 72  # height of a line, in inches for each point of its font
+PAD = 0.07  # between a box's edge and its words, in inches
+INDENT = 0.15  # of a note's further lines
+# Of boxes, and of their notes; the pair that makes the lowest figure is taken. The widest notes
+# leave room on the page for a dozen lanes on either side.
+BOX_WIDTHS = (2.8, 2.2, 1.8, 1.5)
+NOTE_WIDTHS = (5.0, 3.5, 0.0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A box of one rule, or of several that take the same.
+
+    titles: their names. words: what it does. stage: it has its colour from. notes: a line each,
+    or several where it is long. made: files that the road ends in. before: it belongs to
+    another figure.
+    """
+
+    titles: tuple[str, ...]
+    words: str
+    stage: str
+    notes: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    before: bool = False
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """What goes from one step to others; ``label``: its lines; ``name``: its files' names."""
+
+    source: str
+    targets: tuple[str, ...]
+    label: tuple[str, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a box: in its middle, or ``indent`` inches from where its notes begin."""
+
+    text: str
+    indent: float | None = None
+
+
+def fit(
+    steps: Mapping[str, Step], arrows: Sequence[Arrow], page: float
+) -> tuple[dict[str, tuple[Line, ...]], Layout]:
+    """The lines of each box below its titles, and the lowest layout in a page's width (inches).
+
+    Raises:
+        ValueError: the arrows lead round in a circle.
+    """
+    wires = [
+        Wire(
+            arrow.source,
+            arrow.targets,
+            (max(map(text_width, arrow.label)) + 0.06, SMALL * LINE * len(arrow.label)),
+        )
+        for arrow in arrows
+    ]
+    own = {name: labels_width(name, wires) for name in steps}
+    found = []
+    for width, notes in product(BOX_WIDTHS, NOTE_WIDTHS):
+        lines = {
+            name: _lines(step, max(width, own[name]), max(width, own[name], notes))
+            for name, step in steps.items()
+        }
+        sizes = {name: _size(step, lines[name], width) for name, step in steps.items()}
+        found.append((lines, arrange(sizes, wires, page)))
+    return min(found, key=lambda each: round(each[1].height, 6))
+
+
+def _lines(step: Step, width: float, room: float) -> tuple[Line, ...]:
+    """What a box says below its titles: words, notes, files.
+
+    width: of the box. room: what it may be widened to, to hold its notes.
+    """
+    notes = []
+    for note in step.notes:
+        first, *further = wrap(note, room - 2 * PAD, INDENT)
+        notes += [Line(first, 0.0), *(Line(line, INDENT) for line in further)]
+    width = max(width - 2 * PAD, notes_width(notes))
+    made = wrap("→ " + ", ".join(step.made), width) if step.made else []
+    return (*map(Line, _balanced(step.words, width)), *notes, *map(Line, made))
+
+
+def _balanced(text: str, width: float) -> list[str]:
+    """A text in as few lines as a width allows, of about the same length."""
+    lines = shorter = wrap(text, width)
+    while 1 < len(lines) == len(shorter) and width > 0:
+        lines, width = shorter, width - 0.05
+        shorter = wrap(text, width)
+    return lines
+
+
+def _size(step: Step, lines: Sequence[Line], width: float) -> tuple[float, float]:
+    widest = [*(text_width(title, TITLE, "bold") for title in step.titles), notes_width(lines)]
+    height = TITLE * LINE * len(step.titles) + SMALL * LINE * len(lines) + 1.6 * PAD
+    # What comes from another figure is no wider than its labels.
+    return max(0 if step.before else width, max(widest) + 2 * PAD), height
+
+
+def notes_width(lines: Sequence[Line]) -> float:
+    """Width of the notes among a box's lines, in inches."""
+    notes = [line for line in lines if line.indent is not None]
+    return max((line.indent + text_width(line.text) for line in notes), default=0.0)
+
+
+def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
+    """Width of a line of a box in inches."""
+    return words.text_width(text, size, weight)
+
+
+def wrap(text: str, width: float, indent: float = 0.0) -> list[str]:
+    """Break what a box says into lines; see ``words.wrap``."""
+    return words.wrap(text, width, SMALL, indent)

@@ -1,0 +1,287 @@
+"""Layout of a diagram: boxes in rows, and between them arrows on tracks and lanes of their own.
+
+A net leaves its source downwards through its label, runs on a track of the gap between two rows
+to the ports of its targets, and on to farther rows in a lane beside the boxes. So no line
+crosses a box or a label, whatever the graph. Lengths are in inches, y grows downwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from laq.figures.diagrams.placement import GAP, Wire, assign, columns, labels_width, order
+
+LANE = 0.08  # between two lanes, and between two tracks
+ARROW = 0.15  # from the lowest track to the boxes below
+NEAR = 0.055  # two vertical lines that are closer look like one
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Left, top, width, height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def centre(self) -> float:
+        return self.x + self.width / 2
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+
+@dataclass
+class Route:
+    """How a wire runs: its label's place, straight pieces (x1, y1, x2, y2), heads, junctions.
+
+    returns: (lane, height, other end) of its tracks that come from a lane.
+    """
+
+    label: Rectangle
+    pieces: list[tuple[float, float, float, float]] = field(default_factory=list)
+    heads: list[tuple[float, float]] = field(default_factory=list)
+    junctions: list[tuple[float, float]] = field(default_factory=list)
+    returns: list[tuple[float, float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where all is; routes in the order of the wires."""
+
+    boxes: Mapping[str, Rectangle]
+    routes: Sequence[Route]
+    height: float
+    rows: int
+
+
+def arrange(
+    sizes: Mapping[str, tuple[float, float]], wires: Sequence[Wire], width: float
+) -> Layout:
+    """Place boxes of the given sizes (width, height) and route the wires in a page's width.
+
+    A box is widened to hold the labels of its wires side by side, and the wires that enter it.
+    Rows that are wider than the page are broken into several.
+
+    Raises:
+        ValueError: the wires lead round in a circle.
+    """
+    sizes = {
+        name: (max(w, labels_width(name, wires), _ports_width(name, wires)), h)
+        for name, (w, h) in sizes.items()
+    }
+    room = width
+    rows = assign(sizes, wires, room)
+    # Lanes take room from the boxes, and so may break rows, which makes more lanes.
+    while True:
+        lanes = _lanes(rows, wires)
+        most = {
+            side: 1 + max((n for s, n in lanes.values() if s == side), default=-1)
+            for side in (-1, 1)
+        }
+        room = min(room, width - LANE * (most[-1] + most[1] + 2))
+        broken = assign(sizes, wires, room)
+        if broken == rows:
+            break
+        rows = broken
+    # Lanes run beside the widest row, not along the edges of the page.
+    widest = max(sum(sizes[name][0] + GAP for name in row) + GAP for row in rows)
+    room = min(room, widest)
+    left = (width - room - LANE * (most[-1] + most[1] + 2)) / 2 + LANE * (most[-1] + 1)
+    edges = {-1: left - LANE, 1: left + room + LANE}
+    rows = order(rows, wires, sizes)
+    x = columns(rows, sizes, left, room)
+    lane = {i: edges[side] + side * LANE * n for i, (side, n) in lanes.items()}
+    return _route(rows, x, sizes, wires, lane)
+
+
+def _ports_width(name: str, wires: Sequence[Wire]) -> float:
+    """Room for all that enters a box, and for lines above it that the ports keep away from."""
+    return 0.15 + 4 * NEAR * sum(name in wire.targets for wire in wires)
+
+
+def _place(rows: Sequence[Sequence[str]]) -> dict[str, int]:
+    return {name: number for number, row in enumerate(rows) for name in row}
+
+
+def _lanes(rows: Sequence[Sequence[str]], wires: Sequence[Wire]) -> dict[int, tuple[int, int]]:
+    """Side (-1 left, 1 right) and number of the lane of every wire that passes a row."""
+    place = _place(rows)
+    spans = {}
+    for index, wire in enumerate(wires):
+        start, end = place[wire.source], max(place[target] for target in wire.targets)
+        if end > start + 1:
+            spans[index] = (start, end)
+    lanes: dict[int, tuple[int, int]] = {}
+    load = {-1: 0, 1: 0}
+    # Short ones get the inner lanes; both sides take about the same.
+    for index in sorted(spans, key=lambda i: (spans[i][1] - spans[i][0], i)):
+        side = min(load, key=lambda s: (load[s], s))
+        load[side] += 1
+        number = 0
+        while any(
+            lanes.get(other) == (side, number) and _meet(spans[other], spans[index])
+            for other in spans
+        ):
+            number += 1
+        lanes[index] = side, number
+    return lanes
+
+
+def _meet(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def _route(
+    rows: Sequence[Sequence[str]],
+    x: Mapping[str, float],
+    sizes: Mapping[str, tuple[float, float]],
+    wires: Sequence[Wire],
+    lane: Mapping[int, float],
+) -> Layout:
+    place = _place(rows)
+    down = _exits(x, sizes, wires)
+    boxes: dict[str, Rectangle] = {}
+    routes = [Route(Rectangle(0, 0, 0, 0)) for _ in wires]
+    came = dict.fromkeys(lane, 0.0)  # where each lane has got to
+    y = 0.02
+    for number, row in enumerate(rows):
+        for name in row:
+            w, h = sizes[name]
+            boxes[name] = Rectangle(x[name] - w / 2, y, w, h)
+        below = max(boxes[name].bottom for name in row)
+        for index, wire in enumerate(wires):
+            if place[wire.source] == number:
+                w, h = wire.label
+                top = boxes[wire.source].bottom + 0.05
+                routes[index].label = Rectangle(down[index] - w / 2, top, w, h)
+                below = max(below, top + h)
+        # Wires with something to do in the gap below this row: enter it, leave it, or both.
+        here: dict[int, list[str]] = {}
+        for index, wire in enumerate(wires):
+            ends = [t for t in wire.targets if place[t] == number + 1]
+            if ends or (place[wire.source] == number and index in lane):
+                here[index] = ends
+        if not here:
+            y = below + 0.1
+            continue
+        enters = {i: down[i] if place[wires[i].source] == number else lane[i] for i in here}
+        ports = _ports(here, enters, x, sizes)
+        tracks = _tracks(here, enters, ports, lane, place, wires, number)
+        first = below + 0.06
+        y = first + LANE * (len(tracks) - 1) + ARROW
+        for depth, index in enumerate(tracks):
+            level = first + LANE * depth
+            route, starts = routes[index], place[wires[index].source] == number
+            from_y = boxes[wires[index].source].bottom if starts else came[index]
+            stops = [ports[index, target] for target in here[index]]
+            further = index in lane and max(place[t] for t in wires[index].targets) > number + 1
+            ends = [enters[index], *stops, *([lane[index]] if starts and further else [])]
+            route.pieces.append((enters[index], from_y, enters[index], level))
+            if max(ends) > min(ends):
+                route.pieces.append((min(ends), level, max(ends), level))
+            route.pieces += [(stop, level, stop, y) for stop in stops]
+            route.heads += [(stop, y) for stop in stops]
+            # A dot where three ways or more meet: from above, to both sides, downwards.
+            below_here = [*stops, *([lane[index]] if further else [])]
+            route.junctions += [
+                (at, level)
+                for at in sorted(set(ends))
+                if sum((at == enters[index], at in below_here, at > min(ends), at < max(ends))) > 2
+            ]
+            if index in came:
+                came[index] = level
+                if not starts:
+                    far = max(ends, key=lambda at: abs(at - lane[index]))
+                    route.returns.append((lane[index], level, far))
+    return Layout(boxes, routes, max(box.bottom for box in boxes.values()) + 0.02, len(rows))
+
+
+def _exits(
+    x: Mapping[str, float], sizes: Mapping[str, tuple[float, float]], wires: Sequence[Wire]
+) -> dict[int, float]:
+    """Where each wire leaves its box: in the middle of its label, labels side by side."""
+    exits = {}
+    for name in sizes:
+        own = [index for index, wire in enumerate(wires) if wire.source == name]
+        if not own:
+            continue
+        spare = (sizes[name][0] - sum(wires[i].label[0] for i in own)) / len(own)
+        left = x[name] - sizes[name][0] / 2
+        for index in own:
+            exits[index] = left + (spare + wires[index].label[0]) / 2
+            left += spare + wires[index].label[0]
+    return exits
+
+
+def _ports(
+    here: Mapping[int, Sequence[str]],
+    enters: Mapping[int, float],
+    x: Mapping[str, float],
+    sizes: Mapping[str, tuple[float, float]],
+) -> dict[tuple[int, str], float]:
+    """Where the wires enter the boxes below: side by side, in the order in which they come.
+
+    Straight on where a box takes one wire from right above it; never where another wire goes
+    down, or the two would look like one.
+    """
+    ports: dict[tuple[int, str], float] = {}
+    for target in sorted({t for targets in here.values() for t in targets}):
+        coming = sorted((i for i in here if target in here[i]), key=lambda i: (enters[i], i))
+        reach = sizes[target][0] / 2 - 0.12
+        step = min(0.3, 2 * reach / max(1, len(coming) - 1))
+        for rank, index in enumerate(coming):
+            port = x[target] + step * (rank - (len(coming) - 1) / 2)
+            if len(coming) == 1 and abs(enters[index] - x[target]) < reach:
+                port = enters[index]
+            taken = [enters[i] for i in here if i != index]
+            taken += [other for (i, _), other in ports.items() if i != index]
+            ports[index, target] = _clear(port, taken, x[target], sizes[target][0] / 2 - 0.04)
+    return ports
+
+
+def _clear(wish: float, taken: Sequence[float], centre: float, reach: float) -> float:
+    """The place nearest to the wish that is near no other, within reach of a centre."""
+    near = [wish + NEAR / 2 * k for k in range(int(4 * reach / NEAR) + 2)]
+    near += [2 * wish - port for port in near]
+    near += [other + side * NEAR for other in taken for side in (-1, 1)]
+    near = [port for port in near if abs(port - centre) <= reach]
+    free = [port for port in near if all(abs(port - other) > NEAR - 1e-9 for other in taken)]
+    return min(free, key=lambda port: (round(abs(port - wish), 9), -port), default=wish)
+
+
+def _tracks(
+    here: Mapping[int, Sequence[str]],
+    enters: Mapping[int, float],
+    ports: Mapping[tuple[int, str], float],
+    lane: Mapping[int, float],
+    place: Mapping[str, int],
+    wires: Sequence[Wire],
+    number: int,
+) -> list[int]:
+    """The wires of a gap from the top track to the lowest, few of them crossing."""
+    stops = {i: [ports[i, t] for t in here[i]] for i in here}
+    spans = {}
+    for i in here:
+        ends = [enters[i], *stops[i]]
+        if i in lane and place[wires[i].source] == number:
+            ends.append(lane[i])
+        spans[i] = (min(ends), max(ends))
+
+    def crossings(upper: int, lower: int) -> int:
+        low, high = spans[upper]
+        above = low < enters[lower] < high
+        low, high = spans[lower]
+        return above + sum(low < stop < high for stop in stops[upper])
+
+    tracks = sorted(here)
+    for _ in range(len(tracks)):
+        for k in range(len(tracks) - 1):
+            one, two = tracks[k : k + 2]
+            if crossings(two, one) < crossings(one, two):
+                tracks[k : k + 2] = two, one
+    return tracks

@@ -1,0 +1,109 @@
+"""What figures 2 and 3 show of the rule graph: which rules, what is in their boxes and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from laq.config.recipes import STEPS
+from laq.figures.diagrams.artifacts import words as content
+from laq.figures.diagrams.boxes import Arrow, Step
+from laq.figures.diagrams.recipes import points, recipes
+from laq.figures.diagrams.rulegraph import Net, RuleGraph, expression, plain
+
+# The preprocessing road ends where the subsets are listed. All else is the experiment.
+LAST = "list_subsets"
+
+
+def part(
+    graph: RuleGraph,
+    which: str,
+    words: Mapping[str, str],
+    stages: Mapping[str, str],
+    files: Sequence[str],
+    variants: Mapping[str, Mapping[str, Any]],
+    sweep: Mapping[str, Any] | None,
+) -> tuple[dict[str, Step], list[Arrow]]:
+    """Steps by name and arrows of one part of the road.
+
+    Args:
+        graph: of the study, without rules that are no step.
+        which: ``preprocessing``, what the list of subsets needs and what shows it alone; or
+            ``experiment``, the rest, entered from steps of the preprocessing.
+        words: what each rule does. stages: of each rule.
+        files: artifacts whose contents the arrows' labels tell.
+        variants: their recipes. sweep: the config's entry, if there is one.
+    """
+    road = graph.before(LAST)
+    road |= graph.only_from(road)
+    inside = road if which == "preprocessing" else set(graph.rules) - road
+    entries = (
+        set()
+        if which == "preprocessing"
+        else {source for source, target in graph.edges if target in inside and source not in inside}
+    )
+    shown = graph.without(set(graph.rules) - inside - entries)
+    shown = RuleGraph(shown.rules, frozenset(e for e in shown.edges if e[1] not in entries))
+    nets = shown.nets()
+    boxes = _boxes(shown, nets, stages)
+    told = {
+        **{step.rule: recipes(variants, name) for name, step in STEPS.items()},
+        "sweep_calibration": points(sweep) if sweep else [],
+    }
+    ends = set(shown.rules) - {net.source for net in nets}
+    steps = {
+        names[0]: Step(
+            titles=tuple(names),
+            words=_words(names, entries, words),
+            stage=stages[names[0]],
+            notes=tuple(told.get(names[0], ())) if names[0] not in entries else (),
+            made=_made([out for name in names for out in shown.rules[name].outputs])
+            if names[0] in ends
+            else (),
+            before=names[0] in entries,
+        )
+        for names in boxes
+    }
+    arrows = [
+        Arrow(
+            net.source,
+            tuple(t for t in net.targets if t in steps),
+            _label(net.files, files),
+            ", ".join(Path(plain(file)).name for file in net.files),
+        )
+        for net in nets
+    ]
+    return steps, arrows
+
+
+def _boxes(graph: RuleGraph, nets: Sequence[Net], stages: Mapping[str, str]) -> list[list[str]]:
+    """Names of the rules of each box: the road's ends of one stage that take the same share one."""
+    sources = {net.source for net in nets}
+    boxes: dict[Any, list[str]] = {}
+    for name in graph.rules:
+        taken = frozenset(net for net in nets if name in net.targets)
+        key = name if name in sources else (stages[name], taken)
+        boxes.setdefault(key, []).append(name)
+    return list(boxes.values())
+
+
+def _words(names: Sequence[str], entries: Collection[str], words: Mapping[str, str]) -> str:
+    if names[0] in entries:
+        return "from figure 2"
+    return words.get(names[0], "") if len(names) == 1 else ""
+
+
+def _made(outputs: Sequence[str]) -> tuple[str, ...]:
+    """What the road ends in: the names of its files, of a figure one for both formats."""
+    return tuple(sorted({Path(output).name.replace(".png", ".pdf") for output in outputs}))
+
+
+def _label(patterns: Sequence[str], files: Sequence[str]) -> tuple[str, ...]:
+    """A line with the name of each file, and one that tells what is in it."""
+    lines = []
+    for pattern in patterns:
+        found = expression(pattern)
+        told = content([Path(file) for file in files if found.fullmatch(file)])
+        lines += [Path(plain(pattern)).name, *([told] if told else [])]
+    return tuple(lines)

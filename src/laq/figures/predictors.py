@@ -1,0 +1,147 @@
+"""Figure 9: what quantization costs, against Gram similarity and against median ICD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from laq.analysis.predictors import SCOPE, difference, of_setting
+from laq.analysis.statistics import difference_interval
+from laq.figures.axis import ROOMY, limits, span
+from laq.figures.correlation import limit_y, write_correlation
+from laq.figures.style import (
+    BASELINE,
+    LINE,
+    STYLE,
+    WIDTH,
+    heading,
+    looks,
+    name,
+    name_row,
+    row_lines,
+    taller,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LABELS = {
+    "gram_similarity": "Gram similarity, subset's to all classes' images",
+    "median_icd": "Median inter-class distance (nats)",
+}
+FLOOR = "0.86"  # grey of the floor's band
+
+
+def price(
+    table: pd.DataFrame,
+    similarity: pd.DataFrame,
+    predictors: pd.DataFrame,
+    title: str,
+    scale: str,
+    confidence: float,
+) -> Figure:
+    """Two panels a setting: the drop of Quant on the subset's classes against each predictor.
+
+    Points are subsets, the mean over repeats, upright bars the intervals of the difference of two
+    rates (rather too long, ``difference_interval``), level ones a standard error of the similarity
+    either way. At the top of each panel Spearman's correlation, as the table has it. On the left a
+    band spans the similarities of two disjoint draws from all classes: subsets within it cannot be
+    told from no difference at all.
+
+    Args:
+        table: as ``observations.read`` gives it.
+        similarity, predictors: the tables of these names.
+        scale: of the axis of median ICD, ``linear`` or ``log``.
+    """
+    drops = predictors[predictors["outcome"] == "drop"]
+    settings = list(dict.fromkeys(drops["setting"]))
+    title = heading(title)
+    names = [row_lines(setting) for setting in settings if len(settings) > 1]
+    floors = similarity["gram_floor"].notna().any()
+    variant = drops["second"].iloc[0]
+    handles = _handles(variant, bool(floors))
+    labels = [str(handle.get_label()) for handle in handles]
+    height = 0.6 + 2.5 * len(settings) + taller(labels, title) + LINE * sum(map(len, names))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            len(settings),
+            len(LABELS),
+            figsize=(WIDTH, height),
+            sharey="row",
+            squeeze=False,
+            layout="constrained",
+        )
+        for row, setting in zip(axes, settings, strict=True):
+            known = of_setting(similarity, setting)
+            drop = points(table, setting, variant, confidence)
+            ranked = drops[drops["setting"] == setting].set_index("predictor")
+            y = drop[["value", "low", "high"]].to_numpy().ravel()
+            limit_y(row[0], np.append(y[np.isfinite(y)], 0.0))
+            for panel, predictor in zip(row, LABELS, strict=True):
+                _across(panel, known.reindex(drop.index), drop, predictor, variant, scale)
+                write_correlation(panel, ranked.loc[predictor])
+            row[0].set_ylabel(f"Top-1 lost by {name(variant)} on Sub (points)")
+        for row, lines in zip(axes, names, strict=False):
+            name_row(row, lines)
+        for panel, label in zip(axes[-1], LABELS.values(), strict=True):
+            panel.set_xlabel(label)
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
+        )
+        figure.suptitle(title)
+    return figure
+
+
+def points(table: pd.DataFrame, setting: str, variant: str, confidence: float) -> pd.DataFrame:
+    """Top-1 that a variant loses to the original, by subset: value, low, high, percent points."""
+    import pandas as pd
+
+    value = 100 * difference(table, setting, "original", variant)
+    rows = table[(table["setting"] == setting) & (table["scope"] == SCOPE)]
+    means = rows.groupby(["variant", "subset"], sort=False)[["correct", "n"]].mean()
+    first, second = (means.loc[of].loc[value.index] for of in ("original", variant))
+    low, high = difference_interval(first["correct"], second["correct"], first["n"], confidence)
+    return pd.DataFrame({"value": value, "low": 100 * low, "high": 100 * high})
+
+
+def _across(
+    panel: Axes,
+    known: pd.DataFrame,
+    drop: pd.DataFrame,
+    predictor: str,
+    variant: str,
+    scale: str,
+) -> None:
+    """The drop of each subset at its place; of a similarity with its error, beside the floors."""
+    x = known[predictor].to_numpy(float)
+    look, crowd = looks([variant])[variant], min(1.0, ROOMY / max(len(x), 1))
+    bars = {"color": look.colour, "alpha": 0.4, "linewidth": 0.5 + 0.3 * crowd, "zorder": 2.5}
+    if predictor == "gram_similarity":
+        error, floor = known["gram_error"].fillna(0).to_numpy(float), known["gram_floor"].dropna()
+        span(panel, limits(np.concatenate([x - error, x + error, floor]), "linear"), "linear")
+        panel.hlines(drop["value"], x - error, x + error, **bars)
+        if len(floor):
+            panel.axvspan(floor.min(), floor.max(), color=FLOOR, linewidth=0, zorder=0)
+    else:
+        span(panel, limits(x, scale), scale)
+    panel.axhline(0, color=BASELINE, linewidth=0.9, zorder=2)
+    panel.vlines(x, drop["low"], drop["high"], **bars)
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.3}
+    size = 3.5 + crowd
+    panel.plot(x, drop["value"], look.marker, color=look.colour, markersize=size, zorder=3, **edge)
+
+
+def _handles(variant: str, floors: bool) -> list[Line2D | Patch]:
+    look = looks([variant])[variant]
+    style = {"color": look.colour, "marker": look.marker, "linestyle": "none"}
+    handles: list[Line2D | Patch] = [Line2D([], [], **style, label="One subset")]
+    handles.append(Line2D([], [], color=BASELINE, linewidth=0.9, label="Original"))
+    if floors:
+        handles.append(Patch(color=FLOOR, linewidth=0, label="Two draws from all classes"))
+    return handles

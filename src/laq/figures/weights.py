@@ -1,0 +1,151 @@
+"""Figure 4: the weights of one layer before quantization, and the levels they went to."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from laq.figures.layer_weights import Floats, LayerWeights, RunWeights
+from laq.figures.style import BASELINE, PALETTE, STYLE, WIDTH, heading
+
+# More levels than these, from end to end, cannot be told apart: a histogram is drawn of them.
+COUNTABLE = 65
+BEFORE, AFTER = (0.72, 0.72, 0.72), PALETTE[0]
+# A level with less than this share of the fullest one's weights is lost on a linear axis.
+FAINT = 1 / 300
+
+
+def weights_before_and_after(layer: LayerWeights, title: str) -> Figure:
+    """A panel for each run of filters with one alphabet: histogram before, levels after.
+
+    The height of a level is the share of the run's weights on it. The histogram is scaled to the
+    same axis: its height is the share of weights that a bin one step wide would hold there.
+    With more than ``COUNTABLE`` levels both are histograms of the same bins. Where filters have
+    steps of their own, weights are measured in steps.
+    """
+    runs = layer.runs
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(
+            len(runs),
+            1,
+            figsize=(WIDTH, 0.9 + (2.7 if len(runs) == 1 else 1.9 * len(runs))),
+            sharex=all(run.one_step for run in runs),
+            squeeze=False,
+            layout="constrained",
+        )
+        for panel, run in zip(panels[:, 0], runs, strict=True):
+            _draw_run(panel, run)
+            if len(runs) > 1:
+                panel.set_title(f"{run.filters} filters at {run.bits} bits", loc="left")
+            unit = "Weight" if run.one_step else "Weight, in steps of its filter"
+            if panel is panels[-1, 0] or not run.one_step:
+                panel.set_xlabel(unit)
+        figure.suptitle(heading(f"{title}, {layer.layer}\n{_totals(layer)}", 9), fontsize=9)
+        marks = {}
+        for panel in panels[:, 0]:
+            handles, labels = panel.get_legend_handles_labels()
+            marks.update(zip(labels, handles, strict=True))
+        columns = len(marks)
+        figure.legend(
+            marks.values(), marks, loc="outside lower center", ncols=columns, frameon=False
+        )
+    return figure
+
+
+def _totals(layer: LayerWeights) -> str:
+    count = sum(len(run.before) for run in layer.runs)
+    output = "" if layer.error is None else f", the layer's output by {layer.error:.1%}"
+    return f"{count:,} weights, changed by {layer.change:.1%} of their norm{output}"
+
+
+def _draw_run(panel: Axes, run: RunWeights) -> None:
+    unit = run.step[0] if run.one_step else 1.0
+    before = run.before if run.one_step else run.before / run.step
+    ends = unit * np.array(run.ends)
+    low, high = min(before.min(), _used(run).min()), max(before.max(), _used(run).max())
+    margin = 0.03 * (high - low) or 1.0
+    countable = run.levels <= COUNTABLE
+    if countable:
+        low, high = min(low, ends[0]), max(high, ends[1])
+        smallest = _draw_levels(panel, run, before, unit, (low, high))
+    else:
+        smallest = _draw_histograms(panel, before, _used(run), unit, (low, high))
+    for end, visible in zip(ends, (ends[0] >= low - margin, ends[1] <= high + margin), strict=True):
+        if visible:
+            style = {"color": BASELINE, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
+            panel.axvline(end, **style, label="Alphabet's range" if end == ends[0] else None)
+    panel.set_xlim(low - margin, high + margin)
+    if smallest < FAINT:
+        panel.set_yscale("log")
+    else:
+        panel.set_ylim(bottom=0)
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}"))
+    panel.set_ylabel(f"Share of weights\n(% per {'step' if countable else 'bin'})")
+    _note(panel, run, ends, before)
+
+
+def _used(run: RunWeights) -> Floats:
+    return run.after if run.one_step else run.in_steps
+
+
+def _draw_levels(
+    panel: Axes, run: RunWeights, before: Floats, unit: float, ends: tuple[float, float]
+) -> float:
+    """Stems and the histogram; returns the smallest share of a used level over the largest."""
+    bins = _bins(len(before), ends)
+    heights = np.histogram(before, bins)[0] / len(before) * unit / (bins[1] - bins[0])
+    panel.stairs(heights, bins, fill=True, color=BEFORE, label="Before, in float", zorder=2)
+    found, counts = np.unique(run.in_steps, return_counts=True)
+    shares = counts / len(run.in_steps)
+    levels = unit * found
+    panel.vlines(levels, 0, shares, color=AFTER, linewidth=1.2, zorder=3)
+    panel.plot(levels, shares, "o", color=AFTER, markersize=4, label="After, on levels", zorder=3)
+    return float(shares.min() / shares.max())
+
+
+def _draw_histograms(
+    panel: Axes, before: Floats, after: Floats, unit: float, ends: tuple[float, float]
+) -> float:
+    """Both as histograms; returns the smallest share of a bin that holds any over the largest.
+
+    Bins are an odd number of steps wide, so that each holds as many levels as the next.
+    """
+    rough = _bins(len(before), ends)
+    steps = 2 * max(0, round((rough[1] - rough[0]) / unit / 2 - 0.5)) + 1
+    first, last = (np.rint(end / (steps * unit)) for end in ends)
+    bins = (np.arange(first, last + 2) - 0.5) * steps * unit
+    shares = [np.histogram(values, bins)[0] / len(values) for values in (before, after)]
+    panel.stairs(shares[0], bins, fill=True, color=BEFORE, label="Before, in float", zorder=2)
+    panel.stairs(shares[1], bins, color=AFTER, linewidth=1.1, label="After", zorder=3)
+    held = np.concatenate(shares)
+    return float(held[held > 0].min() / held.max())
+
+
+def _bins(count: int, ends: tuple[float, float]) -> Floats:
+    """Edges of bins: 2 ∛n of them (Rice's rule), in bounds that print resolves."""
+    return np.linspace(*ends, int(np.clip(2 * np.cbrt(count), 24, 120)) + 1)
+
+
+def _note(panel: Axes, run: RunWeights, ends: Floats, before: Floats) -> None:
+    """What the run's alphabet is, and what became of the weights, beside the panel."""
+    used = len(np.unique(run.in_steps))
+    step = f"{run.step[0]:.3g}" if run.one_step else f"{run.step.min():.3g} to {run.step.max():.3g}"
+    beyond = np.mean((before < ends[0]) | (before > ends[1]))
+    lines = [
+        f"{run.bits} bits: {run.levels:,} levels,",
+        f"{used:,} of them used",
+        f"step {step}",
+        f"alphabet {_span(ends)}" + ("" if run.one_step else " steps"),
+        f"beyond it before: {beyond:.2%}",
+        f"became zero: {np.mean(run.in_steps == 0):.2%}",
+    ]
+    panel.text(
+        1.02, 0.98, "\n".join(lines), transform=panel.transAxes, va="top", fontsize=8, color="0.2"
+    )
+
+
+def _span(ends: Floats) -> str:
+    return f"±{ends[1]:.3g}" if ends[0] == -ends[1] else f"{ends[0]:.3g} to {ends[1]:.3g}"

@@ -1,0 +1,178 @@
+"""Networks by name, built from plain arguments so that a checkpoint can say how to rebuild them.
+
+Every network takes float images in [0, 1], shape (n, channels, h, w), and returns logits
+(n, classes). Normalisation belongs to the network: who loads a checkpoint cannot forget it.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from laq.models.own_networks import ARCHITECTURES
+from laq.utils.errors import ConfigError
+
+
+def create(name: str, classes: int, **arguments: Any) -> nn.Module:
+    """Build the network called ``name`` with ``classes`` outputs and fresh weights.
+
+    ``arguments`` go to the architecture: channels, and for ``small_resnet`` widths, for
+    ``lenet5`` side, for torchvision's (``resnet50``) and timm's (``timm/resnet50``) those of
+    ``laq.models.architectures.Classifier``. Weights are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: the name is unknown, or the architecture cannot be had so.
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name](classes=classes, **arguments)
+    from laq.models.architectures import Classifier
+
+    return Classifier(name, classes, **arguments)
+
+
+def specification(
+    settings: Mapping[str, Any], weights: Mapping[str, Any] | None, classes: int, images: Tensor
+) -> dict[str, Any]:
+    """The arguments of ``create`` for the config's entry of a network, as a checkpoint holds them.
+
+    ``settings``: name, and the architecture's own keys; ``weights``: the entry's weights, which may
+    say how images are normalised; ``images``: uint8 (n, c, h, w), squares.
+    """
+    own = {"classes": classes, "channels": images.shape[1]}
+    if settings["name"] in ARCHITECTURES:
+        if "side" in inspect.signature(ARCHITECTURES[settings["name"]]).parameters:
+            own["side"] = images.shape[-1]
+        return {**settings, **own}
+    from laq.config import architectures
+    from laq.models import weight_sources
+
+    asked = weight_sources.normalisation(weights, settings["name"]) if weights else {}
+    usual = {"mean": list(architectures.MEAN), "std": list(architectures.STD)}
+    return {**usual, **asked, **settings, **own, "side": images.shape[-1]}
+
+
+@torch.no_grad()
+def check_images(network: nn.Module, name: str, images: Tensor) -> None:
+    """Raise ``ConfigError`` if ``network`` cannot take such ``images``, uint8 (n, c, h, w).
+
+    Two go through a copy as in training, where some networks do more than in evaluation.
+    """
+    side = images.shape[-1]
+    try:
+        logits = copy.deepcopy(network).train()(to_input(images[:2]))
+        network.eval()(to_input(images[:1]))
+        if not isinstance(logits, Tensor):
+            raise ValueError(f"in training it returns {type(logits).__name__}, not logits")
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ConfigError(
+            f"{name} cannot take images of {side} × {side} pixels ({error}): set "
+            "networks.<id>.resize to what it was made for, such as 224"
+        ) from error
+
+
+def head(network: nn.Module) -> nn.Conv2d | nn.Linear:
+    """The last convolution or linear layer in the order of the network's modules.
+
+    Of what it computes nothing is known: ``output_layers`` sees it.
+    """
+    layers = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    if not layers:
+        raise ConfigError(
+            f"{type(network).__name__} has no convolution and no linear layer, so no features "
+            "either: take another network"
+        )
+    return layers[-1]
+
+
+def output_layers(network: nn.Module, images: Tensor) -> list[str]:
+    """The convolutions and linear layers that the logits come from without another such layer
+    between, in the order of their calls; one in most networks.
+
+    ``network``: in evaluation mode, run on ``images``, uint8 (n, c, h, w), where it is. Raises
+    ``ConfigError`` for a network that has none.
+    """
+    values: dict[str, list[Tensor]] = {}
+
+    def cut(name: str, value: Tensor) -> Tensor:
+        """The output of a layer as if it came from nowhere: gradients end there."""
+        leaf = value.detach().requires_grad_()
+        values.setdefault(name, []).append(leaf)
+        return leaf.clone()  # which may be changed in place
+
+    device = next(network.parameters(), torch.empty(0)).device
+    with ExitStack() as hooks, torch.enable_grad():
+        for name, module in network.named_modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                hook = module.register_forward_hook(lambda _, __, x, name=name: cut(name, x))
+                hooks.callback(hook.remove)
+        logits = network(to_input(images, device))
+        leaves = [(name, leaf) for name, found in values.items() for leaf in found]
+        slopes = ()
+        if leaves and logits.requires_grad:
+            tensors = [leaf for _, leaf in leaves]
+            slopes = torch.autograd.grad(logits.sum(), tensors, allow_unused=True)
+    reached = [name for (name, _), slope in zip(leaves, slopes, strict=False) if slope is not None]
+    if not reached:
+        raise ConfigError(
+            f"{type(network).__name__} computes its logits with no convolution and no linear "
+            "layer, so it has no features: take another network, or features.source: pixels"
+        )
+    return list(dict.fromkeys(reached))
+
+
+def load_state(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    versions: Mapping[str, Any] | None = None,
+    strict: bool = True,
+) -> Any:
+    """``network.load_state_dict`` of tensors by name, with its own versions of its modules.
+
+    Tensors in a file have no ``_metadata``, which the loading of some networks looks at
+    (torchvision's MNASNet). versions: others than the network's own.
+    """
+    versioned = OrderedDict(state)
+    versioned._metadata = network.state_dict()._metadata if versions is None else versions
+    return network.load_state_dict(versioned, strict=strict)
+
+
+def to_input(images: Tensor | Any, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 images (n, c, h, w), array or tensor, as float32 in [0, 1] on ``device``."""
+    return torch.as_tensor(images).to(device).float() / 255
+
+
+def safe_kernels(network: nn.Module) -> AbstractContextManager[None]:
+    """A context in which ``network`` can be trained on any CPU.
+
+    Without AVX-512, the backward pass of oneDNN in torch 2.15 writes out of bounds for a 1 × 1
+    convolution of stride 2 with 2 to 7 input channels in channels-last layout. Networks that have
+    one are trained without oneDNN.
+    """
+    corrupting = any(
+        isinstance(layer, nn.Conv2d)
+        and 1 < layer.in_channels < 8
+        and layer.kernel_size == (1, 1)
+        and max(layer.stride) > 1
+        for layer in network.modules()
+    )
+    return torch.backends.mkldnn.flags(enabled=False) if corrupting else nullcontext()
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64
+) -> Tensor:
+    """Logits (n, classes), float32 on the CPU, of uint8 images (n, c, h, w).
+
+    ``network`` is moved to ``device`` and put into evaluation mode, and stays so.
+    """
+    network.to(device).eval()
+    batches = (network(to_input(batch, device)).cpu() for batch in images.split(batch_size))
+    return torch.cat(list(batches))

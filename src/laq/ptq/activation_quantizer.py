@@ -1,0 +1,138 @@
+"""Quantized inputs of layers: what a network computes with, in a few bits, simulated in float.
+
+A quantizer puts each number on a uniform grid of 2^b levels, codes −2^(b−1) … 2^(b−1) − 1, one of
+which, ``zero``, stands for 0 (Jacob et al., "Quantization and Training of Neural Networks for
+Efficient Integer-Arithmetic-Only Inference", CVPR 2018, equation 1):
+
+    code = clip(round(x / step) + zero),    x̂ = (code − zero) · step,
+
+halves to even, as ONNX defines QuantizeLinear. Its range holds 0, so that padding is exact; after
+ReLU it starts there, so that no code is lost on numbers that do not occur.
+
+- ``static``: step and zero are of the whole tensor and chosen on calibration images.
+- ``dynamic``: they are those of each image's own smallest and largest number. Were they the
+  batch's, what a network says of an image would depend on the images beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from laq.quantizers import observers
+from laq.utils.errors import ConfigError
+
+Mode = Literal["static", "dynamic"]
+BITS = range(2, 17)
+
+# The name of the quantizer in its layer.
+NAME = "input_quantizer"
+
+
+def limits(bits: int) -> tuple[int, int]:
+    """The smallest and the largest code."""
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+
+def grid(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Step and zero of the grids that cover ``low`` ≤ 0 … ``high`` ≥ 0, in their shape and dtype.
+
+    A range that is 0 … 0 has the step 1: any serves. So has one whose step is denormal in
+    float32, which a file or a device may take for 0.
+    """
+    step = observers.steps(low, high, bits, symmetric=False)
+    step = torch.where(step >= torch.finfo(torch.float32).tiny, step, torch.ones_like(step))
+    return step, observers.zero_points(low, step, bits)
+
+
+def codes(x: Tensor, step: Tensor, zero: Tensor, bits: int) -> Tensor:
+    """The codes of ``x``, whole numbers in its dtype."""
+    return (x / step).round_().add_(zero).clamp_(*limits(bits))
+
+
+class InputQuantizer(nn.Module):
+    """Puts a layer's input (n, …) on a grid of ``bits``; n images, or parts of them.
+
+    Buffers of a static one: step float32 () and zero int32 (); a dynamic one has none. While
+    ``enabled`` is false it lets everything through: so is one that has not been calibrated.
+    Gradients are those of rounding, 0.
+
+    Raises ``ConfigError`` for bits or a mode out of range.
+    """
+
+    step: Tensor | None
+    zero: Tensor | None
+
+    def __init__(self, bits: int = 8, mode: Mode = "static") -> None:
+        super().__init__()
+        if type(bits) is not int or bits not in BITS:
+            raise ConfigError(
+                f"bits of activations are {bits!r}: give a number from {BITS[0]} to {BITS[-1]}"
+            )
+        if mode not in get_args(Mode):
+            raise ConfigError(f"mode of activations {mode!r}: choose {' or '.join(get_args(Mode))}")
+        self.bits, self.mode, self.enabled = bits, mode, True
+        static = mode == "static"
+        self.register_buffer("step", torch.ones(()) if static else None)
+        self.register_buffer("zero", torch.zeros((), dtype=torch.int32) if static else None)
+
+    def calibrate(self, low: Tensor, high: Tensor) -> None:
+        """Cover ``low`` ≤ 0 … ``high`` ≥ 0, both (), from now on."""
+        step, zero = grid(low.double(), high.double(), self.bits)
+        self.step.copy_(step)
+        self.zero.copy_(zero)
+        self.enabled = True
+
+    def grid_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Step and zero for ``x`` (n, …): () each, or with a dynamic range (n, 1, …)."""
+        if self.mode == "static":
+            return self.step, self.zero
+        own = tuple(range(1, x.ndim))
+        low, high = x.amin(own, keepdim=True), x.amax(own, keepdim=True)
+        return grid(low.clamp(max=0), high.clamp(min=0), self.bits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.enabled:
+            return x
+        step, zero = self.grid_of(x)
+        return codes(x, step, zero, self.bits).sub_(zero).mul_(step)
+
+    def extra_repr(self) -> str:
+        return f"bits={self.bits}, mode={self.mode}"
+
+
+def attach(network: nn.Module, specs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Quantize the inputs of layers from now on: layer name to ``bits`` and ``mode``.
+
+    The quantizer becomes the layer's submodule ``input_quantizer``, on the layer's device, and so
+    part of the state dict. Raises ``ConfigError`` for a layer that ``network`` does not have, or
+    that has a quantizer.
+    """
+    modules = dict(network.named_modules())
+    for name, fields in specs.items():
+        if name not in modules:
+            raise ConfigError(f"there is no layer {name} whose input could be quantized")
+        layer = modules[name]
+        if hasattr(layer, NAME):
+            raise ConfigError(f"the input of layer {name} is quantized already")
+        weight = next(layer.parameters(recurse=False), torch.empty(0))
+        layer.add_module(NAME, InputQuantizer(**fields).to(weight.device))
+        layer.register_forward_pre_hook(_with_quantized_input, with_kwargs=True)
+
+
+def apply(network: nn.Module, layers: Mapping[str, Mapping[str, Any]]) -> nn.Module:
+    """``attach`` as a kind of ``laq.checkpoints.graph_edits``."""
+    attach(network, layers)
+    return network
+
+
+def _with_quantized_input(
+    layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    quantizer = getattr(layer, NAME)
+    if args:
+        return (quantizer(args[0]), *args[1:]), kwargs
+    return args, {**kwargs, "input": quantizer(kwargs["input"])}

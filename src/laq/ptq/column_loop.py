@@ -1,0 +1,143 @@
+"""A layer's columns walked in order: weights in, codes out, on the CPU or on CUDA.
+
+The compiled loops know one step a neuron and codes that are 0 where the level is. What else a grid
+may have is taken away before them and put back after: zero points are taken off the range of the
+codes, a shift off the weights, and where steps change along a row, a block of columns has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from laq.quantizers.grids.base import integers
+from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.rounding import KINDS, Rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """State of one layer's recursion.
+
+    weight: (G, n, d), G groups of n neurons. units: (G, n), in which sums and errors are measured:
+    the step of a neuron, or 1 where it has several. whole: (G, n, d) integers, filled column by
+    column: codes less their zero point.
+    """
+
+    weight: Tensor
+    units: Tensor
+    whole: Tensor
+    grid: Uniform
+    rounding: Rounding
+    threads: int
+
+    @classmethod
+    def of(
+        cls, weight: Tensor, grid: Uniform, rounding: Rounding, groups: int, threads: int
+    ) -> Walk:
+        """The start of a walk over ``weight`` (N, d); ``threads`` those of compiled loops."""
+        rows = len(weight)
+        steps = grid.steps(weight.shape) if grid.by_row else weight.new_ones(())
+        weight = weight.detach().contiguous().unflatten(0, (groups, -1))
+        units = steps.expand(rows, 1).reshape(weight.shape[:2]).contiguous()
+        kept = grid.dtype if grid.zero is None else integers(grid.high - grid.low)
+        whole = torch.empty_like(weight, dtype=kept)
+        return cls(weight, units, whole, grid, rounding, threads)
+
+    @property
+    def codes(self) -> Tensor:
+        """(N, d), once all columns are walked."""
+        return self.grid.from_centred(self.whole.flatten(0, 1))
+
+    @property
+    def plain(self) -> bool:
+        """Whether ``path`` can walk it."""
+        return self.grid.by_row and self.grid.has_zero
+
+    def spans(self, block: int) -> Iterator[slice]:
+        """Columns in blocks of at most ``block`` that have one step a neuron."""
+        columns = self.weight.shape[2]
+        alike = columns if self.grid.by_row else self.grid.columns
+        for start in range(0, columns, alike):
+            stop = min(start + alike, columns)
+            for first in range(start, stop, block):
+                yield slice(first, min(first + block, stop))
+
+    def scaled(self, columns: slice) -> Tensor:
+        """The weights of some columns in their units, (G, B, n)."""
+        return (self.weight[..., columns] / self.units[..., None]).mT.contiguous()
+
+    def path(self, x: Tensor, drift: Tensor | None, inner: Tensor, cross: Tensor) -> Tensor:
+        """Walk all columns as ``recursion.path`` does; return ‖u‖² (G, n) float64."""
+        from laq.ptq import kernels_cpu
+
+        groups, neurons, columns = self.weight.shape
+        noise = self.rounding.noise(columns, groups * neurons, like=x)
+        return kernels_cpu.path(
+            self.weight,
+            self.units,
+            x,
+            drift,
+            inner,
+            cross,
+            noise,
+            self._rule(),
+            self._bounds(self.grid),
+            self.whole,
+            self.threads,
+        )
+
+    def block(
+        self,
+        columns: slice,
+        base: Tensor,
+        weight: Tensor,
+        mix: Tensor,
+        alive: Tensor,
+    ) -> Tensor:
+        """Walk a block of columns as ``recursion.block`` does; return e (G, B, n), in ``base``.
+
+        ``columns``: one of ``spans``. Inputs that never fire get level 0, or where there is none
+        the one nearest to the weight.
+        """
+        groups, neurons, _ = self.weight.shape
+        grid = self.grid.of_columns(columns.start)
+        step = None
+        if not self.grid.by_row:
+            step = self._each(grid.steps((self.units.numel(), 1)))[:, None]
+        if step is not None:
+            base, weight = base.div_(step), weight / step
+        if not grid.has_zero:
+            base, weight = base.sub_(grid.shift), weight - grid.shift
+            alive = torch.ones_like(alive)
+        noise = self.rounding.noise(base.shape[1], groups * neurons, like=base)
+        bounds = self._bounds(grid)
+        arguments = (base, weight, mix, alive, noise, self._rule(), bounds, self.whole)
+        if base.is_cuda:
+            from laq.ptq import kernels_triton
+
+            kernels_triton.block(*arguments, columns.start)
+        else:
+            from laq.ptq import kernels_cpu
+
+            kernels_cpu.block(*arguments, columns.start, self.threads)
+        return base if step is None else base.mul_(step)
+
+    def _rule(self) -> tuple:
+        """Place in KINDS, threshold and gap, the numbers in the weights' dtype."""
+        gap = self.grid.gap
+        numbers = [self.rounding.threshold_on(gap), gap]
+        number = torch.empty(0, dtype=self.weight.dtype).numpy().dtype.type
+        return KINDS.index(self.rounding.kind), *(number(value) for value in numbers)
+
+    def _bounds(self, grid: Uniform) -> Tensor:
+        """The range of whole numbers of each neuron, (2, G, n)."""
+        ends = grid.bounds((self.units.numel(), 1), self.weight.dtype)
+        return torch.stack([self._each(end) for end in ends])
+
+    def _each(self, scales: Tensor) -> Tensor:
+        """() or (N, 1) as (G, n)."""
+        return scales.expand(self.units.numel(), 1).reshape(self.units.shape)

@@ -1,0 +1,125 @@
+"""GPTQ: second-order quantization of one layer (Frantar et al., ICLR 2023, algorithm 1).
+
+It minimises ‖X̃ (w − q)‖, X̃ being the layer's inputs in the network quantized so far, with the
+Hessian H = X̃ᵀX̃ + λI: columns are rounded in order, and each one's error is made up for by the
+columns not rounded yet, as well as they can (the optimal brain surgeon's update).
+
+As published it takes a Cholesky factor of H⁻¹. One of H itself gives the same codes (Chee et al.,
+"QuIP", NeurIPS 2023, where it is called LDLQ): with H = R Rᵀ, R upper triangular,
+
+    a_t = w_t + Σ_{s<t} (w_s − q_s) R_st / R_tt        q_t = Q(a_t)
+
+which spares the inverse, its rounding errors and its memory, and is GPFQ's recursion on equal
+inputs with R in the place of H.
+
+H is added up and factored in float64 whatever the samples are: as it is nearly singular wherever
+samples are fewer than inputs, float32 sums would change codes. It is factored in place, so that
+d² float64 numbers a group are all that is held.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from laq.ptq.column_loop import Walk
+from laq.ptq.hessian import grouped
+from laq.ptq.layer import QuantizedLayer, Samples, check, not_finite, penalty
+from laq.ptq.layer_error import measured
+from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.rounding import Rounding
+from laq.utils.errors import ConfigError, DataError
+
+# Columns a block; it does not change the codes but for rounding errors.
+BLOCK = 64
+
+
+@torch.no_grad()
+def solve(
+    weight: Tensor,
+    samples: Samples,
+    grid: Uniform,
+    *,
+    damping: float = 0.01,
+    rounding: Rounding | None = None,
+    block: int = BLOCK,
+    threads: int | None = None,
+) -> QuantizedLayer:
+    """Quantize ``weight`` (N, d) on ``samples`` of its inputs, in their order.
+
+    All tensors float32 or all float64, on one device. Inputs that never fire get the nearest
+    level, which is what the damping alone asks of them; published code sets them to 0, and so does
+    a damping of 0. The error reported is that of the outputs against the float network's, as for
+    every solver, and not the one minimised.
+
+    Args:
+        damping: λ in units of the mean |X̃_t|² over all inputs of the layer, as GPFQ's ridge.
+        rounding: to the nearest level where None.
+        block: columns a block.
+        threads: of the compiled loop, torch's own number where None; it does not change the codes.
+
+    Raises ``ConfigError`` for a negative damping. Raises ``DataError`` for shapes, dtypes or
+    devices that do not match, for values that are not finite, and for a Hessian that is singular
+    in spite of the damping; the caller adds the layer's name.
+    """
+    check(weight, samples, grid)
+    if not damping >= 0:
+        raise ConfigError(f"damping is {damping}: it must be at least 0")
+    if block < 1 or (threads is not None and threads < 1):
+        raise ValueError(f"block {block} and threads {threads} must be at least 1")
+    walk = Walk.of(
+        weight, grid, rounding or Rounding(), samples.groups, threads or torch.get_num_threads()
+    )
+    _round(walk, samples, damping, block)
+    return measured(walk.codes, grid, weight, samples)
+
+
+def _round(walk: Walk, samples: Samples, damping: float, block: int) -> None:
+    """Walk all columns."""
+    hessian = _reversed_hessian(walk, samples)
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    if damping:
+        diagonal += penalty(damping, diagonal.mean())
+    alive = diagonal.flip(1) > 0  # (G, d)
+    factor = _factor(hessian, damping)  # R with rows and columns in reverse
+    groups, neurons, columns = walk.weight.shape
+    error = walk.weight.new_empty(groups, columns, neurons)  # w − q, in the walk's units
+    for span in walk.spans(block):
+        first, last = span.start, span.stop
+        w = walk.scaled(span)  # (G, B, n)
+        panel = factor[:, columns - last :, columns - last : columns - first].flip(1, 2)  # R_st
+        scale = panel[:, first:].diagonal(dim1=1, dim2=2)[:, None]  # R_tt, (G, 1, B)
+        mix = (panel / scale).mT.to(w.dtype)  # (G, B, last)
+        base = torch.baddbmm(w, mix[..., :first], error[:, :first])
+        inside = mix[..., first:].contiguous()
+        error[:, span] = walk.block(span, base, w, inside, alive[:, span].contiguous())
+
+
+def _reversed_hessian(walk: Walk, samples: Samples) -> Tensor:
+    """X̃ᵀX̃ (G, d, d) float64, with rows and columns in reverse."""
+    size = (samples.groups, samples.columns, samples.columns)
+    hessian = walk.weight.new_zeros(size, dtype=torch.float64)
+    for _, quantized_inputs in samples.chunks():
+        x = grouped(quantized_inputs, samples.groups).flip(2).double()  # (G, m_c, d)
+        hessian.baddbmm_(x.mT, x)
+    if not hessian.diagonal(dim1=1, dim2=2).isfinite().all():
+        raise DataError(not_finite(samples))
+    return hessian
+
+
+def _factor(hessian: Tensor, damping: float) -> Tensor:
+    """The lower Cholesky factor of the damped ``hessian``, in its memory; 1 for dead inputs.
+
+    Read in reverse a lower triangular factor is an upper triangular one: R.
+    """
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    diagonal.masked_fill_(diagonal == 0, 1)
+    # Symmetric, so its transpose is itself in the column-major order that LAPACK works on.
+    lower, info = hessian.mT, hessian.new_empty(len(hessian), dtype=torch.int32)
+    torch.linalg.cholesky_ex(lower, out=(lower, info))
+    if info.any():
+        raise DataError(
+            f"the Hessian of the inputs is not positive definite with damping {damping:g}: "
+            "raise damping"
+        )
+    return lower

@@ -1,0 +1,123 @@
+"""A layer's inputs by rerunning both networks from the images: no graph is needed.
+
+The published code runs so for every network. It costs a run of both networks up to each layer, but
+it takes networks that torch.fx cannot trace, and a fresh batch of images for each layer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from laq.ptq.activation_cache import Activations, Frame, LayerInputs
+from laq.ptq.calibration import CalibrationImages
+from laq.ptq.fx_runner import check_finite
+from laq.utils.errors import LaqError
+from laq.utils.runs import Run
+
+
+class _ReachedError(Exception):
+    """Ends a forward pass; carries the input of the layer it was to end at."""
+
+
+def run(network: nn.Module, images: Tensor, layers: Collection[str]) -> Run:
+    """Run ``network``, and see what those of ``layers`` get that are called."""
+    inputs: dict[str, Tensor] = {}
+    calls: Counter[str] = Counter()
+
+    def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls[name] += 1
+        if name not in inputs:
+            value = _input(args, kwargs)
+            inputs[name] = value.clone() if isinstance(value, Tensor) else value
+
+    with ExitStack() as hooks:
+        for name, module in network.named_modules():
+            if name in layers:
+                hook = module.register_forward_pre_hook(
+                    lambda _, args, kwargs, name=name: note(name, args, kwargs), with_kwargs=True
+                )
+                hooks.callback(hook.remove)
+        output = network(images)
+    return Run(inputs, calls, output)
+
+
+def call_order(network: nn.Module, images: Tensor, layers: Collection[str]) -> list[str]:
+    """Those of ``layers`` that a run over ``images`` calls, in the order of their first calls."""
+    return list(run(network, images, layers).inputs)
+
+
+def later_inputs(network: nn.Module, layer: str, images: Tensor) -> list[Tensor]:
+    """The inputs of ``layer`` at all calls but the first, in a run over ``images``."""
+    inputs: list[Tensor] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        inputs.append(_input(args, kwargs).clone() if inputs else torch.empty(0))
+
+    hook = network.get_submodule(layer).register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        network(images)
+    finally:
+        hook.remove()
+    return inputs[1:]
+
+
+def _input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs["input"]
+
+
+def capture(network: nn.Module, layer: str, images: Tensor) -> Tensor:
+    """The input of ``layer`` at its first call, where the forward pass of ``network`` ends.
+
+    Raises ``LaqError`` if the pass does not come to the layer.
+    """
+
+    def stop(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        raise _ReachedError(_input(args, kwargs))
+
+    hook = network.get_submodule(layer).register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        network(images)
+    except _ReachedError as reached:
+        return reached.args[0]
+    finally:
+        hook.remove()
+    raise LaqError(
+        f"layer {layer}: {type(network).__name__} calls it for some images and not for others, so "
+        "it cannot be calibrated: leave it in float (compress.skip_layers)"
+    )
+
+
+def rerun(
+    networks: tuple[nn.Module, nn.Module],
+    batch: Callable[[], CalibrationImages],
+    layers: Sequence[str],
+    diverged: Callable[[], bool],
+    activations: Activations,
+) -> Iterator[tuple[str, LayerInputs]]:
+    """Run both networks from the images up to each of ``layers`` in turn.
+
+    ``batch`` gives the images, once a layer; all else is as in ``laq.ptq.fx_runner.walk``.
+    """
+
+    def frame(network: nn.Module, name: str, images: Tensor) -> Frame:
+        value = capture(network, name, images)
+        check_finite(value, name, networks.index(network))
+        return activations.put({"input": value})
+
+    for name in layers:
+        running = networks if diverged() else networks[:1]
+        images = batch()
+        frames = [
+            [frame(network, name, images.chunk(chunk)) for network in running]
+            for chunk in range(len(images))
+        ]
+        yield name, LayerInputs(activations, frames, "input", images)
+        for sides in frames:
+            for used in sides:
+                activations.drop(used)

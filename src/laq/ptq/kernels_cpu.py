@@ -1,0 +1,389 @@
+"""The compiled loops of greedy quantization on the CPU: columns in order, neurons side by side.
+
+Everything is in units of the grid's step, and a code is 0 where its level is. Neurons do not
+depend on each other, so a tile of them walks the columns in vector registers, and threads take
+different tiles, which does not change a bit of the result.
+
+All of it is in one file: Numba's cache on disk would not see a change in another one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from laq.utils.compiling import compiled
+
+# Neurons that walk side by side, and the unit of work of a thread.
+LANES = 64
+
+# Columns that are transposed at a time: eight cache lines of float32 of each neuron.
+_STRIP = 128
+
+# Numba's fallback thread pool aborts the process when two threads enter it at once.
+_launch = threading.Lock()
+
+
+@compiled()
+def _code(value, noise, kind, threshold, low, high):
+    """``laq.quantizers.rounding.codes`` of one number; ``kind`` is its place in KINDS."""
+    if kind == 0:
+        code = np.rint(value)
+    elif kind == 1:
+        code = np.floor(value + noise)
+    else:
+        excess = abs(value) - threshold
+        if kind == 2:
+            code = np.rint(max(excess, 0 * value))
+        else:
+            code = np.rint(excess) + 1 if excess > 0 else 0 * value
+        code = np.copysign(code, value)
+    return min(max(code, low), high)
+
+
+@compiled()
+def _level(code, gap):
+    """What ``code`` stands for in units of the step."""
+    return code + gap * np.sign(code) if gap != 0 else code
+
+
+@compiled()
+def _path_tile(
+    weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares, group, start
+):
+    """``path`` for the neurons of ``group`` from ``start`` on; u is kept for this tile alone.
+
+    Four columns and four samples, or two, are taken at a time, so that the sums stay in registers
+    for sixteen multiply-adds.
+    """
+    kind, threshold, gap = rule
+    columns, samples = weight.shape[2], x.shape[2]
+    neurons = weight.shape[1]
+    lanes = min(LANES, neurons - start)
+    # Idle lanes of the last tile carry zeros, so that every neuron sees the same instructions.
+    u = np.zeros((samples, LANES), weight.dtype)
+    step = np.ones(LANES, weight.dtype)
+    w = np.zeros((_STRIP, LANES), weight.dtype)
+    chosen = np.zeros((_STRIP, LANES), weight.dtype)
+    draw = np.zeros(LANES, weight.dtype)
+    total = np.empty((4, LANES), weight.dtype)
+    error = np.empty((4, LANES), weight.dtype)
+    step[:lanes] = steps[group, start : start + lanes]
+    low, high = np.zeros(LANES, weight.dtype), np.zeros(LANES, weight.dtype)
+    low[:lanes] = bounds[0, group, start : start + lanes]
+    high[:lanes] = bounds[1, group, start : start + lanes]
+
+    for first in range(0, columns, _STRIP):
+        width = min(_STRIP, columns - first)
+        w[width:] = 0  # beside the last column stand some without weight or input
+        for r in range(lanes):
+            for s in range(width):
+                w[s, r] = weight[group, start + r, first + s]
+        for s in range(width):
+            for r in range(LANES):
+                w[s, r] /= step[r]
+        for s in range(0, width, 4):
+            t = first + s
+            _project(x, group, t, u, total)
+            for k in range(4):
+                norm = inner[group, t // 4, k, k]
+                for j in range(k):
+                    h, c = inner[group, t // 4, k, j], cross[group, t // 4, k, j]
+                    for r in range(LANES):
+                        total[k, r] += h * error[j, r] + c * w[s + j, r]
+                if noise.size and t + k < columns:
+                    place = group * neurons + start
+                    draw[:lanes] = noise[t + k, place : place + lanes]
+                if norm > 0:
+                    c = cross[group, t // 4, k, k]
+                    for r in range(LANES):
+                        value = w[s + k, r] + (w[s + k, r] * c + total[k, r]) / norm
+                        code = _code(value, draw[r], kind, threshold, low[r], high[r])
+                        chosen[s + k, r] = code
+                        error[k, r] = w[s + k, r] - _level(code, gap)
+                else:
+                    for r in range(LANES):
+                        chosen[s + k, r] = 0
+                        error[k, r] = w[s + k, r]
+            _add(x, group, t, error, 0, u)
+            if drift.size:
+                _add(drift, group, t, w, s, u)
+        for r in range(lanes):
+            for s in range(width):
+                codes[group, start + r, first + s] = chosen[s, r]
+
+    for r in range(lanes):
+        square = 0.0
+        for i in range(samples):
+            square += np.float64(u[i, r]) ** 2
+        squares[group, start + r] = square * np.float64(step[r]) ** 2
+
+
+@compiled(inline="always")
+def _project(x, group, t, u, total):
+    """total (4, LANES) = x u, for the columns from t on of x (G, D, m), and u (m, LANES)."""
+    samples = u.shape[0]
+    total[:] = 0
+    fours = samples - samples % 4
+    for i in range(0, fours, 4):
+        a0, a1 = x[group, t, i], x[group, t, i + 1]
+        a2, a3 = x[group, t, i + 2], x[group, t, i + 3]
+        b0, b1 = x[group, t + 1, i], x[group, t + 1, i + 1]
+        b2, b3 = x[group, t + 1, i + 2], x[group, t + 1, i + 3]
+        c0, c1 = x[group, t + 2, i], x[group, t + 2, i + 1]
+        c2, c3 = x[group, t + 2, i + 2], x[group, t + 2, i + 3]
+        d0, d1 = x[group, t + 3, i], x[group, t + 3, i + 1]
+        d2, d3 = x[group, t + 3, i + 2], x[group, t + 3, i + 3]
+        for r in range(LANES):
+            u0, u1, u2, u3 = u[i, r], u[i + 1, r], u[i + 2, r], u[i + 3, r]
+            total[0, r] += a0 * u0 + a1 * u1 + a2 * u2 + a3 * u3
+            total[1, r] += b0 * u0 + b1 * u1 + b2 * u2 + b3 * u3
+            total[2, r] += c0 * u0 + c1 * u1 + c2 * u2 + c3 * u3
+            total[3, r] += d0 * u0 + d1 * u1 + d2 * u2 + d3 * u3
+    for i in range(fours, samples):
+        for k in range(4):
+            a0 = x[group, t + k, i]
+            for r in range(LANES):
+                total[k, r] += a0 * u[i, r]
+
+
+@compiled(inline="always")
+def _add(x, group, t, error, s, u):
+    """u (m, LANES) += xᵀ error, for the columns from t on of x (G, D, m), the rows from s on of
+    error (…, LANES)."""
+    samples = u.shape[0]
+    pairs = samples - samples % 2
+    for i in range(0, pairs, 2):
+        a0, a1 = x[group, t, i], x[group, t + 1, i]
+        a2, a3 = x[group, t + 2, i], x[group, t + 3, i]
+        b0, b1 = x[group, t, i + 1], x[group, t + 1, i + 1]
+        b2, b3 = x[group, t + 2, i + 1], x[group, t + 3, i + 1]
+        for r in range(LANES):
+            e0, e1, e2, e3 = error[s, r], error[s + 1, r], error[s + 2, r], error[s + 3, r]
+            u[i, r] += a0 * e0 + a1 * e1 + a2 * e2 + a3 * e3
+            u[i + 1, r] += b0 * e0 + b1 * e1 + b2 * e2 + b3 * e3
+    for i in range(pairs, samples):
+        for k in range(4):
+            a0 = x[group, t + k, i]
+            for r in range(LANES):
+                u[i, r] += a0 * error[s + k, r]
+
+
+@compiled()
+def _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, group, start):
+    """``block`` for the neurons of ``group`` from ``start`` on."""
+    kind, threshold, gap = rule
+    columns, neurons = base.shape[1:]
+    lanes = min(LANES, neurons - start)
+    low, high = np.zeros(LANES, base.dtype), np.zeros(LANES, base.dtype)
+    low[:lanes] = bounds[0, group, start : start + lanes]
+    high[:lanes] = bounds[1, group, start : start + lanes]
+    w = np.zeros((columns, LANES), base.dtype)
+    total = np.zeros((columns, LANES), base.dtype)  # the sums, then the codes
+    error = np.empty((columns, LANES), base.dtype)
+    draw = np.zeros(LANES, base.dtype)
+    for t in range(columns):
+        for r in range(lanes):
+            total[t, r] = base[group, t, start + r]
+            w[t, r] = weight[group, t, start + r]
+
+    for t in range(columns):
+        fours = t - t % 4
+        for s in range(0, fours, 4):  # one load and store of the sum for four
+            g0, g1 = mix[group, t, s], mix[group, t, s + 1]
+            g2, g3 = mix[group, t, s + 2], mix[group, t, s + 3]
+            for r in range(LANES):
+                total[t, r] += (
+                    g0 * error[s, r]
+                    + g1 * error[s + 1, r]
+                    + g2 * error[s + 2, r]
+                    + g3 * error[s + 3, r]
+                )
+        for s in range(fours, t):
+            g0 = mix[group, t, s]
+            for r in range(LANES):
+                total[t, r] += g0 * error[s, r]
+
+        if noise.size:
+            place = group * neurons + start
+            draw[:lanes] = noise[t, place : place + lanes]
+        if alive[group, t]:
+            for r in range(LANES):
+                code = _code(total[t, r], draw[r], kind, threshold, low[r], high[r])
+                error[t, r] = w[t, r] - _level(code, gap)
+                total[t, r] = code
+        else:
+            for r in range(LANES):
+                error[t, r] = w[t, r]
+                total[t, r] = 0
+
+    for t in range(columns):
+        for r in range(lanes):
+            base[group, t, start + r] = error[t, r]
+    for r in range(lanes):
+        for t in range(columns):
+            codes[group, start + r, first + t] = total[t, r]
+
+
+# Two drivers each, not one function compiled both ways: numba's cache on disk knows a function by
+# its code and would hand one version out for the other.
+
+
+@compiled()
+def _path_serial(weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares):
+    for group in range(weight.shape[0]):
+        for start in range(0, weight.shape[1], LANES):
+            _path_tile(
+                weight,
+                steps,
+                x,
+                drift,
+                inner,
+                cross,
+                noise,
+                rule,
+                bounds,
+                codes,
+                squares,
+                group,
+                start,
+            )
+
+
+@compiled(parallel=True)
+def _path_parallel(weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares):
+    tiles = (weight.shape[1] + LANES - 1) // LANES
+    for place in numba.prange(weight.shape[0] * tiles):
+        group, start = place // tiles, place % tiles * LANES
+        _path_tile(
+            weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares, group, start
+        )
+
+
+@compiled()
+def _block_serial(base, weight, mix, alive, noise, rule, bounds, codes, first):
+    for group in range(base.shape[0]):
+        for start in range(0, base.shape[2], LANES):
+            _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, group, start)
+
+
+@compiled(parallel=True)
+def _block_parallel(base, weight, mix, alive, noise, rule, bounds, codes, first):
+    tiles = (base.shape[2] + LANES - 1) // LANES
+    for place in numba.prange(base.shape[0] * tiles):
+        group, start = place // tiles, place % tiles * LANES
+        _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, group, start)
+
+
+Rule = tuple[int, float, float]
+
+
+def path(
+    weight: Tensor,
+    steps: Tensor,
+    x: Tensor,
+    drift: Tensor | None,
+    inner: Tensor,
+    cross: Tensor,
+    noise: Tensor | None,
+    rule: Rule,
+    bounds: Tensor,
+    codes: Tensor,
+    threads: int,
+) -> Tensor:
+    """The recursion straight from its definition, u being walked along for every neuron.
+
+    Per column t: a = w_t + (w_t <x_t, drift_t> + <x_t, u>) / |x_t|²; u += w_t drift_t +
+    (w_t − q_t) x_t; where x_t is 0 the code is 0. u is brought up to date after every four columns,
+    what is missing inside of them coming from ``inner`` and ``cross``.
+
+    Args:
+        weight: (G, n, d). steps: (G, n), in which w and u are measured.
+        x: X̃ᵀ (G, D, m), D being d rounded up to a multiple of 4, with zeros there.
+        drift: (X − X̃)ᵀ likewise, or None where it is 0.
+        inner: (G, D/4, 4, 4), x xᵀ of every four columns. cross: likewise x driftᵀ.
+        noise: (d, G·n) for stochastic rounding.
+        rule: kind's place in ``rounding.KINDS``, threshold, and gap of the grid.
+        bounds: (2, G, n), the smallest and the largest code of each neuron.
+        codes: (G, n, d) integers, written.
+        threads: at most so many; it does not change a bit.
+
+    Returns:
+        ‖u‖² (G, n) float64 in units of the weights.
+    """
+    squares = torch.empty(weight.shape[:2], dtype=torch.float64)
+    arrays = [weight, steps, x, _given(drift, x, 3), inner, cross, _given(noise, x, 2)]
+    arguments = [array.numpy() for array in arrays] + [
+        rule,
+        bounds.numpy(),
+        codes.numpy(),
+        squares.numpy(),
+    ]
+    _run(_path_serial, _path_parallel, weight.shape[:2], threads, arguments)
+    return squares
+
+
+def block(
+    base: Tensor,
+    weight: Tensor,
+    mix: Tensor,
+    alive: Tensor,
+    noise: Tensor | None,
+    rule: Rule,
+    bounds: Tensor,
+    codes: Tensor,
+    first: int,
+    threads: int,
+) -> None:
+    """The recursion inside a block of B columns, on sums over samples taken before.
+
+    Per column t: a = base_t + Σ_{s<t} mix_ts e_s, and e_t = weight_t − q_t; where ``alive`` is
+    false, q_t = 0.
+
+    Args:
+        base: (G, B, n), receives e. weight: (G, B, n). All in units of the step.
+        mix: (G, B, B), of which the part below the diagonal is read. alive: (G, B) bool.
+        noise: (B, G·n) for stochastic rounding.
+        rule, bounds, threads: as in ``path``.
+        codes: (G, n, d) integers; columns first … first + B are written.
+    """
+    arrays = [base, weight, mix, alive, _given(noise, base, 2)]
+    arguments = [array.numpy() for array in arrays] + [rule, bounds.numpy(), codes.numpy(), first]
+    _run(_block_serial, _block_parallel, (base.shape[0], base.shape[2]), threads, arguments)
+
+
+def _given(tensor: Tensor | None, like: Tensor, dimensions: int) -> Tensor:
+    return like.new_empty((0,) * dimensions) if tensor is None else tensor
+
+
+def _run(
+    serial: Callable[..., None],
+    parallel: Callable[..., None],
+    shape: Sequence[int],
+    threads: int,
+    arguments: list[Any],
+) -> None:
+    """A single thread starts no thread pool at all, so that many such jobs may share a machine."""
+    groups, neurons = shape
+    tiles = groups * -(-neurons // LANES)
+    workers = min(threads, tiles, numba.config.NUMBA_NUM_THREADS)
+    if workers <= 1:
+        serial(*arguments)
+        return
+    torch_threads = torch.get_num_threads()
+    with _launch:
+        before = numba.get_num_threads()
+        numba.set_num_threads(workers)
+        # Numba's pool, when it starts, sets the thread count of the OpenMP it shares with torch.
+        if torch.get_num_threads() != torch_threads:
+            torch.set_num_threads(torch_threads)
+        try:
+            parallel(*arguments)
+        finally:
+            numba.set_num_threads(before)

@@ -1,0 +1,227 @@
+"""The layer report: what became of every weight of a network, and what its calibration lacked."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from laq.ptq.activation_quantizer import InputQuantizer
+from laq.ptq.layer import QuantizedLayer, Samples, relative_error
+from laq.quantizers.entropy import entropy
+from laq.quantizers.packed_weight import PackedWeight
+
+logger = logging.getLogger(__name__)
+
+# From where on a layer is warned of: samples as a share of the inputs, silent inputs as a share of
+# all, and the share of ‖W‖² beyond the outermost levels of a scale that filters share.
+FEW, SILENT, CLIPPED = 0.1, 0.5, 0.01
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of the layer report: what became of a weight of two dimensions or more.
+
+    layer: the module's name; with the parameter's, where that is not ``weight``. kind: the
+    module's class. weights: number of weights. bits: nominal bits, 32 where left in float, their
+    mean over weights where filters are split. split: the runs of filters of such a layer,
+    "bits:filters" each, empty for a layer in one piece. levels, step: where there is one grid, its
+    size and, if it is equispaced, its mean step. samples, inputs: rows of the input matrix, and
+    its columns in one group. clipped: share of ‖W‖² that lies beyond the outermost levels.
+    error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ over the samples and all filters. zeros: weights that became
+    0. silent: input columns that never fire. entropy: of the codes, in bits a code. bytes: of
+    packed codes and scales. reason: why it was left in float, empty where it was quantized.
+    warning: what calibration or grid lack: names of ``LACKS``, or empty.
+    input_bits: of the layer's input, None in float. input_step, input_zero: of a static input's
+    grid, in which a code c stands for (c − zero) · step.
+    """
+
+    layer: str
+    kind: str
+    shape: str
+    weights: int
+    bits: float
+    split: str = ""
+    levels: int | None = None
+    step: float | None = None
+    samples: int | None = None
+    inputs: int | None = None
+    clipped: float | None = None
+    error: float | None = None
+    zeros: int | None = None
+    silent: int | None = None
+    entropy: float | None = None
+    bytes: int | None = None
+    reason: str = ""
+    warning: str = ""
+    input_bits: int | None = None
+    input_step: float | None = None
+    input_zero: int | None = None
+
+    def with_input(self, quantizer: InputQuantizer | None) -> Layer:
+        """The same row, of a layer whose input ``quantizer`` quantizes."""
+        if quantizer is None:
+            return self
+        if quantizer.step is None:
+            return replace(self, input_bits=quantizer.bits)
+        step, zero = float(quantizer.step), int(quantizer.zero)
+        return replace(self, input_bits=quantizer.bits, input_step=step, input_zero=zero)
+
+    def row(self) -> dict[str, Any]:
+        """As JSON holds it, which has no infinity: an error without a reference is None."""
+        row = dict(vars(self))
+        if self.error is not None and not math.isfinite(self.error):
+            row["error"] = None
+        return row
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A warning as ``tell`` words it. extent: by which layers are ranked. fact: of one layer."""
+
+    meaning: str
+    remedy: str
+    extent: Callable[[Layer], float]
+    fact: Callable[[Layer], str]
+
+
+LACKS = {
+    "few samples": Lack(
+        "have far fewer samples than inputs, so that their codes fit these samples alone",
+        "Take more images (images), all patches (patches: all), or a larger ridge",
+        lambda row: row.inputs / row.samples,
+        lambda row: f"{row.samples} samples for {row.inputs} inputs",
+    ),
+    "silent inputs": Lack(
+        "have many inputs that never fire on the calibration images",
+        "Take more images (images); with a ridge of 0 the weights of such inputs become 0",
+        lambda row: row.silent,
+        lambda row: f"{row.silent} inputs",
+    ),
+    "clipped weights": Lack(
+        f"lose more than {CLIPPED:.0%} of their weights' energy beyond the outermost levels",
+        "Give each filter a scale of its own (granularity: per_channel)",
+        lambda row: row.clipped,
+        lambda row: f"{row.clipped:.1%}",
+    ),
+}
+
+
+def quantized(
+    name: str,
+    module: nn.Module,
+    weight: Tensor,
+    samples: Samples,
+    solutions: Sequence[QuantizedLayer],
+    packed: Sequence[PackedWeight],
+) -> Layer:
+    """The row of a layer whose runs of filters became ``solutions``, packed as ``packed``."""
+    grids = [solution.grid for solution in solutions]
+    sizes = [solution.codes.numel() for solution in solutions]
+    whole = grids[0] if len(grids) == 1 else None
+    runs = [f"{run.grid.bits}:{len(run.codes)}" for run in solutions]
+    reference = math.hypot(*(solution.reference for solution in solutions))
+    # An error without a reference is infinite, and stays so.
+    differences = (
+        solution.error * solution.reference if solution.reference > 0 else solution.error
+        for solution in solutions
+    )
+    entropies = [entropy(solution.codes) for solution in solutions]
+    silent = solutions[0].silent  # of the inputs, which all runs share
+    clipped = _clipped(weight.detach().flatten(1), solutions)
+    lacks = {
+        "few samples": solutions[0].fitted and samples.rows < FEW * samples.columns,
+        "silent inputs": solutions[0].fitted and silent > SILENT * samples.columns * samples.groups,
+        "clipped weights": clipped > CLIPPED and any(map(_shares_scale, solutions)),
+    }
+    return Layer(
+        layer=name,
+        kind=type(module).__name__,
+        shape=_shape(weight),
+        weights=weight.numel(),
+        bits=whole.bits if whole else _mean([grid.bits for grid in grids], sizes),
+        split="" if whole else " ".join(runs),
+        levels=whole.levels if whole else None,
+        step=whole.mean_step if whole else None,
+        samples=samples.rows,
+        inputs=samples.columns,
+        clipped=clipped,
+        error=relative_error(math.hypot(*differences), reference),
+        zeros=sum(run.grid.zeros(run.codes) for run in solutions),
+        silent=silent,
+        entropy=_mean(entropies, sizes),
+        bytes=sum(run.nbytes for run in packed),
+        warning=", ".join(lack for lack, true in lacks.items() if true),
+    )
+
+
+def tell(layers: Iterable[Layer]) -> None:
+    """Log once for each kind of warning how many layers it concerns, the worst and the remedy."""
+    quantized = [row for row in layers if not row.reason]
+    for name, lack in LACKS.items():
+        concerned = [row for row in quantized if name in row.warning]
+        if concerned:
+            worst = sorted(concerned, key=lack.extent, reverse=True)[:3]
+            facts = "; ".join(f"{row.layer}, {lack.fact(row)}" for row in worst)
+            logger.warning(
+                "%d of %d layers %s (worst: %s). %s",
+                len(concerned),
+                len(quantized),
+                lack.meaning,
+                facts,
+                lack.remedy,
+            )
+
+
+def trained(name: str, module: nn.Module, packed: PackedWeight) -> Layer:
+    """The row of a layer that was trained to codes, without what only calibration has."""
+    grid, codes = packed.grid, packed.codes
+    return Layer(
+        layer=name,
+        kind=type(module).__name__,
+        shape=_shape(codes),
+        weights=codes.numel(),
+        bits=grid.bits,
+        levels=grid.levels,
+        step=grid.mean_step,
+        zeros=grid.zeros(codes.flatten(1)),
+        entropy=packed.coding.entropy if packed.coding else entropy(codes),
+        bytes=packed.nbytes,
+    )
+
+
+def in_float(name: str, module: nn.Module, weight: Tensor, reason: str) -> Layer:
+    """The row of a weight that stays as it is."""
+    return Layer(
+        layer=name,
+        kind=type(module).__name__,
+        shape=_shape(weight),
+        weights=weight.numel(),
+        bits=32,
+        reason=reason,
+    )
+
+
+def _clipped(weight: Tensor, solutions: Sequence[QuantizedLayer]) -> float:
+    """The share of ‖W‖² that lies beyond the levels of the runs of rows of ``weight`` (N, d)."""
+    runs = weight.split([len(solution.codes) for solution in solutions])
+    lost = sum(solution.grid.clipping(rows) for rows, solution in zip(runs, solutions, strict=True))
+    return lost / float(weight.double().square().sum()) if lost else 0.0
+
+
+def _shares_scale(solution: QuantizedLayer) -> bool:
+    """Whether filters share a scale."""
+    scales = solution.grid.scales
+    return len(solution.codes) > (len(scales) if scales.ndim else 1)
+
+
+def _shape(weight: Tensor) -> str:
+    return "x".join(map(str, weight.shape))
+
+
+def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
+    return sum(v * size for v, size in zip(values, sizes, strict=True)) / sum(sizes)

@@ -1,0 +1,168 @@
+"""Which layers of a network are quantized, in which order they are met, and why others are not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, fx, nn
+
+from laq.ptq import equivalence, fidelity, fx_runner, hook_runner
+from laq.ptq.activation_quantizer import InputQuantizer
+from laq.ptq.calibration import CalibrationImages
+from laq.ptq.fx_runner import QUANTIZABLE
+from laq.ptq.module_state import unchanged
+from laq.utils.errors import ConfigError, DataError, LaqError
+from laq.utils.runs import Run
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put ``network`` into evaluation mode, and leave its modules as they were.
+
+    Raises ``LaqError`` for what is not made of modules that run their own code.
+    """
+    fidelity.check_eager(network)
+    with unchanged(network):
+        network.eval()
+        yield
+
+
+def check_kept(network: nn.Module, skip_layers: Mapping[str, str]) -> None:
+    """Raise ``ConfigError`` where ``skip_layers`` names no convolution or linear layer."""
+    names = _names(network, QUANTIZABLE)
+    if unknown := sorted(set(skip_layers) - set(names)):
+        raise ConfigError(
+            f"no convolution or linear layer is called {', '.join(unknown)}, so it cannot be kept "
+            f"in float (compress.skip_layers); there are: {', '.join(names)}"
+        )
+
+
+def graph_of(network: nn.Module, pool: CalibrationImages) -> tuple[fx.Graph | None, Run]:
+    """The traced graph, None where it is not what the network runs; and a run on two images.
+
+    Among the layers are quantizers of inputs that are modules of the network by themselves.
+
+    Raises ``LaqError`` as ``traced`` does.
+    """
+    run = _run(network, pool)
+    try:
+        return _graph(network, pool, run), run
+    except fx_runner.UntraceableError as error:
+        reason = str(error)
+    logger.warning("%s; it is rerun from the images for each layer, which is slower", reason)
+    return None, run
+
+
+def traced(network: nn.Module, pool: CalibrationImages) -> fx.Graph:
+    """The traced graph of ``network``, which does what the network does.
+
+    Raises ``UntraceableError`` where there is none, and ``LaqError`` for a network that is a layer
+    by itself, is in half precision, or calls no layer that it has.
+    """
+    return _graph(network, pool, _run(network, pool))
+
+
+def _graph(network: nn.Module, pool: CalibrationImages, run: Run) -> fx.Graph:
+    with unchanged(network):
+        graph = fx_runner.trace(network)
+        fx_runner.check_runs(graph, network, sample(pool), run)
+    return graph
+
+
+def _run(network: nn.Module, pool: CalibrationImages) -> Run:
+    fidelity.check_precision(network)
+    names = _names(network, (*QUANTIZABLE, InputQuantizer))
+    if "" in names:
+        raise LaqError(
+            f"the network is a single {type(network).__name__} layer: wrap it in nn.Sequential"
+        )
+    with unchanged(network):
+        run = hook_runner.run(network, sample(pool), names)
+    if names and not run.inputs:
+        raise LaqError(
+            f"{type(network).__name__} calls none of its {len(names)} convolution and linear "
+            f"layers ({names[0]}, …) as a module, so none can be quantized: its forward must call "
+            "the layers that it has"
+        )
+    for name, value in run.inputs.items():
+        weight = network.get_submodule(name)._parameters.get("weight")
+        if isinstance(value, Tensor) and weight is not None and value.dtype != weight.dtype:
+            raise LaqError(
+                f"layer {name} gets {value.dtype} and has weights of {weight.dtype}: run the "
+                "network without torch.autocast, and hand over network.float()"
+            )
+    return run
+
+
+def sample(pool: CalibrationImages) -> Tensor:
+    """Two images, where there are as many, on which a network is tried."""
+    return pool.chunk(0)[:2]
+
+
+@torch.no_grad()
+def met_with_reasons(
+    network: nn.Module, images: Tensor, skip_layers: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """The convolution and linear layers in the order of their first calls on two of ``images``, and
+    why some of them stay in float or share the codes of another."""
+    with evaluating(network):
+        _, run = graph_of(network, CalibrationImages.of(images[:2], network))
+    modules = dict(network.named_modules())
+    met = [name for name in run.inputs if isinstance(modules[name], QUANTIZABLE)]
+    return met, reasons_of(modules, met, skip_layers)
+
+
+def reasons_of(
+    modules: Mapping[str, nn.Module], met: Sequence[str], skip_layers: Mapping[str, str]
+) -> dict[str, str]:
+    """Why layers that are met stay in float, or share the codes of another, by name."""
+    holders: dict[Tensor, list[str]] = {}
+    for name, module in modules.items():
+        for weight in module._parameters.values():
+            holders.setdefault(weight, []).append(name)
+    reasons: dict[str, str] = {}
+    for name in met:
+        layer = modules[name]
+        if name in skip_layers:
+            reasons[name] = skip_layers[name]
+        elif not equivalence.as_parent(layer):
+            reasons[name] = f"{type(layer).__name__} computes with its weight in a way of its own"
+        elif "weight" not in layer._parameters:
+            raise DataError(
+                f"layer {name}: its weight is computed from other parameters, so codes cannot "
+                f"replace it: make it a plain parameter first, {_plain_weight(name, layer)}, or "
+                "leave the layer in float (compress.skip_layers)"
+            )
+        else:
+            others = [other for other in holders[layer.weight] if other != name]
+            if floats := [other for other in others if other in skip_layers or other not in met]:
+                reasons[name] = f"shares the weight of {floats[0]}, which stays in float"
+            elif first := [other for other in met[: met.index(name)] if other in others]:
+                reasons[name] = f"shares the codes of {first[0]}"
+    return reasons
+
+
+def _plain_weight(name: str, layer: nn.Module) -> str:
+    """The call that makes a plain parameter of a weight that others make."""
+    calls = {
+        "WeightNorm": "torch.nn.utils.remove_weight_norm({})",
+        "SpectralNorm": "torch.nn.utils.remove_spectral_norm({})",
+    }
+    from torch.nn.utils import prune
+
+    module = f"network.get_submodule({name!r})"
+    for hook in layer._forward_pre_hooks.values():
+        if isinstance(hook, prune.BasePruningMethod):
+            return f'torch.nn.utils.prune.remove({module}, "weight")'
+        if call := calls.get(type(hook).__name__):
+            return call.format(module)
+    return f'torch.nn.utils.parametrize.remove_parametrizations({module}, "weight")'
+
+
+def _names(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[str]:
+    return [name for name, module in network.named_modules() if isinstance(module, kinds)]

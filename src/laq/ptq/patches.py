@@ -1,0 +1,205 @@
+"""A layer's input as a matrix: one row a sample, one column a weight of a neuron.
+
+Rows of a convolution are its patches, so that output = matrix @ weight.T. They are read through
+a strided view of the padded input: no patch is copied but those that become samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from laq.ptq import equivalence
+from laq.ptq.equivalence import Padding
+from laq.ptq.layer import Pair, Samples
+from laq.utils.errors import ConfigError, DataError
+
+Kind = Literal["published", "all"]
+
+# Bytes of all patches of some images that are made at a time.
+_PIECE = 2**24
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which patches of a convolution's input become samples.
+
+    ``published``: patches do not overlap (stride = kernel size), and of the L patches of each
+    image ``draws(L)`` are drawn with replacement, as in the published code. ``all``: every patch
+    the convolution itself sees, at its true stride; ``fraction`` is not used.
+    """
+
+    kind: Kind = "published"
+    fraction: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ConfigError(f"patches {self.kind!r}: choose {' or '.join(get_args(Kind))}")
+        if not 0 < self.fraction <= 1:
+            raise ConfigError(f"fraction {self.fraction} must be above 0 and at most 1")
+
+    def draws(self, patches: int) -> int:
+        """⌊fraction · L⌋ + 1 of an image's L patches, or L where ``fraction`` is 1."""
+        return patches if self.fraction == 1 else int(self.fraction * patches) + 1
+
+
+def layer_samples(
+    layer: nn.Conv2d | nn.Linear,
+    shapes: Sequence[torch.Size],
+    inputs: Callable[[], Iterable[Pair]],
+    sampling: Sampling,
+    generator: torch.Generator,
+) -> Samples:
+    """Samples of ``layer``, made of its inputs a chunk at a time and anew in each pass.
+
+    Both networks give the same patches. They are drawn here, once for all chunks together and for
+    all passes; rows are in the order of the images.
+
+    Args:
+        layer: a convolution with inputs (…, c, h, w) or a linear layer with inputs (…, d).
+        shapes: shape of each chunk of the input.
+        inputs: starts a pass over the chunks of both networks' inputs.
+        sampling: which patches to take; linear layers take every row.
+        generator: draws them.
+    """
+    columns = layer.weight[0].numel()
+    if isinstance(layer, nn.Linear):
+        rows = sum(shape[:-1].numel() for shape in shapes)
+        return Samples(rows, columns, lambda: _pairs(inputs(), lambda x: x.reshape(-1, columns)))
+
+    windows = _Windows.of(layer, sampling)
+    counts = [windows.count(shape) for shape in shapes]
+    if sampling.kind == "all":
+        width = layer.groups * columns
+
+        def pieces() -> Iterator[Pair]:
+            for x, xq in inputs():
+                images, rows = x.shape[:-3].numel(), windows.count(x.shape)
+                size = max(1, _PIECE * images // (rows * width * x.element_size()))
+                parts = x.reshape(-1, *x.shape[-3:]).split(size)
+                moved = parts if xq is x else xq.reshape(-1, *xq.shape[-3:]).split(size)
+                yield from _pairs(
+                    zip(parts, moved, strict=True), lambda x: windows.view(x).reshape(-1, width)
+                )
+
+        return Samples(sum(counts), columns, pieces, layer.groups)
+    shares = [_drawn(windows, shape, sampling, generator) for shape in shapes]
+
+    def chunks() -> Iterator[Pair]:
+        for pair, share in zip(inputs(), shares, strict=True):
+            yield from _pairs([pair], lambda x, share=share: windows.take(x, share))
+
+    return Samples(sum(map(len, shares)), columns, chunks, layer.groups)
+
+
+def _drawn(
+    windows: _Windows, shape: torch.Size, sampling: Sampling, generator: torch.Generator
+) -> Tensor:
+    """Drawn patches of a chunk, counted over all its images; the same however they are chunked."""
+    rows, columns = windows.grid(*shape[-2:])
+    images, patches = shape[:-3].numel(), rows * columns
+    drawn = torch.randint(patches, (images, sampling.draws(patches)), generator=generator)
+    drawn = drawn.sort(dim=1).values  # read in the order of memory
+    return (drawn + patches * torch.arange(images)[:, None]).flatten()
+
+
+def _pairs(inputs: Iterable[Pair], matrix: Callable[[Tensor], Tensor]) -> Iterator[Pair]:
+    for x, xq in inputs:
+        rows = matrix(x)
+        pair = rows, rows if xq is x else matrix(xq)
+        del rows
+        yield pair
+        del pair  # before the next is made
+
+
+def _seen_padding(layer: nn.Conv2d, height: int, width: int) -> Padding:
+    """What a layer with a forward of its own puts around its images."""
+    found = equivalence.padding(layer, height, width)
+    if found is None:
+        raise DataError(
+            f"a {type(layer).__name__} is no convolution of images of {height} × {width} pixels, "
+            "as it is of others: leave it in float (compress.skip_layers)"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Where the patches of a convolution's input are. Pairs are (vertical, horizontal).
+
+    padding: of images (height, width), by left, right, top and bottom.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: Callable[[int, int], Padding]
+    mode: str
+
+    @classmethod
+    def of(cls, layer: nn.Conv2d, sampling: Sampling) -> _Windows:
+        kernel, dilation, mode = layer.kernel_size, layer.dilation, layer.padding_mode
+        stride = layer.stride if sampling.kind == "all" else kernel
+        if not equivalence.is_plain(layer):
+            seen = cache(partial(_seen_padding, layer))
+            return cls(kernel, stride, dilation, seen, "constant")
+        if layer.padding == "valid":
+            sides = [(0, 0), (0, 0)]
+        elif layer.padding == "same":
+            gaps = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+            sides = [(gap // 2, gap - gap // 2) for gap in gaps]
+        else:
+            sides = [(p, p) for p in layer.padding]
+        padding = (*sides[1], *sides[0])
+        mode = "constant" if mode == "zeros" else mode
+        return cls(kernel, stride, dilation, lambda *_: padding, mode)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Patches in a column and in a row of an image (height, width)."""
+        left, right, top, bottom = self.padding(height, width)
+        sizes = (height + top + bottom, width + left + right)
+        rows, columns = (
+            (size - d * (k - 1) - 1) // s + 1
+            for size, d, k, s in zip(sizes, self.dilation, self.kernel, self.stride, strict=True)
+        )
+        return rows, columns
+
+    def count(self, shape: torch.Size) -> int:
+        """Patches of an input (…, c, h, w)."""
+        rows, columns = self.grid(*shape[-2:])
+        return shape[:-3].numel() * rows * columns
+
+    def view(self, x: Tensor) -> Tensor:
+        """Patches of ``x`` (n, c, h, w) as a view (n, rows, columns, c, kh, kw) of it, padded."""
+        x = x.reshape(-1, *x.shape[-3:])
+        rows, columns = self.grid(*x.shape[-2:])
+        padding = self.padding(*x.shape[-2:])
+        if any(padding):
+            x = nn.functional.pad(x, padding, self.mode)
+        image, channel, down, right = x.stride()
+        return x.as_strided(
+            (len(x), rows, columns, x.shape[1], *self.kernel),
+            (
+                image,
+                self.stride[0] * down,
+                self.stride[1] * right,
+                channel,
+                self.dilation[0] * down,
+                self.dilation[1] * right,
+            ),
+            x.storage_offset(),
+        )
+
+    def take(self, x: Tensor, patches: Tensor) -> Tensor:
+        """Those ``patches`` of ``x`` as (m, c · kh · kw), counted row by row, image by image."""
+        view = self.view(x)
+        _, rows, columns = view.shape[:3]
+        # Not torch.unravel_index: on its first call it imports sympy, half a second a job.
+        patches = patches.to(x.device)
+        line = patches // columns
+        return view[line // rows, line % rows, patches % columns].flatten(1)

@@ -1,0 +1,179 @@
+"""Weights on the grid {−K, …, K} · step inside a network that is being trained, K = 2^(bits−1) − 1.
+
+A layer's weight becomes a function of a float weight and of steps, torch's parametrization: the
+layer, the networks that hold it and their traces know nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from laq.quantizers.packed_weight import PackedWeight
+from laq.quantizers.uniform import Alphabet
+from laq.utils.errors import DataError
+
+BITS = range(2, 9)
+
+# Of the step that ``fit`` begins with, which suits about 2 bits; more bits want smaller shares.
+_FACTORS = [2 ** (power / 8) for power in range(-16, 13)]
+
+
+class GridWeight(nn.Module):
+    """A layer's weight on a grid of ``bits``; subclasses say what it is while the layer trains.
+
+    unit: the steps as they were set, (), or (N, 1) with one for each of the weight's N rows.
+    """
+
+    unit: Tensor
+
+    def __init__(self, bits: int, rows: int | None) -> None:
+        super().__init__()
+        self.bits = bits
+        self.register_buffer("unit", torch.ones(() if rows is None else (rows, 1)))
+
+    @property
+    def step(self) -> Tensor:
+        """The steps as they are, in the shape of ``unit``."""
+        return self.unit
+
+    @property
+    def limit(self) -> int:
+        """K, the largest code."""
+        return 2 ** (self.bits - 1) - 1
+
+    def steps(self, weight: Tensor) -> Tensor:
+        """The steps in a shape that goes with ``weight`` (N, …)."""
+        return along(self.step, weight)
+
+    def rounded(self, weight: Tensor) -> Tensor:
+        """The nearest points of the grid, in the bits that ``PackedWeight.values`` has."""
+        return nearest(weight, self.steps(weight), self.limit)
+
+    def trained(self, weight: Tensor) -> Tensor:
+        """The weight that a step of the training sees."""
+        raise NotImplementedError
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.trained(weight) if self.training else self.rounded(weight)
+
+    def extra_repr(self) -> str:
+        return f"bits={self.bits}, steps={self.unit.numel()}"
+
+    @torch.no_grad()
+    def packed(self, weight: Tensor) -> PackedWeight:
+        """Codes and steps of ``weight`` (N, …). Raises ``DataError`` for a step that is no step."""
+        alphabet = Alphabet.of(self.step.detach(), self.bits, "packed")
+        return PackedWeight(alphabet.nearest(weight.flatten(1)).view(weight.shape), alphabet)
+
+
+def attach(
+    network: nn.Module, kind: type[GridWeight], bits: Mapping[str, int], per_channel: bool
+) -> None:
+    """Give each layer of ``network`` that ``bits`` names a weight of that ``kind``, in place.
+
+    Layers that share a weight with one of them get it as well. Steps are 1: see ``fit``.
+    """
+    for name, width in bits.items():
+        weight = network.get_submodule(name).weight
+        own = kind(width, len(weight) if per_channel else None).to(weight)
+        sharing = [m for m in network.modules() if m._parameters.get("weight") is weight]
+        for layer in sharing:
+            parametrize.register_parametrization(layer, "weight", own, unsafe=True)
+
+
+def attached(network: nn.Module) -> Iterator[tuple[GridWeight, nn.Parameter]]:
+    """The weights on a grid, each once: what says how, and the float weight behind it."""
+    known = set()
+    for module in network.modules():
+        if isinstance(module, parametrize.ParametrizationList):
+            first = module[0]
+            if isinstance(first, GridWeight) and first not in known:
+                known.add(first)
+                yield first, module.original
+
+
+@torch.no_grad()
+def fit(network: nn.Module) -> None:
+    """Set every step to the one that its weights lose least on, Σ (w − Q(w))², in place.
+
+    Found among multiples of 2 mean |w| / √K, where Esser et al. (2020) begin, each made the
+    least-squares step of its codes. Weights that are all 0 begin with the step of a fresh layer,
+    from which training takes them.
+
+    Raises ``DataError`` for weights that are not finite.
+    """
+    for weight, values in attached(network):
+        rows = _sharing(weight, values)
+        start = 2 * rows.abs().mean(1, keepdim=True) / weight.limit**0.5
+        if not bool(start.isfinite().all()):
+            raise DataError("weights are not finite, so they give no step")
+        # A row of zeros takes any step: that of the others, or of weights within ±1/√d, as layers
+        # begin. So does one of weights so small that the square of their step is 0.
+        nothing = torch.finfo(start.dtype).tiny ** 0.5
+        fresh = torch.full_like(start, (values[0].numel() * weight.limit) ** -0.5)
+        others = start.mean().expand_as(start) if start.mean() > nothing else fresh
+        start = torch.where(start > nothing, start, others)
+        best, least = start, torch.full_like(start, torch.inf)
+        for factor in _FACTORS:
+            step = least_squares(rows, factor * start, weight.limit)
+            error = (rows - nearest(rows, step, weight.limit)).square().sum(1, keepdim=True)
+            best = torch.where(error < least, step, best)
+            least = torch.minimum(error, least)
+        weight.unit.copy_(best.view(weight.unit.shape))
+
+
+@torch.no_grad()
+def refit(weight: GridWeight, values: Tensor) -> None:
+    """Set the steps, in place, to those nearest to ``values`` for the codes that they have now."""
+    found = least_squares(_sharing(weight, values), weight.unit.reshape(-1, 1), weight.limit)
+    weight.unit.copy_(found.view(weight.unit.shape))
+
+
+def _sharing(weight: GridWeight, values: Tensor) -> Tensor:
+    """The float weight with a row for each step."""
+    return values.detach().reshape(weight.unit.numel(), -1)
+
+
+def along(steps: Tensor, weight: Tensor) -> Tensor:
+    """``steps``, () or (N, 1), in a shape that goes with ``weight`` (N, …)."""
+    return steps.view(-1, *[1] * (weight.ndim - 1)) if steps.ndim else steps
+
+
+def nearest(values: Tensor, step: Tensor, limit: int) -> Tensor:
+    """The points nearest to ``values`` of the grid {−limit, …, limit} · step, which broadcasts."""
+    return (values / step).round().clamp(-limit, limit) * step
+
+
+def least_squares(rows: Tensor, step: Tensor, limit: int) -> Tensor:
+    """The step that, for the codes ``step`` gives, is nearest to each row: (R, n), (R, 1) → (R, 1).
+
+    Unchanged where all codes are 0.
+    """
+    codes = (rows / step).round().clamp(-limit, limit)
+    squares = codes.square().sum(1, keepdim=True)
+    found = (rows * codes).sum(1, keepdim=True) / squares.clamp(min=1)
+    return torch.where(found > 0, found, step)
+
+
+@torch.no_grad()
+def detach(network: nn.Module, names: Iterable[str]) -> dict[str, PackedWeight]:
+    """Make plain parameters of the weights of the layers ``names``, with the values of their codes.
+
+    Returns the packed weights by the parameters' names. The float weights are gone, in layers that
+    share one with a layer named as well.
+    """
+    packed: dict[str, PackedWeight] = {}
+    for name in names:
+        held = network.get_submodule(name).parametrizations.weight
+        weight, values = held[0], held.original
+        packed[f"{name}.weight"] = weight.packed(values)
+        plain = nn.Parameter(packed[f"{name}.weight"].values)
+        on_grid = [m for m in network.modules() if parametrize.is_parametrized(m, "weight")]
+        for layer in (m for m in on_grid if m.parametrizations.weight[0] is weight):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+            layer.weight = plain
+    return packed

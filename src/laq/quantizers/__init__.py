@@ -1,0 +1,1 @@
+"""Levels that weights are rounded to, and how codes are stored."""

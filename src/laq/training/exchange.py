@@ -1,0 +1,153 @@
+"""Gradients as processes of a training send them to each other: in float, or some in few bits.
+
+Float gradients are summed by an all-reduce. Of a gradient in b bits each process sends its own
+codes and one scale to every other (an all-gather), and all add up the same numbers in the same
+order. Rounding is stochastic, so that it is right in the mean and needs no memory of its errors:
+QSGD (Alistarh et al., NeurIPS 2017) with the largest number as the norm, at 2 bits TernGrad (Wen et
+al., NeurIPS 2017).
+
+What a process sends: 2 (p − 1) / p times the bytes of float gradients, p − 1 times those of codes.
+So codes of b bits save bytes while p · b < 64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.futures import Future
+from torch.nn import functional
+
+FLOAT = 32
+BITS = (2, 4, 8, FLOAT)
+
+_SCALE = torch.float32.itemsize
+
+
+class Exchange:
+    """How this process takes part; ``mean`` is the hook of torch's DistributedDataParallel.
+
+    coded: parameters whose gradients are sent in ``bits``; with 32 all are float. seed, step: of
+    the training, and how many steps it has taken: draws depend on nothing else but the process and
+    the parameter, so that a training that goes on draws what an undisturbed one does.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        bits: int,
+        coded: Sequence[nn.Parameter],
+        seed: int,
+        step: int = 0,
+    ) -> None:
+        self.rank, self.size, self.bits, self.seed, self.step = rank, size, bits, seed, step
+        places = enumerate(coded if bits < FLOAT else ())
+        self._places = {id(parameter): place for place, parameter in places}
+
+    def mean(self, bucket: distributed.GradBucket) -> Future[Tensor]:
+        """The mean over processes of a bucket of gradients, in place; called with each bucket."""
+        flat = bucket.buffer()
+        pairs = list(zip(bucket.parameters(), bucket.gradients(), strict=True))
+        coded = [(self._places[id(p)], x) for p, x in pairs if id(p) in self._places]
+        plain = [x for p, x in pairs if id(p) not in self._places]
+        step = self.step
+        self.step += bucket.is_last()
+        if not coded:
+            flat.div_(self.size)
+            return _reduced(flat)
+        sums = torch.cat([x.reshape(-1) for x in plain]).div_(self.size) if plain else None
+        sent = [encoded(x, self.bits, self._generator(step, place, x)) for place, x in coded]
+        own = torch.cat(
+            [torch.stack([scale for scale, _ in sent]).view(torch.uint8)]
+            + [codes for _, codes in sent]
+        )
+        futures = [_gathered(own, self.size)]
+        if sums is not None:
+            futures.append(_reduced(sums))
+
+        def finish(done: Future[list[Future[Tensor]]]) -> Tensor:
+            received = [future.value() for future in done.value()]
+            self._decode(received[0], [x for _, x in coded])
+            if sums is not None:
+                means = received[1].split([x.numel() for x in plain])
+                for x, mean in zip(plain, means, strict=True):
+                    x.copy_(mean.view(x.shape))
+            return flat
+
+        return torch.futures.collect_all(futures).then(finish)
+
+    def _decode(self, received: Tensor, gradients: list[Tensor]) -> None:
+        """Write the means of what all processes sent into ``gradients``."""
+        parts = received.view(self.size, -1)
+        head = _SCALE * len(gradients)
+        # A copy: numbers of four bytes want an address to match.
+        scales = parts[:, :head].reshape(-1).clone().view(torch.float32).view(self.size, -1)
+        counts = [packed_size(x.numel(), self.bits) for x in gradients]
+        codes = parts[:, head:].split(counts, 1)
+        for place, gradient in enumerate(gradients):
+            mean = torch.zeros(gradient.numel(), device=gradient.device)
+            for rank in range(self.size):
+                values = unpack(codes[place][rank], gradient.numel(), self.bits)
+                mean += values * scales[rank, place]
+            gradient.copy_(mean.div_(self.size).view(gradient.shape))
+
+    def _generator(self, step: int, place: int, like: Tensor) -> torch.Generator:
+        state = np.random.SeedSequence([self.seed, step, self.rank, place])
+        seed = int(state.generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator(like.device).manual_seed(seed)
+
+
+def encoded(x: Tensor, bits: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Scale () and packed codes of ``x``, float32 of any shape: the scale times the codes is ``x``
+    in the mean over the generator's draws.
+
+    Codes are −K … K with K = 2^(bits−1) − 1. The scale is not finite where ``x`` is not.
+    """
+    limit = 2 ** (bits - 1) - 1
+    flat = x.detach().reshape(-1).float()
+    scale = flat.abs().max() / limit
+    draws = torch.rand(flat.shape, generator=generator, device=flat.device)
+    codes = (flat / torch.where(scale > 0, scale, 1.0)).add_(draws).floor_().clamp_(-limit, limit)
+    return scale, pack(codes.nan_to_num_(0.0).to(torch.int8), bits)
+
+
+def packed_size(count: int, width: int) -> int:
+    """Bytes that ``count`` codes of ``width`` bits take."""
+    return -(-count * width // 8)
+
+
+def pack(codes: Tensor, width: int) -> Tensor:
+    """``laq.quantizers.bitpacking.pack`` on the device of ``codes``, int8 (n,), for widths 2, 4 and
+    8.
+    """
+    held = 8 // width
+    octets = functional.pad(codes, (0, -len(codes) % held)).view(torch.uint8).view(-1, held)
+    octets = (octets & (2**width - 1)) << _shifts(width, codes.device)
+    return octets.sum(1, dtype=torch.uint8)
+
+
+def unpack(packed: Tensor, count: int, width: int) -> Tensor:
+    """The codes that ``pack`` stored, int8 (count,)."""
+    codes = (packed[:, None] >> _shifts(width, packed.device)) & (2**width - 1)
+    half = 2 ** (width - 1)
+    return ((codes.reshape(-1)[:count].short() ^ half) - half).to(torch.int8)
+
+
+def _shifts(width: int, device: torch.device) -> Tensor:
+    return torch.arange(0, 8, width, dtype=torch.uint8, device=device)
+
+
+def _reduced(x: Tensor) -> Future[Tensor]:
+    """The sum over processes, in place."""
+    return distributed.all_reduce(x, async_op=True).get_future().then(lambda _: x)
+
+
+def _gathered(x: Tensor, size: int) -> Future[Tensor]:
+    """What all processes give, by rank."""
+    all_of = x.new_empty(size * len(x))
+    work: Any = distributed.all_gather_into_tensor(all_of, x, async_op=True)
+    return work.get_future().then(lambda _: all_of)

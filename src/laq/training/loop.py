@@ -1,0 +1,232 @@
+"""Epochs and steps of a training, in one process or as one of several."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from laq.models.networks import predict, to_input
+from laq.training import optimizers, precision, schedules
+from laq.training.augmentation import Augmentation
+from laq.training.constraints import Constraint, Progress
+from laq.training.distributed import Team
+from laq.training.exchange import FLOAT, Exchange
+from laq.training.recipe import Recipe
+from laq.training.resume import Keeper
+from laq.utils.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+# Images, uint8 (n, c, h, w), and their labels, int64 (n,).
+Split = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the training history.
+
+    learning_rate: of the epoch's last step. train_loss: mean cross-entropy in nats, with label
+    smoothing where that is set and without a constraint's penalty; like train_top1 it is taken
+    while the network learns, in training mode and on changed images. test_top1: after the epoch,
+    in evaluation mode, float32.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_top1: float
+    test_top1: float
+
+
+def fit(
+    network: nn.Module,
+    train_split: Split,
+    test_split: Split,
+    recipe: Recipe,
+    generator: torch.Generator,
+    device: torch.device,
+    keeper: Keeper | None = None,
+    team: Team | None = None,
+    constraint: Constraint | None = None,
+) -> list[dict[str, Any]]:
+    """Train ``network`` in place; arguments, result and errors as of ``laq.training.train``.
+
+    ``keeper`` holds the state of an interrupted training. ``team``: the processes that share every
+    batch; each is given the same arguments and ends with the same network.
+    """
+    team, constraint = team or Team(), constraint or Constraint()
+    # Images stay uint8 on the device: a quarter of the memory, and no copy a step.
+    images, labels = train_split[0].to(device), train_split[1].to(device)
+    network.to(device, memory_format=torch.channels_last)
+    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    augmentation = Augmentation(recipe, generator)
+    steps = len(batches(torch.arange(len(images)), recipe.batch_size))
+    state = State(network, recipe, steps, generator, device, constraint)
+    if keeper is not None:
+        state.restore(keeper.load(team))
+    exchange = None
+    if recipe.gradient_bits < FLOAT:
+        coded, seed = constraint.coded(network), generator.initial_seed()
+        done = state.progress.done
+        exchange = Exchange(team.rank, team.size, recipe.gradient_bits, coded, seed, done)
+    parallel = team.prepare(network, exchange)
+    for epoch in range(len(state.history) + 1, recipe.epochs + 1):
+        network.train()
+        constraint.begin_epoch(network)
+        order = torch.randperm(len(images), generator=generator).to(device)
+        loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        title, quiet = f"epoch {epoch}/{recipe.epochs}", team.rank > 0
+        for batch in tqdm(batches(order, recipe.batch_size), title, mininterval=2, disable=quiet):
+            part = team.part(len(batch))
+            mine = batch[part]
+            inputs = to_input(augmentation(images[mine], len(batch), part), device)
+            with team.batch(len(batch)), precision.autocast(recipe.precision, device):
+                logits = parallel(inputs.contiguous(memory_format=torch.channels_last))
+            logits = logits.float()
+            # An empty part still takes part in the sums over processes.
+            loss = criterion(logits, labels[mine]) if len(mine) else logits.sum()
+            # Gradients are averaged over processes: this makes it the mean over the batch.
+            state.step(loss * (len(mine) * team.size / len(batch)))
+            loss_sum += loss.detach().double() * len(mine)
+            correct += (logits.detach().argmax(1) == labels[mine]).sum()
+        row = _row(epoch, state, team, loss_sum, correct, len(images), test_split, device)
+        logger.info(
+            "epoch %d/%d: loss %.3f, train top-1 %.3f, test top-1 %.3f",
+            epoch,
+            recipe.epochs,
+            row.train_loss,
+            row.train_top1,
+            row.test_top1,
+        )
+        state.history.append(asdict(row))
+        if keeper is not None and epoch < recipe.epochs and team.rank == 0:
+            keeper.save(state.content)
+    network.to("cpu", memory_format=torch.contiguous_format).eval()
+    return state.history
+
+
+def untrained(network: nn.Module, test_split: Split, device: torch.device) -> list[dict[str, Any]]:
+    """The history of a network that is taken as it is: epoch 0 alone, with its accuracy.
+
+    Raises ``DataError`` if its outputs are not finite.
+    """
+    logits = predict(network, test_split[0], device)
+    if not torch.isfinite(logits).all():
+        raise DataError("the network's outputs are not finite: take other weights")
+    network.to("cpu")
+    top1 = (logits.argmax(1) == test_split[1]).double().mean().item()
+    logger.info("taken as it is: test top-1 %.3f", top1)
+    return [asdict(Epoch(0, math.nan, math.nan, math.nan, top1))]
+
+
+class State:
+    """All that a training goes on from: what ``restore`` takes is what ``content`` gave."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        steps: int,
+        generator: torch.Generator,
+        device: torch.device,
+        constraint: Constraint,
+    ) -> None:
+        self.network, self.recipe, self.constraint = network, recipe, constraint
+        self.generator, self.device = generator, device
+        self.steps = recipe.epochs * steps
+        self.optimizer = optimizers.create(network, recipe, constraint.groups(network))
+        self.schedule = schedules.create(self.optimizer, recipe, steps)
+        self.scaler = precision.scaler(recipe.precision, device)
+        self.learning_rate = 0.0  # of the last step
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self.schedule.last_epoch, self.steps)
+
+    def step(self, loss: Tensor) -> None:
+        """One step of all parameters against the gradients of ``loss`` and of the penalty."""
+        self.optimizer.zero_grad(set_to_none=True)
+        penalty = self.constraint.penalty(self.network, self.progress)
+        if penalty is not None:
+            loss = loss + penalty
+        self.scaler.scale(loss).backward()
+        if self.recipe.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.learning_rate = self.optimizer.param_groups[0]["lr"]
+        self.schedule.step()
+        with torch.no_grad():
+            self.constraint.after_step(self.network, self.progress)
+
+    def content(self) -> dict[str, Any]:
+        """Tensors, numbers, texts, lists and mappings of these: nothing that needs unpickling."""
+        on_gpu = self.device.type == "cuda"
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "history": self.history,
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self.device) if on_gpu else None,
+        }
+
+    def restore(self, content: dict[str, Any] | None) -> None:
+        if content is None:
+            return
+        for name in ("network", "optimizer", "schedule", "scaler"):
+            getattr(self, name).load_state_dict(content[name])
+        self.history = content["history"]
+        self.generator.set_state(content["generator"])
+        torch.set_rng_state(content["torch"])
+        if content["cuda"] is not None:
+            torch.cuda.set_rng_state(content["cuda"], self.device)
+
+
+def batches(order: Tensor, size: int) -> list[Tensor]:
+    """``order`` in batches of ``size``; a lone last image joins the batch before it.
+
+    BatchNorm has no variance over one value a channel, and no image is left out.
+    """
+    parts = list(order.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def _row(
+    epoch: int,
+    state: State,
+    team: Team,
+    loss_sum: Tensor,
+    correct: Tensor,
+    count: int,
+    test_split: Split,
+    device: torch.device,
+) -> Epoch:
+    """The epoch's row, over all processes. Raises ``DataError`` where the training diverged."""
+    images, labels = (tensor[team.part(len(tensor))] for tensor in test_split)
+    logits = predict(state.network, images, device)
+    hits = (logits.argmax(1) == labels).sum()
+    broken = ~(torch.isfinite(loss_sum).cpu() & torch.isfinite(logits).all())
+    sums = torch.stack([value.double().cpu() for value in (loss_sum, correct, hits, broken)])
+    loss, right, test_right, faults = team.total(sums.to(device)).tolist()
+    if faults:
+        raise DataError(
+            f"training diverged in epoch {epoch}: the loss or the outputs are not finite; "
+            "lower learning_rate (config key networks or variants) and run again"
+        )
+    return Epoch(
+        epoch, state.learning_rate, loss / count, right / count, test_right / len(test_split[1])
+    )

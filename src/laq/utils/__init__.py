@@ -1,0 +1,1 @@
+"""Errors, files, seeds, devices and whatever else every package uses."""

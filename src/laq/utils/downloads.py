@@ -1,0 +1,82 @@
+"""Files fetched whole and verified or not at all; hosts that fall silent are given up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from laq.utils.errors import DataError
+
+SILENCE = 60.0  # seconds after which a host that sends nothing is given up
+
+# Seconds after which a killed download's folder is swept.
+ABANDONED = 24 * 3600
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Within it connections are given up after ``SILENCE``; else they would hold a job for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def fetch(urls: Sequence[str], target: Path, md5: str, what: str) -> None:
+    """Download a file: ``target`` appears whole and with this md5, or not at all.
+
+    urls: the same file at one or more places, tried in this order; what: the file in a word, for
+    messages. Folders above ``target`` are made. Raises ``DataError`` with what came of every place.
+    """
+    by_hand = f"run again, or fetch it by other means and put it at {target.absolute()}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target)
+    failures: list[str] = []
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder,
+        impatient(),
+    ):
+        arrived = Path(folder, target.name)
+        for url in urls:
+            try:
+                _download(url, arrived, md5, what)
+            except DataError as error:
+                failures.append(str(error))
+                arrived.unlink(missing_ok=True)
+                continue
+            with arrived.open("rb") as whole:
+                os.fsync(whole.fileno())
+            arrived.replace(target)
+            return
+    raise DataError(f"{'; '.join(failures)}; {by_hand}")
+
+
+def _download(url: str, arrived: Path, md5: str, what: str) -> None:
+    from torchvision.datasets.utils import download_url
+
+    try:
+        download_url(url, str(arrived.parent), arrived.name, md5)
+    # http.client's errors are no OSErrors, and RuntimeError is torchvision's word for a wrong
+    # checksum: whatever it is, nothing was fetched.
+    except Exception as error:
+        if isinstance(error, RuntimeError) and arrived.is_file():
+            raise DataError(
+                f"what came from {url} ({arrived.stat().st_size:,} bytes) is not {what}, whose md5 "
+                f"is {md5}: it was cut short or altered, and is deleted"
+            ) from error
+        raise DataError(f"{url} cannot be downloaded ({error})") from error
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed downloads left. Younger folders may be of one that runs beside this."""
+    for leftover in target.parent.glob(f".{target.name}.*"):
+        if time.time() - leftover.stat().st_mtime > ABANDONED:
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,48 @@
+"""The library's packages: each imports only from those before it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from docs.draw_packages import LIBRARY, imports
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+# Lowest first.
+PACKAGES = re.findall(r"^\| `(\w+)` \|", PAGE, re.M)
+
+
+def test_only_packages_stand_at_the_top() -> None:
+    found = {path.name for path in LIBRARY.iterdir() if path.name != "__pycache__"}
+    assert found == {"__init__.py", *PACKAGES}
+
+
+def test_no_package_imports_from_one_after_it() -> None:
+    upward = [
+        f"{path.relative_to(LIBRARY)}: {name}"
+        for path in sorted(LIBRARY.rglob("*.py"))
+        for name in imports(path)
+        if path.parent != LIBRARY
+        if PACKAGES.index(name.split(".")[1]) > PACKAGES.index(path.relative_to(LIBRARY).parts[0])
+    ]
+    assert upward == []
+
+
+def test_modules_are_imported_by_name_in_few_places() -> None:
+    """Each such place says why: nothing else shows an editor who calls whom."""
+    found = {
+        path.relative_to(LIBRARY).as_posix()
+        for path in LIBRARY.rglob("*.py")
+        if "import_module" in path.read_text(encoding="utf-8")
+    }
+    assert found == {"__init__.py", "training/constraints.py"}
+
+
+def test_the_page_has_the_drawing_of_today() -> None:
+    drawn = subprocess.run(
+        [sys.executable, ROOT / "docs/draw_packages.py"], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"```mermaid\n{drawn}```" in PAGE

@@ -1,1 +1,0 @@
-"""Variants of a trained network: a module with ``make(task)`` for each step of ``laq.steps``."""
