@@ -272,14 +272,14 @@ def test_settings_of_deep_compression_that_are_not_in_use_make_no_other_network(
     for base, changes in (
         (scan, {"skip_layers": ["a", "b"]}),
         (scan, {"ratios": {"a": 0.1}, "quality": 2, "round_epochs": 3, "momentum": 0.5}),
-        (hand, {"kept": 0.5, "held_back": 0.2, "tuning_rate": 0.1}),
+        (hand, {"density": 0.5, "held_back": 0.2, "tuning_rate": 0.1}),
         (hand, {"ratios": {"a": 0.5, "b": 1}}),
     ):
         edits = {"variants/one": {"deep": base}, "variants/two": {"deep": {**base, **changes}}}
         with pytest.raises(ConfigError, match="two: alike with one"):
             checked(edited(edits))
     for base, changes in (
-        *((scan, {key: value}) for key, value in (("kept", 0.2), ("held_back", 0.2))),
+        *((scan, {key: value}) for key, value in (("density", 0.2), ("held_back", 0.2))),
         *(({}, {key: 3}) for key in ("rounds", "round_epochs", "bits_conv", "tuning_epochs")),
         *((scan, {key: value}) for key, value in (("coder", "ans"), ("initial", "random"))),
         *((scan, {key: value}) for key, value in (("index_bits", 5), ("classes", "all"))),

@@ -33,7 +33,7 @@ def settings(**changes) -> dict:
     """A variant's ``deep`` entry as the workflow hands it over, but for short."""
     keys = SCHEMA["$defs"]["deep"]["properties"]
     defaults = {key: of["default"] for key, of in keys.items()}
-    return deep_effect({**defaults, **SHORT, "kept": 0.2, "bits_conv": 4, **changes})
+    return deep_effect({**defaults, **SHORT, "density": 0.2, "bits_conv": 4, **changes})
 
 
 def compressed(state: Path | None = None, seed: int = 1, **changes) -> pipeline.Course:
@@ -230,7 +230,7 @@ def test_a_course_of_other_settings_begins_anew(tmp_path):
     short = {"rounds": 1, "epochs": 1, "tuning_epochs": 0}
     first = compressed(state, **short)
     assert written(compressed(state, **short), tmp_path / "a") == written(first, tmp_path / "b")
-    for changes in ({"kept": 0.3}, {"seed": 2}):
+    for changes in ({"density": 0.3}, {"seed": 2}):
         other = compressed(state, **{**short, **changes})
         assert written(other, tmp_path / "a") == written(
             compressed(None, **{**short, **changes}), tmp_path / "b"

@@ -157,11 +157,17 @@ def curves(gains: list[float], top1: dict[str, list[float]] | None = None) -> pd
     for number, gain in enumerate(gains):
         own = {"network": "net", "subset": f"s{number}", "median_icd": 10.0 * 2**number}
         own |= {"mean_icd": 10.0, "scope": "subset", "repeat": 1, "n": 100}
-        rows.append({**own, "classes": "none", "kept": 1.0, "top1": 1.0, "ratio": 1.0})
+        rows.append({**own, "classes": "none", "density": 1.0, "top1": 1.0, "ratio": 1.0})
         for classes, factor in (("subset", gain), ("all", 1.0)):
             for kept, ratio, rate in zip((0.2, 0.1), (10.0, 40.0), rates[classes], strict=True):
                 rows.append(
-                    {**own, "classes": classes, "kept": kept, "top1": rate, "ratio": ratio * factor}
+                    {
+                        **own,
+                        "classes": classes,
+                        "density": kept,
+                        "top1": rate,
+                        "ratio": ratio * factor,
+                    }
                 )
     table = pd.DataFrame(rows)
     return table.assign(correct=(100 * table["top1"]).round(), bytes=1000)
@@ -235,7 +241,7 @@ def test_what_is_open_to_one_side_decides_nothing_to_that_side() -> None:
     censored = np.where(table.index == 3, "aware is never below the level", "")
     first = judge(above.assign(censored=censored), RIGOUR).iloc[0]
     assert first["verdict"] == "reproduced" and first["high"] == INF and first["low"] > 1
-    assert "1 of 12" in first["remark"] and "kept" in first["remark"]
+    assert "1 of 12" in first["remark"] and "density" in first["remark"]
     second = judge(below.assign(censored=censored), RIGOUR).iloc[0]
     assert second["verdict"] == "inconclusive" and second["low"] == 0 and second["p"] == 1
 

@@ -39,7 +39,7 @@ SPEC = {"name": "lenet5", "classes": 3, "channels": 1, "side": 16}
 SECTION = {
     "networks": {
         "small": {
-            "kept": 0.05,
+            "density": 0.05,
             "rounds": 2,
             "epochs": 1,
             "learning_rate": 0.003,
@@ -48,7 +48,7 @@ SECTION = {
             "tuning_epochs": 1,
         }
     },
-    "curves": {"kept": [1.0, 0.1], "bits": [1, 8], "energy": [1.0, 0.5]},
+    "curves": {"density": [1.0, 0.1], "bits": [1, 8], "energy": [1.0, 0.5]},
     "initial": {"bits": [1, 3], "repeats": 2},
 }
 
@@ -218,10 +218,10 @@ def curve(bench: Bench, name: str, folder: Path, **changes: Any) -> pd.DataFrame
 
 def test_pruning_and_both_come_of_the_same_course(bench, place, tmp_path, stages):
     table = curve(bench, "pruning", tmp_path)
-    keys = table[["method", "training", "kept"]].itertuples(index=False, name=None)
+    keys = table[["method", "training", "density"]].itertuples(index=False, name=None)
     ways = [("pruning", "none"), ("both", "none"), ("pruning", "retrained"), ("both", "retrained")]
     assert list(keys) == [(*way, share) for share in (1.0, 0.1) for way in ways]
-    table = table.set_index(["method", "training", "kept"])
+    table = table.set_index(["method", "training", "density"])
     # All weights kept, in one step and without training: the network that there was.
     whole = table.loc["pruning", "none", 1.0]
     assert whole["correct"] == correct(bench.original.state_dict())
@@ -232,7 +232,7 @@ def test_pruning_and_both_come_of_the_same_course(bench, place, tmp_path, stages
         for method in ("pruning", "both"):
             ratios = [table.loc[method, training_, kept]["ratio"] for kept in (1.0, 0.1)]
             assert ratios[1] > 3 * ratios[0]
-    own = deep_plan.course(section(), "small", kept=0.1)
+    own = deep_plan.course(section(), "small", density=0.1)
     made = bench.compress(own)
     point = table.loc["both", "retrained", 0.1]
     assert point["correct"] == correct(made.state)
@@ -394,7 +394,7 @@ def test_a_comparison_goes_on_with_the_point_that_was_running(
 @pytest.mark.parametrize(
     ("changes", "concerned"),
     [
-        ({"kept": 0.2}, {"course"}),
+        ({"density": 0.2}, {"course"}),
         ({"bits_conv": 3}, {"course", "pruning"}),
         ({"initial": "density"}, {"course", "pruning", "quantization"}),
         ({"tuning_rate": 0.5}, {"course", "pruning", "quantization", "initial"}),

@@ -163,7 +163,7 @@ def test_what_is_measured_is_the_compressed_network(
     assert list(tmp_path.iterdir()) == []
 
 
-DEEP = {"kept": 0.2, "rounds": 1, "epochs": 1, "tuning_epochs": 1, "bits_linear": 2}
+DEEP = {"density": 0.2, "rounds": 1, "epochs": 1, "tuning_epochs": 1, "bits_linear": 2}
 
 
 def test_a_deep_entry_is_weighed_as_the_file_that_a_variant_is(
@@ -181,7 +181,7 @@ def test_a_deep_entry_is_weighed_as_the_file_that_a_variant_is(
     assert coded < rows[0]["bytes"] == (tmp_path / "a.safetensors").stat().st_size
     told = zoo_entries.columns(zoo({"a": {"deep": DEEP}})["methods"]["a"])
     assert (told["rule"], told["bits"], told["family"]) == ("deep", "8+2", "pruned, coded")
-    assert measured.recipe["deep"]["kept"] == 0.2
+    assert measured.recipe["deep"]["density"] == 0.2
 
 
 def test_an_entry_without_a_step_is_the_file_itself(

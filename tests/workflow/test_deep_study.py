@@ -17,8 +17,8 @@ ROOT = "results/digits/deep/small_resnet"
 SECTION = """
 deep_compression:
   networks:
-    small_resnet: { kept: 0.1, rounds: 1, epochs: 1, tuning_epochs: 1, batch_size: 128 }
-  curves: { kept: [0.2], bits: [2], energy: [0.8] }
+    small_resnet: { density: 0.1, rounds: 1, epochs: 1, tuning_epochs: 1, batch_size: 128 }
+  curves: { density: [0.2], bits: [2], energy: [0.8] }
   initial: { bits: [2], repeats: 1 }
 """
 JOBS = {
@@ -93,7 +93,7 @@ def test_a_variant_of_the_main_study_is_evaluated_and_runs_in_onnx(
     study = finished.copy(tmp_path / "laq")
     path = study.path / CONFIG
     variant = (
-        "  deep: { deep: { kept: 0.2, rounds: 1, epochs: 1, tuning_epochs: 1, coder: ans } }\n"
+        "  deep: { deep: { density: 0.2, rounds: 1, epochs: 1, tuning_epochs: 1, coder: ans } }\n"
     )
     text = path.read_text().replace("\nsweep:", f"{variant}\nsweep:")
     path.write_text(text + "\ndeploy: { variants: [deep], subsets: [even] }\n")

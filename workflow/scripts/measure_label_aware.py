@@ -12,7 +12,7 @@ def measure_label_aware(
     table: str,
     network: str,
     course: dict[str, Any],
-    kept: list[float],
+    density: list[float],
     repeats: int,
     seed: int,
     device: str,
@@ -30,7 +30,7 @@ def measure_label_aware(
     place = Path(table).parent
     bench = Bench.read(*(train, test, classes, parent), seed, devices.pick(device), place)
     chosen = subset_files.read(subset, bench.task.train.classes)
-    points = label_aware.points(table, kept, repeats)
+    points = label_aware.points(table, density, repeats)
     found = label_aware.measure(bench.of(chosen["indices"]), course, points, place)
     own = {"network": network, "subset": chosen["subset"]}
     own |= {key: chosen[key] for key in ("median_icd", "mean_icd")}

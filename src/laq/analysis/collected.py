@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PLACE = ["network", "subset"]
 ROW = [
     *("variant", "method", "calibration", "bits", "images", "scale", "ridge", "layers"),
-    *("classes", "kept", "repeat", "scope"),
+    *("classes", "density", "repeat", "scope"),
 ]
 
 

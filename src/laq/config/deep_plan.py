@@ -11,16 +11,20 @@ from typing import Any
 from laq.config.recipes import deep_effect
 
 # Curves by name, each with the key of its points in ``deep_compression.curves``.
-CURVES = {"pruning": "kept", "quantization": "bits", "lowrank": "energy"}
+CURVES = {"pruning": "density", "quantization": "bits", "lowrank": "energy"}
 
 # Settings that the study says of all networks alike, and what they are where it is not asked.
 OWN = {"classes": "subset", "coder": "huffman"}
 
-_PRUNING = {"pruning", "kept", "held_back", "ratios", "quality"}
+_PRUNING = {"pruning", "density", "held_back", "ratios", "quality"}
 _BITS = {"bits_conv", "bits_linear"}
 _SHARING = {*_BITS, "initial", "tuning_epochs", "tuning_rate", "index_bits"}
 # What the points of a curve say, or what a curve has nothing to do with.
-_UNUSED = {"pruning": {"kept"}, "quantization": {*_PRUNING, *_BITS}, "lowrank": _PRUNING | _SHARING}
+_UNUSED = {
+    "pruning": {"density"},
+    "quantization": {*_PRUNING, *_BITS},
+    "lowrank": _PRUNING | _SHARING,
+}
 
 Section = Mapping[str, Any]
 Settings = dict[str, Any]
@@ -50,9 +54,9 @@ def initial(section: Section, network: str) -> Settings:
 def label_aware(section: Section, network: str) -> Settings:
     """``course``, whose layers the scan chooses, ``kept``, its points, and ``repeats``."""
     own = course(section, network, pruning="scan")
-    used = {key: value for key, value in own.items() if key not in {"kept", "classes"}}
+    used = {key: value for key, value in own.items() if key not in {"density", "classes"}}
     asked = section["label_aware"]
-    return {"course": used, "kept": asked["kept"], "repeats": asked["repeats"]}
+    return {"course": used, "density": asked["density"], "repeats": asked["repeats"]}
 
 
 def processes(section: Section, network: str) -> int:

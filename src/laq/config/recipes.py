@@ -109,7 +109,7 @@ def qat_effect(settings: Settings) -> dict[str, Any]:
 
 
 # Settings of ``deep`` that one way of pruning has for itself.
-_PRUNING = {"scan": ("kept", "held_back"), "ratios": ("ratios",), "deviation": ("quality",)}
+_PRUNING = {"scan": ("density", "held_back"), "ratios": ("ratios",), "deviation": ("quality",)}
 
 
 def deep_effect(settings: Settings) -> dict[str, Any]:

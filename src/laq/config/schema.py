@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Schema = Mapping[str, Any]
 
 # Old keys, and old values by key, with their names of today.
-RENAMED_KEYS = {"keep": "skip_layers"}
+RENAMED_KEYS = {"keep": "skip_layers", "kept": "density"}
 RENAMED_VALUES = {
     "granularity": {
         "layer": "per_tensor",

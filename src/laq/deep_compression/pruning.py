@@ -69,7 +69,7 @@ def prune(
         power = number / rounds
         if scanning:
             points = sensitivity.sensitivity(network.to(trainer.device), *held, done.kept)
-            left = sparsity.count(settings["kept"] ** power, sum(sizes.values()))
+            left = sparsity.count(settings["density"] ** power, sum(sizes.values()))
             kept = sensitivity.spend(points, left)
         else:
             kept = {name: sparsity.count(shares[name] ** power, sizes[name]) for name in layers}

@@ -102,7 +102,7 @@ def label_aware(
 
 def _curves(panel: Axes, own: pd.DataFrame, tolerance: float, rigour: Rigour) -> None:
     points = own.assign(ratio=np.log(own["ratio"]), top1=100 * own["top1"])
-    points = points.groupby(["classes", "subset", "kept"])[["ratio", "top1"]].mean()
+    points = points.groupby(["classes", "subset", "density"])[["ratio", "top1"]].mean()
     whole = float(points.loc[FLOAT, "top1"].mean())
     measured = points[points.index.get_level_values("classes") != FLOAT]
     by_error(panel, [*measured["top1"], whole])
@@ -114,8 +114,8 @@ def _curves(panel: Axes, own: pd.DataFrame, tolerance: float, rigour: Rigour) ->
             panel.plot(
                 np.exp(each["ratio"]), each["top1"], color=look.colour, alpha=0.25, linewidth=0.7
             )
-        means = rows.groupby("kept").mean().sort_values("ratio")
-        over = rows.groupby("kept")["top1"]
+        means = rows.groupby("density").mean().sort_values("ratio")
+        over = rows.groupby("density")["top1"]
         ends = [_interval(over.get_group(kept), rigour) for kept in means.index]
         x = np.exp(means["ratio"].to_numpy(float))
         low, high = np.array(ends).T

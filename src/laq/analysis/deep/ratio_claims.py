@@ -121,7 +121,7 @@ def _censored(rows: pd.DataFrame) -> Iterator[str]:
         )
     never = rows["censored"].str.contains("never")
     if never.any():
-        yield f"{int(never.sum())} never fall below it: add smaller values of kept"
+        yield f"{int(never.sum())} never fall below it: add smaller values of density"
 
 
 def _logs(rows: pd.DataFrame) -> tuple[NDArray[np.float64], ...]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (
-    *("network", "subset", "median_icd", "mean_icd", "classes", "kept", "repeat", "scope"),
+    *("network", "subset", "median_icd", "mean_icd", "classes", "density", "repeat", "scope"),
     *("n", "correct", "top1", "bytes", "ratio"),
 )
 FLOAT = "none"  # of the column ``classes``
@@ -75,7 +75,7 @@ def gained(table: pd.DataFrame, tolerance: float) -> pd.DataFrame:
 
 def _reach(rows: pd.DataFrame, level: float) -> Reach:
     """Of one arm on a subset; repeats are averaged first, ratios by their logarithms."""
-    points = rows.assign(ratio=np.log(rows["ratio"])).groupby("kept")[["ratio", "top1"]].mean()
+    points = rows.assign(ratio=np.log(rows["ratio"])).groupby("density")[["ratio", "top1"]].mean()
     return reach(np.exp(points["ratio"]), points["top1"].round(DECIMALS), level)
 
 

@@ -26,7 +26,7 @@ from laq.utils import scratch
 # Of the column ``training``: whether anything is trained after the original network.
 NONE, RETRAINED = "none", "retrained"
 # Columns that say which row it is.
-POINT = ("method", "training", "kept", "bits", "energy")
+POINT = ("method", "training", "density", "bits", "energy")
 
 # What a point is, and the file that its training goes on from after a kill.
 Points = Sequence[tuple[float, Path]]
@@ -35,10 +35,10 @@ Points = Sequence[tuple[float, Path]]
 def pruning(bench: Bench, settings: Settings, points: Points) -> Iterator[Row]:
     """Rows of ``pruning`` and of ``both`` at each share of the weights kept."""
     for share, state in points:
-        own = {**settings, "kept": share}
+        own = {**settings, "density": share}
         for training, asked in ((NONE, untrained(own)), (RETRAINED, own)):
             made = bench.compress(asked, state if training == RETRAINED else None)
-            point = {"training": training, "kept": share, "bits": None, "energy": None}
+            point = {"training": training, "density": share, "bits": None, "energy": None}
             course, told = made.course, made.description
             yield {"method": "pruning", **point, **bench.filed(course.pruned, told, course.weights)}
             yield {"method": "both", **point, **bench.filed(made.state, told, course.shared)}
@@ -61,7 +61,7 @@ def quantization(bench: Bench, settings: Settings, points: Points) -> Iterator[R
             made = copy.deepcopy(network)
             trainer = bench.trainer(asked, state=state)
             found = courses.share(made, bench.train, masks, asked, trainer)
-            point = {"training": training, "kept": None, "bits": bits, "energy": None}
+            point = {"training": training, "density": None, "bits": bits, "energy": None}
             filed = bench.filed(made.state_dict(), bench.describe(asked), found.shared)
             yield {"method": "quantization", **point, **filed}
 
@@ -82,7 +82,7 @@ def low_rank(bench: Bench, settings: Settings, points: Points) -> Iterator[Row]:
                 stage, epochs = f"rank {cut.share}", passes(settings)
                 trainer(network, bench.train, constraint, stage, epochs=epochs)
                 factors = factored.detach(network, factors)
-            point = {"training": training, "kept": None, "bits": None, "energy": cut.share}
+            point = {"training": training, "density": None, "bits": None, "energy": cut.share}
             yield {
                 "method": "lowrank",
                 **point,

@@ -97,23 +97,24 @@ def _stretched(recipe: Mapping[str, Any], times: float) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Point:
-    """One network that is made: share of the weights kept, which making, and whose images it sees.
+    """One network that is made: density (share of the weights kept), which making, and whose images
+    it sees.
 
     state: file that a killed course goes on from.
     """
 
     classes: str
-    kept: float
+    density: float
     repeat: int = 1
     state: Path | None = None
 
 
-def points(table: str, kept: Sequence[float], repeats: int) -> list[Point]:
+def points(table: str, densities: Sequence[float], repeats: int) -> list[Point]:
     """All points of a ``table``, beside which their states are."""
     begins = table.removesuffix(".csv")
     return [
-        Point(arm, share, repeat, resume.beside(f"{begins}-{arm}-{number}-{repeat}.csv"))
-        for number, share in enumerate(kept)
+        Point(arm, density, repeat, resume.beside(f"{begins}-{arm}-{number}-{repeat}.csv"))
+        for number, density in enumerate(densities)
         for arm in ARMS
         for repeat in range(1, repeats + 1)
     ]
@@ -131,10 +132,10 @@ def measure(
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
     whole = {"bytes": 4 * parameters, "ratio": 1.0, "steps": 0}
     for row in _scores(task, task.network):
-        yield {"classes": NONE, "kept": 1.0, "repeat": 1, **row, **whole}
+        yield {"classes": NONE, "density": 1.0, "repeat": 1, **row, **whole}
     for point in asked:
         size, network, steps = _compressed(task, settings, point, place)
-        own = {"classes": point.classes, "kept": point.kept, "repeat": point.repeat}
+        own = {"classes": point.classes, "density": point.density, "repeat": point.repeat}
         weighed = {"bytes": size, "ratio": 4 * parameters / size, "steps": steps}
         for row in _scores(task, network):
             yield {**own, **row, **weighed}
@@ -171,7 +172,7 @@ def _of_arm(task: Task, settings: Mapping[str, Any], point: Point) -> Task:
     aware, everyone = point.classes == AWARE, list(range(len(task.train.classes)))
     own, held_back = data.only(task.train, task.members), settings["held_back"]
     part = 1 if aware else len(own.labels) / len(task.train.labels)
-    changes = {"kept": point.kept, "classes": point.classes, "held_back": part * held_back}
+    changes = {"density": point.density, "classes": point.classes, "held_back": part * held_back}
     return replace(
         task,
         recipe={"parent": "original", "deep": {**settings, **changes}},
