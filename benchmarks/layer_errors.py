@@ -1,4 +1,4 @@
-"""Relative output error of GPFQ and of plain rounding (MSQ) on the same inputs of every layer."""
+"""Relative output error of GPFQ and of plain rounding (RTN) on the same inputs of every layer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _compare(title: str, network: nn.Module, images: Tensor) -> None:
         others = {name: pair for name, pair in errors.items() if pair[0] >= pair[1]}
         below = len(errors) - len(others)
         print(
-            f"{title}, {bits} bits: GPFQ below MSQ in {below} of {len(errors)} layers "
+            f"{title}, {bits} bits: GPFQ below RTN in {below} of {len(errors)} layers "
             f"({below / len(errors):.1%})"
         )
         for name, (ours, rounded) in others.items():
@@ -47,7 +47,7 @@ def _compare(title: str, network: nn.Module, images: Tensor) -> None:
 
 
 def _errors(network: nn.Module, images: Tensor, bits: int) -> dict[str, tuple[float, float]]:
-    """Errors of GPFQ and MSQ by layer, in a network that GPFQ has quantized so far."""
+    """Errors of GPFQ and RTN by layer, in a network that GPFQ has quantized so far."""
     errors: list[tuple[float, float]] = []
 
     def solve(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:

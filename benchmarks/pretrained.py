@@ -49,7 +49,7 @@ CPU = torch.device("cpu")
 def recipes() -> Iterator[tuple[str, dict[str, Any]]]:
     """Names and ``compress`` entries."""
     for bits in (8, 4, 3, 2):
-        yield "rounding", {"method": "msq", "bits": bits, "alphabet": "symmetric"}
+        yield "rounding", {"method": "rtn", "bits": bits, "alphabet": "symmetric"}
         yield "gpfq, published", {"bits": bits, "alphabet": "paper", "scale": 1.16}
         yield "gpfq", {"bits": bits, "alphabet": "symmetric"}
         yield "gptq", {"method": "gptq", "bits": bits, "alphabet": "symmetric"}

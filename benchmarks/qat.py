@@ -69,7 +69,7 @@ def arms(options: argparse.Namespace) -> Iterator[tuple[str, str, dict[str, Any]
     float_arm = completed("finetune", **budget, schedule="cosine")
     yield "float, trained on", "finetune", float_arm
     for bits in options.bits:
-        for method in ("msq", "gpfq", "gptq"):
+        for method in ("rtn", "gpfq", "gptq"):
             yield f"{method} {bits}", "compress", completed("compress", method=method, bits=bits)
         for method in ("lsq", "prox"):
             settings = {"method": method, "bits": bits, **budget}

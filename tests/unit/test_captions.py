@@ -143,7 +143,7 @@ def figure_4(**recipe: Any) -> str:
 
 def test_figure_4_speaks_of_the_variants_own_method() -> None:
     assert "keeps the second small" in figure_4()
-    assert "keeps the second small" not in figure_4(method="msq")
+    assert "keeps the second small" not in figure_4(method="rtn")
     assert "nothing is rounded" in figure_4(bits=32)
     assert "BatchNorm folded in" in figure_4(fold_batchnorm=True)
     assert "BatchNorm" not in figure_4() and "logarithmic where" in figure_4()

@@ -134,7 +134,7 @@ def test_every_method_quantizes_every_layer(method):
 )
 def test_every_alphabet_takes_what_the_effect_of_a_recipe_leaves(alphabet, granularity):
     known = ALPHABETS[alphabet]
-    method = "gptq" if known.equispaced else "msq"
+    method = "gptq" if known.equispaced else "rtn"
     changes = {"method": method, "alphabet": alphabet, "granularity": granularity, "group": 3}
     bits = min(4, known.bits[-1])
     settings = compression_effect(SETTINGS | changes | {"bits": bits})
@@ -301,7 +301,7 @@ def test_the_same_generators_give_the_same_codes(method):
 def test_a_job_needs_no_setting_that_makes_no_difference(alphabet):
     bits = ALPHABETS[alphabet].bits[0]
     whole = SETTINGS | {
-        "method": "msq",
+        "method": "rtn",
         "alphabet": alphabet,
         "bits": bits,
         "granularity": "per_tensor",

@@ -58,7 +58,7 @@ CASES = [
     (alphabet, granularity, method)
     for alphabet, known in ALPHABETS.items()
     for granularity in known.granularities
-    for method in ("msq", "gpfq", "gptq")
+    for method in ("rtn", "gpfq", "gptq")
     if known.equispaced or not METHODS[method].equispaced
 ]
 
@@ -84,7 +84,7 @@ def test_any_step_serves_weights_of_nothing(alphabet, granularity, method):
 @pytest.mark.parametrize("alphabet", ["symmetric", "asymmetric"])
 def test_no_range_minds_weights_of_nothing(alphabet, how):
     for value, granularity in itertools.product(KINDS, ("per_tensor", "per_channel", "per_group")):
-        settings = settings_of(alphabet, granularity, method="msq", range=how)
+        settings = settings_of(alphabet, granularity, method="rtn", range=how)
         result = compressed(network_with(value, True), settings)
         assert result.network[2].weight.abs().max() < 1e-36
 
@@ -112,7 +112,7 @@ def test_a_branch_that_training_switched_off_is_folded_and_goes_to_onnx(
     network = SmallResNet(3, channels=2, widths=(4, 6)).eval()
     with torch.no_grad():
         network.stages[0].bn2.weight.zero_()  # as zero-initialised branches begin
-    method = "gpfq" if ALPHABETS[alphabet].equispaced else "msq"
+    method = "gpfq" if ALPHABETS[alphabet].equispaced else "rtn"
     changes = {"method": method, "fold_batchnorm": True, "activations": inputs}
     result = compressed(network, settings_of(alphabet, "per_channel", **changes))
     description = {"network": SPEC, "images": [2, 8, 8], "transforms": result.transforms}

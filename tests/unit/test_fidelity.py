@@ -15,7 +15,7 @@ from torch.nn.utils import prune
 from laq.experiments import compression
 from laq.ptq.sequential import folded, quantize_network
 from laq.utils.errors import ConfigError, LaqError
-from tests.unit.test_propagation import (
+from tests.unit.test_sequential import (
     assert_same_codes,
     images,
     quantize,

@@ -374,7 +374,7 @@ def test_depth_does_not_add_to_differences(
         **INTEGER,
         "activations": {"bits": bits},
         "granularity": "per_channel",
-        "method": "msq",
+        "method": "rtn",
     }
     result = compressed(network.eval(), images[:32], {**recipe, "alphabet": "symmetric"})
     path, spec = tmp_path / "deep.safetensors", {"name": "deep", "classes": 5}
@@ -483,7 +483,7 @@ def dead(network: nn.Module, layer: str, norm: str, values: list[float]) -> nn.M
 
 
 @pytest.mark.parametrize("granularity", ["per_channel", "per_tensor"])
-@pytest.mark.parametrize("method", ["msq", "gpfq"])
+@pytest.mark.parametrize("method", ["rtn", "gpfq"])
 @pytest.mark.parametrize("whole", [False, True], ids=["filters", "layer"])
 @torch.no_grad()
 def test_a_dead_filter_keeps_its_bias(
@@ -502,7 +502,7 @@ def test_a_dead_filter_keeps_its_bias(
     wanted = logits(network, images)
     assert (logits(integer, images) - wanted).norm() < 0.08 * wanted.norm()
     alike(integer, inference.simulated(path), networks.to_input(images))
-    if method == "msq":  # the file's biases are the same whatever the method
+    if method == "rtn":  # the file's biases are the same whatever the method
         export(path, tmp_path / "dead.onnx", images.shape[1:])
         found = torch.from_numpy(predict(tmp_path / "dead.onnx", images))
         assert (found - wanted).norm() < 0.1 * wanted.norm()
@@ -516,7 +516,7 @@ def test_onnx_runtime_keeps_such_a_bias_where_inputs_alone_are_static(
 ) -> None:
     network = dead(copy.deepcopy(study.original), "stages.1.conv2", "stages.1.bn2", [1e-9, 1e-30])
     images = study.test.images[:64]
-    result = compressed(network, images, {**INTEGER, "method": "msq", "inference": "simulated"})
+    result = compressed(network, images, {**INTEGER, "method": "rtn", "inference": "simulated"})
     path = tmp_path / "static.safetensors"
     description = {"network": SPEC, "transforms": result.transforms}
     packing.save(path, result.network.state_dict(), description, result.packed)

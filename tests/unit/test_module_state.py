@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from laq.ptq.activation_calibration import InputSettings
 from laq.ptq.module_state import copied, unchanged
 from laq.ptq.sequential import folded, layers_in_order
-from tests.unit.test_propagation import assert_same_codes, images, quantize, ready
+from tests.unit.test_sequential import assert_same_codes, images, quantize, ready
 
 torch.set_num_threads(1)
 

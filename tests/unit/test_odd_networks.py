@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from laq.ptq.sequential import layers_in_order
 from laq.utils.errors import DataError, LaqError
 from tests.unit.test_patches import Same
-from tests.unit.test_propagation import assert_same_codes, images, quantize, ready
+from tests.unit.test_sequential import assert_same_codes, images, quantize, ready
 
 
 class Sub(nn.Linear):

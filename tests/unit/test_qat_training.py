@@ -165,7 +165,7 @@ def test_training_beats_calibration_at_two_bits():
     from laq.experiments.compression import compress
 
     calibrated = {}
-    for method in ("gpfq", "gptq", "msq"):
+    for method in ("gpfq", "gptq", "rtn"):
         draws = [torch.Generator().manual_seed(0) for _ in range(2)]
         given = compression(bits=2, method=method)
         calibrated[method] = top1(compress(trained(), SPLITS[0][0], given, *draws).network)

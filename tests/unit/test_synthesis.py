@@ -318,7 +318,7 @@ def test_a_checkpoint_says_what_calibrated_it(study: Path, tmp_path: Path) -> No
     from tests.configs import checked, edited
 
     images = job(study, tmp_path / "made.npz")
-    recipe = checked(edited({"variants/free": {"compress": {"bits": 3, "method": "msq"}}}))[
+    recipe = checked(edited({"variants/free": {"compress": {"bits": 3, "method": "rtn"}}}))[
         "variants"
     ]["free"]
     recipe["compress"] |= {"images_from": "synthetic", "images": 24}

@@ -26,7 +26,7 @@ from laq.utils.errors import ConfigError, DataError
 from tests.configs import checked, edited
 
 GPTQ = {"compress": {"method": "gptq", "alphabet": "symmetric", "bits": 2}}
-NEAREST = {"compress": {"method": "msq", "alphabet": "symmetric", "bits": 3}}
+NEAREST = {"compress": {"method": "rtn", "alphabet": "symmetric", "bits": 3}}
 ASKED = ["subset", "all", "synthetic"]
 
 
@@ -85,9 +85,9 @@ def test_no_more_images_are_asked_for_than_are_made_only_where_such_calibrate() 
         (GPTQ, ASKED),
         (NEAREST, ["none"]),
         ({"compress": {"bits": 3, "method": "stochastic"}}, ["none"]),
-        ({"compress": {"bits": 3, "method": "msq", "widths": [2, 4]}}, ASKED),
-        ({"compress": {"bits": 3, "method": "msq", "activations": {}}}, ASKED),
-        ({"compress": {"bits": 3, "method": "msq", "activations": {"mode": "dynamic"}}}, ["none"]),
+        ({"compress": {"bits": 3, "method": "rtn", "widths": [2, 4]}}, ASKED),
+        ({"compress": {"bits": 3, "method": "rtn", "activations": {}}}, ASKED),
+        ({"compress": {"bits": 3, "method": "rtn", "activations": {"mode": "dynamic"}}}, ["none"]),
         ({"qat": {"bits": 2}}, ["subset", "all"]),
         ({"finetune": {}}, ["subset", "all"]),
         ({"deep": {}}, ["subset", "all"]),

@@ -19,7 +19,7 @@ zoo:
   subsets: [similar, even]
   methods:
     gptq: { compress: { method: gptq, bits: 3 } }
-    nearest: { compress: { method: msq, bits: 3 } }
+    nearest: { compress: { method: rtn, bits: 3 } }
     lsq: { qat: { bits: 2, epochs: 1 } }
 """
 
@@ -74,10 +74,10 @@ def test_entries_are_measured_and_rebuilt_one_by_one(study: Checkout) -> None:
         return {name for name in names if f"Measuring {name} of" in printed}
 
     assert again() == set()
-    unused = "method: msq, bits: 3, damping: 0.02"
-    with study.edited(CONFIG, "method: msq, bits: 3", unused):
+    unused = "method: rtn, bits: 3, damping: 0.02"
+    with study.edited(CONFIG, "method: rtn, bits: 3", unused):
         assert again() == set()
-    with study.edited(CONFIG, "method: msq, bits: 3", "method: msq, bits: 4"):
+    with study.edited(CONFIG, "method: rtn, bits: 3", "method: rtn, bits: 4"):
         assert again() == {"nearest"}
     with study.edited("src/laq/ptq/gptq.py", "from __future__", "# Edited.\nfrom __future__"):
         assert again() == {"original", "gptq", "nearest", "lsq"}

@@ -52,7 +52,7 @@ def columns(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-_FAMILIES = {"gptq": "GPTQ", "msq": "nearest", "stochastic": "stochastic"}
+_FAMILIES = {"gptq": "GPTQ", "rtn": "nearest", "msq": "nearest", "stochastic": "stochastic"}
 
 
 def family(recipe: Recipe) -> str:

@@ -17,6 +17,7 @@ SOLVERS: dict[str, Callable[..., Any]] = {
     "gpfq_l1": gpfq.solve,
     "gpfq_l0": gpfq.solve,
     "gptq": gptq.solve,
+    "rtn": rtn.solve,
     "msq": rtn.solve,
     "stochastic": rtn.solve,
 }

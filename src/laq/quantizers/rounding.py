@@ -3,7 +3,7 @@
 With a the number in units of the grid's step (Zhang, Zhou & Saab, "Post-training quantization for
 neural networks with provable guarantees", SIMODS 2023):
 
-- ``nearest``: the nearest integer, halves to even (GPFQ, MSQ, GPTQ);
+- ``nearest``: the nearest integer, halves to even (GPFQ, RTN, GPTQ);
 - ``stochastic``: ⌊a⌋ or ⌈a⌉, with the probabilities whose mean is a (SGPFQ);
 - ``soft``: the nearest integer to sign(a)·max(|a| − λ, 0), which promotes zeros (their L1);
 - ``hard``: 0 up to |a| = λ and beyond it the nearest of λ, λ + 1, λ + 2, …, which are the levels

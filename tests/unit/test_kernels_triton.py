@@ -119,7 +119,7 @@ def on_cuda(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
     path = tmp_path_factory.mktemp("interpreted") / "results.safetensors"
     folders = os.pathsep.join([str(PROJECT), str(PROJECT / "src")])
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": folders}
-    command = [sys.executable, "-m", "tests.unit.test_recursion_cuda", str(path)]
+    command = [sys.executable, "-m", "tests.unit.test_kernels_triton", str(path)]
     subprocess.run(command, cwd=PROJECT, env=environment, check=True)
     return load_file(path)
 

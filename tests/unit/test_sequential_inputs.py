@@ -13,8 +13,8 @@ from laq.ptq import calibration, fx_runner
 from laq.ptq.activation_calibration import BINS, InputSettings, calibrate
 from laq.ptq.activation_quantizer import InputQuantizer, apply
 from laq.ptq.sequential import QuantizedNetwork, quantize_network
-from tests.unit.test_propagation import ALL as ALL_PATCHES
-from tests.unit.test_propagation import (
+from tests.unit.test_sequential import ALL as ALL_PATCHES
+from tests.unit.test_sequential import (
     alphabet,
     codes_of,
     example,
