@@ -55,16 +55,16 @@ def show(repeats: int) -> None:
     )
 
 
-def _layer(samples: int, shape: tuple[int, int]) -> cost.Layer:
-    return cost.Layer(samples, *shape, threads=torch.get_num_threads())
+def _layer(samples: int, shape: tuple[int, int]) -> cost.LayerShape:
+    return cost.LayerShape(samples, *shape, threads=torch.get_num_threads())
 
 
-def _worth_running(layer: cost.Layer) -> dict[str, float]:
+def _worth_running(layer: cost.LayerShape) -> dict[str, float]:
     works = {form: each.work for form, each in cost.costs(layer, gpfq.BLOCK).items()}
     return {form: work for form, work in works.items() if work < HOPELESS * min(works.values())}
 
 
-def _measure(layer: cost.Layer, form: gpfq.Form, repeats: int) -> float:
+def _measure(layer: cost.LayerShape, form: gpfq.Form, repeats: int) -> float:
     inputs, moved = workload.rectified(layer.samples, layer.columns)
     generator = torch.Generator().manual_seed(1)
     weight = 0.05 * torch.randn(layer.neurons, layer.columns, generator=generator)

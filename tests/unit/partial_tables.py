@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from laq.experiments.partial import headers
-from laq.experiments.partial.headers import Packed, Tensor, Weight
+from laq.experiments.partial.headers import Packed, Tensor, WeightHeader
 from laq.utils.files import write_csv
 
 # A layer's name and weights; one step each.
@@ -139,7 +139,7 @@ class Shape:
         before, codes = HEADER + OTHERS + 4 * total, sum(packed(v, self.bits) for v in values)
         own = before
         if values and self.bits != 32:
-            weights = [Weight(name, "Linear", (1, count)) for name, count in layers.items()]
+            weights = [WeightHeader(name, "Linear", (1, count)) for name, count in layers.items()]
             chosen = [Packed(w, 1, int(self.bits)) for w in weights if w.layer in self.chosen]
             floats = [Tensor(f"{w.layer}.weight", w.shape) for w in weights]
             own = headers.quantized(before, floats, weights, chosen) + repeat  # they differ a bit

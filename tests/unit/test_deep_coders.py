@@ -187,7 +187,7 @@ def test_damaged_tables_and_strings_end_in_an_error_or_in_symbols(coder: str) ->
         else:
             del part[place:]
         try:
-            found = coders.decode(coders.Coded(coder, bytes(table), bytes(string)), 300, 20)
+            found = coders.decode(coders.CodedSymbols(coder, bytes(table), bytes(string)), 300, 20)
         except DataError:
             return
         assert len(found) == 300 and found.max() < 20

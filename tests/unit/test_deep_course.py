@@ -36,14 +36,14 @@ def settings(**changes) -> dict:
     return deep_effect({**defaults, **SHORT, "density": 0.2, "bits_conv": 4, **changes})
 
 
-def compressed(state: Path | None = None, seed: int = 1, **changes) -> pipeline.Course:
+def compressed(state: Path | None = None, seed: int = 1, **changes) -> pipeline.Pipeline:
     network = copy.deepcopy(trained())
     generator = seed_everything(seed)
     return pipeline.compress(network, *SPLITS, settings(**changes), generator, CPU, state, SPEC)
 
 
 @pytest.fixture(scope="module")
-def done() -> pipeline.Course:
+def done() -> pipeline.Pipeline:
     return compressed()
 
 
@@ -158,7 +158,7 @@ def test_a_network_with_nothing_to_compress_is_refused(done):
         compressed(skip_layers=list(done.met))
 
 
-def written(done: pipeline.Course, path: Path) -> bytes:
+def written(done: pipeline.Pipeline, path: Path) -> bytes:
     file.save(path, done.network.state_dict(), {"network": SPEC}, done.shared)
     return path.read_bytes()
 

@@ -127,7 +127,7 @@ def test_both_arms_are_made_of_their_own_images_in_as_many_steps(
     monkeypatch.setattr(label_aware.Trainer, "__call__", watched)
     asked, rows = settings(classes="all", tuning_epochs=1), []
     for arm[0] in label_aware.ARMS:
-        rows += label_aware.measure(task, asked, [label_aware.Point(arm[0], 0.2)], tmp_path)
+        rows += label_aware.measure(task, asked, [label_aware.DensityPoint(arm[0], 0.2)], tmp_path)
     assert seen == {"subset": {1, 3}, "all": set(range(4))}
     table = pd.DataFrame(rows).drop_duplicates()
     assert table[["classes", "scope"]].to_numpy().tolist() == [
@@ -143,7 +143,7 @@ def test_both_arms_are_made_of_their_own_images_in_as_many_steps(
     assert (coded["bytes"] * coded["ratio"]).tolist() == pytest.approx([whole["bytes"].iloc[0]] * 4)
     assert list(tmp_path.iterdir()) == []
     # The same again, to the byte.
-    again = list(label_aware.measure(task, asked, [label_aware.Point("all", 0.2)], tmp_path))
+    again = list(label_aware.measure(task, asked, [label_aware.DensityPoint("all", 0.2)], tmp_path))
     assert again[2:] == rows[-2:]
 
 

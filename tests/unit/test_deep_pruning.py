@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from laq.deep_compression import masks as masked
 from laq.deep_compression import pruning, sensitivity, sparsity
 from laq.deep_compression.masks import Masked
-from laq.deep_compression.sensitivity import Point
+from laq.deep_compression.sensitivity import SensitivityPoint
 from laq.training import constraints, finetune
 from laq.utils.devices import seed_everything
 from laq.utils.errors import DataError
@@ -131,9 +131,9 @@ def test_a_layer_is_measured_as_if_it_were_pruned_alone():
         assert point.share == point.kept / point.weights
 
 
-def points(**losses: dict[int, float]) -> list[Point]:
+def points(**losses: dict[int, float]) -> list[SensitivityPoint]:
     return [
-        Point(layer, max(own), kept, kept / max(own), loss, 0.0)
+        SensitivityPoint(layer, max(own), kept, kept / max(own), loss, 0.0)
         for layer, own in losses.items()
         for kept, loss in own.items()
     ]

@@ -24,7 +24,7 @@ from laq.config import deep_plan
 from laq.data import Dataset
 from laq.deep_compression import distribution, layer_table, low_rank, lowrank
 from laq.experiments.deep import curves, first_centroids, stage_table
-from laq.experiments.deep.first_centroids import Comparison
+from laq.experiments.deep.first_centroids import CentroidComparison
 from laq.experiments.deep.runner import Bench, timed
 from laq.experiments.variants.task import Task
 from laq.models import networks
@@ -349,9 +349,9 @@ def test_a_pruned_network_of_another_parent_is_refused(bench, place, stages):
         compared(strange, place, stages[3]["pruned"])
 
 
-def compared(bench: Bench, place: Path, pruned: str) -> tuple[Comparison, list[Any]]:
+def compared(bench: Bench, place: Path, pruned: str) -> tuple[CentroidComparison, list[Any]]:
     own, parent = deep_plan.initial(section(), "small"), str(place / "original.safetensors")
-    comparison = Comparison.read(bench, pruned, parent, own["course"])
+    comparison = CentroidComparison.read(bench, pruned, parent, own["course"])
     return comparison, first_centroids.points(own["bits"], own["repeats"])
 
 
@@ -361,7 +361,7 @@ def test_a_comparison_goes_on_with_the_point_that_was_running(
     comparison, points = compared(bench, place, stages[3]["pruned"])
     points = points[:3]
     undisturbed, _ = comparison.run(points, comparison.kept(tmp_path / "a.csv"))
-    rows, made, begun = Comparison.rows, [], []
+    rows, made, begun = CentroidComparison.rows, [], []
 
     def killed(self, point, state):
         if len(made) == 2:
@@ -369,7 +369,7 @@ def test_a_comparison_goes_on_with_the_point_that_was_running(
         made.append(point)
         return rows(self, point, state)
 
-    monkeypatch.setattr(Comparison, "rows", killed)
+    monkeypatch.setattr(CentroidComparison, "rows", killed)
     with pytest.raises(KeyboardInterrupt):
         comparison.run(points, comparison.kept(tmp_path / "b.csv"))
 
@@ -377,7 +377,7 @@ def test_a_comparison_goes_on_with_the_point_that_was_running(
         begun.append(point)
         return rows(self, point, state)
 
-    monkeypatch.setattr(Comparison, "rows", again)
+    monkeypatch.setattr(CentroidComparison, "rows", again)
     kept = compared(bench, place, stages[3]["pruned"])[0].kept(tmp_path / "b.csv")
     found, seconds = comparison.run(points, kept)
     assert made == points[:2] and begun == points[2:]

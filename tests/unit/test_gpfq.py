@@ -339,7 +339,7 @@ def test_thresholds_make_zeros(kind):
     memory=st.sampled_from([2**24, 2**29, 2**34]),
 )
 def test_the_form_that_is_chosen_is_the_cheapest_that_fits(samples, neurons, columns, memory):
-    sizes = cost.Layer(samples, neurons, columns)
+    sizes = cost.LayerShape(samples, neurons, columns)
     costs = cost.costs(sizes, 64)
     chosen = cost.cheapest(sizes, 64, memory, tuple(FORMS))
     if costs[chosen].memory > memory:

@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from laq.integer.operations import Accumulate, Clip, Grid, Layer, Logits, Maximum, Mean, Sum
+from laq.integer.operations import (
+    Accumulate,
+    ActivationGrid,
+    Clip,
+    IntegerLayer,
+    Logits,
+    Maximum,
+    Mean,
+    Sum,
+)
 from laq.integer.rescaling import Multiplier, single
 from laq.ptq import bias_steps
 from laq.quantizers import uniform
@@ -73,7 +82,7 @@ def test_scales_out_of_range_are_refused(real: float) -> None:
 
 
 def test_steps_too_far_apart_are_refused() -> None:
-    near, far = Grid(1.0, 0), Grid(2.0**-21, 0)
+    near, far = ActivationGrid(1.0, 0), ActivationGrid(2.0**-21, 0)
     with pytest.raises(DataError, match=r"more than 2\^20 times that of its result"):
         Sum(near, near, far, WIDE)
     with pytest.raises(DataError, match=r"more than 2\^20 times that of its result"):
@@ -125,7 +134,7 @@ def close(found: Tensor, wanted: Tensor, rarely: float = RARELY) -> None:
     assert len(wanted.unique()) > 50, "the comparison says little"
 
 
-SOURCE, TARGET = Grid(0.02, -37), Grid(0.11, 5)
+SOURCE, TARGET = ActivationGrid(0.02, -37), ActivationGrid(0.11, 5)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +155,7 @@ def test_convolutions_agree_with_onnx_runtime(layer, shape, per_channel: bool) -
     bias = draw(len(weight), seed=2).long() * 100
     sums = Accumulate(layer, weight, bias, SOURCE)
     scales = steps * scale(SOURCE.step) / scale(TARGET.step)
-    found = Layer(sums, scales, TARGET, WIDE)(x)
+    found = IntegerLayer(sums, scales, TARGET, WIDE)(x)
     wanted = run(
         "QLinearConv",
         {
@@ -175,7 +184,7 @@ def test_linear_layers_agree_with_onnx_runtime_and_with_fake_quantization() -> N
     steps = torch.full((40,), 0.004, dtype=torch.float64)
     sums = Accumulate(layer, weight, torch.zeros(40, dtype=torch.long), SOURCE)
     scales = steps.float() * scale(SOURCE.step) / scale(TARGET.step)
-    found = Layer(sums, scales, TARGET, WIDE)(x)
+    found = IntegerLayer(sums, scales, TARGET, WIDE)(x)
     wanted = run(
         "QLinearMatMul",
         {
@@ -193,7 +202,7 @@ def test_linear_layers_agree_with_onnx_runtime_and_with_fake_quantization() -> N
     real = (x.float() - SOURCE.zero) * SOURCE.step @ (weight.float() * 0.004).T
     faked = torch.fake_quantize_per_tensor_affine(real, TARGET.step, TARGET.zero, -128, 127)
     close(found, (faked / TARGET.step).round().add(TARGET.zero).to(torch.int8), rarely=0.001)
-    clipped = Layer(sums, scales, TARGET, (0.0, 6.0))(x)
+    clipped = IntegerLayer(sums, scales, TARGET, (0.0, 6.0))(x)
     assert torch.equal(clipped, found.clamp(TARGET.zero, TARGET.zero + round(6 / TARGET.step)))
 
 
@@ -203,7 +212,7 @@ def test_sums_agree_with_onnx_runtime_on_all_pairs_of_codes(seed: int) -> None:
     steps, zeros = random.uniform(0.01, 0.1, 2).astype(np.float32), random.integers(-128, 128, 3)
     # As calibrated on what is added, where the middle of one may come to exact halves.
     whole = np.float32((float(steps[0]) * 254 + float(steps[1]) * random.integers(1, 255)) / 255)
-    grids = [Grid(float(s), int(z)) for s, z in zip((*steps, whole), zeros, strict=True)]
+    grids = [ActivationGrid(float(s), int(z)) for s, z in zip((*steps, whole), zeros, strict=True)]
     every = torch.arange(-128, 128, dtype=torch.int16)
     x, y = (each.flatten()[None] for each in torch.meshgrid(every, every, indexing="ij"))
     inputs = {"x": (x + 128).to(torch.uint8)}
@@ -217,7 +226,7 @@ def test_sums_agree_with_onnx_runtime_on_all_pairs_of_codes(seed: int) -> None:
 
 @pytest.mark.parametrize("step", [2.0**-21, 1e-9, 1e-20, 2.0**-126])
 def test_a_value_of_hardly_any_step_adds_nothing_as_in_onnx_runtime(step: float) -> None:
-    tiny, grid = Grid(float(scale(step)), 7), Grid(float(scale(0.03)), -20)
+    tiny, grid = ActivationGrid(float(scale(step)), 7), ActivationGrid(float(scale(0.03)), -20)
     x, y = draw(1, 5000), draw(1, 5000, seed=1)
     arguments = {"x": (x.short() + 128).to(torch.uint8)}
     for name, own in (("x", tiny), ("y", grid), ("z", grid)):
@@ -233,9 +242,9 @@ def test_a_value_of_hardly_any_step_adds_nothing_as_in_onnx_runtime(step: float)
 
 @pytest.mark.parametrize("pixels", [(1, 2), (3, 2), (7, 7), (64, 64)])
 def test_means_agree_with_onnx_runtime(pixels: tuple[int, int]) -> None:
-    one, x = Grid(float(scale(0.03)), 11), draw(50, 8, *pixels)
+    one, x = ActivationGrid(float(scale(0.03)), 11), draw(50, 8, *pixels)
     for step in (0.03, 0.011, 0.03 * 127 / 255):
-        grid = Grid(float(scale(step)), 20)
+        grid = ActivationGrid(float(scale(step)), 20)
         names = ("x", "x_scale", "x_zero", "y_scale", "y_zero")
         parts = (x, scale(one.step), np.int8(11), scale(grid.step), np.int8(20))
         arguments = dict(zip(names, parts, strict=True))
@@ -253,7 +262,7 @@ def test_maxima_and_clips_leave_codes_on_their_grid() -> None:
     x = draw(2, 3, 7, 7)
     pool = nn.MaxPool2d(3, 2, padding=1)
     assert torch.equal(Maximum(pool)(x), pool(x.double()).to(torch.int8))
-    assert torch.equal(Clip(Grid(0.1, 7), (0.0, torch.inf))(x), x.clamp(min=7))
+    assert torch.equal(Clip(ActivationGrid(0.1, 7), (0.0, torch.inf))(x), x.clamp(min=7))
 
 
 def test_logits_of_channels_come_in_one_unit() -> None:
@@ -270,7 +279,7 @@ def test_logits_of_channels_come_in_one_unit() -> None:
 def test_sums_beyond_32_bits_are_refused() -> None:
     layer, weight = nn.Linear(2**17, 1), torch.full((1, 2**17), 127)
     with pytest.raises(DataError, match="do not fit an accumulator of 32 bits"):
-        Accumulate(layer, weight, torch.zeros(1, dtype=torch.long), Grid(1.0, -128))
+        Accumulate(layer, weight, torch.zeros(1, dtype=torch.long), ActivationGrid(1.0, -128))
 
 
 # Steps for which biases fit

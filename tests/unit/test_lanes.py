@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laq.figures.diagrams.boxes import text_width
-from laq.figures.diagrams.lanes import Layout, Rectangle, Wire, arrange
+from laq.figures.diagrams.lanes import LaneLayout, Rectangle, Wire, arrange
 from laq.figures.diagrams.names import repeat
 
 PAGE = 7.0
@@ -152,7 +152,7 @@ def test_branches_have_a_dot_and_bends_have_none() -> None:
     sizes = dict.fromkeys("abc", (1.0, 0.4))
     straight = arrange(sizes, [Wire("a", ("b",), (0.5, 0.2))], PAGE)
     assert straight.routes[0].junctions == []
-    branched: Layout = arrange(sizes, [Wire("a", ("b", "c"), (0.5, 0.2))], PAGE)
+    branched: LaneLayout = arrange(sizes, [Wire("a", ("b", "c"), (0.5, 0.2))], PAGE)
     assert len(branched.routes[0].junctions) == 1
 
 

@@ -18,7 +18,7 @@ from laq.config import partial_jobs
 from laq.data import Dataset
 from laq.experiments.partial import budget, selection
 from laq.experiments.partial.arms import planned
-from laq.experiments.partial.runner import Course, Found
+from laq.experiments.partial.runner import PartialResults, PartialRunner
 from laq.experiments.partial.selection import Layers
 from laq.experiments.trial_cache import Kept
 from laq.models import networks
@@ -151,7 +151,7 @@ def settings(name: str, **changes: Any) -> dict[str, Any]:
     return partial_jobs.settings(partial, "small", name)
 
 
-def course(parent: Path, place: Path, own: dict[str, Any], **changes: Any) -> Course:
+def course(parent: Path, place: Path, own: dict[str, Any], **changes: Any) -> PartialRunner:
     generator = np.random.default_rng(0)
     splits = [
         Dataset(generator.integers(0, 256, (n, 1, 8, 8), np.uint8), np.arange(n) % 4, tuple("abcd"))
@@ -172,7 +172,7 @@ def course(parent: Path, place: Path, own: dict[str, Any], **changes: Any) -> Co
         "place": place,
         "job": own["position"],
     }
-    return Course(**{**fields, **changes})
+    return PartialRunner(**{**fields, **changes})
 
 
 def run(parent: Path, place: Path, name: str, subsets: tuple[str, ...] = (), **changes: Any) -> Any:
@@ -292,22 +292,24 @@ def test_a_job_goes_on_with_the_arm_that_was_running(
     parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = run(parent, tmp_path / "a", "first-3", ("two",))[2]
-    real, made = Course.measure, []
+    real, made = PartialRunner.measure, []
 
-    def measure(self: Course, arm: Any) -> Found:
+    def measure(self: PartialRunner, arm: Any) -> PartialResults:
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(arm)
         return real(self, arm)
 
-    monkeypatch.setattr(Course, "measure", measure)
+    monkeypatch.setattr(PartialRunner, "measure", measure)
     with pytest.raises(KeyboardInterrupt):
         run(parent, tmp_path / "b", "first-3", ("two",))
     files = list((tmp_path / "b/.first-3.kept").iterdir())
     assert len(files) == 2
     files[0].write_text("{")  # damaged: made anew
     made.clear()
-    monkeypatch.setattr(Course, "measure", lambda self, arm: made.append(arm) or real(self, arm))
+    monkeypatch.setattr(
+        PartialRunner, "measure", lambda self, arm: made.append(arm) or real(self, arm)
+    )
     _, arms, found, kept = run(parent, tmp_path / "b", "first-3", ("two",))
     assert len(arms) == 4 and len(made) == 3
     assert json.dumps(found.rows) == json.dumps(undisturbed.rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from laq.experiments.partial import cost
-from laq.experiments.partial.traffic import Arm
+from laq.experiments.partial.traffic import TrafficArm
 from laq.qat.lsq import LearnedSteps
 from tests.unit.test_partial_traffic import SPEC, WEIGHTS
 
@@ -27,9 +27,9 @@ def test_the_peak_is_what_is_held_at_a_time():
 def test_arms_are_told_apart_by_what_they_hold():
     layers = dict.fromkeys(["stages.1.conv1", "stages.1.conv2"], 4)
     arms = [
-        Arm(SPEC, LearnedSteps(bits={}, frozen=True).description),
-        Arm(SPEC, LearnedSteps(bits=layers, frozen=True).description),
-        Arm(SPEC, LearnedSteps(bits=layers, frozen=True, alone=True).description),
+        TrafficArm(SPEC, LearnedSteps(bits={}, frozen=True).description),
+        TrafficArm(SPEC, LearnedSteps(bits=layers, frozen=True).description),
+        TrafficArm(SPEC, LearnedSteps(bits=layers, frozen=True, alone=True).description),
     ]
     images = torch.zeros(8, 1, 8, 8, dtype=torch.uint8)
     plain, chosen, alone = cost.measured(arms, images, CPU, steps=2)

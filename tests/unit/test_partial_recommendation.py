@@ -10,7 +10,7 @@ import pytest
 
 import recommend_layers
 from laq.analysis.partial import candidates, recommendation, sizes, table
-from laq.analysis.partial.candidates import Arm
+from laq.analysis.partial.candidates import CandidateArm
 from laq.analysis.partial.recommendation import Budget
 from laq.utils.errors import DataError
 from tests.unit import partial_tables as made
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def arms(folder: Path) -> list[Arm]:
+def arms(folder: Path) -> list[CandidateArm]:
     runs = table.read(folder / "runs.csv")
     names = sizes.names_of(runs, "small_vit")
     layers = sizes.read(folder / "small_vit/tensors.csv", names)
@@ -36,7 +36,7 @@ def arms(folder: Path) -> list[Arm]:
 
 
 def test_every_k_of_every_position_is_a_candidate_and_so_is_what_was_run_by_name(
-    arms: list[Arm],
+    arms: list[CandidateArm],
 ) -> None:
     places = [(arm.position, arm.k, arm.width) for arm in arms if arm.position in table.ORDERED]
     assert sorted(places) == sorted(
@@ -61,7 +61,9 @@ def test_every_k_of_every_position_is_a_candidate_and_so_is_what_was_run_by_name
 
 
 @pytest.mark.parametrize("limits", LIMITS)
-def test_no_arm_within_the_budget_is_better(arms: list[Arm], limits: dict[str, float]) -> None:
+def test_no_arm_within_the_budget_is_better(
+    arms: list[CandidateArm], limits: dict[str, float]
+) -> None:
     budget = Budget(limits)
     chosen = recommendation.recommend(arms, budget)
     within = [
@@ -91,14 +93,14 @@ def test_no_network_is_foretold_to_be_right_more_often_than_always(folder: Path)
     assert any(arm.high == top1 or arm.low == top1 - 1 for arm in found)
 
 
-def test_to_be_sure_less_is_quantized(arms: list[Arm]) -> None:
+def test_to_be_sure_less_is_quantized(arms: list[CandidateArm]) -> None:
     limits = {"drop": 0.02}
     likely = recommendation.recommend(arms, Budget(limits))
     sure = recommendation.recommend(arms, Budget(limits, sure=True))
     assert sure.high <= 0.02 and sure.bytes["bytes"] >= likely.bytes["bytes"]
 
 
-def test_a_budget_that_nothing_meets_names_the_nearest(arms: list[Arm]) -> None:
+def test_a_budget_that_nothing_meets_names_the_nearest(arms: list[CandidateArm]) -> None:
     least = min(arms, key=lambda arm: arm.bytes["bytes"])
     with pytest.raises(DataError) as refused:
         recommendation.recommend(arms, Budget({"bytes": 1000.0}))
@@ -109,7 +111,9 @@ def test_a_budget_that_nothing_meets_names_the_nearest(arms: list[Arm]) -> None:
     assert row["layers"] is None and row["remark"] == said
 
 
-def test_the_config_s_budgets_are_shares_of_what_the_float_network_takes(arms: list[Arm]) -> None:
+def test_the_config_s_budgets_are_shares_of_what_the_float_network_takes(
+    arms: list[CandidateArm],
+) -> None:
     asked = {"bytes": [0.5], "update_bytes": [0.25], "drop": [0.01]}
     found = recommendation.budgets(asked, {"bytes": 1000.0, "update_bytes": float("nan")})
     assert [budget.limits for budget in found] == [{"bytes": 500.0}, {"drop": 0.01}]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from laq.experiments.partial import bandwidth, counting, sockets, traffic
-from laq.experiments.partial.traffic import Arm, Traffic
+from laq.experiments.partial.traffic import Traffic, TrafficArm
 from laq.models import networks
 from laq.qat.lsq import LearnedSteps
 
@@ -31,14 +31,14 @@ def lsq(frozen: bool = True, alone: bool = False) -> dict:
 NORMS_AND_BIAS = 2 * CHANNELS + 4
 STATISTICS = 2 * 4 * (2 * CHANNELS + 6)
 ARMS = {
-    "float": (Arm(SPEC), Traffic(4 * (WEIGHTS + NORMS_AND_BIAS), 0, STATISTICS)),
-    "frozen": (Arm(SPEC, lsq()), Traffic(4 * (WEIGHTS + NORMS_AND_BIAS + 3), 0, 0)),
+    "float": (TrafficArm(SPEC), Traffic(4 * (WEIGHTS + NORMS_AND_BIAS), 0, STATISTICS)),
+    "frozen": (TrafficArm(SPEC, lsq()), Traffic(4 * (WEIGHTS + NORMS_AND_BIAS + 3), 0, 0)),
     "8 bits": (
-        Arm(SPEC, lsq(frozen=False), 8),
+        TrafficArm(SPEC, lsq(frozen=False), 8),
         Traffic(4 * (WEIGHTS - 696 + NORMS_AND_BIAS + 3), 696 + 8, STATISTICS),
     ),
-    "4 bits, alone": (Arm(SPEC, lsq(alone=True), 4), Traffic(4 * (4 + 3), 348 + 8, 0)),
-    "2 bits, all": (Arm(SPEC, None, 2), Traffic(4 * NORMS_AND_BIAS, 692 + 28, STATISTICS)),
+    "4 bits, alone": (TrafficArm(SPEC, lsq(alone=True), 4), Traffic(4 * (4 + 3), 348 + 8, 0)),
+    "2 bits, all": (TrafficArm(SPEC, None, 2), Traffic(4 * NORMS_AND_BIAS, 692 + 28, STATISTICS)),
 }
 
 

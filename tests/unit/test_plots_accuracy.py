@@ -17,13 +17,13 @@ from scipy.stats import binomtest
 
 from fit_curves import fit_curves as fit_curves_script
 from laq.analysis.curves import Curves, fit_curves
-from laq.figures.accuracy import SCOPES, Arm, accuracy_against_icd, intervals, points
+from laq.figures.accuracy import SCOPES, CurveArm, accuracy_against_icd, intervals, points
 from laq.figures.style import NAMES, looks
 from laq.utils.errors import DataError
 from plot_accuracy import plot_accuracy
 
 HOW = {"confidence": 0.95, "resamples": 200, "seed": 0}
-FOUR = [Arm(None, variant) for variant in ("original", "quant", "ft", "ft_quant")]
+FOUR = [CurveArm(None, variant) for variant in ("original", "quant", "ft", "ft_quant")]
 LINES = {
     "original": (0.02, 0.75),
     "quant": (0.06, 0.6),
@@ -65,7 +65,7 @@ def curves(**kwargs) -> Curves:
     return fit_curves(table(**kwargs), **HOW)
 
 
-def draw(of: Curves, arms: list[Arm] = FOUR, scale: str = "log", **kwargs) -> Figure:
+def draw(of: Curves, arms: list[CurveArm] = FOUR, scale: str = "log", **kwargs) -> Figure:
     return accuracy_against_icd(of, arms, scale, "A study", **kwargs)
 
 
@@ -198,14 +198,18 @@ def test_each_setting_has_a_row_unless_some_are_asked_for() -> None:
 
 
 def test_only_the_arms_asked_for_are_drawn_and_named() -> None:
-    figure = draw(curves(), [Arm(None, "original"), Arm(None, "quant", "4 bits")])
+    figure = draw(curves(), [CurveArm(None, "original"), CurveArm(None, "quant", "4 bits")])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Original", "4 bits"]
     assert not of_variant(figure.axes[0], "ft", marker=True)
 
 
 def test_logs_of_mixed_precision_look_as_the_variants_of_that_name() -> None:
     of = curves(settings=("4bit", "mp53"))
-    arms = [Arm("4bit", "original"), Arm("4bit", "quant"), Arm("mp53", "quant", "5 + 3")]
+    arms = [
+        CurveArm("4bit", "original"),
+        CurveArm("4bit", "quant"),
+        CurveArm("mp53", "quant", "5 + 3"),
+    ]
     figure = draw(of, arms, settings=["4bit", "mp53"], scopes=["all"])
     (panel,) = figure.axes
     (drawn,) = of_variant(panel, "mp53", marker=True)
@@ -216,20 +220,20 @@ def test_logs_of_mixed_precision_look_as_the_variants_of_that_name() -> None:
 
 def test_the_same_variant_of_two_logs_has_two_looks() -> None:
     of = curves(settings=("one", "two"))
-    (panel,) = draw(of, [Arm("one", "quant"), Arm("two", "quant")], scopes=["all"]).axes
+    (panel,) = draw(of, [CurveArm("one", "quant"), CurveArm("two", "quant")], scopes=["all"]).axes
     colours = {line.get_color() for line in panel.get_lines()}
     assert len(colours) == 2
 
 
 def test_an_arm_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(DataError, match=r"no accuracy of net/mp53 on all to draw.*net/quant"):
-        draw(curves(), [Arm(None, "mp53")])
+        draw(curves(), [CurveArm(None, "mp53")])
 
 
 @pytest.mark.parametrize("further", [NAMES, [f"variant_of_a_long_name_{i}" for i in range(6)]])
 def test_words_do_not_lie_over_panels_or_each_other(further: list[str]) -> None:
     lines = dict.fromkeys(further, (0.03, 0.6)) | LINES
-    arms = [Arm(None, variant) for variant in lines]
+    arms = [CurveArm(None, variant) for variant in lines]
     figure = draw(curves(lines=lines), arms, crossed="quant", published=curves())
     figure.draw_without_rendering()
     legend = figure.legends[0].get_window_extent()
@@ -266,7 +270,7 @@ def test_a_row_of_panels_is_as_high_whatever_is_said_of_it(scopes: list[str]) ->
     for count in (1, 20):
         lines = {f"a_variant_with_a_rather_long_name_{i:02d}": (0.03, 0.6) for i in range(count)}
         of = curves(lines=LINES | lines)
-        figure = draw(of, [Arm(None, variant) for variant in lines], scopes=scopes)
+        figure = draw(of, [CurveArm(None, variant) for variant in lines], scopes=scopes)
         figure.draw_without_rendering()
         heights.append(figure.axes[0].get_window_extent().height)
         legend = figure.legends[0].get_window_extent()
@@ -278,7 +282,7 @@ def test_a_row_of_panels_is_as_high_whatever_is_said_of_it(scopes: list[str]) ->
 def test_curves_of_twelve_further_variants_can_be_told_apart() -> None:
     lines = {f"further_{i}": (0.03, 0.6) for i in range(12)}
     of = curves(lines=LINES | lines)
-    figure = draw(of, [Arm(None, variant) for variant in lines])
+    figure = draw(of, [CurveArm(None, variant) for variant in lines])
     fitted = [line for line in figure.axes[0].get_lines() if line.get_marker() == "None"]
     styles = {(to_rgb(line.get_color()), str(line._unscaled_dash_pattern)) for line in fitted}
     assert len(fitted) == len(styles) == 12
@@ -287,7 +291,7 @@ def test_curves_of_twelve_further_variants_can_be_told_apart() -> None:
 
 
 def test_words_of_the_user_are_no_formulas() -> None:
-    arms = [Arm(None, "original"), Arm(None, "quant", "$a$ net of $b$")]
+    arms = [CurveArm(None, "original"), CurveArm(None, "quant", "$a$ net of $b$")]
     figure = accuracy_against_icd(
         curves(noise=0.001), arms, "log", "$5 and $6", scopes=["all"], crossed="quant"
     )
@@ -325,7 +329,9 @@ def test_the_words_of_a_crossing_stay_in_the_panel_and_off_the_points(
 ) -> None:
     lines = {"original": (0.0, 0.8), "quant": (0.05, 0.8 - 0.05 * np.log(at))}
     of = curves(lines=lines, noise=0.001)
-    figure = draw(of, [Arm(None, "original"), Arm(None, "quant")], scale=scale, crossed="quant")
+    figure = draw(
+        of, [CurveArm(None, "original"), CurveArm(None, "quant")], scale=scale, crossed="quant"
+    )
     figure.draw_without_rendering()
     panel = figure.axes[0]
     words = panel.texts[0].get_window_extent()
@@ -341,7 +347,7 @@ def test_a_crossing_that_may_be_none_is_said_to_be_uncertain() -> None:
     of = curves(lines=lines, noise=0.02)
     crossing = of.crossings["net", "quant", "all"]
     assert np.isfinite(crossing.x) and not crossing.certain  # of this seed
-    panel = draw(of, [Arm(None, "original"), Arm(None, "quant")], crossed="quant").axes[0]
+    panel = draw(of, [CurveArm(None, "original"), CurveArm(None, "quant")], crossed="quant").axes[0]
     assert [text.get_text() for text in panel.texts] == [
         "No certain crossing of Quant and Original"
     ]
@@ -360,7 +366,11 @@ def test_a_crossing_of_too_few_subsets_is_said_to_have_no_interval() -> None:
 def test_curves_that_do_not_cross_have_no_mark() -> None:
     lines = {"original": (0.02, 0.6), "quant": (0.02, 0.8)}
     of = curves(lines=lines, noise=0.001)
-    assert not draw(of, [Arm(None, "original"), Arm(None, "quant")], crossed="quant").axes[0].texts
+    assert (
+        not draw(of, [CurveArm(None, "original"), CurveArm(None, "quant")], crossed="quant")
+        .axes[0]
+        .texts
+    )
     assert not draw(curves(), crossed=None).axes[0].texts
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from laq.figures.diagrams.boxes import INDENT, Arrow, Step, fit, text_width, wrap
+from laq.figures.diagrams.boxes import INDENT, Arrow, RoadStep, fit, text_width, wrap
 from laq.figures.diagrams.names import repeat
 from laq.figures.roads import paint_of, road
 from laq.figures.style import WIDTH, save
@@ -44,13 +44,13 @@ def test_lines_after_the_first_leave_room_for_their_indent(
     assert all(text_width(line) <= width - indent for line in lines[1:])
 
 
-def crowded(notes: int, length: int) -> tuple[dict[str, Step], list[Arrow]]:
+def crowded(notes: int, length: int) -> tuple[dict[str, RoadStep], list[Arrow]]:
     """A box with long notes, and wires that pass it in lanes."""
     long = tuple(f"variant_{i}: " + ", ".join(["a setting 0.25"] * length) for i in range(notes))
     steps = {
-        "first": Step(("first",), "", "s0"),
-        "noted": Step(("noted",), "What it does.", "s1", long),
-        "last": Step(("last",), "", "s2"),
+        "first": RoadStep(("first",), "", "s0"),
+        "noted": RoadStep(("noted",), "What it does.", "s1", long),
+        "last": RoadStep(("last",), "", "s2"),
     }
     arrows = [
         *(Arrow("first", ("noted", "last"), (f"{i}.json",), f"{i}.json") for i in range(5)),
@@ -143,8 +143,8 @@ def test_a_long_title_has_the_room_that_its_lines_take() -> None:
 
 def test_dollars_and_underscores_are_drawn_as_they_stand() -> None:
     steps = {
-        "a": Step(("a_$x$",), "Words $y$.", "$z$", ("note $n$ $",), ("f_$1$.pdf",)),
-        "b": Step(("b",), "", "$z$"),
+        "a": RoadStep(("a_$x$",), "Words $y$.", "$z$", ("note $n$ $",), ("f_$1$.pdf",)),
+        "b": RoadStep(("b",), "", "$z$"),
     }
     figure = road(steps, [Arrow("a", ("b",), ("{v}$1$.csv",))], ["$z$"], "$t$")
     texts = [text for text in figure.axes[0].texts if text.get_text()]
@@ -156,7 +156,7 @@ def test_dollars_and_underscores_are_drawn_as_they_stand() -> None:
 
 def test_the_legend_has_a_second_line_where_one_is_too_short() -> None:
     stages = [f"a stage with a long name {i}" for i in range(9)]
-    steps = {stage: Step((stage,), "", stage) for stage in stages}
+    steps = {stage: RoadStep((stage,), "", stage) for stage in stages}
     arrows = [Arrow(one, (two,), ("f",)) for one, two in pairwise(stages)]
     figure = road(steps, arrows, stages, "A study")
     legend = [t for t in figure.axes[0].texts if t.get_text() in stages and t.get_fontsize() == 7]
@@ -167,8 +167,8 @@ def test_the_legend_has_a_second_line_where_one_is_too_short() -> None:
 
 def test_a_road_is_drawn_as_pdf_and_png_the_same_twice(tmp_path) -> None:
     steps = {
-        "make": Step(("make",), "Make it.", "first"),
-        "use": Step(("use", "show"), "", "second", ("a: 4 bits",), ("fig.pdf", "table.csv")),
+        "make": RoadStep(("make",), "Make it.", "first"),
+        "use": RoadStep(("use", "show"), "", "second", ("a: 4 bits",), ("fig.pdf", "table.csv")),
     }
     arrows = [Arrow("make", ("use",), ("it.npz", "7 × 3 uint8"))]
     for run in ("one", "two"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from laq.data import Dataset
-from laq.figures.synthetic import Row, made_images, title
+from laq.figures.synthetic import ImageRow, made_images, title
 
 
 def dataset(channels: int = 1) -> Dataset:
@@ -16,11 +16,11 @@ def dataset(channels: int = 1) -> Dataset:
 
 
 def test_a_row_takes_its_classes_in_turn_and_first_images_first() -> None:
-    row = Row.of_classes("x", dataset(), [0, 2], 5)
+    row = ImageRow.of_classes("x", dataset(), [0, 2], 5)
     assert list(row.classes) == ["a", "c", "a", "c", "a"]
     assert row.images[:, 0, 0, 0].tolist() == [0, 8, 1, 9, 2]
-    assert len(Row.of_classes("x", dataset(), [1], 9).images) == 4
-    assert Row.first("x", dataset(), 20).images[:, 0, 0, 0].tolist() == list(range(16))
+    assert len(ImageRow.of_classes("x", dataset(), [1], 9).images) == 4
+    assert ImageRow.first("x", dataset(), 20).images[:, 0, 0, 0].tolist() == list(range(16))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -29,8 +29,8 @@ def test_every_image_has_its_class_below_it_in_brackets_where_it_was_only_seen(
 ) -> None:
     shown = dataset(channels)
     rows = [
-        Row.of_classes(title("odd", "training"), shown, [0, 3], 4),
-        Row.first(title("none", "synthetic"), shown, 3, asked=False),
+        ImageRow.of_classes(title("odd", "training"), shown, [0, 3], 4),
+        ImageRow.first(title("none", "synthetic"), shown, 3, asked=False),
     ]
     figure = made_images(rows, 4, "Study $x$")
     assert len(figure.axes) == 7

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from laq.ptq import activation_quantizer
 from laq.qat import grid, inputs, lsq, prox
-from laq.qat.rounding import Rounding
+from laq.qat.rounding import LearnedRounding
 from laq.training.constraints import Progress
 from laq.utils.errors import DataError
 
@@ -72,7 +72,7 @@ def test_gradients_are_finite_differences_where_rounding_is_taken_for_constant(s
     assert torch.autograd.gradcheck(surrogate, (weight, step))
     above = torch.randn_like(weight)
     expected = torch.autograd.grad((surrogate(weight, step) * above).sum(), (weight, step))
-    rounded = Rounding.apply(weight, step, -limit, limit, 1.0)
+    rounded = LearnedRounding.apply(weight, step, -limit, limit, 1.0)
     torch.testing.assert_close(rounded, surrogate(weight, step))
     found = torch.autograd.grad((rounded * above).sum(), (weight, step))
     torch.testing.assert_close(found, expected)
@@ -81,9 +81,9 @@ def test_gradients_are_finite_differences_where_rounding_is_taken_for_constant(s
 def test_the_step_of_clipped_weights_has_its_true_derivative():
     weight = torch.tensor([[5.0, -7.0, 9.0]], dtype=torch.float64)
     step = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
-    Rounding.apply(weight, step, -3, 3, 1.0)[0, :2].sum().backward()
+    LearnedRounding.apply(weight, step, -3, 3, 1.0)[0, :2].sum().backward()
     assert step.grad == 0
-    assert torch.autograd.gradcheck(lambda s: Rounding.apply(weight, s, -3, 3, 1.0), (step,))
+    assert torch.autograd.gradcheck(lambda s: LearnedRounding.apply(weight, s, -3, 3, 1.0), (step,))
 
 
 @given(

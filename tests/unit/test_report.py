@@ -25,7 +25,7 @@ def solution(codes: Tensor, bits: int, error: float, reference: float) -> Quanti
     return QuantizedLayer(codes, grid, error, reference, 1)
 
 
-def row(*solutions: QuantizedLayer) -> layer_report.Layer:
+def row(*solutions: QuantizedLayer) -> layer_report.LayerRow:
     packed = [PackedWeight(s.codes[..., None, None], s.grid) for s in solutions]
     samples = Samples.of(torch.ones(7, 2), torch.ones(7, 2))
     return layer_report.quantized("stem", LAYER, LAYER.weight, samples, solutions, packed)
@@ -34,7 +34,7 @@ def row(*solutions: QuantizedLayer) -> layer_report.Layer:
 def test_a_layer_in_one_piece():
     codes = torch.tensor([[0, 1], [1, -1], [0, 0], [0, 1], [1, -1], [0, 0]])
     found = row(solution(codes, 3, 0.25, 8.0))
-    assert found == layer_report.Layer(
+    assert found == layer_report.LayerRow(
         layer="stem",
         kind="Conv2d",
         shape="6x2x1x1",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from laq.distances import median_search, subsets
 from laq.distances.divergence import Gaussians, kl_matrix
 from laq.distances.subsets import (
-    Selection,
+    SubsetSelection,
     attainable,
     describe,
     duplicates,
@@ -229,17 +229,17 @@ def test_select_finds_what_each_kind_of_definition_means():
     distances = uniform_classes(6, 24)
     ranked = ranked_greedy(distances, 5, "dissimilar")
     similar = select(distances, {"kind": "similar", "size": 5, "rank": 0}, seed=1)
-    assert similar == Selection(sorted(ranked_greedy(distances, 5, "similar")[0]))
+    assert similar == SubsetSelection(sorted(ranked_greedy(distances, 5, "similar")[0]))
     dissimilar = select(distances, {"kind": "dissimilar", "size": 5, "rank": 2}, seed=1)
-    assert dissimilar == Selection(sorted(ranked[2]))
+    assert dissimilar == SubsetSelection(sorted(ranked[2]))
     drawn = select(distances, {"kind": "random", "size": 5, "rank": 3}, seed=1)
-    assert drawn == Selection(random_subsets(24, 5, 9, seed=1)[3])
+    assert drawn == SubsetSelection(random_subsets(24, 5, 9, seed=1)[3])
     aimed = select(distances, {"kind": "target", "size": 5, "median": 30}, seed=1)
-    assert aimed == Selection(target_median(distances, 5, 30, seed=1), 30.0)
+    assert aimed == SubsetSelection(target_median(distances, 5, 30, seed=1), 30.0)
     listed = select(distances, {"kind": "classes", "indices": [7, 0, 11]}, seed=1)
-    assert listed == Selection([0, 7, 11])
+    assert listed == SubsetSelection([0, 7, 11])
     group = {"kind": "superclasses", "superclass": "fish", "indices": [9, 2]}
-    assert select(distances, group, seed=1) == Selection([2, 9])
+    assert select(distances, group, seed=1) == SubsetSelection([2, 9])
 
 
 @pytest.mark.parametrize(

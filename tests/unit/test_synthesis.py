@@ -19,7 +19,7 @@ from laq.data import sources
 from laq.data_free import kinds, priors
 from laq.data_free.generator import LATENT, Generator
 from laq.data_free.objective import Objective
-from laq.data_free.request import Made, Request
+from laq.data_free.request import MadeImages, Request
 from laq.data_free.statistics import Statistics, distance
 from laq.models import networks
 from laq.ptq.calibration import calibration_pool
@@ -52,7 +52,9 @@ def trained() -> nn.Module:
     return network.eval()
 
 
-def made(network: nn.Module, kind: str, classes: tuple[int, ...] | None = CLASSES, **own) -> Made:
+def made(
+    network: nn.Module, kind: str, classes: tuple[int, ...] | None = CLASSES, **own
+) -> MadeImages:
     settings = {**(GENERATOR if kind == "generated" else SETTINGS), **own}
     request = Request("small", SHAPE, settings["images"], classes)
     return kinds.make(kind, network, request, settings, torch.Generator().manual_seed(3))

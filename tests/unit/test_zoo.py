@@ -18,7 +18,7 @@ from laq.config import zoo_entries, zoo_kinds
 from laq.experiments import compression
 from laq.experiments.evaluation import score
 from laq.experiments.variants import compressed, deep
-from laq.experiments.zoo.runner import Course
+from laq.experiments.zoo.runner import ZooRunner
 from laq.models import networks
 from laq.models.networks import predict
 from laq.utils import devices
@@ -126,13 +126,13 @@ def parent(split: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> str
     return str(path)
 
 
-def course(parent: str, split: data.Dataset, place: Path, recipe: dict[str, Any]) -> Course:
+def course(parent: str, split: data.Dataset, place: Path, recipe: dict[str, Any]) -> ZooRunner:
     from laq.checkpoints import lineage
 
     own = zoo_entries.settings(zoo({"a": recipe})["methods"]["a"]) if recipe else {}
     described = lineage.of_parent(parent, "original", split, None, 0)
     cpu = torch.device("cpu")
-    return Course(parent, described, "a", own, split, split, 0, 2**26, cpu, place)
+    return ZooRunner(parent, described, "a", own, split, split, 0, 2**26, cpu, place)
 
 
 @pytest.mark.parametrize("calibration", ["subset", "all"])

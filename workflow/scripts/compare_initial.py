@@ -29,7 +29,7 @@ def compare_initial(
     bench = Bench.read(
         *(train, test, classes, parent), seed, devices.pick(device), Path(table).parent
     )
-    comparison = first_centroids.Comparison.read(bench, pruned, parent, course)
+    comparison = first_centroids.CentroidComparison.read(bench, pruned, parent, course)
     kept = comparison.kept(Path(table))
     found, times = comparison.run(first_centroids.points(bits, repeats), kept)
     write_rows(table, [{"network": network, **row} for row in found])

@@ -33,7 +33,7 @@ def measure_partial(
     from laq.checkpoints import lineage
     from laq.distances import subset_files
     from laq.experiments.partial.arms import planned
-    from laq.experiments.partial.runner import Course
+    from laq.experiments.partial.runner import PartialRunner
     from laq.experiments.trial_cache import Kept
     from laq.utils import devices, disks
     from laq.utils.files import write_rows
@@ -42,7 +42,7 @@ def measure_partial(
     names = training_split.classes
     members = [subset_files.read(path, names)["indices"] for path in chosen]
     described = lineage.of_parent(parent, "original", training_split, None, seed)
-    course = Course(
+    course = PartialRunner(
         network=network,
         parent=parent,
         described=described,

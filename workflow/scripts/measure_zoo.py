@@ -32,7 +32,7 @@ def measure_zoo(
     from laq import data
     from laq.checkpoints import lineage
     from laq.distances import subset_files
-    from laq.experiments.zoo.runner import Course
+    from laq.experiments.zoo.runner import ZooRunner
     from laq.utils import devices
     from laq.utils.files import write_rows
 
@@ -40,7 +40,7 @@ def measure_zoo(
     chosen = [subset_files.read(path, training.classes) for path in subsets]
     made_without = dict(zip(subsets, synthetic, strict=False))
     described = lineage.of_parent(parent, "original", training, None, seed)
-    course = Course(
+    course = ZooRunner(
         parent=parent,
         described=described,
         name=method,

@@ -25,13 +25,13 @@ def plot_accuracy(
     from laq.analysis import observations
     from laq.analysis.curves import fit_curves
     from laq.data import published as logs
-    from laq.figures.accuracy import Arm, accuracy_against_icd
+    from laq.figures.accuracy import CurveArm, accuracy_against_icd
     from laq.figures.style import save
 
     fit = partial(fit_curves, confidence=confidence, resamples=resamples, seed=seed)
     figure = accuracy_against_icd(
         fit(observations.read(accuracy, subsets)),
-        [Arm(*arm) for arm in arms],
+        [CurveArm(*arm) for arm in arms],
         scale,
         title,
         settings=settings,

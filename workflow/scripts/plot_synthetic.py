@@ -20,18 +20,20 @@ def plot_synthetic(
     from laq import data
     from laq.distances import subset_files
     from laq.figures.style import save
-    from laq.figures.synthetic import Row, made_images, title
+    from laq.figures.synthetic import ImageRow, made_images, title
 
     split = data.load(train, classes)
     chosen = subset_files.read(subset, split.classes)
-    shown = [Row.of_classes(title(chosen["subset"], "training"), split, chosen["indices"], columns)]
+    shown = [
+        ImageRow.of_classes(title(chosen["subset"], "training"), split, chosen["indices"], columns)
+    ]
     for path, (asked, kind) in zip(made, rows, strict=True):
         images = data.load(path, classes, whole=False)
         name = title(asked, kind)
         if asked == chosen["subset"]:
-            shown.append(Row.of_classes(name, images, chosen["indices"], columns))
+            shown.append(ImageRow.of_classes(name, images, chosen["indices"], columns))
         else:
-            shown.append(Row.first(name, images, columns, asked != "none"))
+            shown.append(ImageRow.first(name, images, columns, asked != "none"))
     save(made_images(shown, columns, f"{study}: {network}, {chosen['subset']}"), pdf, png)
 
 

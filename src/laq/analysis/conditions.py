@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from laq.analysis import collected, observations
 from laq.analysis.claims.rules import Region
 from laq.analysis.observations import DECIMALS, Source
-from laq.analysis.partial.evidence import Found
+from laq.analysis.partial.evidence import Effect
 from laq.analysis.partial.hypotheses import Hypothesis, judge
 
 if TYPE_CHECKING:
@@ -203,5 +203,5 @@ def judged(found: pd.DataFrame, base: Mapping[str, Any], confidence: float) -> p
     return table
 
 
-def _numbers(own: pd.DataFrame, measure_of: Callable[..., pd.Series]) -> list[Found]:
-    return [Found("in_subset", [measure_of(own, measure="in_subset").to_numpy()], 0.0)]
+def _numbers(own: pd.DataFrame, measure_of: Callable[..., pd.Series]) -> list[Effect]:
+    return [Effect("in_subset", [measure_of(own, measure="in_subset").to_numpy()], 0.0)]

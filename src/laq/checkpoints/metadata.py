@@ -4,7 +4,7 @@ It stands under the key ``laq``: safetensors writes several keys in random order
 checkpoint must give the same bytes. It holds
 
     format    3
-    packed    {name of a quantized weight: [its runs of rows, each the fields of ``Run``]}
+    packed    {name of a quantized weight: [its runs of rows, each the fields of ``PackedRun``]}
     aliases   {further name of a tensor: the name that it is stored by}, where there are any
     digest    sha256 over the rest of the metadata and every tensor's name, dtype, shape, bytes
     …         the description as given: network, variant, calibration, seed, parent
@@ -86,7 +86,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 @dataclass(frozen=True)
-class Run:
+class PackedRun:
     """Consecutive rows of a quantized weight that have one grid.
 
     shape: of these rows, (n, …). width: bits a code takes. bits, scheme: nominal bits and name of
@@ -213,7 +213,9 @@ def subset(described: Mapping[str, Any]) -> list[int]:
     return sorted(described.get("subset") or range(len(described["classes"])))
 
 
-def runs(path: str | os.PathLike[str], found: Mapping[str, Any]) -> dict[str, tuple[Run, ...]]:
+def runs(
+    path: str | os.PathLike[str], found: Mapping[str, Any]
+) -> dict[str, tuple[PackedRun, ...]]:
     """The runs of rows of each quantized weight, in the order of their rows.
 
     Raises ``CheckpointError`` for an entry that describes no weight.
@@ -221,7 +223,7 @@ def runs(path: str | os.PathLike[str], found: Mapping[str, Any]) -> dict[str, tu
     weights = {}
     try:
         for name, entries in found["packed"].items():
-            parts = tuple(Run(**entry) for entry in entries)
+            parts = tuple(PackedRun(**entry) for entry in entries)
             if len({tuple(part.shape[1:]) for part in parts}) != 1:
                 raise ValueError(f"{name} has no runs, or rows of several shapes")
             weights[name] = parts

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from laq.checkpoints import metadata
-from laq.checkpoints.metadata import REMEDY, Run
+from laq.checkpoints.metadata import REMEDY, PackedRun
 from laq.quantizers import bitpacking
 from laq.quantizers.grids import kinds
 from laq.quantizers.grids.base import Grid
@@ -243,7 +243,7 @@ def _name(name: str, part: str, place: int) -> str:
 
 def _described(name: str, weight: PackedWeight) -> dict[str, Any]:
     grid = weight.grid
-    run = Run(
+    run = PackedRun(
         list(weight.codes.shape),
         grid.width,
         grid.bits,
@@ -266,7 +266,7 @@ def _check_shape(name: str, weights: Sequence[PackedWeight], state: Mapping[str,
         raise ValueError(f"packed weight {name} {shapes} is not one of state's")
 
 
-def _unpacked(run: Run, codes: Tensor, *parts: Tensor) -> PackedWeight:
+def _unpacked(run: PackedRun, codes: Tensor, *parts: Tensor) -> PackedWeight:
     """A run as it was saved. Raises ``DataError`` if its tensors are not as it says."""
     tensors = dict(zip(run.tensors, parts, strict=True))
     grid = kinds.restore(run.kind, run.bits, run.scheme, run.grid, tensors)

@@ -35,7 +35,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Alphabet:
+class AlphabetSpec:
     """bits: those it takes. settings: others it takes. granularities:
     that scales may have. equispaced: whether its levels are.
     """
@@ -61,15 +61,15 @@ _OWN = ("per_tensor", "per_channel")
 _FILTERS = ("per_tensor", "per_channel", "per_channel_group")
 _MANY = range(2, 33)
 ALPHABETS = {
-    "packed": Alphabet(_MANY, ("scale", "quantile"), _OWN),
-    "paper": Alphabet(_MANY, ("scale", "quantile"), _OWN),
-    "symmetric": Alphabet(_MANY, ("range", "percentile")),
-    "asymmetric": Alphabet(_MANY, ("range", "percentile")),
-    "ternary": Alphabet(range(2, 3)),
-    "binary": Alphabet(range(1, 2)),
-    "kmeans": Alphabet(range(1, 9), (), _FILTERS, equispaced=False),
-    "powers": Alphabet(range(2, 9), (), _FILTERS, equispaced=False),
-    "quantiles": Alphabet(range(1, 9), (), _FILTERS, equispaced=False),
+    "packed": AlphabetSpec(_MANY, ("scale", "quantile"), _OWN),
+    "paper": AlphabetSpec(_MANY, ("scale", "quantile"), _OWN),
+    "symmetric": AlphabetSpec(_MANY, ("range", "percentile")),
+    "asymmetric": AlphabetSpec(_MANY, ("range", "percentile")),
+    "ternary": AlphabetSpec(range(2, 3)),
+    "binary": AlphabetSpec(range(1, 2)),
+    "kmeans": AlphabetSpec(range(1, 9), (), _FILTERS, equispaced=False),
+    "powers": AlphabetSpec(range(2, 9), (), _FILTERS, equispaced=False),
+    "quantiles": AlphabetSpec(range(1, 9), (), _FILTERS, equispaced=False),
 }
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Method:
+class QatMethod:
     options: tuple[str, ...] = ()
     learns: bool = False
 
 
 METHODS = {
-    "lsq": Method(learns=True),
-    "prox": Method(("pull",)),
+    "lsq": QatMethod(learns=True),
+    "prox": QatMethod(("pull",)),
 }

@@ -52,7 +52,7 @@ _UNPACKED = {
 
 
 @dataclass(frozen=True)
-class Official:
+class OfficialFile:
     """Where the gzipped files are published, and their md5 by name, by torchvision's account."""
 
     mirrors: tuple[str, ...]
@@ -62,13 +62,13 @@ class Official:
         return [f"{mirror}{name}.gz" for mirror in self.mirrors]
 
 
-def official(kind: str) -> Official:
+def official(kind: str) -> OfficialFile:
     """The files of ``mnist`` or ``fashion_mnist``."""
     from torchvision import datasets
 
     known = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[kind]
     md5 = {name.removesuffix(".gz"): md5 for name, md5 in known.resources}
-    return Official(tuple(known.mirrors), md5)
+    return OfficialFile(tuple(known.mirrors), md5)
 
 
 def class_names(settings: Mapping[str, Any]) -> list[str]:
@@ -110,7 +110,7 @@ def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [checksums.of_file(path) for path in paths.values()]
 
 
-def _there(settings: Mapping[str, Any], files: Official) -> dict[str, Path]:
+def _there(settings: Mapping[str, Any], files: OfficialFile) -> dict[str, Path]:
     """The four files' paths by name; what is missing is fetched where the settings ask for it."""
     folder, paths = _found(settings)
     missing = [name for name in _NAMES if name not in paths]
@@ -188,7 +188,7 @@ def _verify(
     settings: Mapping[str, Any],
     paths: Mapping[str, Path],
     contents: Mapping[str, bytes],
-    files: Official,
+    files: OfficialFile,
 ) -> None:
     """The files are the official ones, or hold what has the config's md5."""
     held = _md5(b"".join(contents.values()))

@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from laq.data_free.generator import LATENT, Generator
 from laq.data_free.objective import Objective
-from laq.data_free.pipeline import Course
-from laq.data_free.request import Made, Request
+from laq.data_free.pipeline import LossHistory
+from laq.data_free.request import MadeImages, Request
 
 
 def make(
     network: nn.Module, request: Request, settings: Mapping[str, Any], generator: torch.Generator
-) -> Made:
+) -> MadeImages:
     """Train a generator, and take images from it; see ``laq.data_free.kinds.make``.
 
     settings: steps, batch_size and learning_rate (of Adam, falling to 0 by a cosine) of its
@@ -42,7 +42,7 @@ def make(
         noise = torch.randn(len(places), LATENT, generator=generator)
         return painter(noise.to(device), places.to(device))
 
-    course = Course(steps)
+    course = LossHistory(steps)
     for step in tqdm(range(steps), desc="generator", mininterval=1):
         places = torch.randint(len(classes), (size,), generator=generator)
         labels = classes[places].to(device)
@@ -61,4 +61,4 @@ def make(
             for number, part in enumerate(parts, 1)
         ]
     whole, given = (torch.cat(side) for side in zip(*found, strict=True))
-    return Made(whole, given, course.rows)
+    return MadeImages(whole, given, course.rows)

@@ -1,7 +1,7 @@
 """The ways to make images, by name: one line a way.
 
 A way is one module with ``make(network, request, settings, generator)``, which gives
-``laq.data_free.request.Made``. Read at every plan, so only names of modules are here.
+``laq.data_free.request.MadeImages``. Read at every plan, so only names of modules are here.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from laq.data_free import generated, optimised
-from laq.data_free.request import Made, Request
+from laq.data_free.request import MadeImages, Request
 
-KINDS: dict[str, Callable[..., Made]] = {
+KINDS: dict[str, Callable[..., MadeImages]] = {
     "synthetic": optimised.make,
     "generated": generated.make,
 }
@@ -26,7 +26,7 @@ def make(
     request: Request,
     settings: dict[str, float],
     generator: torch.Generator,
-) -> Made:
+) -> MadeImages:
     """Make images that ``request`` asks for.
 
     network: on the device to compute on; left as it was. settings: the config's ``synthesis`` as

@@ -16,8 +16,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from laq.data_free.objective import Objective
-from laq.data_free.pipeline import Course
-from laq.data_free.request import Made, Request
+from laq.data_free.pipeline import LossHistory
+from laq.data_free.request import MadeImages, Request
 
 # Images at most that are matched together: few have no statistics, many take memory.
 BATCH = 128
@@ -27,7 +27,7 @@ CONTRAST = 0.3  # standard deviation of the noise, in pixels from 0 to 1
 
 def make(
     network: nn.Module, request: Request, settings: Mapping[str, Any], generator: torch.Generator
-) -> Made:
+) -> MadeImages:
     """Optimise images from noise; see ``laq.data_free.kinds.make``.
 
     settings: steps; learning_rate, of Adam, in pixels from 0 to 1, falling to 0 by a cosine; shift,
@@ -35,7 +35,7 @@ def make(
     and what ``Objective`` takes.
     """
     objective = Objective(network, request.name, settings)
-    labels, course = request.labels(generator), Course(settings["steps"])
+    labels, course = request.labels(generator), LossHistory(settings["steps"])
     device = next(network.parameters()).device
     found = []
     parts = torch.arange(request.count).tensor_split(-(-request.count // BATCH))
@@ -56,7 +56,7 @@ def make(
                 images.clamp_(0, 1)
         found.append(course.stored(number, objective, images.detach(), asked))
     whole, given = (torch.cat(side) for side in zip(*found, strict=True))
-    return Made(whole, given, course.rows)
+    return MadeImages(whole, given, course.rows)
 
 
 def noise(count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from laq.models.networks import to_input
 MARKS = 20  # measurements on the way
 
 
-class Course:
+class LossHistory:
     """Rows of a making of ``steps``: the terms at some steps, and last of the stored images."""
 
     def __init__(self, steps: int) -> None:

@@ -34,7 +34,7 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class MadeImages:
     """Images uint8 (n, c, h, w) and labels int64 (n,), on the CPU: the classes asked for, or where
     none were those that the network sees. course: rows of ``laq.data_free.pipeline``."""
 

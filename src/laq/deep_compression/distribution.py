@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from laq.checkpoints.deep_container.sparse_weight import SharedWeight
-from laq.deep_compression.pipeline import Course
+from laq.deep_compression.pipeline import Pipeline
 
 BINS = 80
 
 Row = dict[str, Any]
 
 
-def rows(original: Mapping[str, Tensor], course: Course, bins: int = BINS) -> list[Row]:
+def rows(original: Mapping[str, Tensor], course: Pipeline, bins: int = BINS) -> list[Row]:
     """Rows of each compressed layer, in the order of ``course.met``.
 
     original: the state that ``course`` began with. Of ``original`` and ``pruned`` a row a bin,

@@ -11,12 +11,12 @@ from torch import nn
 from laq.checkpoints.deep_container import size_formula
 from laq.checkpoints.deep_container.size_formula import Stages, Stored
 from laq.checkpoints.deep_container.sparse_index import csr_bytes
-from laq.deep_compression.pipeline import Course
+from laq.deep_compression.pipeline import Pipeline
 
 Row = dict[str, Any]
 
 
-def rows(course: Course, parameters: int, files: Mapping[str, int]) -> list[Row]:
+def rows(course: Pipeline, parameters: int, files: Mapping[str, int]) -> list[Row]:
     """A row for each layer in the order of ``course.met``, one of the rest, and one of all.
 
     parameters: of the network. files: bytes at the stages ``pruned``, ``shared``, ``huffman`` and
@@ -38,7 +38,7 @@ def rows(course: Course, parameters: int, files: Mapping[str, int]) -> list[Row]
     return [*layers, rest, whole]
 
 
-def _stages(course: Course, weight: str) -> Stages:
+def _stages(course: Pipeline, weight: str) -> Stages:
     """As ``formula.stages``, with the values that the pruned weights had."""
     shared = course.shared[weight]
     return Stages(

@@ -89,7 +89,7 @@ class Factors:
 
 
 @dataclass(frozen=True)
-class Row:
+class RankRow:
     """A layer at a share.
 
     rank: None where the layer stayed as it was; full: the smaller of N and d. bytes: of its weight
@@ -116,7 +116,7 @@ class Approximation:
     share: float
     network: nn.Module
     factors: dict[str, Factors]
-    rows: list[Row]
+    rows: list[RankRow]
     bytes: int
     ratio: float
 
@@ -150,14 +150,14 @@ def _at(network: nn.Module, known: dict[str, Decomposition], share: float) -> Ap
         rank, full = own.rank(share), len(own.values)
         dense = VALUE * weight.numel()
         if rank * (len(own.left) + own.right.shape[1]) >= weight.numel():
-            rows.append(Row(name, None, full, dense, dense, 0.0))
+            rows.append(RankRow(name, None, full, dense, dense, 0.0))
             continue
         factors[name] = own.factors(rank)
         nearest = factors[name].dense()
         norm = float(weight.double().norm())
         error = float((weight.double() - nearest.double()).norm()) / norm if norm else 0.0
         weight.copy_(nearest)
-        rows.append(Row(name, rank, full, factors[name].bytes, dense, error))
+        rows.append(RankRow(name, rank, full, factors[name].bytes, dense, error))
     before = VALUE * sum(parameter.numel() for parameter in made.parameters())
     saved = sum(row.dense - row.bytes for row in rows)
     return Approximation(share, made, factors, rows, before - saved, before / (before - saved))

@@ -36,7 +36,7 @@ KEPT = "kept in float by the config"
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class Pipeline:
     """A network after each stage.
 
     network: as it ends, with the values that its codes stand for, in evaluation mode on the CPU.
@@ -61,7 +61,7 @@ class Course:
 
 @dataclass(frozen=True, eq=False)
 class Sharing:
-    """Of ``Course`` what sharing adds: the same fields."""
+    """Of ``Pipeline`` what sharing adds: the same fields."""
 
     clustered: Mapping[str, Tensor]
     clusters: Mapping[str, SharedWeight]
@@ -78,7 +78,7 @@ def compress(
     device: torch.device,
     state: Path | None = None,
     spec: Mapping[str, Any] | None = None,
-) -> Course:
+) -> Pipeline:
     """Prune ``network``, in place, and have what is left share values.
 
     ``settings``: a variant's ``deep`` entry, where what is not used may be left out. ``generator``:
@@ -98,7 +98,7 @@ def compress(
         name: PrunedWeight.of(pruned[f"{name}.weight"], masks[name], bits) for name in layers
     }
     sharing_done = share(network, train_split, masks, settings, trainer)
-    return Course(
+    return Pipeline(
         network=network,
         pruned=pruned,
         weights=_by_parameter(weights),

@@ -28,7 +28,7 @@ _BATCH = 256  # images
 
 
 @dataclass(frozen=True)
-class Point:
+class SensitivityPoint:
     """The network with ``kept`` weights in one layer, ``share`` of its ``weights``, zeros counted.
 
     loss: mean cross-entropy in nats. top1: share of the images classified rightly. Both are NaN
@@ -43,9 +43,9 @@ class Point:
     top1: float
 
 
-def unmeasured(layer: str, weights: int, kept: int) -> Point:
+def unmeasured(layer: str, weights: int, kept: int) -> SensitivityPoint:
     """A point at which the network was not run."""
-    return Point(layer, weights, kept, kept / weights, math.nan, math.nan)
+    return SensitivityPoint(layer, weights, kept, kept / weights, math.nan, math.nan)
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def sensitivity(
     labels: Tensor,
     kept: Mapping[str, int],
     shares: Sequence[float] = SHARES,
-) -> list[Point]:
+) -> list[SensitivityPoint]:
     """A point for each layer and each of ``shares`` of its weights.
 
     images: uint8 (n, c, h, w), on any device. kept: how many weights each layer has now, of which
@@ -76,11 +76,11 @@ def sensitivity(
                     pruned = {_parameter(network, name): weight * sparsity.largest(weight, number)}
                     loss, top1 = _score(network, pruned, images, labels)
                 share = number / weight.numel()
-                points.append(Point(name, weight.numel(), number, share, loss, top1))
+                points.append(SensitivityPoint(name, weight.numel(), number, share, loss, top1))
     return points
 
 
-def spend(points: Sequence[Point], weights: int) -> dict[str, int]:
+def spend(points: Sequence[SensitivityPoint], weights: int) -> dict[str, int]:
     """How many weights each layer keeps so that the sum of the losses is least, of so many in all.
 
     Losses of layers are taken to add up, and to change in a line between two points. Every layer

@@ -35,7 +35,7 @@ ENUMERATED = 10_000
 
 
 @dataclass(frozen=True)
-class Selection:
+class SubsetSelection:
     """Classes chosen by a definition, ascending, and the median ICD it aimed at, if any."""
 
     indices: list[int]
@@ -178,7 +178,7 @@ def describe(distances: ArrayLike, indices: Sequence[int]) -> dict[str, float]:
     }
 
 
-def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Selection:
+def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> SubsetSelection:
     """The classes that a definition from the config means.
 
     Definitions, ranks being 0-based:
@@ -205,11 +205,11 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
                     f"{kind} subset of rank {rank}: the greedy rule finds {len(subsets)} of "
                     f"{size} classes (rank 0 to {len(subsets) - 1})"
                 )
-            return Selection(sorted(subsets[rank]))
+            return SubsetSelection(sorted(subsets[rank]))
         case {"kind": "random", "size": size, "rank": rank}:
-            return Selection(random_subsets(len(distances), size, rank + 1, seed)[rank])
+            return SubsetSelection(random_subsets(len(distances), size, rank + 1, seed)[rank])
         case {"kind": "target", "size": size, "median": target}:
-            return Selection(target_median(distances, size, target, seed), float(target))
+            return SubsetSelection(target_median(distances, size, target, seed), float(target))
         case {"kind": "target", "size": size, "scale": scale, "count": count, "rank": rank}:
             if not 0 <= rank < count:
                 raise DataError(
@@ -219,7 +219,7 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
         case {"kind": "classes" | "superclasses" | "log", "indices": indices}:
             _check_size(len(indices), len(distances))
             _check_indices(indices, len(distances))
-            return Selection(sorted(indices))
+            return SubsetSelection(sorted(indices))
         case _:
             raise ConfigError(
                 f"subset definition {dict(definition)}: give kind similar or dissimilar (size, "
@@ -228,7 +228,7 @@ def select(distances: ArrayLike, definition: Mapping[str, Any], seed: int) -> Se
             )
 
 
-def member(series: str | Path, definition: Mapping[str, Any]) -> Selection:
+def member(series: str | Path, definition: Mapping[str, Any]) -> SubsetSelection:
     """The member at ``definition``'s rank of a series that ``target_series`` found.
 
     Args:
@@ -239,7 +239,7 @@ def member(series: str | Path, definition: Mapping[str, Any]) -> Selection:
     """
     count, size = definition["count"], definition["size"]
     try:
-        found = [Selection(list(e["indices"]), float(e["target"])) for e in read_json(series)]
+        found = [SubsetSelection(list(e["indices"]), float(e["target"])) for e in read_json(series)]
     except (TypeError, KeyError, ValueError):
         found = []
     if len(found) != count or any(len(one.indices) != size for one in found):
@@ -262,7 +262,7 @@ def duplicates(subsets: Mapping[str, Collection[int]]) -> dict[str, str]:
 
 def target_series(
     distances: ArrayLike, size: int, scale: Scale, count: int, seed: int
-) -> list[Selection]:
+) -> list[SubsetSelection]:
     """All members of a series of ``count`` targets, in the order of the targets.
 
     They differ from each other and from the first similar and dissimilar subset. They are found
@@ -275,7 +275,7 @@ def target_series(
     onto_axis, back = (np.log, np.exp) if scale == "log" else (float, float)
     # Neither of the greedy subsets, which a study often has beside the series.
     taken = [frozenset(ranked_greedy(distances, size, kind)[0]) for kind in KINDS]
-    members: dict[int, Selection] = {}
+    members: dict[int, SubsetSelection] = {}
     missed: dict[int, float] = {}  # found less target, on the axis
     for rank in sorted(range(count), key=lambda rank: min(rank, count - 1 - rank)):
         outer = rank - 1 if 2 * rank < count else rank + 1
@@ -284,7 +284,7 @@ def target_series(
         key = seeds.key(seed, "target", rank)
         indices = target_median(distances, size, aim, key, exclude=taken)
         taken.append(frozenset(indices))
-        members[rank] = Selection(indices, float(targets[rank]))
+        members[rank] = SubsetSelection(indices, float(targets[rank]))
         missed[rank] = onto_axis(_median_icd(distances, indices)) - onto_axis(targets[rank])
     return [members[rank] for rank in range(count)]
 

@@ -42,7 +42,7 @@ DISTANCE = "Median inter-class distance (nats)"
 
 
 @dataclass(frozen=True)
-class Arm:
+class CurveArm:
     """What a figure compares: a variant, of one setting or (None) of each row's own."""
 
     setting: str | None
@@ -56,7 +56,7 @@ class Arm:
 
 def accuracy_against_icd(
     curves: Curves,
-    arms: Sequence[Arm],
+    arms: Sequence[CurveArm],
     scale: str,
     title: str,
     settings: Sequence[str] = (),
@@ -157,26 +157,26 @@ def intervals(table: pd.DataFrame, confidence: float = 0.95) -> tuple[np.ndarray
     return low, high
 
 
-def _rows(curves: Curves, arms: Sequence[Arm], settings: Sequence[str]) -> list[str]:
+def _rows(curves: Curves, arms: Sequence[CurveArm], settings: Sequence[str]) -> list[str]:
     """The settings that have a row of panels each."""
     if arms and all(arm.setting for arm in arms):
         return [str(arms[0].setting)]
     return list(settings) or list(dict.fromkeys(setting for setting, _, _ in curves.points))
 
 
-def _distances(curves: Curves, arms: Sequence[Arm], setting: str) -> np.ndarray:
+def _distances(curves: Curves, arms: Sequence[CurveArm], setting: str) -> np.ndarray:
     """The x of a row's subsets, as often as they are drawn."""
     keys = {(arm.setting or setting, arm.variant, scope) for arm in arms for scope in SCOPES}
     rows = [of["median_icd"] for key, of in curves.points.items() if key in keys]
     return np.concatenate([np.empty(0), *rows])
 
 
-def _looks(curves: Curves, arms: Sequence[Arm]) -> dict[Arm, Look]:
+def _looks(curves: Curves, arms: Sequence[CurveArm]) -> dict[CurveArm, Look]:
     """A look for each arm: its variant's, or its setting's where that is a variant's name.
 
     So logs named mp53 and mp35 look as the variants of these names do.
     """
-    keys: dict[Arm, str] = {}
+    keys: dict[CurveArm, str] = {}
     for arm in arms:
         key = arm.setting if arm.setting in NAMES else arm.variant
         keys[arm] = key if key not in keys.values() else f"{arm.setting}/{arm.variant}"
@@ -188,8 +188,8 @@ def _looks(curves: Curves, arms: Sequence[Arm]) -> dict[Arm, Look]:
 def _draw_arms(
     panel: Axes,
     curves: Curves,
-    arms: Sequence[Arm],
-    drawn: Mapping[Arm, Look],
+    arms: Sequence[CurveArm],
+    drawn: Mapping[CurveArm, Look],
     setting: str,
     scope: str,
     confidence: float,
@@ -234,7 +234,7 @@ def _draw_arms(
 
 def _accuracy_range(
     curves: Curves,
-    arms: Sequence[Arm],
+    arms: Sequence[CurveArm],
     setting: str,
     over: Mapping[str, Sequence[Laid]],
     confidence: float,

@@ -19,7 +19,7 @@ from laq.figures.diagrams.boxes import (
     TITLE,
     Arrow,
     Line,
-    Step,
+    RoadStep,
     fit,
     notes_width,
     text_width,
@@ -83,7 +83,7 @@ def _luminance(colour: NDArray[np.float64]) -> float:
 
 
 def road(
-    steps: Mapping[str, Step], arrows: Sequence[Arrow], stages: Sequence[str], title: str
+    steps: Mapping[str, RoadStep], arrows: Sequence[Arrow], stages: Sequence[str], title: str
 ) -> Figure:
     """The diagram of ``steps`` by name and of the ``arrows`` between them.
 
@@ -120,7 +120,7 @@ def road(
 
 
 def _draw_box(
-    axes: Axes, step: Step, lines: Sequence[Line], place: Rectangle, paint: Paint
+    axes: Axes, step: RoadStep, lines: Sequence[Line], place: Rectangle, paint: Paint
 ) -> None:
     axes.add_patch(
         FancyBboxPatch(

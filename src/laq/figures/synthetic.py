@@ -28,7 +28,7 @@ _CLASSES = {"all": "all classes", "none": "no class asked"}
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ImageRow:
     """Images uint8 (n, channels, h, w) of one kind, with a class's name each, and the row's own.
 
     asked: whether images were asked to be of their classes, or seen so by the network.
@@ -40,7 +40,7 @@ class Row:
     asked: bool = True
 
     @classmethod
-    def of_classes(cls, name: str, images: Dataset, members: Sequence[int], count: int) -> Row:
+    def of_classes(cls, name: str, images: Dataset, members: Sequence[int], count: int) -> ImageRow:
         """The first images of each of the classes ``members`` in turn, ``count`` at most."""
         places = [np.flatnonzero(images.labels == member) for member in members]
         deepest = max(map(len, places))
@@ -48,12 +48,12 @@ class Row:
         return cls._at(name, images, turns[:count])
 
     @classmethod
-    def first(cls, name: str, images: Dataset, count: int, asked: bool = True) -> Row:
+    def first(cls, name: str, images: Dataset, count: int, asked: bool = True) -> ImageRow:
         """The first ``count`` images, whatever they are of."""
         return cls._at(name, images, range(min(count, len(images.labels))), asked)
 
     @classmethod
-    def _at(cls, name: str, images: Dataset, places: Sequence[int], asked: bool = True) -> Row:
+    def _at(cls, name: str, images: Dataset, places: Sequence[int], asked: bool = True) -> ImageRow:
         chosen = list(places)
         names = [images.classes[label] for label in images.labels[chosen]]
         return cls(name, images.images[chosen], names, asked)
@@ -64,7 +64,7 @@ def title(classes: str, kind: str) -> str:
     return f"{_KINDS[kind]}: {_CLASSES.get(classes, classes)}"
 
 
-def made_images(rows: Sequence[Row], columns: int, heading_text: str) -> Figure:
+def made_images(rows: Sequence[ImageRow], columns: int, heading_text: str) -> Figure:
     """A row of panels for each of ``rows``, its name at the left, classes below the images.
 
     A class in brackets is the one that the network sees where none was asked for.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from laq.integer import grammar, operations, reading
-from laq.integer.operations import Accumulate, Grid
+from laq.integer.operations import Accumulate, ActivationGrid
 from laq.integer.placement import Packed, preparation
 from laq.ptq import fx_runner
 from laq.utils.errors import ConfigError, DataError
@@ -68,7 +68,7 @@ class _Compiler:
         self.modules, self.packed = modules, packed
         self.graph, self.parts = fx.Graph(), {}
         self.made: dict[fx.Node, fx.Node] = {}
-        self.grids: dict[fx.Node, Grid] = {}  # of all values in integers
+        self.grids: dict[fx.Node, ActivationGrid] = {}  # of all values in integers
         self.fused: set[fx.Node] = set()
 
     def keep(self, node: fx.Node) -> None:
@@ -128,10 +128,10 @@ class _Compiler:
             sums = Accumulate(self.modules[node.target], whole.weight, whole.bias, grid)
             if (target := self._target(node)) is None:
                 operation = operations.Logits(sums, whole.steps)
-                self._put(node, operation, Grid(float(whole.steps.max()), 0, 32))
+                self._put(node, operation, ActivationGrid(float(whole.steps.max()), 0, 32))
             else:
                 scales = whole.scales(target.grid)
-                operation = operations.Layer(sums, scales, target.grid, target.clip)
+                operation = operations.IntegerLayer(sums, scales, target.grid, target.clip)
                 self._put(node, operation, target.grid)
         except DataError as error:
             raise DataError(f"layer {node.target} in integers: {error}; {_REMEDY}") from error
@@ -158,7 +158,7 @@ class _Compiler:
         self.fused.update(target.clips if target else ())
         return target
 
-    def _put(self, node: fx.Node, operation: nn.Module, grid: Grid) -> None:
+    def _put(self, node: fx.Node, operation: nn.Module, grid: ActivationGrid) -> None:
         """Append ``operation`` on what the operands of ``node`` have become."""
         name = f"operations.{node.name}"
         self.parts[name] = operation

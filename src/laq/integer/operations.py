@@ -23,7 +23,7 @@ from laq.utils.errors import DataError
 
 
 @dataclass(frozen=True)
-class Grid:
+class ActivationGrid:
     """Code c stands for step · (c − zero); codes are those of ``bits``."""
 
     step: float
@@ -52,7 +52,7 @@ class Grid:
 class Quantize(nn.Module):
     """The boundary: a prepared image, float, to its codes."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: ActivationGrid) -> None:
         super().__init__()
         self.bits, self.zero = grid.bits, grid.zero
         self.register_buffer("step", torch.tensor(grid.step))
@@ -64,7 +64,7 @@ class Quantize(nn.Module):
 class _Rescaled(nn.Module):
     """Puts accumulators on a grid, clipped between two real numbers."""
 
-    def __init__(self, grid: Grid, clip: tuple[float, float]) -> None:
+    def __init__(self, grid: ActivationGrid, clip: tuple[float, float]) -> None:
         super().__init__()
         self.zero = grid.zero
         self.low, self.high = (grid.code(bound) for bound in clip)
@@ -85,7 +85,7 @@ class Accumulate(nn.Module):
     """
 
     def __init__(
-        self, layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor, grid: Grid
+        self, layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor, grid: ActivationGrid
     ) -> None:
         super().__init__()
         largest = weight.flatten(1).long().abs().sum(1) * grid.reach
@@ -124,14 +124,14 @@ class Accumulate(nn.Module):
         return nn.functional.conv2d(inputs, weight, **self.geometry)
 
 
-class Layer(_Rescaled):
+class IntegerLayer(_Rescaled):
     """A convolution or linear layer with the clip behind it; scales: M by filter, (n,) float32.
 
     Rounded as ONNX Runtime's QLinearConv, in float32: round(float32(sum) · M), halves to even.
     """
 
     def __init__(
-        self, sums: Accumulate, scales: Tensor, grid: Grid, clip: tuple[float, float]
+        self, sums: Accumulate, scales: Tensor, grid: ActivationGrid, clip: tuple[float, float]
     ) -> None:
         super().__init__(grid, clip)
         self.sums = sums
@@ -160,7 +160,13 @@ class Logits(nn.Module):
 class Sum(_Rescaled):
     """The sum of two values on grids of their own, as ``Addition`` says."""
 
-    def __init__(self, one: Grid, other: Grid, grid: Grid, clip: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        one: ActivationGrid,
+        other: ActivationGrid,
+        grid: ActivationGrid,
+        clip: tuple[float, float],
+    ) -> None:
         super().__init__(grid, clip)
         self.lows = [limits(each.bits)[0] for each in (one, other, grid)]
         numbers = Addition.of(one, other, grid).numbers
@@ -198,7 +204,7 @@ class Addition:
     numbers: NDArray[np.float32]  # A, B, C
 
     @classmethod
-    def of(cls, one: Grid, other: Grid, grid: Grid) -> Addition:
+    def of(cls, one: ActivationGrid, other: ActivationGrid, grid: ActivationGrid) -> Addition:
         zeros = [np.float64(each.above) for each in (one, other, grid)]
         steps = [np.float32(each.step) for each in (one, other, grid)]
         a, b = steps[0] / steps[2], steps[1] / steps[2]
@@ -213,7 +219,9 @@ class Mean(_Rescaled):
     to even, with M = step / (step of the mean · pixels), which is computed in integers too.
     """
 
-    def __init__(self, source: Grid, grid: Grid, clip: tuple[float, float], keep: bool) -> None:
+    def __init__(
+        self, source: ActivationGrid, grid: ActivationGrid, clip: tuple[float, float], keep: bool
+    ) -> None:
         super().__init__(grid, clip)
         self.source, self.keep = source.zero, keep
         self.steps = Fraction(source.step), Fraction(grid.step)
@@ -228,7 +236,7 @@ class Mean(_Rescaled):
 class Clip(nn.Module):
     """Codes between those of two real numbers, where other operations see them before as well."""
 
-    def __init__(self, grid: Grid, clip: tuple[float, float]) -> None:
+    def __init__(self, grid: ActivationGrid, clip: tuple[float, float]) -> None:
         super().__init__()
         self.low, self.high = (grid.code(bound) for bound in clip)
 

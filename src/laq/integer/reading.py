@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from laq.integer import grammar
-from laq.integer.operations import Grid
+from laq.integer.operations import ActivationGrid
 from laq.integer.placement import Packed, accumulator_steps, whole
 from laq.ptq.activation_quantizer import InputQuantizer
 from laq.utils.errors import DataError
@@ -19,7 +19,7 @@ from laq.utils.errors import DataError
 class Target:
     """Where the values of an operation go: a grid, the clip before it, and the nodes of that."""
 
-    grid: Grid
+    grid: ActivationGrid
     clip: tuple[float, float]
     clips: tuple[fx.Node, ...]
 
@@ -35,15 +35,15 @@ class Whole:
     bias: Tensor
     steps: Tensor
 
-    def scales(self, target: Grid) -> Tensor:
+    def scales(self, target: ActivationGrid) -> Tensor:
         """Sums to codes of ``target``: (n,) float32, computed as ONNX Runtime does."""
         scales = self.steps.float() / torch.tensor(target.step, dtype=torch.float32)
         return scales.clamp(min=torch.finfo(torch.float32).tiny)  # below it nothing is added
 
 
-def grid_of(quantizer: InputQuantizer) -> Grid:
+def grid_of(quantizer: InputQuantizer) -> ActivationGrid:
     """The grid that a static quantizer has been calibrated to."""
-    return Grid(float(quantizer.step), int(quantizer.zero), quantizer.bits)
+    return ActivationGrid(float(quantizer.step), int(quantizer.zero), quantizer.bits)
 
 
 def target(node: fx.Node, modules: Mapping[str, nn.Module]) -> Target | None:
@@ -61,7 +61,9 @@ def target(node: fx.Node, modules: Mapping[str, nn.Module]) -> Target | None:
     return Target(grid_of(quantizer), (low, high), clips)
 
 
-def layer(node: fx.Node, modules: Mapping[str, nn.Module], packed: Packed, source: Grid) -> Whole:
+def layer(
+    node: fx.Node, modules: Mapping[str, nn.Module], packed: Packed, source: ActivationGrid
+) -> Whole:
     """The layer that ``node`` calls on values on the grid ``source``.
 
     Raises ``ConfigError`` that names it where it is not one of integers of 8 bits, and

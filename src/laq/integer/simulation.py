@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from laq.integer import grammar, reading
-from laq.integer.operations import Addition, Grid
+from laq.integer.operations import ActivationGrid, Addition
 from laq.integer.placement import Packed, preparation
 from laq.ptq import fx_runner
 
@@ -52,7 +52,7 @@ def exact(network: nn.Module, packed: Packed) -> fx.GraphModule:
             grammar.refuse(node, modules, "its values are not quantized")
         elif kind == "sum":
             sources = node.args
-            made = _Sum(*(grids[source] for source in sources), grid)
+            made = _ExactSum(*(grids[source] for source in sources), grid)
         else:
             made = _Mean(grids[node], grid, grammar.keeps_pixels(node))
         network.get_submodule(_HOLDER).add_module(node.name, made)
@@ -68,7 +68,11 @@ class _Layer(nn.Module):
     """A layer's values on ``target`` before they are clipped, or logits where that is None."""
 
     def __init__(
-        self, layer: nn.Conv2d | nn.Linear, whole: reading.Whole, source: Grid, target: Grid | None
+        self,
+        layer: nn.Conv2d | nn.Linear,
+        whole: reading.Whole,
+        source: ActivationGrid,
+        target: ActivationGrid | None,
     ) -> None:
         super().__init__()
         self.source, self.target, self.geometry = source, target, None
@@ -93,10 +97,10 @@ class _Layer(nn.Module):
         return (sums.float() * self.scales).round() * self.target.step
 
 
-class _Sum(nn.Module):
+class _ExactSum(nn.Module):
     """The sum of two values on grids, on ``target`` before it is clipped."""
 
-    def __init__(self, one: Grid, other: Grid, target: Grid) -> None:
+    def __init__(self, one: ActivationGrid, other: ActivationGrid, target: ActivationGrid) -> None:
         super().__init__()
         self.grids, self.target = (one, other), target
         self.numbers = Addition.of(one, other, target).numbers.astype(float).tolist()
@@ -115,7 +119,7 @@ class _Sum(nn.Module):
 class _Mean(nn.Module):
     """The mean over all pixels, on ``target`` before it is clipped."""
 
-    def __init__(self, source: Grid, target: Grid, keep: bool) -> None:
+    def __init__(self, source: ActivationGrid, target: ActivationGrid, keep: bool) -> None:
         super().__init__()
         self.source, self.target, self.keep = source, target, keep
 
@@ -126,6 +130,6 @@ class _Mean(nn.Module):
         return (sums.float() * float(scale)).round() * self.target.step
 
 
-def _in_steps(x: Tensor, grid: Grid) -> Tensor:
+def _in_steps(x: Tensor, grid: ActivationGrid) -> Tensor:
     """Values on ``grid`` as whole numbers of its steps, float64."""
     return (x / grid.step).round().double()

@@ -24,7 +24,7 @@ _INSIDE, _ROUNDING, _CALLS, _START = 26.0, 125.0, 9e6, 2.5e7
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerShape:
     """Sizes of a layer: m samples, and in each of G groups n neurons of d columns.
 
     itemsize: bytes of a number. threads: of the compiled loops, and of matrix products. noise:
@@ -48,7 +48,7 @@ class Cost:
     memory: float
 
 
-def costs(layer: Layer, block: int) -> dict[str, Cost]:
+def costs(layer: LayerShape, block: int) -> dict[str, Cost]:
     """The cost of each form, with blocks of ``block`` columns."""
     m, n, d, groups = layer.samples, layer.neurons, layer.columns, layer.groups
     tiles = -(-n // LANES)
@@ -73,7 +73,7 @@ def costs(layer: Layer, block: int) -> dict[str, Cost]:
     }
 
 
-def cheapest(layer: Layer, block: int, memory: float, forms: tuple[str, ...]) -> str:
+def cheapest(layer: LayerShape, block: int, memory: float, forms: tuple[str, ...]) -> str:
     """The fastest of ``forms`` within ``memory`` bytes; where none is, the smallest."""
     candidates = costs(layer, block)
     within = [form for form in forms if candidates[form].memory <= memory]

@@ -138,7 +138,7 @@ def solve(
     walk = Walk.of(weight, alphabet, rounding, samples.groups, threads)
     forms = get_args(Form) if weight.device.type == "cpu" and walk.plain else ("blocks", "gram")
     if form is None:
-        sizes = cost.Layer(
+        sizes = cost.LayerShape(
             samples.rows,
             len(weight) // samples.groups,
             samples.columns,

@@ -23,7 +23,7 @@ FEW, SILENT, CLIPPED = 0.1, 0.5, 0.01
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerRow:
     """One row of the layer report: what became of a weight of two dimensions or more.
 
     layer: the module's name; with the parameter's, where that is not ``weight``. kind: the
@@ -62,7 +62,7 @@ class Layer:
     input_step: float | None = None
     input_zero: int | None = None
 
-    def with_input(self, quantizer: InputQuantizer | None) -> Layer:
+    def with_input(self, quantizer: InputQuantizer | None) -> LayerRow:
         """The same row, of a layer whose input ``quantizer`` quantizes."""
         if quantizer is None:
             return self
@@ -85,8 +85,8 @@ class Lack:
 
     meaning: str
     remedy: str
-    extent: Callable[[Layer], float]
-    fact: Callable[[Layer], str]
+    extent: Callable[[LayerRow], float]
+    fact: Callable[[LayerRow], str]
 
 
 LACKS = {
@@ -118,7 +118,7 @@ def quantized(
     samples: Samples,
     solutions: Sequence[QuantizedLayer],
     packed: Sequence[PackedWeight],
-) -> Layer:
+) -> LayerRow:
     """The row of a layer whose runs of filters became ``solutions``, packed as ``packed``."""
     grids = [solution.grid for solution in solutions]
     sizes = [solution.codes.numel() for solution in solutions]
@@ -138,7 +138,7 @@ def quantized(
         "silent inputs": solutions[0].fitted and silent > SILENT * samples.columns * samples.groups,
         "clipped weights": clipped > CLIPPED and any(map(_shares_scale, solutions)),
     }
-    return Layer(
+    return LayerRow(
         layer=name,
         kind=type(module).__name__,
         shape=_shape(weight),
@@ -159,7 +159,7 @@ def quantized(
     )
 
 
-def tell(layers: Iterable[Layer]) -> None:
+def tell(layers: Iterable[LayerRow]) -> None:
     """Log once for each kind of warning how many layers it concerns, the worst and the remedy."""
     quantized = [row for row in layers if not row.reason]
     for name, lack in LACKS.items():
@@ -177,10 +177,10 @@ def tell(layers: Iterable[Layer]) -> None:
             )
 
 
-def trained(name: str, module: nn.Module, packed: PackedWeight) -> Layer:
+def trained(name: str, module: nn.Module, packed: PackedWeight) -> LayerRow:
     """The row of a layer that was trained to codes, without what only calibration has."""
     grid, codes = packed.grid, packed.codes
-    return Layer(
+    return LayerRow(
         layer=name,
         kind=type(module).__name__,
         shape=_shape(codes),
@@ -194,9 +194,9 @@ def trained(name: str, module: nn.Module, packed: PackedWeight) -> Layer:
     )
 
 
-def in_float(name: str, module: nn.Module, weight: Tensor, reason: str) -> Layer:
+def in_float(name: str, module: nn.Module, weight: Tensor, reason: str) -> LayerRow:
     """The row of a weight that stays as it is."""
-    return Layer(
+    return LayerRow(
         layer=name,
         kind=type(module).__name__,
         shape=_shape(weight),

@@ -27,7 +27,7 @@ from laq.ptq.calibration import CalibrationImages
 from laq.ptq.folding import fold
 from laq.ptq.fx_runner import QUANTIZABLE
 from laq.ptq.layer import Pair, QuantizedLayer, Samples, Solver
-from laq.ptq.layer_report import Layer
+from laq.ptq.layer_report import LayerRow
 from laq.ptq.module_state import copied, unchanged
 from laq.ptq.patches import Sampling, layer_samples
 from laq.quantizers.grids.base import Grid
@@ -53,7 +53,7 @@ class QuantizedNetwork:
 
     network: nn.Module
     packed: dict[str, tuple[PackedWeight, ...]]
-    layers: list[Layer]
+    layers: list[LayerRow]
     transforms: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -142,7 +142,7 @@ def quantize_network(
         )
         quantization = _Inputs(twin, inputs, graph, run.calls)
         packed: dict[str, tuple[PackedWeight, ...]] = {}
-        rows: dict[str, Layer] = {}
+        rows: dict[str, LayerRow] = {}
         networks, diverged = (network, twin), lambda: bool(packed) or quantization.calibrated
         if batch is None and graph is not None:
             walk = fx_runner.walk(graph, networks, pool, stops, diverged, activations)
@@ -188,8 +188,8 @@ def layer_report(
     network: nn.Module,
     met: Sequence[str],
     reasons: Mapping[str, str],
-    rows: Mapping[str, Layer],
-) -> list[Layer]:
+    rows: Mapping[str, LayerRow],
+) -> list[LayerRow]:
     """A row for every weight of two dimensions or more: of the layers that were met, in their
     order, those of ``rows``, or why they stay in float; then all others."""
     return list(_report(dict(network.named_modules()), met, reasons, rows))
@@ -332,8 +332,8 @@ def _report(
     modules: Mapping[str, nn.Module],
     met: Sequence[str],
     reasons: Mapping[str, str],
-    rows: Mapping[str, Layer],
-) -> Iterator[Layer]:
+    rows: Mapping[str, LayerRow],
+) -> Iterator[LayerRow]:
     """The layers in the order they were met, then every other weight that stays in float."""
     for name in met:
         if name in rows:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from laq.ptq import activation_calibration, activation_quantizer
 from laq.ptq.activation_calibration import InputSettings
 from laq.ptq.activation_quantizer import NAME, InputQuantizer
-from laq.qat.rounding import Rounding
+from laq.qat.rounding import LearnedRounding
 
 
 class LearnedInput(nn.Module):
@@ -41,7 +41,7 @@ class LearnedInput(nn.Module):
         low, high = (end - self.zero for end in activation_quantizer.limits(self.bits))
         largest = torch.maximum(-low, high)
         scale = (math.prod(x.shape[1:]) * largest) ** -0.5 / self.unit**2
-        return Rounding.apply(x, self.step, low, high, scale)
+        return LearnedRounding.apply(x, self.step, low, high, scale)
 
     def extra_repr(self) -> str:
         return f"bits={self.bits}"

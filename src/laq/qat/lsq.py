@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from laq.qat import grid
 from laq.qat.constraint import OnGrid
-from laq.qat.rounding import Rounding
+from laq.qat.rounding import LearnedRounding
 
 
 class LearnedStep(grid.GridWeight):
@@ -38,7 +38,7 @@ class LearnedStep(grid.GridWeight):
         """The values of ``rounded``, with the gradients above."""
         shared = weight.numel() // self.unit.numel()
         scale = (shared * self.limit) ** -0.5 / grid.along(self.unit, weight) ** 2
-        return Rounding.apply(weight, self.steps(weight), -self.limit, self.limit, scale)
+        return LearnedRounding.apply(weight, self.steps(weight), -self.limit, self.limit, scale)
 
 
 @dataclass(frozen=True)

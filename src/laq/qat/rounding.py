@@ -10,7 +10,7 @@ from torch import Tensor
 Limit = int | Tensor
 
 
-class Rounding(torch.autograd.Function):
+class LearnedRounding(torch.autograd.Function):
     """round(clip(x / step, low, high)) · step with the gradients of Esser et al. (ICLR 2020).
 
     x: any shape; step: one that broadcasts to it; low ≤ 0 ≤ high: whole numbers. The gradient of x

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from laq.ptq import layer_selection, sequential
-from laq.ptq.layer_report import Layer
+from laq.ptq.layer_report import LayerRow
 from laq.utils.errors import ConfigError
 
 KEPT = "kept in float by the config"
@@ -28,7 +28,7 @@ class Selection:
     met: tuple[str, ...]
     reasons: Mapping[str, str]
 
-    def report(self, network: nn.Module, rows: Mapping[str, Layer]) -> list[Layer]:
+    def report(self, network: nn.Module, rows: Mapping[str, LayerRow]) -> list[LayerRow]:
         """The layer report: ``rows`` of the chosen layers, and one for every other weight."""
         return sequential.layer_report(network, self.met, self.reasons, rows)
 

@@ -46,7 +46,7 @@ class Rigour:
 
 
 @dataclass(frozen=True)
-class Measured:
+class TestedEffect:
     """An effect as measured.
 
     ``outside`` is p against "it lies outside the region", the larger of its bounds' one-sided p
@@ -60,7 +60,7 @@ class Measured:
     remark: str = ""
 
 
-def mean(d: NDArray[np.float64], region: Region, rigour: Rigour) -> Measured:
+def mean(d: NDArray[np.float64], region: Region, rigour: Rigour) -> TestedEffect:
     """The mean of ``d`` (n,), one difference a subset; n at least 1."""
     d = np.round(d, DECIMALS)
     estimate = mean_interval(d, rigour.confidence, rigour.resamples, rigour.seed)
@@ -69,7 +69,7 @@ def mean(d: NDArray[np.float64], region: Region, rigour: Rigour) -> Measured:
         centred = np.round(d - bound, DECIMALS)
         return sign_flip_p(centred, 0.0, side, resamples=rigour.flips, seed=rigour.seed)
 
-    return Measured(estimate, *_against(region, test))
+    return TestedEffect(estimate, *_against(region, test))
 
 
 def curve(
@@ -78,7 +78,7 @@ def curve(
     quantile: float,
     region: Region,
     rigour: Rigour,
-) -> Measured:
+) -> TestedEffect:
     """``d`` (n,) fitted as a ln(icd) + c, at a quantile of ``icd`` (n,); n at least 1.
 
     Fewer than ``FEWEST`` subsets make no interval and no p, fewer than three no curve.
@@ -88,13 +88,15 @@ def curve(
     try:
         fit = fit_log_curve(icd, d, rigour.confidence, rigour.draws, rigour.seed)
     except DataError as error:
-        return Measured(Estimate(NONE, NONE, NONE, len(d)), remark=f"no curve: {error}")
+        return TestedEffect(Estimate(NONE, NONE, NONE, len(d)), remark=f"no curve: {error}")
     low, high = (float(end) for end in fit.band(at))
     estimate = Estimate(float(fit.at(at)), low, high, len(d))
     if len(d) < FEWEST:
-        return Measured(estimate, remark=f"a curve through fewer than {FEWEST} subsets has no p")
+        return TestedEffect(
+            estimate, remark=f"a curve through fewer than {FEWEST} subsets has no p"
+        )
     p = _against(region, lambda bound, side: fit.p_value(at, bound, side))
-    return Measured(estimate, *p, remark=f"at an ICD of {distance(at)}")
+    return TestedEffect(estimate, *p, remark=f"at an ICD of {distance(at)}")
 
 
 def _against(region: Region, test: Test) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from laq.analysis.claims import effects
-from laq.analysis.claims.effects import NONE, Measured, Rigour
+from laq.analysis.claims.effects import NONE, Rigour, TestedEffect
 from laq.analysis.claims.evidence import Evidence
 from laq.analysis.claims.rules import CLAIMS, ROLES, Claim, CurveAt, Effect, Region, Saving
 from laq.analysis.statistics import Estimate, holm
@@ -167,10 +167,10 @@ def _tested(evidence: Evidence, setting: str, claim: Claim, icd: str, rigour: Ri
 
 def _measure(
     evidence: Evidence, setting: str, effect: Effect, region: Region, icd: str, rigour: Rigour
-) -> Measured:
+) -> TestedEffect:
     d, distance = evidence.pairs(setting, effect, icd)
     if not len(d):
-        return Measured(NOTHING, remark="the two parts have no subset in common")
+        return TestedEffect(NOTHING, remark="the two parts have no subset in common")
     if isinstance(effect, CurveAt):
         return effects.curve(distance, d, effect.quantile, region, rigour)
     return effects.mean(d, region, rigour)

@@ -36,19 +36,19 @@ UPPER, LOWER = 0.75, 0.25  # quantiles of median ICD between which a slope is to
 
 
 @dataclass(frozen=True)
-class Claim:
+class RatioClaim:
     id: str
     statement: str
     comparison: str
 
 
-GAINS = Claim(
+GAINS = RatioClaim(
     "deep_ratio_gained",
     "At equal accuracy on the subset, Deep Compression on its classes compresses further than on "
     "all classes.",
     "ratio on the subset's classes / ratio on all, geometric mean over subsets",
 )
-GROWS = Claim(
+GROWS = RatioClaim(
     "deep_gain_grows",
     "The ratio gained is larger where classes are far apart (high ICD).",
     "curve of the ratio gained at the upper quartile of ICD / at the lower",
@@ -69,7 +69,7 @@ def judge(gains: pd.DataFrame, rigour: Rigour) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Found:
+class RatioEffect:
     """An effect in logarithms, and its p at the most adverse of what censoring leaves open."""
 
     estimate: Estimate
@@ -131,17 +131,17 @@ def _logs(rows: pd.DataFrame) -> tuple[NDArray[np.float64], ...]:
         return tuple(np.log(rows[name].to_numpy(float)).round(DECIMALS) for name in names)
 
 
-def mean(rows: pd.DataFrame, rigour: Rigour) -> Found:
+def mean(rows: pd.DataFrame, rigour: Rigour) -> RatioEffect:
     """The mean over subsets; with bounds, of these: an interval that holds those of both."""
     middle, lows, highs = _logs(rows)
     test = partial(sign_flip_p, bound=0.0, resamples=rigour.flips, seed=rigour.seed)
     estimates = [_mean(each, rigour) for each in (middle, lows, highs)]
     p = test(lows, alternative="greater") if np.isfinite(lows).all() else 1.0
     against = test(highs, alternative="less") if np.isfinite(highs).all() else 1.0
-    return Found(_spanned(*estimates), p, against)
+    return RatioEffect(_spanned(*estimates), p, against)
 
 
-def slope(rows: pd.DataFrame, rigour: Rigour) -> Found:
+def slope(rows: pd.DataFrame, rigour: Rigour) -> RatioEffect:
     """How much more is gained at the upper quartile of median ICD than at the lower.
 
     With bounds, the curves through the flattest and the steepest gains that these leave.
@@ -154,17 +154,17 @@ def slope(rows: pd.DataFrame, rigour: Rigour) -> Found:
     nothing = Estimate(NONE, NONE, NONE, len(rows))
     if len(rows) < FEWEST_FOR_CURVE or np.ptp(icd) == 0:
         few = f"no curve: it needs {FEWEST_FOR_CURVE} subsets of different ICD"
-        return Found(nothing, NONE, NONE, few)
+        return RatioEffect(nothing, NONE, NONE, few)
     curves = [_curve(icd, each, rigour) for each in data]
     estimates = [_risen(curve, run, sign) for curve, sign in zip(curves, (1, -1, 1), strict=True)]
     found = _spanned(*estimates)
     if len(rows) < FEWEST:
         few = f"a curve through fewer than {FEWEST} subsets has no p"
-        return Found(found, NONE, NONE, few)
+        return RatioEffect(found, NONE, NONE, few)
     flat, steep = curves[1:]
     p = _p(flat, "greater") if flat else 1.0
     against = _p(steep, "less") if steep else 1.0
-    return Found(found, p, against)
+    return RatioEffect(found, p, against)
 
 
 def _curve(icd: NDArray[np.float64], d: NDArray[np.float64], rigour: Rigour) -> LogCurve | None:

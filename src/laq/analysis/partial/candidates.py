@@ -22,7 +22,7 @@ _UNPLACED = ("named", "single")
 
 
 @dataclass(frozen=True)
-class Arm:
+class CandidateArm:
     """Layers to quantize, and what is foretold of it.
 
     drop: of top-1, a share; low and high: between which one run's will lie. measured: mean drop of
@@ -52,7 +52,7 @@ class Arm:
         alone = ", trained alone" if self.position.endswith(table.ALONE) else ""
         return f"the {which} at {self.width} bits{alone}"
 
-    def within(self, top1: float) -> Arm:
+    def within(self, top1: float) -> CandidateArm:
         """The same arm, its interval such that no network is right more or less than always.
 
         top1: of the float network.
@@ -68,7 +68,7 @@ def arms(
     confidence: float,
     resamples: int,
     seed: int,
-) -> tuple[list[Arm], float]:
+) -> tuple[list[CandidateArm], float]:
     """The arms of a network at every position, width and k, and top-1 of its controls, the mean.
 
     runs: rows of ``laq.analysis.partial.table.read``; described: ``network``'s layers and tensors.
@@ -101,7 +101,7 @@ def arms(
     total = sum(layer.values for layer in layers)
     own = table.controls(everything)["top1"]
     nothing = {quantity: size.of([], 32) for quantity, size in byte.items()}
-    found = [Arm(NOTHING, 0, "32", 32.0, (), 0.0, 0.0, 0.0, 0.0, 0.0, nothing)]
+    found = [CandidateArm(NOTHING, 0, "32", 32.0, (), 0.0, 0.0, 0.0, 0.0, 0.0, nothing)]
     drawn = {"whole": set()}
     for (position, width), rows in curves.groupby(["position", "width"], sort=False):
         if width not in picked or rows["k"].nunique() < formula.FEWEST_SHARES:
@@ -119,7 +119,7 @@ def arms(
         bits, inputs = (float(rows[name].iloc[0]) for name in ("bits", "input_bits"))
         for place, each in enumerate(taken):
             found.append(
-                Arm(
+                CandidateArm(
                     position=str(position),
                     k=len(each),
                     width=str(width),
@@ -140,7 +140,9 @@ def arms(
     return [arm.within(top1) for arm in found], top1
 
 
-def _as_run(others: pd.DataFrame, quantities: Sequence[str], confidence: float) -> Iterator[Arm]:
+def _as_run(
+    others: pd.DataFrame, quantities: Sequence[str], confidence: float
+) -> Iterator[CandidateArm]:
     """Arms with the mean of their runs, and Student's interval of one more: runs are taken to vary
     alike in units of the standard deviation of a rate, as those of a curve."""
     from scipy.special import stdtrit
@@ -158,7 +160,7 @@ def _as_run(others: pd.DataFrame, quantities: Sequence[str], confidence: float) 
         unit = float(deviation(runs["top1"].to_numpy(float).mean(), images))
         reach = spread * unit * np.sqrt(1 + 1 / len(runs))
         layers = tuple(first["layers"].split())
-        yield Arm(
+        yield CandidateArm(
             position=position,
             k=len(layers),
             width=str(width),

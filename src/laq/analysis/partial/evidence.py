@@ -28,7 +28,7 @@ FEWEST_LAYERS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Effect:
     """Numbers of one effect by stratum, none where the arms are not there, as the remark says.
 
     resolution: one image, of those top-1 is a rate of, or one layer.
@@ -40,15 +40,15 @@ class Found:
     remark: str = ""
 
 
-def _lacking(name: str, what: str) -> list[Found]:
-    return [Found(name, [], 0.0, what)]
+def _lacking(name: str, what: str) -> list[Effect]:
+    return [Effect(name, [], 0.0, what)]
 
 
 def _image(rows: pd.DataFrame) -> float:
     return 1 / float(rows["n"].min())
 
 
-def early_against_last(own: pd.DataFrame) -> list[Found]:
+def early_against_last(own: pd.DataFrame) -> list[Effect]:
     """Drop of the first layers less that of the last, mean over the bytes that both files can take.
 
     Both go from the float network's bytes to those of the whole network quantized; between the
@@ -73,7 +73,7 @@ def early_against_last(own: pd.DataFrame) -> list[Found]:
             strata.append(np.array(differences))
     if not strata:
         return _lacking(name, "no bit width has arms of the first layers and of the last")
-    return [Found(name, strata, _image(curves))]
+    return [Effect(name, strata, _image(curves))]
 
 
 def _over_bytes(rows: pd.DataFrame, before: float) -> tuple[Array, Array]:
@@ -93,7 +93,7 @@ def _between(one: tuple[Array, Array], other: tuple[Array, Array]) -> float:
     return float(np.trapezoid(difference, at) / (high - low))
 
 
-def attention_against_others(own: pd.DataFrame) -> list[Found]:
+def attention_against_others(own: pd.DataFrame) -> list[Effect]:
     """Drop of all attention layers less that of the MLPs, and of the head, by width."""
     arms = runs.drops(runs.on_everything(own))
     groups = arms[arms["position"].isin(["named", "single"]) & (arms["method"] == "qat")]
@@ -110,7 +110,7 @@ def attention_against_others(own: pd.DataFrame) -> list[Found]:
         said = (
             f"attention has {shares['attention']:.0%} of the weights, {other} {shares[other]:.0%}"
         )
-        found.append(Found(name, pairs, _image(groups), said))
+        found.append(Effect(name, pairs, _image(groups), said))
     return found
 
 
@@ -123,7 +123,7 @@ def _paired(groups: pd.DataFrame, one: str, other: str) -> list[Array]:
     return [stratum for stratum in strata if len(stratum)]
 
 
-def partial_against_whole(own: pd.DataFrame) -> list[Found]:
+def partial_against_whole(own: pd.DataFrame) -> list[Effect]:
     """Top-1 of partial training less that of each method for the whole network, at equal bytes.
 
     For every file of a method the best partial arm that is no larger, chosen on the other repeats,
@@ -152,7 +152,7 @@ def partial_against_whole(own: pd.DataFrame) -> list[Found]:
             together = np.array(differences)
             pooled = together[:, np.isfinite(together).all(axis=0)].mean(axis=0)
             said = f"{without} of its files smaller than any partial one" if without else ""
-            found.append(Found(name, [pooled] if len(pooled) else [], _image(rows), said))
+            found.append(Effect(name, [pooled] if len(pooled) else [], _image(rows), said))
     if not found:
         return _lacking("rivals", "every file of a rival is smaller than any partial one")
     return found
@@ -177,7 +177,7 @@ def kind_of(arm: str) -> str:
     return stem if stem and bits.replace(".", "").isdigit() else arm
 
 
-def slope_over_depth(own: pd.DataFrame) -> list[Found]:
+def slope_over_depth(own: pd.DataFrame) -> list[Effect]:
     """By width and repeat, the slope of the drop over the depth of a single layer, 0 to 1."""
     name = "slope"
     arms = runs.drops(runs.on_everything(own))
@@ -193,14 +193,14 @@ def slope_over_depth(own: pd.DataFrame) -> list[Found]:
             strata.append(np.array(slopes))
     if not strata:
         return _lacking(name, f"fewer than {FEWEST_LAYERS} layers were quantized alone")
-    return [Found(name, strata, _image(single))]
+    return [Effect(name, strata, _image(single))]
 
 
 def _depth(place: pd.Series, among: pd.Series) -> Array:
     return ((place - among.min()) / (among.max() - among.min())).to_numpy(float)
 
 
-def layers_allowed(own: pd.DataFrame) -> list[Found]:
+def layers_allowed(own: pd.DataFrame) -> list[Effect]:
     """Share of layers allowed by ``TOLERANCE``: trained on a subset less trained on all classes.
 
     Both on the subset's test images and among its classes, each against the float control that was
@@ -225,7 +225,7 @@ def layers_allowed(own: pd.DataFrame) -> list[Found]:
     most = allowed.mean().to_dict()
     said = f"{most[True]:.0%} of the layers on the subset, {most[False]:.0%} on all classes"
     layers = float(arms["k"].max())
-    return [Found(name, [differences.to_numpy(float)], 1 / layers, said)]
+    return [Effect(name, [differences.to_numpy(float)], 1 / layers, said)]
 
 
 def _allowed(rows: pd.DataFrame) -> float:

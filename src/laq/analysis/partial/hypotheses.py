@@ -18,7 +18,7 @@ import numpy as np
 
 from laq.analysis.claims.rules import ABOVE_0, BELOW_0, Region
 from laq.analysis.partial import evidence
-from laq.analysis.partial.evidence import Found
+from laq.analysis.partial.evidence import Effect
 from laq.analysis.statistics import holm
 from laq.analysis.statistics.strata import StratifiedMean, stratified_mean
 
@@ -39,7 +39,7 @@ class Hypothesis:
     statement: str
     comparison: str
     region: Region
-    effects: Callable[[pd.DataFrame], list[Found]]
+    effects: Callable[[pd.DataFrame], list[Effect]]
     unit: str = POINTS
 
 

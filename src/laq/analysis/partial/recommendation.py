@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from laq.analysis.partial.candidates import Arm
+from laq.analysis.partial.candidates import CandidateArm
 from laq.utils.errors import DataError
 
 # What a budget can be of: as the command and the config call it, and in words.
@@ -41,16 +41,16 @@ class Budget:
     def __str__(self) -> str:
         return " and ".join(_worded(name, limit) for name, limit in self.limits.items())
 
-    def takes(self, arm: Arm, name: str) -> float:
+    def takes(self, arm: CandidateArm, name: str) -> float:
         """What an arm takes of one of the limits; infinitely much of what is not known."""
         value = (arm.high if self.sure else arm.drop) if name == "drop" else arm.bytes.get(name)
         return np.inf if value is None or np.isnan(value) else value
 
-    def met_by(self, arm: Arm) -> bool:
+    def met_by(self, arm: CandidateArm) -> bool:
         return all(self.takes(arm, name) <= limit for name, limit in self.limits.items())
 
 
-def recommend(arms: Sequence[Arm], budget: Budget) -> Arm:
+def recommend(arms: Sequence[CandidateArm], budget: Budget) -> CandidateArm:
     """Of the arms within the budget the one that loses least; given a drop, the
     smallest file.
 
@@ -69,11 +69,11 @@ def recommend(arms: Sequence[Arm], budget: Budget) -> Arm:
     return min(alike, key=_smallest)
 
 
-def _smallest(arm: Arm) -> tuple[float, float, int]:
+def _smallest(arm: CandidateArm) -> tuple[float, float, int]:
     return arm.bytes["bytes"], arm.drop, arm.k
 
 
-def _nearest(arms: Sequence[Arm], budget: Budget) -> str:
+def _nearest(arms: Sequence[CandidateArm], budget: Budget) -> str:
     """What there is instead of an arm within the budget."""
     said = []
     for name in budget.limits:
@@ -98,7 +98,9 @@ def _points(share: float) -> str:
     return f"{100 * share + 0.0:.2f} points of top-1"
 
 
-def row(network: str, budget: Budget, arm: Arm | None, top1: float, remark: str) -> dict[str, Any]:
+def row(
+    network: str, budget: Budget, arm: CandidateArm | None, top1: float, remark: str
+) -> dict[str, Any]:
     """A row of ``recommendation.csv``; where there is no arm, all of one is empty.
 
     top1: mean of the float controls. ``low`` and ``high`` are what one run will show.
@@ -128,7 +130,7 @@ def row(network: str, budget: Budget, arm: Arm | None, top1: float, remark: str)
 
 
 def rows(
-    network: str, arms: Sequence[Arm], top1: float, budgets: Sequence[Budget]
+    network: str, arms: Sequence[CandidateArm], top1: float, budgets: Sequence[Budget]
 ) -> list[dict[str, Any]]:
     """A row for each budget; one that nothing meets says in its remark what comes nearest."""
     found = []
@@ -155,7 +157,9 @@ def budgets(shares: Mapping[str, Sequence[float]], in_float: Mapping[str, float]
     return found
 
 
-def explained(network: str, budget: Budget, arm: Arm, top1: float, confidence: float) -> str:
+def explained(
+    network: str, budget: Budget, arm: CandidateArm, top1: float, confidence: float
+) -> str:
     """A recommendation for people."""
     layers = ", ".join(arm.layers) or "none"
     inputs = f" ({arm.width.partition('a')[2]} for their inputs)" if "a" in arm.width else ""

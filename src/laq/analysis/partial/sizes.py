@@ -18,7 +18,7 @@ import numpy as np
 from laq.analysis.partial import table as runs
 from laq.analysis.partial.forms import Array
 from laq.experiments.partial import headers
-from laq.experiments.partial.headers import Packed, Tensor, Weight
+from laq.experiments.partial.headers import Packed, Tensor, WeightHeader
 from laq.utils.errors import DataError
 from laq.utils.files import AGAIN, read_table
 
@@ -49,10 +49,10 @@ COUNTED = "counted tensors and header"
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerSizes:
     """A layer that can be quantized. steps: that its weight has."""
 
-    weight: Weight
+    weight: WeightHeader
     steps: int
 
     @property
@@ -76,12 +76,12 @@ class Network:
     """layers: those that can be quantized, in forward order. tensors: of its file in float.
     weights: all that a file reports."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerSizes, ...]
     tensors: tuple[Tensor, ...]
-    weights: tuple[Weight, ...]
+    weights: tuple[WeightHeader, ...]
 
     @property
-    def named(self) -> dict[str, Layer]:
+    def named(self) -> dict[str, LayerSizes]:
         return {layer.name: layer for layer in self.layers}
 
 
@@ -100,7 +100,7 @@ def read(path: str | os.PathLike[str], names: Sequence[str]) -> Network:
     )
     kinds = dict(zip(shown["tensor"], zip(shown["kind"], shown["role"], strict=True), strict=True))
     weights = tuple(
-        Weight(each.name.removesuffix(".weight"), kind, each.shape, role == "weight")
+        WeightHeader(each.name.removesuffix(".weight"), kind, each.shape, role == "weight")
         for each in tensors
         if len(each.shape) > 1
         for kind, role in (kinds[each.name],)
@@ -120,7 +120,7 @@ def read(path: str | os.PathLike[str], names: Sequence[str]) -> Network:
                 f"{path}: the weight of {name} takes {row['bytes']:g} bytes, which is no number of "
                 f"codes of {row['tensor_bits']:g} bits and steps: {AGAIN}"
             )
-        found.append(Layer(known[name], steps))
+        found.append(LayerSizes(known[name], steps))
     return Network(tuple(found), tensors, weights)
 
 
@@ -152,7 +152,7 @@ class Size:
     network: Network
     coefficients: Array | None = None
 
-    def of(self, chosen: Sequence[Layer], bits: float, input_bits: float = 32) -> float:
+    def of(self, chosen: Sequence[LayerSizes], bits: float, input_bits: float = 32) -> float:
         """Bytes with the layers ``chosen`` quantized to ``bits``, their inputs to so many."""
         if not chosen:
             return self.before
@@ -163,7 +163,7 @@ class Size:
         return headers.quantized(round(self.before), own.tensors, own.weights, packed)
 
 
-def _features(chosen: Sequence[Layer], bits: float) -> Array:
+def _features(chosen: Sequence[LayerSizes], bits: float) -> Array:
     floats = FLOAT * sum(layer.values for layer in chosen)
     packed = sum(layer.packed(bits).code_bytes + FLOAT * layer.steps for layer in chosen)
     return np.array([1.0, len(chosen), floats, packed])
@@ -223,7 +223,7 @@ def foretold(
     return found
 
 
-def named(names: str, layers: Mapping[str, Layer]) -> list[Layer]:
+def named(names: str, layers: Mapping[str, LayerSizes]) -> list[LayerSizes]:
     """The layers of a cell of names. Raises ``DataError`` for one that is not there."""
     found = names.split()
     if unknown := [name for name in found if name not in layers]:

@@ -18,7 +18,7 @@ Symbols = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodedSymbols:
     """Symbols as bytes. coder: of ``CODERS``. table: what its code is. string: the symbols."""
 
     coder: str
@@ -26,15 +26,15 @@ class Coded:
     string: bytes
 
 
-def encode(symbols: Symbols, alphabet: int, coder: str) -> Coded:
+def encode(symbols: Symbols, alphabet: int, coder: str) -> CodedSymbols:
     """``symbols`` (n,) below ``alphabet``, by ``coder``, or Huffman's where that has no answer."""
     found = CODERS[coder].encode(symbols, alphabet) if len(symbols) else (b"", b"")
     if found is None:
         return encode(symbols, alphabet, "huffman")
-    return Coded(coder, *found)
+    return CodedSymbols(coder, *found)
 
 
-def decode(coded: Coded, count: int, alphabet: int) -> Symbols:
+def decode(coded: CodedSymbols, count: int, alphabet: int) -> Symbols:
     """The ``count`` symbols. Raises ``DataError`` for what ``encode`` cannot have written."""
     if not count:
         if coded.table or coded.string:

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from laq.checkpoints.deep_container import coders, layout
 from laq.checkpoints.deep_container import header as head
-from laq.checkpoints.deep_container.coders import Coded
+from laq.checkpoints.deep_container.coders import CodedSymbols
 from laq.checkpoints.deep_container.floats import halved, packed, unpacked
 from laq.checkpoints.deep_container.header import (
     DIGEST,
-    Head,
+    Header,
     String,
     TensorEntry,
     WeightEntry,
@@ -47,7 +47,7 @@ class Content:
     description: dict[str, Any]
     weights: dict[str, PrunedWeight | SharedWeight]
     digest: str
-    head: Head
+    head: Header
 
     def dense(self) -> dict[str, Tensor]:
         """Name to tensor, weights as float32 among them; one of several names by all of them."""
@@ -86,7 +86,7 @@ def encode(
         tensors.append(TensorEntry(name, dtype, tuple(tensor.shape), half))
         parts.append(content)
     first = head.written(
-        Head(description, tuple(entries), tuple(tensors), b"".join(tables), further)
+        Header(description, tuple(entries), tuple(tensors), b"".join(tables), further)
     )
     return b"".join([first, *parts, head.digest([first, *parts])])
 
@@ -133,8 +133,8 @@ def encoded(
         values = torch.zeros(way.entries)
         kept = way.indices.kept if way.indices else way.order
         values[torch.from_numpy(kept)] = weight.values[torch.from_numpy(way.order)]
-        symbols = Coded(coder, b"", b"")
-    indices = Coded(coder, b"", b"")
+        symbols = CodedSymbols(coder, b"", b"")
+    indices = CodedSymbols(coder, b"", b"")
     if way.indices:
         indices = coders.encode(way.indices.gaps, 1 << way.indices.bits, coder)
     half = halved(values)
@@ -161,7 +161,7 @@ def _restored(entry: WeightEntry, bodies: _Parts, tables: _Parts) -> PrunedWeigh
     values = unpacked(bodies.take(entry.values), "F32", (count,), entry.half)
     marks = np.frombuffer(bodies.take(entry.marks), dtype=np.uint8)
     strings = [
-        Coded(part.coder, bytes(tables.take(part.table)), bytes(bodies.take(part.size)))
+        CodedSymbols(part.coder, bytes(tables.take(part.table)), bytes(bodies.take(part.size)))
         for part in (entry.codes, entry.indices)
     ]
     fillers = entry.entries > entry.kept

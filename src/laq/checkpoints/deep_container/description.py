@@ -40,9 +40,9 @@ def content(path: str | os.PathLike[str], file: Any, remedy: str) -> dict[str, A
     return {**found.description, "packed": packed(found), "digest": digest}
 
 
-def packed(found: header.Head) -> dict[str, list[dict[str, Any]]]:
-    """The fields of ``laq.checkpoints.metadata.Run`` of each weight of two dimensions that shares
-    values.
+def packed(found: header.Header) -> dict[str, list[dict[str, Any]]]:
+    """The fields of ``laq.checkpoints.metadata.PackedRun`` of each weight of two dimensions that
+    shares values.
     """
     return {
         entry.name: [

@@ -79,7 +79,7 @@ def read(path: str | os.PathLike[str], file: Any) -> Checkpoint:
     return Checkpoint(found.description, state, packed)
 
 
-class Coding:
+class SparseCoding:
     """How a weight's codes are stored: ``laq.checkpoints.packing.Coding``."""
 
     def __init__(self, entry: WeightEntry, weight: SharedWeight) -> None:
@@ -117,4 +117,4 @@ def _packed(weight: SharedWeight, entry: WeightEntry) -> PackedWeight:
     places = order.argsort() + grid.low
     codes = torch.full((entry.weights,), int(places[0]), dtype=grid.dtype)
     codes[weight.positions] = places[1:].to(grid.dtype)[weight.codes.long()]
-    return PackedWeight(codes.view(weight.shape), grid, Coding(entry, weight))
+    return PackedWeight(codes.view(weight.shape), grid, SparseCoding(entry, weight))

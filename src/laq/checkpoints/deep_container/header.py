@@ -156,7 +156,7 @@ class TensorEntry:
 
 
 @dataclass(frozen=True)
-class Head:
+class Header:
     """What a container says of itself. tables: of the coders, in the order of the weights. aliases:
     further names of tensors, to those that they are listed by."""
 
@@ -173,7 +173,7 @@ class Head:
         return parts + sum(tensor.stored for tensor in self.tensors)
 
 
-def written(head: Head) -> bytes:
+def written(head: Header) -> bytes:
     """The first bytes of a container, up to what the head lists."""
     content = {
         "d": head.description,
@@ -193,7 +193,7 @@ def written(head: Head) -> bytes:
     return MAGIC + number(len(small)) + number(len(whole)) + small
 
 
-def read(content: bytes) -> tuple[Head, int]:
+def read(content: bytes) -> tuple[Header, int]:
     """The head of a container, of which ``content`` is the beginning, and where it ends.
 
     Raises ``DataError`` for what is no head, or not whole.
@@ -211,7 +211,7 @@ def read(content: bytes) -> tuple[Head, int]:
             raise DataError("a head that is cut short, or longer than it says")
         text, _, tables = whole.partition(b"\n")
         found = json.loads(text)
-        head = Head(
+        head = Header(
             found["d"],
             tuple(_weight(*entry) for entry in found["w"]),
             tuple(_tensor(*entry) for entry in found["t"]),

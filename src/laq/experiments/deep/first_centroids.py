@@ -29,7 +29,7 @@ POINT = ("bits", "initial", "repeat", "stage")
 
 
 @dataclass(frozen=True)
-class Point:
+class CentroidPoint:
     """One way to begin with: bits of all layers' codes, of ``laq.deep_compression.centroid_init``,
     which draw.
     """
@@ -39,10 +39,10 @@ class Point:
     repeat: int
 
 
-def points(widths: Sequence[int], repeats: int) -> list[Point]:
+def points(widths: Sequence[int], repeats: int) -> list[CentroidPoint]:
     """All that are compared: ``random`` has ``repeats``."""
     return [
-        Point(bits, way, repeat)
+        CentroidPoint(bits, way, repeat)
         for bits in widths
         for way in initial.WAYS
         for repeat in range(1, 1 + (repeats if way == "random" else 1))
@@ -50,7 +50,7 @@ def points(widths: Sequence[int], repeats: int) -> list[Point]:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class CentroidComparison:
     """Of points, on the network of ``bench`` as it was pruned.
 
     weights: of its layers, pruned; masks: where they are kept. described: what its file says.
@@ -64,7 +64,7 @@ class Comparison:
     described: Mapping[str, Any]
 
     @classmethod
-    def read(cls, bench: Bench, pruned: str, parent: str, settings: Settings) -> Comparison:
+    def read(cls, bench: Bench, pruned: str, parent: str, settings: Settings) -> CentroidComparison:
         """Of the network in the file ``pruned``, which was made from the one in ``parent``.
 
         Raises ``CheckpointError`` for a file of another network.
@@ -83,7 +83,7 @@ class Comparison:
         arrays = [each for split in splits for each in (split.images, split.labels)]
         return Kept(table, {"of": of, "device": task.device.type}, arrays)
 
-    def run(self, asked: Sequence[Point], kept: Kept) -> tuple[list[Row], list[Row]]:
+    def run(self, asked: Sequence[CentroidPoint], kept: Kept) -> tuple[list[Row], list[Row]]:
         """Two rows a point, and what each took, but for those that are kept from before a kill."""
         found, times = [], []
         for point in tqdm(asked, desc="first centroids"):
@@ -99,7 +99,7 @@ class Comparison:
             times += done["seconds"]
         return found, times
 
-    def rows(self, point: Point, state: Path | None = None) -> Iterator[Row]:
+    def rows(self, point: CentroidPoint, state: Path | None = None) -> Iterator[Row]:
         """The row before centroids are trained, and that after; ``state``: of this training.
 
         All ways share their batches in the same repeat.

@@ -96,7 +96,7 @@ def _stretched(recipe: Mapping[str, Any], times: float) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Point:
+class DensityPoint:
     """One network that is made: density (share of the weights kept), which making, and whose images
     it sees.
 
@@ -109,11 +109,11 @@ class Point:
     state: Path | None = None
 
 
-def points(table: str, densities: Sequence[float], repeats: int) -> list[Point]:
+def points(table: str, densities: Sequence[float], repeats: int) -> list[DensityPoint]:
     """All points of a ``table``, beside which their states are."""
     begins = table.removesuffix(".csv")
     return [
-        Point(arm, density, repeat, resume.beside(f"{begins}-{arm}-{number}-{repeat}.csv"))
+        DensityPoint(arm, density, repeat, resume.beside(f"{begins}-{arm}-{number}-{repeat}.csv"))
         for number, density in enumerate(densities)
         for arm in ARMS
         for repeat in range(1, repeats + 1)
@@ -121,7 +121,7 @@ def points(table: str, densities: Sequence[float], repeats: int) -> list[Point]:
 
 
 def measure(
-    task: Task, settings: Mapping[str, Any], asked: Sequence[Point], place: Path
+    task: Task, settings: Mapping[str, Any], asked: Sequence[DensityPoint], place: Path
 ) -> Iterator[Row]:
     """Two rows, one for each scope, of the network in float and of each point.
 
@@ -142,7 +142,7 @@ def measure(
 
 
 def _compressed(
-    task: Task, settings: Mapping[str, Any], point: Point, place: Path
+    task: Task, settings: Mapping[str, Any], point: DensityPoint, place: Path
 ) -> tuple[int, nn.Module, int]:
     """Bytes of the file, the network that is read back from it, and steps of all its trainings."""
     own = _of_arm(task, settings, point)
@@ -167,7 +167,7 @@ def _compressed(
         return path.stat().st_size, packing.load(path), sum(trainer.steps)
 
 
-def _of_arm(task: Task, settings: Mapping[str, Any], point: Point) -> Task:
+def _of_arm(task: Task, settings: Mapping[str, Any], point: DensityPoint) -> Task:
     """The task with the images of an arm, and its recipe: layers are measured on as many images."""
     aware, everyone = point.classes == AWARE, list(range(len(task.train.classes)))
     own, held_back = data.only(task.train, task.members), settings["held_back"]

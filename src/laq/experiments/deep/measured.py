@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from laq.checkpoints.deep_container import file
 from laq.checkpoints.deep_container.container import Weights
-from laq.deep_compression.pipeline import Course
+from laq.deep_compression.pipeline import Pipeline
 from laq.experiments.evaluation import score
 from laq.models.networks import load_state, predict
 from laq.training import Split
@@ -26,7 +26,11 @@ Row = dict[str, Any]
 
 
 def scores(
-    original: nn.Module, course: Course, images: Split, members: Sequence[int], device: torch.device
+    original: nn.Module,
+    course: Pipeline,
+    images: Split,
+    members: Sequence[int],
+    device: torch.device,
 ) -> list[Row]:
     """A row for each stage and scope of ``laq.experiments.evaluation``; ``images`` are of classes
     ``members``.
@@ -45,7 +49,7 @@ def scores(
 
 def sizes(
     parameters: int,
-    course: Course,
+    course: Pipeline,
     description: Mapping[str, Any],
     coder: str,
     place: Path,
@@ -87,7 +91,7 @@ def table(scored: Sequence[Row], sized: Mapping[str, Row]) -> list[Row]:
     return [{**row, **sized[row["stage"]]} for row in (*scored, *coded)]
 
 
-def _states(course: Course) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+def _states(course: Pipeline) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
     yield "pruned", course.pruned
     yield "clustered", course.clustered
     yield "shared", course.network.state_dict()

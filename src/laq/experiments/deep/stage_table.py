@@ -8,14 +8,14 @@ from time import perf_counter
 from typing import Any
 
 from laq.checkpoints import packing
-from laq.deep_compression.pipeline import Course
+from laq.deep_compression.pipeline import Pipeline
 from laq.experiments.deep.runner import Bench, Row, Settings, write
 from laq.utils import scratch
 
 
 def rows(
     bench: Bench, parent: str, settings: Settings, files: Mapping[str, str], state: Path | None
-) -> tuple[list[Row], list[Row], Course]:
+) -> tuple[list[Row], list[Row], Pipeline]:
     """Rows of ``deep/{network}/stages.csv``; seconds by stage; and the network after all of them.
 
     parent: file of the network to begin with. files: where the stages ``pruned``, ``shared``,

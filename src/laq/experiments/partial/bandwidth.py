@@ -61,7 +61,7 @@ def table(
     ]
 
 
-def _weights(arm: traffic.Arm, counts: Sequence[counting.Counted]) -> dict[str, Any]:
+def _weights(arm: traffic.TrafficArm, counts: Sequence[counting.Counted]) -> dict[str, Any]:
     """Bytes of a step; of processes that differ those of the one with most."""
     computed = traffic.computed(arm, len(counts))
     most = max((each.handed for each in counts), key=lambda handed: handed.sent)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from laq.checkpoints import graph_edits, packing
-from laq.experiments.variants.task import Made, Task
+from laq.experiments.variants.task import MadeVariant, Task
 from laq.experiments.variants.trainable import begun
 from laq.qat.training import constraint_of
 from laq.training import finetune
 from laq.training.recipe import of_training
 
 
-def make(task: Task) -> Made:
+def make(task: Task) -> MadeVariant:
     """The network trained on as the recipe's ``finetune`` entry says, of whose settings those of
     ``qat`` that concern what is not quantized count as well: statistics of BatchNorm."""
     settings = task.recipe["finetune"]
@@ -30,4 +30,4 @@ def make(task: Task) -> Made:
         constraint=constraint,
     )
     description = packing.derived(task.described, task.name, task.recipe, **task.facts)
-    return Made(network.state_dict(), description, history=rows)
+    return MadeVariant(network.state_dict(), description, history=rows)

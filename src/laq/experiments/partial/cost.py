@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from laq.experiments.partial.traffic import Arm, built
+from laq.experiments.partial.traffic import TrafficArm, built
 from laq.models.networks import safe_kernels, to_input
 from laq.qat import grid, inputs
 from laq.training import FINETUNING, precision
@@ -32,7 +32,7 @@ _WARM = 2
 
 
 @dataclass(frozen=True)
-class Cost:
+class StepCost:
     """Of a step with forward and backward pass and optimizer: ``seconds``, the median over steps,
     ``fastest`` of them, and ``memory``: the most bytes of tensors at a time, with the parameters,
     their gradients and the optimizer's state.
@@ -44,12 +44,12 @@ class Cost:
 
 
 def measured(
-    arms: Sequence[Arm],
+    arms: Sequence[TrafficArm],
     images: Tensor,
     device: torch.device,
     settings: dict[str, Any] | None = None,
     steps: int = 10,
-) -> list[Cost]:
+) -> list[StepCost]:
     """The cost of a step of each arm, in one process, on a batch ``images``, uint8 (n, c, h, w).
 
     settings: fields of ``Recipe`` (``optimizer``, ``precision``), for the others those of
@@ -67,7 +67,7 @@ def measured(
             _synchronize(device)
             own.append(time.perf_counter() - started)
     return [
-        Cost(statistics.median(own), min(own), most)
+        StepCost(statistics.median(own), min(own), most)
         for own, most in zip(seconds, memory, strict=True)
     ]
 
@@ -76,7 +76,7 @@ class _Training:
     """An arm's network and its steps on one batch."""
 
     def __init__(
-        self, arm: Arm, images: Tensor, device: torch.device, recipe: Recipe, steps: int
+        self, arm: TrafficArm, images: Tensor, device: torch.device, recipe: Recipe, steps: int
     ) -> None:
         torch.manual_seed(0)
         network, self.constraint = built(arm)

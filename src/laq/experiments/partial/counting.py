@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, distributed
 
 from laq.experiments.partial import sockets
-from laq.experiments.partial.traffic import Arm, Traffic, built
+from laq.experiments.partial.traffic import Traffic, TrafficArm, built
 from laq.training import distributed as parallel
 from laq.training import launch
 from laq.training.exchange import Exchange
@@ -49,7 +49,7 @@ class Counted:
 
 
 def counted(
-    arms: Sequence[Arm],
+    arms: Sequence[TrafficArm],
     images: tuple[int, int, int],
     processes: int = 2,
     batch_size: int = 8,
@@ -91,12 +91,14 @@ def main(folder: Path) -> None:
     rows = []
     for place, fields in enumerate(task["arms"]):
         meeting = folder / f"arm{place}"
-        rows.append(_count(Arm(**fields), task, parallel.Team(rank, size), meeting))
+        rows.append(_count(TrafficArm(**fields), task, parallel.Team(rank, size), meeting))
     (folder / _FOUND.format(rank=rank)).write_text(json.dumps(rows), encoding="utf-8")
     distributed.destroy_process_group()
 
 
-def _count(arm: Arm, task: dict[str, Any], team: parallel.Team, meeting: Path) -> dict[str, Any]:
+def _count(
+    arm: TrafficArm, task: dict[str, Any], team: parallel.Team, meeting: Path
+) -> dict[str, Any]:
     torch.manual_seed(0)
     network, constraint = built(arm)
     network.train()

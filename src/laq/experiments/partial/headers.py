@@ -37,7 +37,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Weight:
+class WeightHeader:
     """A weight of two dimensions or more, as the layer report has it.
 
     layer: its layer's name, or with its own where that is not ``weight``. kind: of the module.
@@ -58,7 +58,7 @@ class Weight:
 class Packed:
     """A weight that becomes codes of ``bits``, with so many ``steps``, and its input's bits."""
 
-    weight: Weight
+    weight: WeightHeader
     steps: int
     bits: int
     input_bits: int | None = None
@@ -98,7 +98,7 @@ def size(tensors: Iterable[Tensor], metadata: int) -> int:
 def quantized(
     before: int,
     tensors: Sequence[Tensor],
-    weights: Sequence[Weight],
+    weights: Sequence[WeightHeader],
     packed: Sequence[Packed],
     label: str = "last 10",
 ) -> int:
@@ -116,7 +116,7 @@ def quantized(
     return size(after, metadata + _said(weights, packed, label))
 
 
-def _said(weights: Sequence[Weight], packed: Sequence[Packed], label: str) -> int:
+def _said(weights: Sequence[WeightHeader], packed: Sequence[Packed], label: str) -> int:
     """Bytes that the metadata of the arm have more than those of the float one."""
     training = {"parent": "original", "finetune": {"activations": None, "layers": "all"}}
     control = {"variant": "float", "steps": [{"float": training}], "packed": {}}
@@ -158,7 +158,7 @@ def _run(packed: Packed) -> dict[str, Any]:
     }
 
 
-def _reported(weight: Weight, packed: Packed | None) -> dict[str, Any]:
+def _reported(weight: WeightHeader, packed: Packed | None) -> dict[str, Any]:
     reason = f"{weight.kind} is not quantized, only Conv2d and Linear are"
     row: dict[str, Any] = {
         "layer": weight.layer,

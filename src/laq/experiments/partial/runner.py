@@ -30,7 +30,7 @@ from laq.experiments.partial.arms import ALL, Arm, controls
 from laq.experiments.partial.control import make as train_control
 from laq.experiments.trial_cache import Kept
 from laq.experiments.variants import compressed, quantized
-from laq.experiments.variants.task import Made, Task
+from laq.experiments.variants.task import MadeVariant, Task
 from laq.models.networks import predict
 from laq.training import resume
 from laq.training.exchange import FLOAT
@@ -38,7 +38,7 @@ from laq.training.recipe import of_training
 from laq.utils import scratch, seeds
 
 # Functions that make the network of an arm, by its method.
-MAKERS: dict[str, Callable[[Task], Made]] = {
+MAKERS: dict[str, Callable[[Task], MadeVariant]] = {
     "float": train_control,
     "qat": quantized.make,
     "compress": compressed.make,
@@ -51,7 +51,7 @@ _STEPS = 3
 
 
 @dataclass(eq=False)
-class Found:
+class PartialResults:
     """What is known of arms: rows of the table, of times, and of tensors."""
 
     rows: list[dict[str, Any]]
@@ -60,7 +60,7 @@ class Found:
 
 
 @dataclass(eq=False)
-class Course:
+class PartialRunner:
     """The arms of the network in ``parent``, which ``described`` is of.
 
     subsets: members of each, by id. images: of a training's pass. train, test: of all classes.
@@ -105,9 +105,9 @@ class Course:
         own = (self.described["digest"], self.subsets, self.images, self.training, self.seed)
         return {"network": self.network, "of": own, "device": self.device.type}
 
-    def run(self, arms: Sequence[Arm], kept: Kept) -> Found:
+    def run(self, arms: Sequence[Arm], kept: Kept) -> PartialResults:
         """Measure ``arms``, but for those that are kept from before the job was killed."""
-        whole = Found([], [], [])
+        whole = PartialResults([], [], [])
         for arm in tqdm(arms, desc="arms"):
             own = asdict(arm)
             found = kept.find(own)
@@ -123,7 +123,7 @@ class Course:
             row.update(costs.get(repr(arm), dict.fromkeys(("step_seconds", "step_memory"))))
         return whole
 
-    def measure(self, arm: Arm) -> Found:
+    def measure(self, arm: Arm) -> PartialResults:
         """Make the arm and measure it. Raises what its training and its quantizer raise."""
         began = perf_counter()
         state = resume.beside(self.place / f"{self.job}.arm")
@@ -156,9 +156,9 @@ class Course:
             "measure": perf_counter() - ready,
         }
         resume.clear(state)
-        return Found(rows, [seconds], self._told(arm, made, network))
+        return PartialResults(rows, [seconds], self._told(arm, made, network))
 
-    def make(self, arm: Arm, state: Path | None = None) -> Made:
+    def make(self, arm: Arm, state: Path | None = None) -> MadeVariant:
         """The arm's network; ``state``: file that an interrupted training goes on from."""
         return MAKERS[arm.method](self.task(arm, state))
 
@@ -203,7 +203,7 @@ class Course:
             self._controls[place] = network.to(self.device), described
         return self._controls[place]
 
-    def _stored(self, made: Made) -> tuple[nn.Module, int, Mapping[str, Any]]:
+    def _stored(self, made: MadeVariant) -> tuple[nn.Module, int, Mapping[str, Any]]:
         """Write a network and read it back: with its bytes on the disk, and its description."""
         with scratch.folder(self.place, ".arm") as folder:
             path = folder / "network.safetensors"
@@ -248,7 +248,7 @@ class Course:
         found = cost.measured(asked, batch, self.device, recipe, _STEPS)
         return [{"step_seconds": one.seconds, "step_memory": one.memory} for one in found]
 
-    def _told(self, arm: Arm, made: Made, network: nn.Module) -> list[dict[str, Any]]:
+    def _told(self, arm: Arm, made: MadeVariant, network: nn.Module) -> list[dict[str, Any]]:
         """What became of every tensor. It is the same for every seed: told of the first alone."""
         if not _first(arm):
             return []
@@ -269,7 +269,7 @@ def _first(arm: Arm) -> bool:
     return arm.repeat == 1 and arm.classes == ALL
 
 
-def _bits(made: Made, arm: Arm) -> dict[str, Any]:
+def _bits(made: MadeVariant, arm: Arm) -> dict[str, Any]:
     """Bits of the quantized weights, in the mean over them, and of these layers' inputs; 32 where
     there are none."""
     runs = [run for runs in made.packed.values() for run in runs]

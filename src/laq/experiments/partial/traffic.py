@@ -25,7 +25,7 @@ _FLOAT = 4
 
 
 @dataclass(frozen=True)
-class Arm:
+class TrafficArm:
     """A training whose steps are weighed: what each of its processes makes its network of.
 
     spec: arguments of ``laq.checkpoints.graph_edits.create``. constraint: its ``description``, or
@@ -67,12 +67,12 @@ def ring(handed: int, processes: int) -> float:
     return 2 * (processes - 1) / processes * handed
 
 
-def computed(arm: Arm, processes: int = 2) -> Traffic:
+def computed(arm: TrafficArm, processes: int = 2) -> Traffic:
     """What the arm's layers come to. Each BatchNorm is taken to be called once a step."""
     return of_network(*built(arm), arm.gradient_bits, processes)
 
 
-def built(arm: Arm) -> tuple[nn.Module, constraints.Constraint]:
+def built(arm: TrafficArm) -> tuple[nn.Module, constraints.Constraint]:
     """The arm's network, its weights drawn anew, as it is trained, and its constraint."""
     network, constraint = graph_edits.create(**arm.spec), constraints.create(arm.constraint)
     constraint.prepare(network)

@@ -18,14 +18,14 @@ def weighed(
     arm: Arm,
     training: Mapping[str, Any],
     gradient_bits: int = FLOAT,
-) -> traffic.Arm:
+) -> traffic.TrafficArm:
     """An arm's training, as its steps are weighed. described: the network that it sets out from;
     training: settings of what is trained in float."""
     own, chosen = {**training, "bits": FLOAT}, ()
     if arm.method == "qat":
         own, chosen = arm.recipe["qat"], arm.choice.names
     constraint = constraint_of(own, chosen).description
-    return traffic.Arm(graph_edits.spec(described), constraint, gradient_bits)
+    return traffic.TrafficArm(graph_edits.spec(described), constraint, gradient_bits)
 
 
 def gradient_bits(arm: Arm) -> list[int]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from laq.checkpoints import packing
 from laq.experiments import compression
-from laq.experiments.variants.task import Made, Task
+from laq.experiments.variants.task import MadeVariant, Task
 from laq.ptq import layer_report
 from laq.utils import seeds
 
 
-def make(task: Task) -> Made:
+def make(task: Task) -> MadeVariant:
     """The parent compressed as the recipe's ``compress`` entry says."""
     settings = task.recipe["compress"]
     result, count = compression.for_subset(
@@ -35,4 +35,4 @@ def make(task: Task) -> Made:
         transforms=[*task.described.get("transforms", []), *result.transforms],
     )
     state, layers = result.network.cpu().state_dict(), [vars(layer) for layer in result.layers]
-    return Made(state, description, result.packed, layers=layers)
+    return MadeVariant(state, description, result.packed, layers=layers)

@@ -13,9 +13,9 @@ from laq import data
 from laq.checkpoints import graph_edits, packing
 from laq.checkpoints.deep_container import file
 from laq.deep_compression import pipeline as courses
-from laq.deep_compression.pipeline import Course
+from laq.deep_compression.pipeline import Pipeline
 from laq.experiments.deep import measured
-from laq.experiments.variants.task import Made, Task
+from laq.experiments.variants.task import MadeVariant, Task
 from laq.experiments.variants.trainable import begun
 from laq.ptq import layer_report as report
 from laq.ptq.sequential import layer_report
@@ -24,11 +24,11 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Deep(Made):
+class Deep(MadeVariant):
     """course: after every stage. coder: of the file. scores: of the stages, by
     ``laq.experiments.deep.measured``. parameters: of the network."""
 
-    course: Course | None = None
+    course: Pipeline | None = None
     coder: str = "huffman"
     scores: tuple[Row, ...] = ()
     parameters: int = 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from laq.checkpoints import graph_edits, packing
-from laq.experiments.variants.task import Made, Task
+from laq.experiments.variants.task import MadeVariant, Task
 from laq.experiments.variants.trainable import begun
 from laq.qat import training
 
 
-def make(task: Task) -> Made:
+def make(task: Task) -> MadeVariant:
     """The parent trained on as the recipe's ``qat`` entry says."""
     settings = task.recipe["qat"]
     network, train, test, generator = begun(task)
@@ -28,4 +28,4 @@ def make(task: Task) -> Made:
         transforms=[*task.described.get("transforms", []), *result.transforms],
     )
     layers = [vars(layer) for layer in result.layers]
-    return Made(result.network.state_dict(), description, result.packed, rows, layers)
+    return MadeVariant(result.network.state_dict(), description, result.packed, rows, layers)

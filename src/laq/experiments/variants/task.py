@@ -52,7 +52,7 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class MadeVariant:
     """A variant: the first three are arguments of ``laq.checkpoints.packing.save``.
 
     history: a row an epoch, of a training. layers: the layer report, of what is packed.

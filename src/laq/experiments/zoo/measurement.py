@@ -13,13 +13,13 @@ from torch import Tensor
 
 from laq.checkpoints import inference, packing
 from laq.experiments.evaluation import Score, score
-from laq.experiments.variants.task import Made
+from laq.experiments.variants.task import MadeVariant
 from laq.models.networks import predict
 from laq.utils import scratch
 
 
 @dataclass(frozen=True)
-class Weight:
+class FileWeight:
     """What a network takes: bytes of its file, and of its quantized weights the number and the
     bits each, codes and scales; 32 where none is quantized."""
 
@@ -29,14 +29,14 @@ class Weight:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredNetwork:
     """A network as it was read back, and what it takes."""
 
     network: torch.nn.Module
-    weight: Weight
+    weight: FileWeight
 
 
-def stored(made: Made, place: Path) -> Measured:
+def stored(made: MadeVariant, place: Path) -> MeasuredNetwork:
     """Write a network to a file in the folder ``place``, and read it as any other is read."""
     with scratch.folder(place, ".zoo") as folder:
         path = folder / "network.safetensors"
@@ -44,18 +44,18 @@ def stored(made: Made, place: Path) -> Measured:
         return read(path)
 
 
-def read(path: str | os.PathLike[str]) -> Measured:
+def read(path: str | os.PathLike[str]) -> MeasuredNetwork:
     """A checkpoint with what it takes on the disk, in integers where it is meant to run so."""
     checkpoint = packing.read(path)
     packed = [weight for runs in checkpoint.packed.values() for weight in runs]
     weights = sum(weight.codes.numel() for weight in packed)
     coded = 8 * sum(weight.nbytes for weight in packed)
-    weight = Weight(Path(path).stat().st_size, weights, coded / weights if weights else 32.0)
-    return Measured(inference.built(path, checkpoint), weight)
+    weight = FileWeight(Path(path).stat().st_size, weights, coded / weights if weights else 32.0)
+    return MeasuredNetwork(inference.built(path, checkpoint), weight)
 
 
 def rows(
-    measured: Measured,
+    measured: MeasuredNetwork,
     images: Tensor,
     labels: Tensor,
     members: Sequence[int],

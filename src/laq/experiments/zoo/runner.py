@@ -20,11 +20,11 @@ from laq.data import Dataset
 from laq.experiments.variants.registry import MAKERS
 from laq.experiments.variants.task import Task
 from laq.experiments.zoo import measurement
-from laq.experiments.zoo.measurement import Measured
+from laq.experiments.zoo.measurement import MeasuredNetwork
 
 
 @dataclass(eq=False)
-class Course:
+class ZooRunner:
     """An entry called ``name`` of the network in ``parent``, which ``described`` is of.
 
     train, test: images of all classes. memory: that quantizing keeps activations in, in bytes.
@@ -41,7 +41,7 @@ class Course:
     memory: int
     device: torch.device
     place: Path
-    _shared: dict[str, Measured] = field(default_factory=dict)
+    _shared: dict[str, MeasuredNetwork] = field(default_factory=dict)
     _original: nn.Module | None = None
 
     def measure(
@@ -61,7 +61,7 @@ class Course:
 
     def _measured(
         self, members: list[int], calibration: str, images: Dataset | None
-    ) -> tuple[Measured, float]:
+    ) -> tuple[MeasuredNetwork, float]:
         """The network, read back from its file, and when it was made."""
         if calibration in self._shared:
             return self._shared[calibration], perf_counter()

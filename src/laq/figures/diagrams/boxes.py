@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from laq.figures import words
-from laq.figures.diagrams.lanes import Layout, arrange
+from laq.figures.diagrams.lanes import LaneLayout, arrange
 from laq.figures.diagrams.placement import Wire, labels_width
 
 # In points: of a box's title, and of all other words.
@@ -22,7 +22,7 @@ NOTE_WIDTHS = (5.0, 3.5, 0.0)
 
 
 @dataclass(frozen=True)
-class Step:
+class RoadStep:
     """A box of one rule, or of several that take the same.
 
     titles: their names. words: what it does. stage: it has its colour from. notes: a line each,
@@ -57,8 +57,8 @@ class Line:
 
 
 def fit(
-    steps: Mapping[str, Step], arrows: Sequence[Arrow], page: float
-) -> tuple[dict[str, tuple[Line, ...]], Layout]:
+    steps: Mapping[str, RoadStep], arrows: Sequence[Arrow], page: float
+) -> tuple[dict[str, tuple[Line, ...]], LaneLayout]:
     """The lines of each box below its titles, and the lowest layout in a page's width (inches).
 
     Raises:
@@ -84,7 +84,7 @@ def fit(
     return min(found, key=lambda each: round(each[1].height, 6))
 
 
-def _lines(step: Step, width: float, room: float) -> tuple[Line, ...]:
+def _lines(step: RoadStep, width: float, room: float) -> tuple[Line, ...]:
     """What a box says below its titles: words, notes, files.
 
     width: of the box. room: what it may be widened to, to hold its notes.
@@ -107,7 +107,7 @@ def _balanced(text: str, width: float) -> list[str]:
     return lines
 
 
-def _size(step: Step, lines: Sequence[Line], width: float) -> tuple[float, float]:
+def _size(step: RoadStep, lines: Sequence[Line], width: float) -> tuple[float, float]:
     widest = [*(text_width(title, TITLE, "bold") for title in step.titles), notes_width(lines)]
     height = TITLE * LINE * len(step.titles) + SMALL * LINE * len(lines) + 1.6 * PAD
     # What comes from another figure is no wider than its labels.

@@ -50,7 +50,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Layout:
+class LaneLayout:
     """Where all is; routes in the order of the wires."""
 
     boxes: Mapping[str, Rectangle]
@@ -61,7 +61,7 @@ class Layout:
 
 def arrange(
     sizes: Mapping[str, tuple[float, float]], wires: Sequence[Wire], width: float
-) -> Layout:
+) -> LaneLayout:
     """Place boxes of the given sizes (width, height) and route the wires in a page's width.
 
     A box is widened to hold the labels of its wires side by side, and the wires that enter it.
@@ -142,7 +142,7 @@ def _route(
     sizes: Mapping[str, tuple[float, float]],
     wires: Sequence[Wire],
     lane: Mapping[int, float],
-) -> Layout:
+) -> LaneLayout:
     place = _place(rows)
     down = _exits(x, sizes, wires)
     boxes: dict[str, Rectangle] = {}
@@ -198,7 +198,7 @@ def _route(
                 if not starts:
                     far = max(ends, key=lambda at: abs(at - lane[index]))
                     route.returns.append((lane[index], level, far))
-    return Layout(boxes, routes, max(box.bottom for box in boxes.values()) + 0.02, len(rows))
+    return LaneLayout(boxes, routes, max(box.bottom for box in boxes.values()) + 0.02, len(rows))
 
 
 def _exits(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from laq.figures.diagrams.boxes import text_width
-from laq.figures.diagrams.lanes import Layout, Rectangle
+from laq.figures.diagrams.lanes import LaneLayout, Rectangle
 
 AWAY = 0.1  # from the lane's corner, and from lines that cross
 HEIGHT = 0.1  # of a name: fits between the tracks above and below its own
 
 
-def repeat(layout: Layout, names: Sequence[Sequence[str]]) -> list[tuple[int, str, Rectangle]]:
+def repeat(layout: LaneLayout, names: Sequence[Sequence[str]]) -> list[tuple[int, str, Rectangle]]:
     """Places for the names of wires, each on a track that its wire enters from a lane.
 
     The place is the one next to the lane that no other line and no other name runs through.

@@ -8,7 +8,7 @@ from typing import Any
 
 from laq.config.recipes import STEPS
 from laq.figures.diagrams.artifacts import words as content
-from laq.figures.diagrams.boxes import Arrow, Step
+from laq.figures.diagrams.boxes import Arrow, RoadStep
 from laq.figures.diagrams.recipes import points, recipes
 from laq.figures.diagrams.rulegraph import Net, RuleGraph, expression, plain
 
@@ -24,7 +24,7 @@ def part(
     files: Sequence[str],
     variants: Mapping[str, Mapping[str, Any]],
     sweep: Mapping[str, Any] | None,
-) -> tuple[dict[str, Step], list[Arrow]]:
+) -> tuple[dict[str, RoadStep], list[Arrow]]:
     """Steps by name and arrows of one part of the road.
 
     Args:
@@ -53,7 +53,7 @@ def part(
     }
     ends = set(shown.rules) - {net.source for net in nets}
     steps = {
-        names[0]: Step(
+        names[0]: RoadStep(
             titles=tuple(names),
             words=_words(names, entries, words),
             stage=stages[names[0]],
