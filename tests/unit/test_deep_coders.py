@@ -203,7 +203,7 @@ def test_fixed_width_is_that_of_the_alphabet() -> None:
 
 def test_short_strings_import_no_compiler_and_long_ones_need_none() -> None:
     code = (
-        "import sys, numpy as np; from laq.deep_compression import huffman\n"
+        "import sys, numpy as np; from laq.checkpoints.deep_container import huffman\n"
         "def back(count):\n"
         "    symbols = (np.arange(count) ** 2 % 7).astype(np.uint16)\n"
         "    return (huffman.decode(*huffman.encode(symbols, 7), count, 7) == symbols).all()\n"

@@ -132,7 +132,7 @@ def integer_codes(network: compilation.IntegerNetwork, images: Tensor) -> list[T
     """What the operations of an integer network give that make values, in their order."""
     recorder = Recorder(network.body)
     recorder.run(images)
-    making = ("Quantize", "Layer", "Sum", "Mean")
+    making = ("Quantize", "IntegerLayer", "Sum", "Mean")
     return [
         recorder.values[node.name]
         for node in network.body.graph.nodes

@@ -282,9 +282,9 @@ def test_results_readme_has_every_artifact_and_rule() -> None:
 def test_results_readme_has_every_column_of_the_reports() -> None:
     from laq import training  # torch
     from laq.experiments import evaluation
-    from laq.ptq import sequential
+    from laq.ptq import layer_report
 
     text = (ROOT / "results/README.md").read_text()
-    for table in (training.Epoch, evaluation.Score, sequential.Layer):
+    for table in (training.Epoch, evaluation.Score, layer_report.LayerRow):
         for field in dataclasses.fields(table):
             assert f"`{field.name}`" in text, field.name

@@ -14,7 +14,7 @@ from laq.training import launch
 from laq.utils import slurm
 from laq.utils.errors import DataError, ProcessError
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
+LIBRARY = Path(__file__).resolve().parents[2] / "src"
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_only_a_slurm_job_whose_resources_name_srun_has_tasks(monkeypatch):
 SRUN = f"""#!/bin/sh
 [ "$1 $2 $3" = "--ntasks=2 --cpus-per-task=1 --kill-on-bad-exit=1" ] || exit 9
 shift 3
-export PYTHONPATH={SCRIPTS}:$PWD SLURM_NTASKS=2 SLURM_LAUNCH_NODE_IPADDR=10.0.0.7
+export PYTHONPATH={LIBRARY}:$PWD SLURM_NTASKS=2 SLURM_LAUNCH_NODE_IPADDR=10.0.0.7
 for rank in 1 0; do SLURM_PROCID=$rank SLURM_LOCALID=$rank "$@" || code=$?; done
 exit $code
 """
@@ -93,4 +93,4 @@ def test_tasks_that_srun_refuses_are_told_with_what_the_job_needs(folder):
 
 def test_a_task_costs_no_import_of_torch():
     script = "import sys; import laq.utils.slurm; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], cwd=SCRIPTS, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], cwd=LIBRARY, check=False).returncode == 0

@@ -189,6 +189,7 @@ JOB = """
 import json, logging, os, runpy, sys
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, SCRIPTS)
+import job
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 from laq.utils.errors import LaqError
 train_network = runpy.run_path(SCRIPTS + "/train_network.py")["train_network"]

@@ -15,6 +15,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("tables", nargs="+", metavar="LABEL=CLAIMS.csv", help="in this order")
     options = parser.parse_args(arguments)
 
+    import job  # noqa: F401, which puts the library of this checkout first
     from laq.reporting import comparison
     from laq.utils.errors import LaqError
     from laq.utils.files import write_rows, write_text

@@ -12,6 +12,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON list, a file an item")
     options = parser.parse_args(arguments)
 
+    import job  # noqa: F401, which puts the library of this checkout first
     from laq.checkpoints.inspection import inspect, render
     from laq.utils.errors import LaqError
 

@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON mapping")
     options = parser.parse_args(arguments)
 
+    import job  # noqa: F401, which puts the library of this checkout first
     from laq.analysis.partial.advice import advise
     from laq.utils.errors import LaqError
 
