@@ -20,8 +20,8 @@ from tests.configs import ROOT
 from tests.onnx_cases import quantize
 
 THREE_LINES = """
-from laq.checkpoints import packing
-network = packing.load("quant.safetensors")
+import laq
+network = laq.load("quant.safetensors")
 logits = network(images)
 """
 # What a program has imported before: torch and all that it brings along.
