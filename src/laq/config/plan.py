@@ -169,10 +169,10 @@ class Study(Plan):
 
     # Features and subsets
 
-    def features_checkpoint(self) -> list[str]:
+    def features_checkpoint(self) -> str | list[str]:
         """The study's network that features come from; none where another's, or pixels."""
         source = self.config["features"]["source"]
-        return [self.checkpoint(source, None, "original")] if source in self.networks else []
+        return self.checkpoint(source, None, "original") if source in self.networks else []
 
     def features_settings(self) -> Settings:
         """Threads matter where a network computes the features, not for pixels."""
@@ -182,11 +182,11 @@ class Study(Plan):
         pixels = extractor["source"] == "pixels"
         return {"extractor": extractor, **({} if pixels else {"threads": self.threads})}
 
-    def target_series(self, wildcards: Wildcards) -> list[str]:
+    def target_series(self, wildcards: Wildcards) -> str | list[str]:
         """The series that a subset is a member of; none for one that is found by itself."""
         definition = self.subsets[wildcards.subset]
         alone = definition["kind"] != "target" or "count" not in definition
-        return [] if alone else [f"<results>/icd/targets_{definition['count']}.json"]
+        return [] if alone else f"<results>/icd/targets_{definition['count']}.json"
 
     # Variants
 
@@ -251,13 +251,13 @@ class Study(Plan):
             for suffix in ("npz", "csv")
         ]
 
-    def made_for_variant(self, wildcards: Wildcards) -> list[str]:
+    def made_for_variant(self, wildcards: Wildcards) -> str | list[str]:
         """The images made for a variant's classes; none where training images calibrate it."""
         settings = self.variants[wildcards.variant]["compress"]
         if not study.calibrates_on_made(settings):
             return []
         classes = wildcards.subset if settings["classes"] == "subset" else settings["classes"]
-        return [f"<results>/synthetic/{wildcards.network}/{classes}/{settings['images_from']}.npz"]
+        return f"<results>/synthetic/{wildcards.network}/{classes}/{settings['images_from']}.npz"
 
     def synthesis_settings(self, network: str, classes: str, kind: str) -> Settings:
         """Settings of making images: of the config's, those that make a difference to them."""
@@ -396,7 +396,7 @@ class Study(Plan):
         }
         return {**defaults, **self.figured["weights"]}
 
-    def weights_inputs(self) -> dict[str, list[str]]:
+    def weights_inputs(self) -> dict[str, str | list[str]]:
         """The compressed network of figure 4 and its parent; none where no network is compressed.
 
         Where BatchNorm is folded into the weights, tracing the parent takes an image.
@@ -407,23 +407,23 @@ class Study(Plan):
         place, recipe = (example["network"], example["subset"]), self.variants[example["variant"]]
         folded = recipe["compress"]["fold_batchnorm"]
         return {
-            "checkpoint": [self.checkpoint(*place, example["variant"])],
-            "parent": [self.checkpoint(*place, recipe["parent"])],
-            "train": ["<results>/dataset/train.npz"] if folded else [],
-            "classes": ["<results>/dataset/classes.json"] if folded else [],
+            "checkpoint": self.checkpoint(*place, example["variant"]),
+            "parent": self.checkpoint(*place, recipe["parent"]),
+            "train": "<results>/dataset/train.npz" if folded else [],
+            "classes": "<results>/dataset/classes.json" if folded else [],
         }
 
-    def outside(self) -> dict[str, list[str]]:
+    def outside(self) -> dict[str, str | list[str]]:
         """What tells of files from outside the study: inputs of its provenance."""
         features = self.config["features"]["source"] == "pretrained"
         logs = [*study.log_files(self.config), *study.replicated_logs(self.config).values()]
         foreign = [*self.published, *logs, *study.given_matrix(self.config)]
         return {
-            "dataset": ["<results>/dataset/origin.json"],
+            "dataset": "<results>/dataset/origin.json",
             "checkpoints": [
                 self.checkpoint(network, None, "original") for network in self.pretrained_networks()
             ],
-            "features": ["<results>/features/train.parquet"] if features else [],
+            "features": "<results>/features/train.parquet" if features else [],
             "logs": list(dict.fromkeys(foreign)),
         }
 
