@@ -4,7 +4,6 @@ the job that meets them must say. Each is written below the working directory of
 from __future__ import annotations
 
 import io
-import json
 import pickle
 import tarfile
 import zlib
@@ -358,8 +357,8 @@ def logs_job(settings: dict[str, Any]) -> tuple[Job, dict[str, Any]]:
 
 
 def _job(rule: str, taken: Any, made: Any, settings: dict[str, Any]) -> Job:
-    text = json.dumps(settings)
-    return {"rule": rule, "script": f"{rule}.py", "input": taken, "output": made, "settings": text}
+    job = {"rule": rule, "script": f"{rule}.py", "input": taken, "output": made}
+    return {**job, "settings": settings}
 
 
 CASES = [
