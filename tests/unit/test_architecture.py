@@ -9,6 +9,13 @@ from pathlib import Path
 
 from docs.draw_packages import LIBRARY, imports
 
+from laq.config import architectures, methods, qat_methods, recipes
+from laq.experiments.variants.registry import MAKERS
+from laq.models.own_networks import ARCHITECTURES
+from laq.ptq.registry import SOLVERS
+from laq.qat.training import CONSTRAINTS
+from laq.quantizers.registry import ALPHABETS
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 # Lowest first.
@@ -46,3 +53,11 @@ def test_the_page_has_the_drawing_of_today() -> None:
         [sys.executable, ROOT / "docs/draw_packages.py"], capture_output=True, text=True, check=True
     ).stdout
     assert f"```mermaid\n{drawn}```" in PAGE
+
+
+def test_what_the_config_knows_by_name_has_a_function_of_that_name() -> None:
+    assert SOLVERS.keys() == methods.METHODS.keys()
+    assert ALPHABETS.keys() == methods.ALPHABETS.keys()
+    assert CONSTRAINTS.keys() == qat_methods.METHODS.keys()
+    assert MAKERS.keys() == recipes.STEPS.keys()
+    assert tuple(ARCHITECTURES) == architectures.OWN

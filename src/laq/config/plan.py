@@ -62,7 +62,7 @@ class Plan:
         return []
 
     def exports(self) -> list[str]:
-        """What goes out of the study."""
+        """Files that go out of the study; tables about them are among ``further_tables``."""
         return []
 
     def claim_bits(self) -> dict[str, int]:
@@ -464,7 +464,7 @@ class Study(Plan):
         return files("<results>/tables/{name}.csv", name=names)
 
     def exports(self) -> list[str]:
-        return [*self.exported("onnx"), *self.exported("csv"), *self.deploy_tables()]
+        return [*self.exported("onnx"), *self.exported("csv")]
 
     def artifacts(self) -> list[str]:
         """All files but the tables and figures that a replay has as well."""
