@@ -148,6 +148,22 @@ def reported(file):
     return report(file, caption=f"../report/{name}.rst", category=category, labels=labels)
 
 
+def road_settings(left_out, part, title, variants, sweep):
+    """Settings of a diagram of the road without some rules: its part, words and stage of each rule."""
+    # By the names they have here: where this is a module of another Snakefile, workflow.rules has
+    # that one's too, and calls these as it likes.
+    steps = {name: proxy.rule for name, proxy in rules._rules.items() if name not in left_out}
+    return dict(
+        part=part,
+        title=f"{STUDY['study']}: {title}",
+        words={name: " ".join((rule.docstring or "").split()) for name, rule in steps.items()},
+        stages=[[name, Path(str(rule.snakefile)).stem] for name, rule in steps.items()],
+        left_out=left_out,
+        variants=variants,
+        sweep=sweep,
+    )
+
+
 onstart:
     try_disks(disks.check_study, STUDY["root"])
 

@@ -6,29 +6,13 @@ Makes: <results>/figures/fig1, fig4 and fig7, fig2 (preprocessing) and fig3 (exp
        and .png
 """
 
-# Rules that tell of the study or take something out of it, and are no step of it.
+# Rules that tell of the study or take something out of it, and are no step of its road.
 NO_STEPS = ["all", "plot_preprocessing", "plot_experiment", "record_provenance", "write_pages"]
 NO_STEPS += ["export_onnx", "evaluate_onnx", "collect_onnx", "choose_variants"]
 NO_STEPS += ["zoo", "measure_zoo", "collect_zoo", "plot_zoo"]
 NO_STEPS += ["deep_compression", "measure_stages", "measure_curve", "collect_deep_curves"]
 NO_STEPS += ["compare_initial", "plot_deep"]
 NO_STEPS += ["measure_label_aware", "judge_ratio_gained", "plot_label_aware"]
-
-
-def road_settings(part, title, variants, sweep):
-    """Settings of a diagram: its part, the words and the stage of every rule, the recipes in order."""
-    # By the names they have here: where this is a module of another Snakefile, workflow.rules has
-    # that one's too, and calls these as it likes.
-    steps = {name: proxy.rule for name, proxy in rules._rules.items() if name not in NO_STEPS}
-    return dict(
-        part=part,
-        title=f"{STUDY['study']}: {title}",
-        words={name: " ".join((rule.docstring or "").split()) for name, rule in steps.items()},
-        stages=[[name, Path(str(rule.snakefile)).stem] for name, rule in steps.items()],
-        left_out=NO_STEPS,
-        variants=variants,
-        sweep=sweep,
-    )
 
 
 rule plot_classes:
@@ -153,7 +137,7 @@ rule plot_preprocessing:
         runtime=growing(10),
     params:
         settings=lambda wildcards: road_settings(
-            "preprocessing", "from images to class subsets", [], None
+            NO_STEPS, "preprocessing", "from images to class subsets", [], None
         ),
         source=STUDY["features"]["source"],
         rules=RULES_DIGEST,
@@ -187,6 +171,7 @@ rule plot_experiment:
         runtime=growing(10),
     params:
         settings=lambda wildcards: road_settings(
+            NO_STEPS,
             "experiment",
             "from networks and subsets to verdicts",
             list(study_config.effective_variants(STUDY).items()),

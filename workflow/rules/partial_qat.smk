@@ -11,17 +11,11 @@ from laq.config import partial_jobs
 PARTIAL = STUDY["partial_qat"]
 PARTIAL_NETWORKS = partial_jobs.networks(PARTIAL, STUDY["networks"])
 PARTIAL_JOBS = {network: partial_jobs.names(PARTIAL, network) for network in PARTIAL_NETWORKS}
-
-
-def partial_tables(suffix=""):
-    """What all jobs of all networks write."""
-    return [
-        f"<results>/partial_qat/{network}/{arms}{suffix}.csv"
-        for network, jobs in PARTIAL_JOBS.items()
-        for arms in jobs
-    ]
-
-
+PARTIAL_STEMS = [
+    f"<results>/partial_qat/{network}/{arms}"
+    for network in PARTIAL_NETWORKS
+    for arms in PARTIAL_JOBS[network]
+]
 PARTIAL_FOUND = ["formula", "prediction", "recommendation", "hypotheses"]
 PARTIAL_FIGURES = {
     "accuracy": "accuracy by number of quantized layers",
@@ -30,19 +24,6 @@ PARTIAL_FIGURES = {
     **({"position": "what a single layer costs"} if "single" in PARTIAL["positions"] else {}),
     "pareto": "accuracy against bytes",
 }
-
-
-def partial_figure(name):
-    """A figure of partial training as an output, PDF and PNG; the report shows the latter."""
-    png = report(
-        f"<results>/partial_qat/{name}.png",
-        caption=f"../report/partial_{name}.rst",
-        category="Partial training",
-        labels={"figure": name, "shows": PARTIAL_FIGURES[name]},
-    )
-    return [f"<results>/partial_qat/{name}.pdf", png]
-
-
 PARTIAL_PROCESSES = PARTIAL["training"]["processes"]
 
 
@@ -103,9 +84,9 @@ rule collect_partial:
     """Put the measurements of all arms into one table, their times into another, and a network's
     tensors into one of its own."""
     input:
-        tables=partial_tables(),
-        times=partial_tables(".seconds"),
-        told=partial_tables(".tensors"),
+        tables=[f"{stem}.csv" for stem in PARTIAL_STEMS],
+        times=[f"{stem}.seconds.csv" for stem in PARTIAL_STEMS],
+        told=[f"{stem}.tensors.csv" for stem in PARTIAL_STEMS],
     output:
         runs=reported("<results>/partial_qat/runs.csv"),
         seconds="<results>/partial_qat/seconds.csv",
@@ -223,7 +204,18 @@ rule plot_partial:
         runs="<results>/partial_qat/runs.csv",
         formula="<results>/partial_qat/formula.csv",
     output:
-        **{name: partial_figure(name) for name in PARTIAL_FIGURES},
+        **{
+            name: [
+                f"<results>/partial_qat/{name}.pdf",
+                report(
+                    f"<results>/partial_qat/{name}.png",
+                    caption=f"../report/partial_{name}.rst",
+                    category="Partial training",
+                    labels={"figure": name, "shows": shows},
+                ),
+            ]
+            for name, shows in PARTIAL_FIGURES.items()
+        },
     log:
         "<logs>/plot_partial.log",
     benchmark:
