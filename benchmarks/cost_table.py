@@ -1,4 +1,6 @@
-"""Each form of the solver over sizes: measured time beside what ``laq.ptq.cost`` predicts."""
+"""Each form of the solver over sizes: measured time beside what ``laq.ptq.layer_selection``
+predicts.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import math
 import torch
 import workload
 
-from laq.ptq import cost, gpfq
+from laq.ptq import gpfq, layer_selection
 from laq.quantizers.uniform import Alphabet
 
 SAMPLES = (16, 64, 256, 1024, 4096)
@@ -55,16 +57,16 @@ def show(repeats: int) -> None:
     )
 
 
-def _layer(samples: int, shape: tuple[int, int]) -> cost.LayerShape:
-    return cost.LayerShape(samples, *shape, threads=torch.get_num_threads())
+def _layer(samples: int, shape: tuple[int, int]) -> layer_selection.LayerShape:
+    return layer_selection.LayerShape(samples, *shape, threads=torch.get_num_threads())
 
 
-def _worth_running(layer: cost.LayerShape) -> dict[str, float]:
-    works = {form: each.work for form, each in cost.costs(layer, gpfq.BLOCK).items()}
+def _worth_running(layer: layer_selection.LayerShape) -> dict[str, float]:
+    works = {form: each.work for form, each in layer_selection.costs(layer, gpfq.BLOCK).items()}
     return {form: work for form, work in works.items() if work < HOPELESS * min(works.values())}
 
 
-def _measure(layer: cost.LayerShape, form: gpfq.Form, repeats: int) -> float:
+def _measure(layer: layer_selection.LayerShape, form: gpfq.Form, repeats: int) -> float:
     inputs, moved = workload.rectified(layer.samples, layer.columns)
     generator = torch.Generator().manual_seed(1)
     weight = 0.05 * torch.randn(layer.neurons, layer.columns, generator=generator)

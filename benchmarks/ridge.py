@@ -25,7 +25,7 @@ from laq.ptq import gpfq, gptq, rtn
 from laq.ptq.layer import QuantizedLayer, Samples
 from laq.ptq.patches import Sampling
 from laq.ptq.sequential import quantize_network
-from laq.quantizers.grids.base import Grid
+from laq.quantizers.grids import Grid
 from laq.quantizers.uniform import Alphabet
 
 COLUMNS = ("network", "method", "bits", "images", "patches", "ridge", "agreement", "logit_error")

@@ -33,8 +33,8 @@ from laq.data import (
     Dataset,
     sources,
 )
-from laq.data_free import kinds
-from laq.data_free.request import Request
+from laq.data_free import registry
+from laq.data_free.pipeline import Request
 from laq.experiments import compression
 from laq.experiments.evaluation import score
 from laq.models import networks
@@ -97,7 +97,7 @@ def made(network, classes, kind, members, split, settings, seed) -> Dataset:
     asked = {SUBSET: tuple(members), "all": tuple(range(len(split.classes))), "none": None}
     request = Request("small_resnet", shape, count, asked[classes])
     own = config.synthesis_effect(settings, classes, kind)
-    drawn = kinds.make(kind, network, request, own, devices.generator(seed, kind, *members))
+    drawn = registry.make(kind, network, request, own, devices.generator(seed, kind, *members))
     return Dataset(drawn.images.numpy(), drawn.labels.numpy(), split.classes)
 
 

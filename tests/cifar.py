@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from laq.data.cifar_names import CIFAR10, CIFAR100, SUPERCLASSES
+from laq.data.cifar import CIFAR10, CIFAR100, SUPERCLASSES
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 ARCHIVES = {"cifar10": "cifar-10-python.tar.gz", "cifar100": "cifar-100-python.tar.gz"}

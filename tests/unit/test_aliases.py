@@ -22,7 +22,7 @@ from laq.checkpoints.inspection import inspect
 from laq.experiments.partial import tensors, updates
 from laq.models import networks
 from laq.onnx.export import export
-from laq.ptq.activation_calibration import InputSettings
+from laq.ptq.activation_quantizer import InputSettings
 from laq.ptq.sequential import QuantizedNetwork, quantize_network
 from laq.utils.errors import CheckpointError
 from laq.utils.files import write_csv

@@ -11,7 +11,7 @@ from docs.draw_packages import LIBRARY, imports
 
 from laq.config import architectures, methods, qat_methods, recipes
 from laq.experiments.variants.registry import MAKERS
-from laq.models.own_networks import ARCHITECTURES
+from laq.models.architectures import ARCHITECTURES
 from laq.ptq.registry import SOLVERS
 from laq.qat.training import CONSTRAINTS
 from laq.quantizers.registry import ALPHABETS

@@ -13,7 +13,7 @@ from PIL import Image
 
 from laq.data import sources
 from laq.distances import features
-from laq.utils import checksums
+from laq.utils import downloads
 from laq.utils.errors import DataError
 from tests import cifar
 
@@ -22,9 +22,9 @@ def test_a_file_is_its_name_bytes_and_sum(tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
     file.write_bytes(b"abc")
     expected = {"name": file.name, "bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
-    assert checksums.of_file(file) == expected
+    assert downloads.of_file(file) == expected
     with pytest.raises(DataError, match=r"nowhere cannot be read .*name another file"):
-        checksums.of_file(tmp_path / "nowhere")
+        downloads.of_file(tmp_path / "nowhere")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_cifar_is_its_archive_or_the_members_of_its_folder(tmp_path: Path, extra
     assert len(found) == (7 if extracted else 1)
     for file in found:
         (path,) = tmp_path.rglob(file["name"])
-        assert file == checksums.of_file(path)
+        assert file == downloads.of_file(path)
 
 
 def test_what_is_drawn_came_from_nowhere() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torchvision
 
-from laq.data import cifar_names, sources
+from laq.data import sources
 from laq.data.unpickling import unpickle
 from laq.utils.errors import DataError
 from tests import cifar
@@ -170,11 +170,11 @@ def _members(kind: str, *names: str) -> list[tuple[str, bytes]]:
 
 
 def test_superclasses_are_the_published_ones():
-    groups = list(cifar_names.SUPERCLASSES)
+    groups = list(cifar.SUPERCLASSES)
     published = [groups[int(number)] for number in COARSE.split()]
     assert len(published) == 100
-    for name, group in zip(cifar_names.CIFAR100, published, strict=True):
-        assert name in cifar_names.SUPERCLASSES[group], name
+    for name, group in zip(cifar.CIFAR100, published, strict=True):
+        assert name in cifar.SUPERCLASSES[group], name
 
 
 # What it depends on

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from laq.config import checks, study
 from laq.config import recipes as steps
 from laq.config.schema import complete
-from laq.data import cifar_names, sources
+from laq.data import cifar, sources
 from laq.utils.errors import ConfigError
 from tests.configs import BASE, ROOT, SCHEMA, checked, edited
 from tests.logs import row, write
@@ -145,7 +145,7 @@ def test_configs_that_come_along_are_valid(
     definitions = config["subsets"]["definitions"]
     if config["dataset"]["kind"] == "image_folder":  # what it names is the user's
         listed = [definition.get("classes", []) for definition in definitions.values()]
-        for name in [*itertools.chain(*listed), *cifar_names.CIFAR100]:
+        for name in [*itertools.chain(*listed), *cifar.CIFAR100]:
             image = here / config["dataset"]["path"] / name / "1.png"
             image.parent.mkdir(parents=True, exist_ok=True)
             image.touch()
@@ -157,7 +157,7 @@ def test_configs_that_come_along_are_valid(
     logs = [definition["file"] for definition in definitions.values() if "file" in definition]
     for log in {*logs, *config.get("replication", {}).get("logs", {}).values()}:
         (here / log).parent.mkdir(parents=True, exist_ok=True)
-        pairs = zip(cifar_names.CIFAR100, cifar_names.CIFAR100[1:], strict=False)
+        pairs = zip(cifar.CIFAR100, cifar.CIFAR100[1:], strict=False)
         write(here / log, [row((1, 2), Subset_Classes=str(list(pair))) for pair in pairs])
     checked(config)
 

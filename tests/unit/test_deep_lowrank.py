@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
-from laq.deep_compression import lowrank
+from laq.deep_compression import low_rank
 from laq.models import networks
 from laq.utils.errors import DataError
 
@@ -29,7 +29,7 @@ def weight(*shape: int, seed: int = 0) -> torch.Tensor:
 @given(MATRICES, st.integers(0, 9))
 def test_the_error_of_a_rank_is_the_energy_of_the_values_left_out(matrix, rank):
     values = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
-    made = lowrank.Decomposition.of(torch.from_numpy(matrix))
+    made = low_rank.Decomposition.of(torch.from_numpy(matrix))
     np.testing.assert_allclose(made.values, values, atol=1e-9)
     dense = made.factors(rank).dense().numpy()
     assert dense.dtype == np.float32 and dense.shape == matrix.shape
@@ -43,7 +43,7 @@ def test_no_other_matrix_of_the_rank_is_nearer():
     """Alternating least squares, from random starts, finds none."""
     matrix = weight(8, 12).numpy().astype(np.float64)
     best = np.linalg.norm(
-        matrix - lowrank.Decomposition.of(weight(8, 12)).factors(3).dense().numpy()
+        matrix - low_rank.Decomposition.of(weight(8, 12)).factors(3).dense().numpy()
     )
     rng = np.random.default_rng(0)
     for _ in range(5):
@@ -57,7 +57,7 @@ def test_no_other_matrix_of_the_rank_is_nearer():
 @settings(max_examples=40, deadline=None)
 @given(MATRICES, st.floats(0, 1))
 def test_the_rank_is_the_least_that_keeps_the_share(matrix, share):
-    made = lowrank.Decomposition.of(torch.from_numpy(matrix))
+    made = low_rank.Decomposition.of(torch.from_numpy(matrix))
     rank, energy = made.rank(share), made.values.square()
     kept, whole = float(energy[:rank].sum()), float(energy.sum())
     assert kept >= share * whole * (1 - 1e-9)
@@ -67,14 +67,14 @@ def test_the_rank_is_the_least_that_keeps_the_share(matrix, share):
 
 def test_a_share_of_all_keeps_the_rank_and_not_the_noise():
     thin = weight(20, 3) @ weight(3, 30, seed=1)
-    assert lowrank.Decomposition.of(thin).rank(1.0) == 3
-    assert lowrank.Decomposition.of(torch.zeros(4, 5)).rank(1.0) == 0
-    assert lowrank.Decomposition.of(weight(4, 5)).rank(0.0) == 0
+    assert low_rank.Decomposition.of(thin).rank(1.0) == 3
+    assert low_rank.Decomposition.of(torch.zeros(4, 5)).rank(1.0) == 0
+    assert low_rank.Decomposition.of(weight(4, 5)).rank(0.0) == 0
 
 
 def test_factors_of_a_convolution_are_two_convolutions_in_a_row():
     layer = nn.Conv2d(3, 8, 5, stride=2, padding=1)
-    factors = lowrank.Decomposition.of(layer.weight).factors(4)
+    factors = low_rank.Decomposition.of(layer.weight).factors(4)
     assert factors.bytes == 4 * 4 * (8 + 75)
     x = weight(2, 3, 12, 12)
     y = nn.functional.conv2d(x, factors.right.view(4, 3, 5, 5), stride=2, padding=1)
@@ -87,7 +87,7 @@ def test_the_curve_counts_every_byte_and_leaves_the_network_alone():
     torch.manual_seed(0)
     network = networks.create("lenet_300_100", 10)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    half, most, none = lowrank.curve(network, [0.5, 1.0, 0.0])
+    half, most, none = low_rank.curve(network, [0.5, 1.0, 0.0])
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
     assert half.share == 0.5 and half.bytes < most.bytes
@@ -114,7 +114,7 @@ def test_accuracy_of_the_approximation_tends_to_the_networks_own():
     torch.manual_seed(0)
     network, x = networks.create("lenet5", 10, side=16).eval(), torch.rand(4, 1, 16, 16)
     with torch.no_grad():
-        made = [network, *(each.network for each in lowrank.curve(network, [0.3, 0.9, 0.999]))]
+        made = [network, *(each.network for each in low_rank.curve(network, [0.3, 0.9, 0.999]))]
         wanted, *found = (each(x) for each in made)
     errors = [float((each - wanted).norm()) for each in found]
     assert errors[0] > errors[1] > errors[2]
@@ -123,7 +123,7 @@ def test_accuracy_of_the_approximation_tends_to_the_networks_own():
 def test_weights_that_are_not_finite_and_shares_that_are_none_are_refused():
     network = nn.Linear(3, 2)
     with pytest.raises(ValueError, match=r"between 0 and 1, not at 1\.5"):
-        list(lowrank.curve(network, [1.5]))
+        list(low_rank.curve(network, [1.5]))
     network.weight.data[0, 0] = torch.inf
     with pytest.raises(DataError, match="not finite"):
-        list(lowrank.curve(network, [0.5]))
+        list(low_rank.curve(network, [0.5]))

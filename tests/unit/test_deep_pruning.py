@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from laq.deep_compression import masks as masked
-from laq.deep_compression import pruning, sensitivity, sparsity
+from laq.deep_compression import pruning, sensitivity
 from laq.deep_compression.masks import Masked
 from laq.deep_compression.sensitivity import SensitivityPoint
 from laq.training import constraints, finetune
@@ -40,9 +40,9 @@ WEIGHTS = arrays.arrays(
 @settings(max_examples=60, deadline=None)
 @given(WEIGHTS, st.floats(0, 1))
 def test_exactly_the_share_is_kept_and_of_equals_the_first(weight, share):
-    number = sparsity.count(share, weight.size)
+    number = masked.count(share, weight.size)
     assert 1 <= number <= weight.size and (number == 1 or abs(number - share * weight.size) <= 0.5)
-    mask = sparsity.largest(torch.from_numpy(weight), number).numpy()
+    mask = masked.largest(torch.from_numpy(weight), number).numpy()
     order = np.argsort(-np.abs(weight).reshape(-1), kind="stable")
     expected = np.zeros(weight.size, dtype=bool)
     expected[order[:number]] = True
@@ -54,7 +54,7 @@ def test_the_deviation_of_a_layer_is_its_threshold():
     values = weight.numpy().astype(np.float64)
     for quality in (0.5, 1.5, 2.5):
         kept = np.mean(np.abs(values) >= quality * values.std())
-        assert sparsity.beyond(weight, quality) == pytest.approx(kept, abs=1e-12)
+        assert masked.beyond(weight, quality) == pytest.approx(kept, abs=1e-12)
         normal = math.erfc(quality / math.sqrt(2))  # of a Gaussian layer
         assert kept == pytest.approx(normal, abs=0.01)
 

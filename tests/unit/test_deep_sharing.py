@@ -12,7 +12,7 @@ from torch import nn
 from laq.checkpoints.deep_container import container
 from laq.checkpoints.deep_container.coders import CODERS
 from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
-from laq.deep_compression import centroid_finetuning, centroid_init, weight_clustering
+from laq.deep_compression import centroid_finetuning, weight_clustering
 from laq.training import constraints, finetune
 from laq.training.constraints import Progress
 from laq.utils.devices import seed_everything
@@ -35,31 +35,31 @@ def bimodal(n: int = 4000) -> torch.Tensor:
 
 def test_first_centroids_are_those_of_the_paper():
     values = bimodal()
-    linear = centroid_init.linear(values, 16, generator())
+    linear = weight_clustering.linear(values, 16, generator())
     assert linear.tolist() == pytest.approx(
         np.linspace(values[0].item(), values[-1].item(), 16).tolist()
     )
-    density = centroid_init.density(values, 16, generator())
+    density = weight_clustering.density(values, 16, generator())
     heights = [(values <= centroid).double().mean().item() for centroid in density]
     assert heights == pytest.approx([(place + 0.5) / 16 for place in range(16)], abs=1e-3)
-    forgy = centroid_init.random(values, 16, generator())
+    forgy = weight_clustering.random(values, 16, generator())
     assert set(forgy.tolist()) < set(values.tolist()) and len(forgy.unique()) == 16
-    assert not torch.equal(forgy, centroid_init.random(values, 16, generator(1)))
+    assert not torch.equal(forgy, weight_clustering.random(values, 16, generator(1)))
     # Few weights are large: of the three linear alone begins with centroids there.
     far = values.abs().quantile(0.98)
     far_out = [int((way.abs() > far).sum()) for way in (linear, density, forgy)]
     assert far_out[0] >= 4 > 1 >= far_out[1] and far_out[0] > far_out[2]
 
 
-@pytest.mark.parametrize("way", centroid_init.WAYS)
+@pytest.mark.parametrize("way", weight_clustering.WAYS)
 def test_first_centroids_ascend_whatever_their_number(way):
     values = torch.tensor([-2.0, -1.0, -1.0, 3.0])
     for count in (1, 2, 3):
-        found = centroid_init.WAYS[way](values, count, generator())
+        found = weight_clustering.WAYS[way](values, count, generator())
         assert found.dtype == torch.float64 and len(found) == count
         assert bool((found.diff() >= 0).all())
         assert -2 <= found.min() <= found.max() <= 3
-    assert SCHEMA["$defs"]["deep"]["properties"]["initial"]["enum"] == list(centroid_init.WAYS)
+    assert SCHEMA["$defs"]["deep"]["properties"]["initial"]["enum"] == list(weight_clustering.WAYS)
 
 
 def as_weight(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,13 +75,13 @@ def as_weight(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.floats(-4, 4, width=32), min_size=2, max_size=60),
-    st.sampled_from(list(centroid_init.WAYS)),
+    st.sampled_from(list(weight_clustering.WAYS)),
     st.integers(1, 4),
 )
 def test_iterations_never_end_worse_than_they_began(numbers, way, bits):
     values = torch.tensor(numbers).sort().values
     count = min(2**bits, len(values.unique()))
-    begun = centroid_init.WAYS[way](values, count, generator())
+    begun = weight_clustering.WAYS[way](values, count, generator())
     weight, kept = as_weight(values)
     found = weight_clustering.share(weight, kept, bits, way, generator())
     start = weight_clustering.distortion(values, begun)
@@ -135,7 +135,7 @@ def test_weights_that_are_not_finite_are_refused():
         weight_clustering.share(weight, kept, 2, "linear", generator())
 
 
-@pytest.mark.parametrize("way", centroid_init.WAYS)
+@pytest.mark.parametrize("way", weight_clustering.WAYS)
 @pytest.mark.parametrize("value", [0.0, 1e-44])
 def test_a_layer_of_zeros_is_shared_and_comes_back(way, value):
     weight = torch.full((4, 5), value)

@@ -22,7 +22,7 @@ from laq.checkpoints.deep_container import file
 from laq.checkpoints.lineage import describe
 from laq.config import deep_plan
 from laq.data import Dataset
-from laq.deep_compression import distribution, layer_table, low_rank, lowrank
+from laq.deep_compression import distribution, layer_table, low_rank
 from laq.experiments.deep import curves, first_centroids, stage_table
 from laq.experiments.deep.first_centroids import CentroidComparison
 from laq.experiments.deep.runner import Bench, timed
@@ -286,7 +286,7 @@ def test_low_rank_is_as_numpy_cuts_it_and_is_trained_as_long(bench, tmp_path, mo
 
 def test_factors_learn_at_their_rank():
     network = networks.create(**SPEC).eval()
-    cut = next(lowrank.curve(network, [0.3], ["fc1"]))
+    cut = next(low_rank.curve(network, [0.3], ["fc1"]))
     constraint = low_rank.of(cut.factors)
     assert constraint.ranks == {"fc1": cut.factors["fc1"].rank} and list(cut.factors) == ["fc1"]
     constraint.prepare(network)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from laq.ptq import equivalence
+from laq.ptq import fidelity
 from tests.unit.test_patches import Same
 
 torch.set_num_threads(1)
@@ -80,8 +80,8 @@ def named(cases: dict[str, nn.Module]):
 def test_layers_that_compute_as_their_parent_are_known(own: nn.Module) -> None:
     before = {name: value.clone() for name, value in own.state_dict().items()}
     state = torch.get_rng_state()
-    assert not equivalence.is_plain(own)
-    assert equivalence.as_parent(own) and equivalence.is_known(own)
+    assert not fidelity.is_plain(own)
+    assert fidelity.as_parent(own) and fidelity.is_known(own)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(own.state_dict()[name], value) for name, value in before.items())
     assert own.training
@@ -89,9 +89,9 @@ def test_layers_that_compute_as_their_parent_are_known(own: nn.Module) -> None:
 
 @named(PADDED)
 def test_convolutions_that_pad_in_their_own_way_are_convolutions(own: nn.Conv2d) -> None:
-    assert equivalence.as_parent(own) and not equivalence.is_known(own)
+    assert fidelity.as_parent(own) and not fidelity.is_known(own)
     for size in ((7, 9), (8, 8), (3, 12)):
-        zeros, x = equivalence.padding(own, *size), torch.randn(2, 4, *size)
+        zeros, x = fidelity.padding(own, *size), torch.randn(2, 4, *size)
         geometry = own.stride, 0, own.dilation, own.groups
         with torch.no_grad():
             expected = functional.conv2d(functional.pad(x, zeros), own.weight, own.bias, *geometry)
@@ -100,10 +100,10 @@ def test_convolutions_that_pad_in_their_own_way_are_convolutions(own: nn.Conv2d)
 
 @named(OTHERS)
 def test_layers_that_compute_anything_else_are_not(own: nn.Module) -> None:
-    assert not equivalence.as_parent(own) and not equivalence.is_known(own)
+    assert not fidelity.as_parent(own) and not fidelity.is_known(own)
 
 
 def test_a_layer_may_have_no_place_for_a_bias() -> None:
     own = ALIKE["without a bias"]
-    assert equivalence.as_parent(own) and not equivalence.as_parent(own, biased=True)
-    assert equivalence.as_parent(ALIKE["linear"], biased=True)
+    assert fidelity.as_parent(own) and not fidelity.as_parent(own, biased=True)
+    assert fidelity.as_parent(ALIKE["linear"], biased=True)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from laq import data
-from laq.data import sources, suffixes
+from laq.data import folder_tree, sources
 from laq.utils.errors import DataError
 
 # Sorted by code point. Names are the user's own: nothing in them is special.
@@ -224,9 +224,9 @@ def test_the_suffixes_are_those_of_formats_that_pillow_decodes_itself():
     Image.init()
     other = {"BUFR", "GRIB", "HDF5", "EPS", "WMF", "MPEG", "PDF", "PALM"}
     known = Image.registered_extensions()
-    assert {ending for ending, name in known.items() if name not in other} == suffixes.SUFFIXES
-    assert suffixes.FORMATS.keys() <= Image.OPEN.keys()
-    assert other & Image.OPEN.keys() <= Image.OPEN.keys() - suffixes.FORMATS.keys()
+    assert {ending for ending, name in known.items() if name not in other} == folder_tree.SUFFIXES
+    assert folder_tree.FORMATS.keys() <= Image.OPEN.keys()
+    assert other & Image.OPEN.keys() <= Image.OPEN.keys() - folder_tree.FORMATS.keys()
 
 
 def test_everything_that_pillow_reads_is_read(flat):

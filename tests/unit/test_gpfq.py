@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laq.ptq import cost
+from laq.ptq import layer_selection
 from laq.ptq.gpfq import quantize_layer, solve
 from laq.ptq.layer import Samples
 from laq.quantizers.rounding import Rounding
@@ -339,9 +339,9 @@ def test_thresholds_make_zeros(kind):
     memory=st.sampled_from([2**24, 2**29, 2**34]),
 )
 def test_the_form_that_is_chosen_is_the_cheapest_that_fits(samples, neurons, columns, memory):
-    sizes = cost.LayerShape(samples, neurons, columns)
-    costs = cost.costs(sizes, 64)
-    chosen = cost.cheapest(sizes, 64, memory, tuple(FORMS))
+    sizes = layer_selection.LayerShape(samples, neurons, columns)
+    costs = layer_selection.costs(sizes, 64)
+    chosen = layer_selection.cheapest(sizes, 64, memory, tuple(FORMS))
     if costs[chosen].memory > memory:
         assert costs[chosen].memory == min(c.memory for c in costs.values())
     else:

@@ -14,12 +14,10 @@ from torch import Tensor
 from laq.checkpoints import packing
 from laq.ptq import gpfq, gptq, rtn
 from laq.ptq.layer import Samples
-from laq.quantizers import uniform
+from laq.quantizers import grids, uniform
 from laq.quantizers.codebooks import kmeans
 from laq.quantizers.granularity import Blocks
-from laq.quantizers.grids import kinds
-from laq.quantizers.grids.codebook import Codebook
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Codebook, Uniform
 from laq.quantizers.packed_weight import PackedWeight
 from laq.quantizers.rounding import Rounding
 from laq.utils.errors import DataError
@@ -253,4 +251,4 @@ def test_a_table_that_cannot_be_is_refused(table) -> None:
 def test_scales_that_are_not_floats_are_refused_in_a_file() -> None:
     for name, part in (("uniform", "step"), ("codebook", "table")):
         with pytest.raises(DataError, match=f"{part} of a grid is torch.int64"):
-            kinds.restore(name, 3, "x", {}, {part: torch.ones(1, 2, dtype=torch.int64)})
+            grids.restore(name, 3, "x", {}, {part: torch.ones(1, 2, dtype=torch.int64)})

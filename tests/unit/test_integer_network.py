@@ -25,8 +25,7 @@ from laq.integer import compilation, placement, simulation
 from laq.models import networks
 from laq.onnx.export import export
 from laq.onnx.runtime import predict
-from laq.ptq.activation_calibration import InputSettings
-from laq.ptq.activation_quantizer import InputQuantizer
+from laq.ptq.activation_quantizer import InputQuantizer, InputSettings
 from laq.ptq.sequential import QuantizedNetwork, folded, quantize_network
 from laq.utils import devices
 from laq.utils.errors import CheckpointError, ConfigError

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq.figures.diagrams.boxes import text_width
+from laq.figures.diagrams.boxes import repeat, text_width
 from laq.figures.diagrams.lanes import LaneLayout, Rectangle, Wire, arrange
-from laq.figures.diagrams.names import repeat
 
 PAGE = 7.0
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from laq.config import cautions, study
-from laq.data import cifar_names, sources
+from laq.data import cifar, sources
 from laq.data.published import subsets as published
 from laq.distances import divergence, subset_files, subsets
 from laq.utils.errors import ConfigError
@@ -188,6 +188,6 @@ def test_the_published_logs_are_of_cifar_100_s_classes() -> None:
                 }
             )
         )
-        found = study.subsets(completed, cifar_names.CIFAR100)
+        found = study.subsets(completed, cifar.CIFAR100)
         assert len(found) == count
         assert {len(each["indices"]) for each in found.values()} == {10}

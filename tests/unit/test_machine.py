@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from laq.utils import machine
+from laq.utils import environment
 
 LIBRARY = Path(__file__).parents[2] / "src"
 
@@ -31,7 +31,7 @@ def elsewhere(**variables: str) -> dict:
 
 
 def test_facts_are_those_of_the_libraries_and_name_no_machine() -> None:
-    facts = machine.facts()
+    facts = environment.facts()
     assert facts["torch"]["instructions"] == torch.backends.cpu.get_cpu_capability()
     assert facts["torch"]["cuda"] == torch.version.cuda
     assert facts["processor"] == platform.machine() and facts["numpy"]["blas"]

@@ -17,9 +17,8 @@ import torchvision
 import yaml
 
 from laq.config.load import checked
-from laq.data import idx as format_
 from laq.data import mnist, sources
-from laq.utils import checksums
+from laq.utils import downloads
 from laq.utils.errors import DataError
 from tests import idx
 
@@ -106,7 +105,7 @@ def test_official_files_need_no_md5_packed_by_theirs_or_unpacked_by_their_conten
 def test_what_it_came_from_are_the_four_files(tmp_path):
     md5 = idx.write(tmp_path, CONTENTS, packed=True)
     found = sources.origin(settings(tmp_path, md5=md5))
-    assert found == [checksums.of_file(tmp_path / f"{name}.gz") for name in idx.NAMES]
+    assert found == [downloads.of_file(tmp_path / f"{name}.gz") for name in idx.NAMES]
 
 
 def test_verified_files_have_no_fingerprint_and_their_place_does_not_count(tmp_path):
@@ -190,7 +189,7 @@ def test_damaged_gzip_files_are_refused(tmp_path, monkeypatch, spoiled):
     elif spoiled == "flipped":
         path.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])  # its checksum
     else:
-        monkeypatch.setattr(format_, "LARGEST", 10_000)
+        monkeypatch.setattr(mnist, "LARGEST", 10_000)
         says = "holds more than 10,000 bytes"
     refused(settings(tmp_path, md5=md5), f"{path} {says}")
 

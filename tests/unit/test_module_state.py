@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laq.ptq.activation_calibration import InputSettings
+from laq.ptq.activation_quantizer import InputSettings
 from laq.ptq.module_state import copied, unchanged
 from laq.ptq.sequential import folded, layers_in_order
 from tests.unit.test_sequential import assert_same_codes, images, quantize, ready

@@ -18,7 +18,7 @@ from torch import nn
 from laq.checkpoints import packing
 from laq.models import networks
 from laq.quantizers import bitpacking
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Uniform
 from laq.quantizers.packed_weight import PackedWeight
 from laq.quantizers.uniform import Alphabet
 from laq.utils.errors import CheckpointError

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq.analysis.claims import sensitivity
+from laq.analysis.claims import verdicts
 from laq.reporting import pages
-from laq.utils import software
+from laq.utils import environment
 from laq.utils.errors import DataError
 
 
@@ -121,7 +121,7 @@ def test_columns_of_long_texts_are_wide_and_verdicts_have_their_colour() -> None
 
 
 def test_the_columns_that_come_first_are_columns_of_the_tables() -> None:
-    assert set(pages.FIRST["sensitivity"].split()) <= {*sensitivity.COLUMNS, "verdict", "changed"}
+    assert set(pages.FIRST["sensitivity"].split()) <= {*verdicts.COLUMNS, "verdict", "changed"}
     assert pages.FIRST["claims"].split()[:4] == ["setting", "claim", "verdict", "effect"]
 
 
@@ -142,15 +142,15 @@ def test_rows_are_read_as_they_were_written(rows: list[dict[str, str]]) -> None:
 
 def test_provenance_is_told_whole() -> None:
     config = {"study": "<x>", "seed": 3, "variants": {"quant": {"repeats": 2}, "ft": {}}}
-    seeds = software.seeds(config)
+    seeds = environment.seeds(config)
     assert seeds == {"seed of the study": 3, "times that quant is made for each subset": 2}
     git = {"commit": "abc", "changed": True}
     content = {
         "sources": {"digest": "0f", "git": git},
         "outside": {"logs": [{"name": "a<b.csv", "bytes": 7, "sha256": "ff"}]},
         "seeds": seeds,
-        "threads": software.threads({"threads": 2}),
-        "versions": software.versions(),
+        "threads": environment.threads({"threads": 2}),
+        "versions": environment.versions(),
         "machine": {"processor": "x86_64"},
         "config": config,
     }
@@ -166,5 +166,5 @@ def test_provenance_is_told_whole() -> None:
 
 
 def test_a_replay_has_a_seed_and_no_variants() -> None:
-    assert software.threads({"seed": 5}) == {"all else": 1}
-    assert software.seeds({"seed": 5}) == {"seed of the study": 5}
+    assert environment.threads({"seed": 5}) == {"all else": 1}
+    assert environment.seeds({"seed": 5}) == {"seed of the study": 5}

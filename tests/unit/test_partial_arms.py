@@ -16,7 +16,7 @@ from laq.analysis.partial import tables
 from laq.checkpoints import lineage, packing
 from laq.config import partial_jobs
 from laq.data import Dataset
-from laq.experiments.partial import budget, selection
+from laq.experiments.partial import arms, selection
 from laq.experiments.partial.arms import planned
 from laq.experiments.partial.runner import PartialResults, PartialRunner
 from laq.experiments.partial.selection import Layers
@@ -119,7 +119,7 @@ def test_layers_that_share_a_weight_are_chosen_together() -> None:
 def test_a_budget_is_spent_evenly(sizes: list[int], count: int, seed: int) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    found = budget.drawn(Dataset(images, labels, tuple("abcde"[: len(sizes)])), count, seed)
+    found = arms.drawn(Dataset(images, labels, tuple("abcde"[: len(sizes)])), count, seed)
     assert len(found.labels) == count
     times = np.bincount(found.images.ravel(), minlength=len(labels))
     assert times.max() - times.min() <= 1

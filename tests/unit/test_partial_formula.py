@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
 from laq.analysis.partial import curve, formula, prediction, sizes, table
-from laq.analysis.partial.forms import FORMS
+from laq.analysis.partial.curve import FORMS
 from laq.utils.errors import DataError
 from laq.utils.files import write_csv
 from tests.unit import partial_tables as made

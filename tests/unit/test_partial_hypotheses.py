@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from laq.analysis.partial import evidence, hypotheses, table
-from laq.analysis.statistics.strata import stratified_mean
+from laq.analysis.statistics.paired import stratified_mean
 from laq.reporting import partial_hypotheses
 from laq.utils.errors import DataError
 from tests.unit import partial_tables as made

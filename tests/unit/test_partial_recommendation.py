@@ -133,7 +133,7 @@ def test_a_network_without_a_formula_has_the_arms_that_were_run(folder: Path) ->
 def test_the_command_says_what_the_table_would(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("laq.analysis.partial.advice.RESAMPLES", 40)
+    monkeypatch.setattr("laq.analysis.partial.recommendation.RESAMPLES", 40)
     asked = [str(folder), "--network", "small_vit", "--bytes", "100000"]
     assert recommend_layers.main(asked) == 0
     text = capsys.readouterr().out

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from laq.experiments.partial import bandwidth, counting, sockets, traffic
+from laq.experiments.partial import bandwidth, counting, traffic
 from laq.experiments.partial.traffic import Traffic, TrafficArm
 from laq.models import networks
 from laq.qat.lsq import LearnedSteps
@@ -99,7 +99,7 @@ def test_what_two_processes_hand_over_is_what_is_computed():
             if each.received is not None:  # on Linux
                 over = each.received - expected.sent
                 assert over > 0 and over % 48 == 0, (name, each)
-    if sockets.count() is not None:
+    if counting.count() is not None:
         # Messages of gradients alone: one all-reduce is cut into twelve of them at most.
         assert found[1][0].received - ARMS["frozen"][1].sent <= 12 * 48
 
@@ -109,7 +109,7 @@ def test_counting_leaves_no_file_open():
     if not own.is_dir():
         pytest.skip("this system does not count them")
     before = len(list(own.iterdir()))
-    sockets.count()
+    counting.count()
     assert len(list(own.iterdir())) == before
 
 
@@ -119,16 +119,16 @@ def test_connections_are_counted_to_the_byte():
         with socket.create_connection(("127.0.0.1", port)) as client:
             accepted, _ = server.accept()
             with accepted:
-                before = sockets.count()
+                before = counting.count()
                 if before is None:
                     pytest.skip("this system does not count them")
-                others = sockets.count(without={port})
+                others = counting.count(without={port})
                 client.sendall(b"x" * 1003)
                 received = 0
                 while received < 1003:
                     received += len(accepted.recv(4096))
-                assert (sockets.count() - before).received == 1003
+                assert (counting.count() - before).received == 1003
                 # The client's end is left out; the other's peer is another port.
-                assert others is not None and sockets.count(without={port}).received == (
+                assert others is not None and counting.count(without={port}).received == (
                     others.received + 1003
                 )

@@ -9,9 +9,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from laq.analysis.claims.effects import Rigour
-from laq.analysis.deep.ratio_claims import judge
-from laq.analysis.deep.ratio_gained import gained
-from laq.figures import deep_curves, deep_initial, deep_label_aware, deep_weights
+from laq.analysis.deep.ratio_claims import gained, judge
+from laq.figures import deep, deep_label_aware
 from tests.unit.test_deep_label_aware import curves
 
 NETWORKS = ("one", "$two$_net")
@@ -51,10 +50,10 @@ def test_curves_stand_at_ratio_and_accuracy_with_training_and_without() -> None:
             "top1": (90 + step) / 100,
         }
         for network in NETWORKS
-        for step, method in enumerate(deep_curves.METHODS)
+        for step, method in enumerate(deep.METHODS)
         for training, ratio in (("none", 4.0), ("retrained", 8.0))
     )
-    figure = deep_curves.curves(table, STAGES, "A & B_1", 0.95)
+    figure = deep.curves(table, STAGES, "A & B_1", 0.95)
     assert len(figure.axes) == 4
     assert marks(figure.axes[0]) == {(8, 90 + step) for step in range(4)}
     assert marks(figure.axes[1]) == {(4, 90 + step) for step in range(4)}
@@ -78,7 +77,7 @@ def weights_table() -> pd.DataFrame:
 
 
 def test_the_largest_layer_is_shown_stage_by_stage() -> None:
-    figure = deep_weights.weights(weights_table(), "Study")
+    figure = deep.weights(weights_table(), "Study")
     heads = [panel.get_title().split("\n") for panel in figure.axes[:3]]
     assert heads[0][-1] == "1,000 weights" and heads[1][-1] == "6 are left"
     assert heads[2][-1] == "2 values"
@@ -103,11 +102,11 @@ def test_random_centroids_stand_at_their_mean_and_bars_go_from_the_worst_to_the_
         }
         for network in NETWORKS
         for bits in (2, 3)
-        for way in deep_initial.WAYS
+        for way in deep.WAYS
         for repeat in ((1, 2, 3) if way == "random" else (1,))
         for stage in ("clustered", "shared")
     )
-    figure = deep_initial.initial(table, STAGES, "Study", 0.95)
+    figure = deep.initial(table, STAGES, "Study", 0.95)
     assert marks(figure.axes[0]) == {(bits, y) for bits in (2, 3) for y in (10, 20)}
     assert marks(figure.axes[2]) == {(bits, y) for bits in (2, 3) for y in (91, 92)}
     assert figure.axes[0].get_ylim()[1] > 30  # above the highest bar

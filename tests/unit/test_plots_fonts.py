@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from laq.figures import fonts
+from laq.figures import words
 from laq.figures.style import heading, save
 from laq.figures.words import text_width
 
@@ -59,10 +59,10 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[
     files: list[str] = []
     own = [font for font in fontManager.ttflist if "matplotlib" in font.fname]
     monkeypatch.setattr(fontManager, "ttflist", own)
-    monkeypatch.setattr(fonts, "findSystemFonts", lambda: files)
+    monkeypatch.setattr(words, "findSystemFonts", lambda: files)
 
     def forget() -> None:
-        for cached in (fonts._further, text_width):
+        for cached in (words._further, text_width):
             cached.cache_clear()
         fontManager._findfont_cached.cache_clear()
 
@@ -90,7 +90,7 @@ def test_letters_are_drawn_in_an_installed_font_that_has_them(
     assert "no installed font has" in caplog.text
     caplog.clear()
     installed.append(str(font_file(tmp_path / f"Squares.{suffix}", CAT)))
-    fonts._further.cache_clear()
+    words._further.cache_clear()
     letters = drawn(tmp_path, f"A {CAT}")
     assert not caplog.records
     # A full square in place of the outline of a box.
@@ -114,9 +114,9 @@ def test_letters_that_no_font_has_are_said_once(
 def test_words_of_matplotlib_s_own_font_look_for_no_other(
     installed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fonts, "findSystemFonts", lambda: pytest.fail("looked for fonts"))
+    monkeypatch.setattr(words, "findSystemFonts", lambda: pytest.fail("looked for fonts"))
     drawn(tmp_path, "Größe, Ελλάδα, Москва, \u0637\u0627\u0626\u0631")
-    assert fonts.families("A") == plt.rcParams["font.family"]
+    assert words.families("A") == plt.rcParams["font.family"]
 
 
 def test_the_width_of_a_text_is_that_of_the_font_it_is_drawn_in(

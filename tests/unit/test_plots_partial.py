@@ -11,8 +11,8 @@ from matplotlib import pyplot as plt
 
 from fit_formula import fit_formula
 from laq.analysis.partial import table
-from laq.analysis.partial.forms import FORMS
-from laq.figures import partial_accuracy, partial_bytes, partial_pareto, partial_position
+from laq.analysis.partial.curve import FORMS
+from laq.figures import partial
 from laq.utils.errors import DataError
 from laq.utils.files import read_table
 from tests.unit import partial_tables as made
@@ -61,7 +61,7 @@ def test_of_one_network_files_alone_are_foretold(study: object) -> None:
 
 def test_accuracy_goes_from_the_control_to_the_whole_network(study) -> None:
     runs, formula = study
-    figure = partial_accuracy.accuracy(runs, formula, "A $tudy")
+    figure = partial.accuracy(runs, formula, "A $tudy")
     assert [panel.get_title() for panel in figure.axes] == ["2 bits", "4 bits"]
     own = runs[(runs["width"] == "4") & (runs["tested"] == "all") & (runs["method"] == "qat")]
     own = own[~own["position"].isin(["single", "named"])]
@@ -81,7 +81,7 @@ def test_the_formula_drawn_is_the_one_in_the_table(study) -> None:
     fit = fit[(fit["width"].astype(str) == "2") & (fit["position"] == "last")].iloc[0]
     rows = table.curves(table.drops(table.on_everything(runs)))
     rows = rows[(rows["width"] == "2") & (rows["position"] == "last")]
-    k, drop = partial_accuracy._formula(fit.to_dict(), rows)
+    k, drop = partial._formula(fit.to_dict(), rows)
     assert drop[0] == 0 and drop[-1] == pytest.approx(fit["a"])
     at = rows.groupby("k")[fit["variable"]].mean()
     for each, x in at.items():
@@ -91,12 +91,12 @@ def test_the_formula_drawn_is_the_one_in_the_table(study) -> None:
 
 def test_bytes_are_those_of_the_table(study) -> None:
     runs, _ = study
-    figure = partial_bytes.sizes(runs, "Study")
+    figure = partial.sizes(runs, "Study")
     own = runs[(runs["position"] == "first") & (runs["width"] == "2") & (runs["tested"] == "all")]
     assert {(k, round(y, 6)) for k, y in own.groupby("k")["bytes"].mean().items()} <= points(
         figure.axes[0]
     )
-    figure = partial_bytes.bandwidth(runs.assign(step_bytes=np.nan), "Study")
+    figure = partial.bandwidth(runs.assign(step_bytes=np.nan), "Study")
     assert figure.axes[0].get_yscale() == "log"
     assert [text.get_text() for text in figure.axes[1].texts] == ["not measured"]
     entries = {text.get_text() for text in figure.legends[0].get_texts()}
@@ -106,21 +106,21 @@ def test_bytes_are_those_of_the_table(study) -> None:
 
 def test_single_layers_stand_in_the_order_in_which_they_are_run(study) -> None:
     runs, _ = study
-    figure = partial_position.position(runs, "Study")
+    figure = partial.position(runs, "Study")
     names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert names == list(made.RESNET)
     with pytest.raises(DataError, match="quantized alone"):
-        partial_position.position(runs[runs["position"] != "single"], "Study")
+        partial.position(runs[runs["position"] != "single"], "Study")
 
 
 def test_the_front_has_partial_arms_and_whole_networks(study) -> None:
     runs, _ = study
-    figure = partial_pareto.pareto(runs, "Study")
+    figure = partial.pareto(runs, "Study")
     entries = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"last layers", "gpfq", "mixed", "whole network, trained", "front"} <= entries
     own = runs[(runs["arm"] == "gpfq_4") & (runs["tested"] == "all")]
     assert (own["bytes"].mean(), round(100 * own["top1"].mean(), 6)) in points(figure.axes[0])
     poor = runs["top1"].where(runs["arm"] != "gpfq_4", 0.2)
-    figure = partial_pareto.pareto(runs.assign(top1=poor), "Study")
+    figure = partial.pareto(runs.assign(top1=poor), "Study")
     assert "root of the error" in figure.axes[0].get_ylabel()
     figure.canvas.draw()

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from laq.figures.diagrams.boxes import INDENT, Arrow, RoadStep, fit, text_width, wrap
-from laq.figures.diagrams.names import repeat
+from laq.figures.diagrams.boxes import INDENT, Arrow, RoadStep, fit, repeat, text_width, wrap
 from laq.figures.roads import paint_of, road
 from laq.figures.style import WIDTH, save
 from tests.unit.test_lanes import crosses

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.patches import StepPatch
 
 from laq.checkpoints import packing
-from laq.figures import layer_weights
+from laq.figures import weights
 from laq.figures.weights import weights_before_and_after
 from laq.models import networks
 from laq.quantizers.packed_weight import PackedWeight
@@ -78,8 +78,8 @@ def histograms(panel) -> list[tuple[np.ndarray, np.ndarray]]:
 def test_the_layer_with_most_weights_is_taken_unless_one_is_named(files):
     parent, quant = files()
     state = packing.read(parent).state
-    assert layer_weights.read(quant, state).layer == "a"
-    named = layer_weights.read(quant, state, "b")
+    assert weights.read(quant, state).layer == "a"
+    named = weights.read(quant, state, "b")
     assert (named.layer, named.error) == ("b", 0.5)
     np.testing.assert_array_equal(named.runs[0].before, SMALL.double().reshape(-1))
 
@@ -88,7 +88,7 @@ def test_the_layer_with_most_weights_is_taken_unless_one_is_named(files):
 @pytest.mark.parametrize("splits", [((20, 4),), ((5, 5), (12, 3), (3, 2)), ((20, 16),)])
 def test_weights_after_are_those_that_the_checkpoint_unpacks(files, splits, options):
     parent, quant = files(splits, **options)
-    layer = layer_weights.read(quant, packing.read(parent).state)
+    layer = weights.read(quant, packing.read(parent).state)
     assert [(run.filters, run.bits) for run in layer.runs] == list(splits)
     after = np.concatenate([run.after for run in layer.runs])
     restored = packing.read(quant).state["a.weight"].numpy().reshape(-1)
@@ -100,9 +100,9 @@ def test_weights_after_are_those_that_the_checkpoint_unpacks(files, splits, opti
 
 def test_stems_stand_on_the_levels_and_their_heights_are_shares_of_weights(files):
     parent, quant = files()
-    panel = weights_before_and_after(
-        layer_weights.read(quant, packing.read(parent).state), "Test"
-    ).axes[0]
+    panel = weights_before_and_after(weights.read(quant, packing.read(parent).state), "Test").axes[
+        0
+    ]
     values, counts = packing.read(quant).state["a.weight"].unique(return_counts=True)
     drawn = stems(panel)
     np.testing.assert_allclose(list(drawn), values.numpy(), rtol=1e-5, atol=1e-9)
@@ -112,7 +112,7 @@ def test_stems_stand_on_the_levels_and_their_heights_are_shares_of_weights(files
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_the_histogram_has_the_area_of_the_stems(files, per_channel):
     parent, quant = files(per_channel=per_channel)
-    layer = layer_weights.read(quant, packing.read(parent).state)
+    layer = weights.read(quant, packing.read(parent).state)
     [(heights, edges)] = histograms(weights_before_and_after(layer, "Test").axes[0])
     step = 1.0 if per_channel else layer.runs[0].step[0]
     assert (heights * np.diff(edges)).sum() == pytest.approx(step)  # shares of 1, a step wide
@@ -121,7 +121,7 @@ def test_the_histogram_has_the_area_of_the_stems(files, per_channel):
 @pytest.mark.parametrize("bits", [8, 16, 32])
 def test_levels_beyond_counting_become_a_histogram_whose_bins_hold_equally_many(files, bits):
     parent, quant = files(((20, bits),))
-    layer = layer_weights.read(quant, packing.read(parent).state)
+    layer = weights.read(quant, packing.read(parent).state)
     panel = weights_before_and_after(layer, "Test").axes[0]
     before, after = histograms(panel)
     np.testing.assert_array_equal(before[1], after[1])
@@ -134,7 +134,7 @@ def test_levels_beyond_counting_become_a_histogram_whose_bins_hold_equally_many(
 
 def test_every_run_of_filters_has_a_panel_of_its_own(files):
     parent, quant = files(((8, 5), (12, 3)))
-    layer = layer_weights.read(quant, packing.read(parent).state)
+    layer = weights.read(quant, packing.read(parent).state)
     figure = weights_before_and_after(layer, "Test")
     assert [panel.get_title("left") for panel in figure.axes] == [
         "8 filters at 5 bits",
@@ -150,7 +150,7 @@ def test_every_run_of_filters_has_a_panel_of_its_own(files):
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_no_text_covers_another_or_leaves_the_page(files, splits, per_channel):
     parent, quant = files(splits, per_channel=per_channel)
-    layer = layer_weights.read(quant, packing.read(parent).state)
+    layer = weights.read(quant, packing.read(parent).state)
     figure = weights_before_and_after(layer, "Glyphs: small_resnet, FT + Quant for target_01")
     figure.draw_without_rendering()
     boxes = [figure._suptitle, figure.legends[0]]
@@ -170,17 +170,17 @@ def test_an_unknown_layer_is_refused_with_the_layers_there_are(files):
     parent, quant = files()
     state = packing.read(parent).state
     with pytest.raises(ConfigError, match=r"figures\.weights\.layer is 'c'.*choose one of a, b"):
-        layer_weights.read(quant, state, "c")
+        weights.read(quant, state, "c")
     with pytest.raises(ConfigError, match=r"leaves in float \(the first layer\).*layers, a, b"):
-        layer_weights.read(quant, state, "first")
+        weights.read(quant, state, "first")
     with pytest.raises(ConfigError, match="holds no quantized layer"):
-        layer_weights.read(parent, state)
+        weights.read(parent, state)
 
 
 def test_a_parent_of_another_network_is_refused(files):
     _, quant = files()
     with pytest.raises(CheckpointError, match=r"no weight a\.weight of shape \(20, 12, 3, 3\)"):
-        layer_weights.read(quant, {"a.weight": SMALL})
+        weights.read(quant, {"a.weight": SMALL})
 
 
 def test_with_an_image_the_parent_is_folded_as_compression_does(tmp_path):
@@ -193,7 +193,7 @@ def test_with_an_image_the_parent_is_folded_as_compression_does(tmp_path):
     path = tmp_path / "parent.safetensors"
     packing.save(path, network.state_dict(), {"network": described})
     image = np.zeros((1, 1, 8, 8), dtype=np.uint8)
-    plain, folded = (layer_weights.parent_state(path, given) for given in (None, image))
+    plain, folded = (weights.parent_state(path, given) for given in (None, image))
     norm = network.stem[1]
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     expected = network.stem[0].weight * scale[:, None, None, None]

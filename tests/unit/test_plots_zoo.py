@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
 from laq.config.zoo_kinds import FAMILIES
-from laq.figures import error_axis, pareto, zoo_gains
+from laq.figures import axis, zoo
 
 METHODS = {
     "original": ("float", 32000, 0.97, ["none"]),
@@ -54,7 +54,7 @@ def closed():
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_the_front_is_what_no_other_outdoes(points: list[tuple[int, int]]) -> None:
     sizes, top1 = np.array(points, float).T
-    found = {points[place] for place in pareto.front(sizes, top1)}
+    found = {points[place] for place in zoo.front(sizes, top1)}
     assert found == {
         (s, t)
         for s, t in points
@@ -64,19 +64,19 @@ def test_the_front_is_what_no_other_outdoes(points: list[tuple[int, int]]) -> No
 
 @given(st.floats(0, 100))
 def test_the_axis_of_accuracies_is_its_inverse_s(value: float) -> None:
-    assert error_axis.gathered(error_axis.spread(np.array(value))) == pytest.approx(value, abs=1e-9)
+    assert axis.gathered(axis.spread(np.array(value))) == pytest.approx(value, abs=1e-9)
 
 
 def test_every_family_has_a_look_of_its_own() -> None:
-    assert list(pareto.LOOKS) == list(FAMILIES)
-    assert len({marker for _, marker in pareto.LOOKS.values()}) == len(FAMILIES)
-    assert len({colour for colour, _ in pareto.LOOKS.values()}) == len(FAMILIES)
+    assert list(zoo.LOOKS) == list(FAMILIES)
+    assert len({marker for _, marker in zoo.LOOKS.values()}) == len(FAMILIES)
+    assert len({colour for colour, _ in zoo.LOOKS.values()}) == len(FAMILIES)
 
 
 def test_methods_stand_at_their_label_aware_accuracy_and_the_front_is_named(
     table: pd.DataFrame,
 ) -> None:
-    figure = pareto.accuracy_against_bytes(table, "A & B_1")
+    figure = zoo.accuracy_against_bytes(table, "A & B_1")
     panels = figure.axes
     assert [panel.get_title() for panel in panels[2:]] == ["\non All", "\non Sub"]
     for panel in panels:
@@ -96,7 +96,7 @@ def test_methods_stand_at_their_label_aware_accuracy_and_the_front_is_named(
 
 
 def test_gains_are_of_the_calibrations_that_may_gain(table: pd.DataFrame) -> None:
-    figure = zoo_gains.gains(table, "Study", 0.9)
+    figure = zoo.gains(table, "Study", 0.9)
     first = figure.axes[0]
     names = [text.get_text() for text in first.get_yticklabels()]
     assert names == ["gpfq_2", "gpfq_4", "w8a8"]  # near_2 looks at no image
@@ -114,4 +114,4 @@ def test_gains_are_of_the_calibrations_that_may_gain(table: pd.DataFrame) -> Non
 
 def test_small_gains_have_a_plain_axis(table: pd.DataFrame) -> None:
     table[["gain", "gain_low", "gain_high"]] *= 0.05
-    assert zoo_gains.gains(table, "Study", 0.9).axes[0].get_xscale() == "linear"
+    assert zoo.gains(table, "Study", 0.9).axes[0].get_xscale() == "linear"

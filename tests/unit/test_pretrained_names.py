@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 from laq.checkpoints import pretrained
-from laq.checkpoints.pretrained import names
+from laq.checkpoints.pretrained import states
 from laq.models import networks
 from laq.utils.errors import DataError
 
@@ -345,7 +345,7 @@ def test_tensors_are_matched_in_order_where_their_names_are_others() -> None:
     theirs = {
         f"{place}.{name.rpartition('.')[2]}": x + 1 for place, (name, x) in enumerate(own.items())
     }
-    found = names.in_order(theirs, network, "the weights")
+    found = states.in_order(theirs, network, "the weights")
     assert list(found) == [name for name in own if not name.endswith("num_batches_tracked")]
     assert all(torch.equal(value, own[name] + 1) for name, value in found.items())
     swapped = dict(theirs)
@@ -353,6 +353,6 @@ def test_tensors_are_matched_in_order_where_their_names_are_others() -> None:
     with pytest.raises(
         DataError, match=r"0.weight \(64, 64, 3, 3\) comes where .* body.conv1.weight"
     ):
-        names.in_order(swapped, network, "the weights")
+        states.in_order(swapped, network, "the weights")
     with pytest.raises(DataError, match=r"hold 101 tensors, and the network has 102"):
-        names.in_order(dict(list(theirs.items())[:-1]), network, "the weights")
+        states.in_order(dict(list(theirs.items())[:-1]), network, "the weights")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq.data.published import cells
+from laq.data.published import log
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from laq.data.published import cells
     ],
 )
 def test_indices_are_read_however_they_were_written(text: str) -> None:
-    assert cells.indices(text) == (96, 33, 7)
+    assert log.indices(text) == (96, 33, 7)
 
 
 @pytest.mark.parametrize(
@@ -44,21 +44,21 @@ def test_indices_are_read_however_they_were_written(text: str) -> None:
     ],
 )
 def test_names_are_read_however_they_were_written(text: str) -> None:
-    assert cells.names(text) == ("sea", "oak tree", "cat's")
+    assert log.names(text) == ("sea", "oak tree", "cat's")
 
 
 def test_names_with_brackets_and_commas_in_them_stay_whole() -> None:
-    assert cells.names("['a (b)', 'c, [d]', 'e) f']") == ("a (b)", "c, [d]", "e) f")
+    assert log.names("['a (b)', 'c, [d]', 'e) f']") == ("a (b)", "c, [d]", "e) f")
 
 
 def test_numpy_s_own_text_is_read() -> None:
     wide = np.arange(200, 260)  # broken over several lines
-    assert cells.indices(str(wide)) == tuple(wide)
-    assert cells.indices(repr(wide)) == tuple(wide)
-    assert cells.indices(str(list(wide))) == tuple(wide)
+    assert log.indices(str(wide)) == tuple(wide)
+    assert log.indices(repr(wide)) == tuple(wide)
+    assert log.indices(str(list(wide))) == tuple(wide)
     names = np.array(["willow_tree", "sea", "it's"])
     for text in (str(names), repr(names), str(list(names)), str(names.tolist())):
-        assert cells.names(text) == tuple(names), text
+        assert log.names(text) == tuple(names), text
 
 
 WORDS = st.text("ab'\"\\()[],; é", min_size=1).filter(lambda text: text == text.strip())
@@ -67,4 +67,4 @@ WORDS = st.text("ab'\"\\()[],; é", min_size=1).filter(lambda text: text == text
 @settings(deadline=None)
 @given(st.lists(WORDS, min_size=2, unique=True))
 def test_any_names_come_back_from_python_s_text(names: list[str]) -> None:
-    assert cells.names(str(names)) == tuple(names)
+    assert log.names(str(names)) == tuple(names)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from laq.analysis.statistics.matrices import matrix_spearman
+from laq.analysis.statistics.rank import matrix_spearman
 from laq.data.published.matrix import read_matrix
 from laq.utils.errors import DataError
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from laq.ptq import activation_quantizer
 from laq.qat import grid, inputs, lsq, prox
-from laq.qat.rounding import LearnedRounding
+from laq.qat.grid import LearnedRounding
 from laq.training.constraints import Progress
 from laq.utils.errors import DataError
 

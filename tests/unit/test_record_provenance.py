@@ -12,7 +12,7 @@ import pytest
 from laq.checkpoints import packing
 from laq.distances import features
 from laq.models import networks
-from laq.utils import checksums, files
+from laq.utils import downloads, files
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/record_provenance.py"
 CONFIG = {"study": "Größe", "seed": 3, "threads": 2, "variants": {}, "dataset": {"path": "photos"}}
@@ -51,7 +51,7 @@ def test_everything_from_outside_is_in_it_twice_alike(study: dict, tmp_path: Pat
     text = (tmp_path / "provenance.json").read_bytes()
     content = json.loads(text)
     assert content["outside"] == {
-        "logs": [checksums.of_file(tmp_path / "log.csv")],
+        "logs": [downloads.of_file(tmp_path / "log.csv")],
         "dataset": json.loads((tmp_path / "origin.json").read_text()),
         "weights": {"resnet": WEIGHTS},
         "features": WEIGHTS,

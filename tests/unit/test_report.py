@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from laq.ptq import gpfq, layer_report, rtn
 from laq.ptq.layer import QuantizedLayer, Samples
-from laq.quantizers.grids.codebook import Codebook
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Codebook, Uniform
 from laq.quantizers.packed_weight import PackedWeight
 from laq.quantizers.uniform import Alphabet
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from laq.utils import repository
+from laq.utils import environment
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -33,50 +33,50 @@ def checkout(tmp_path: Path) -> Path:
 @needs_git
 def test_a_checkout_has_its_commit_and_says_whether_tracked_files_differ(checkout: Path) -> None:
     commit = git(checkout, "rev-parse", "HEAD")
-    assert repository.state(checkout) == {"commit": commit, "changed": False}
+    assert environment.state(checkout) == {"commit": commit, "changed": False}
     (checkout / "results.csv").write_text("not tracked")
-    assert repository.state(checkout) == {"commit": commit, "changed": False}
+    assert environment.state(checkout) == {"commit": commit, "changed": False}
     (checkout / "workflow/rule.smk").write_text("rule b:\n")
-    assert repository.state(checkout) == {"commit": commit, "changed": True}
+    assert environment.state(checkout) == {"commit": commit, "changed": True}
     git(checkout, "add", "--all")
-    assert repository.state(checkout) == {"commit": commit, "changed": True}
+    assert environment.state(checkout) == {"commit": commit, "changed": True}
     git(checkout, "commit", "--quiet", "--message", "second")
-    state = repository.state(checkout)
+    state = environment.state(checkout)
     assert state == {"commit": git(checkout, "rev-parse", "HEAD"), "changed": False} != commit
 
 
 @needs_git
 def test_a_work_tree_and_a_link_are_checkouts_too(checkout: Path) -> None:
     git(checkout, "worktree", "add", "--quiet", "../other")
-    assert repository.state(checkout.parent / "other")["changed"] is False
+    assert environment.state(checkout.parent / "other")["changed"] is False
     (checkout.parent / "link").symlink_to(checkout)
-    assert repository.state(checkout.parent / "link") == repository.state(checkout)
+    assert environment.state(checkout.parent / "link") == environment.state(checkout)
 
 
 @needs_git
 def test_a_copy_in_another_repository_has_none_of_its_state(checkout: Path) -> None:
-    assert repository.state(checkout / "workflow") is None
+    assert environment.state(checkout / "workflow") is None
 
 
 @needs_git
 def test_no_commit_no_state(tmp_path: Path) -> None:
-    assert repository.state(tmp_path) is None
+    assert environment.state(tmp_path) is None
     git(tmp_path, "init", "--quiet")
-    assert repository.state(tmp_path) is None
-    assert repository.state(tmp_path / "nowhere") is None
+    assert environment.state(tmp_path) is None
+    assert environment.state(tmp_path / "nowhere") is None
 
 
 @needs_git
 def test_variables_of_a_hook_point_to_no_other_repository(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = repository.state(checkout)
+    expected = environment.state(checkout)
     git(tmp_path, "init", "--quiet", "other")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
-    assert repository.state(checkout) == expected
+    assert environment.state(checkout) == expected
 
 
 def test_without_git_there_is_no_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert repository.state(Path(__file__).parents[2]) is None
+    assert environment.state(Path(__file__).parents[2]) is None

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from laq.figures.diagrams import rulegraph, steps
 from laq.figures.diagrams.artifacts import count_text, size_text, words
-from laq.figures.diagrams.recipes import points, recipes
 from laq.figures.diagrams.rulegraph import Net, Rule, RuleGraph
+from laq.figures.diagrams.steps import points, recipes
 from laq.utils.errors import DataError
 from laq.utils.files import write_json
 

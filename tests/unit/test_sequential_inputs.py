@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from laq.ptq import calibration, fx_runner
-from laq.ptq.activation_calibration import BINS, InputSettings, calibrate
-from laq.ptq.activation_quantizer import InputQuantizer, apply
+from laq.ptq.activation_quantizer import BINS, InputQuantizer, InputSettings, apply, calibrate
 from laq.ptq.sequential import QuantizedNetwork, quantize_network
 from tests.unit.test_sequential import ALL as ALL_PATCHES
 from tests.unit.test_sequential import (

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from laq import data, training
 from laq.checkpoints import packing
 from laq.data import sources
-from laq.data_free import kinds, priors
-from laq.data_free.generator import LATENT, Generator
-from laq.data_free.objective import Objective
-from laq.data_free.request import MadeImages, Request
-from laq.data_free.statistics import Statistics, distance
+from laq.data_free import objective as priors
+from laq.data_free import registry
+from laq.data_free.generated import LATENT, Generator
+from laq.data_free.objective import Objective, Statistics, distance
+from laq.data_free.pipeline import MadeImages, Request
 from laq.models import networks
 from laq.ptq.calibration import calibration_pool
 from laq.utils.errors import CheckpointError, ConfigError
@@ -57,7 +57,7 @@ def made(
 ) -> MadeImages:
     settings = {**(GENERATOR if kind == "generated" else SETTINGS), **own}
     request = Request("small", SHAPE, settings["images"], classes)
-    return kinds.make(kind, network, request, settings, torch.Generator().manual_seed(3))
+    return registry.make(kind, network, request, settings, torch.Generator().manual_seed(3))
 
 
 # The losses
@@ -148,7 +148,7 @@ def test_the_loss_is_the_mean_over_all_batchnorms(trained: nn.Module) -> None:
 # The images
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", registry.KINDS)
 def test_images_of_given_classes_fit_the_statistics_and_are_seen_as_asked(
     trained: nn.Module, kind: str
 ) -> None:
@@ -174,7 +174,7 @@ def test_images_of_no_class_have_the_labels_that_the_network_gives_them(trained)
     assert last["cross_entropy"] is None and last["as_asked"] is None
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", registry.KINDS)
 def test_the_last_rows_are_of_the_images_as_stored(trained: nn.Module, kind: str) -> None:
     result = made(trained, kind, steps=3)
     size = 32 if kind == "generated" else 40
@@ -187,7 +187,7 @@ def test_the_last_rows_are_of_the_images_as_stored(trained: nn.Module, kind: str
         assert row["statistics"] == pytest.approx(terms.statistics.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", registry.KINDS)
 def test_the_network_is_left_as_it_was(trained: nn.Module, kind: str) -> None:
     before = copy.deepcopy(trained.state_dict())
     gradients = [p.grad for p in trained.parameters()]
@@ -214,7 +214,7 @@ def test_a_generator_gives_images_of_any_side(shape: tuple[int, int, int]) -> No
     assert images.min() >= 0 and images.max() <= 1
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", registry.KINDS)
 def test_a_network_without_batchnorm_is_refused_by_its_name(kind: str) -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Flatten())
     with pytest.raises(ConfigError, match=r"networks\.small: it has no BatchNorm"):
@@ -255,7 +255,7 @@ def job(study: Path, to: Path, **changes: Any) -> Path:
     return to
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", registry.KINDS)
 def test_two_runs_give_the_same_bytes_and_another_seed_does_not(
     study: Path, tmp_path: Path, kind: str
 ) -> None:

@@ -236,7 +236,7 @@ def test_half_precision_on_the_cpu_is_refused_with_the_remedy():
 def test_the_loss_is_scaled_and_gradients_are_not(monkeypatch):
     # What float16 does on a GPU, on the CPU: a scaler makes losses large, and steps as they were.
     monkeypatch.setattr(
-        "laq.training.precision.scaler", lambda *_: torch.amp.GradScaler("cpu", init_scale=1024.0)
+        "laq.training.loop.scaler", lambda *_: torch.amp.GradScaler("cpu", init_scale=1024.0)
     )
     scaled, _ = fit(epochs=2, clip_norm=0.5, seed=3)
     monkeypatch.undo()

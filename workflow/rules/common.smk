@@ -26,7 +26,8 @@ from laq.config import plan
 from laq.config import study as study_config
 from laq.config.load import checked as checked_config_of
 from laq.data import sources
-from laq.utils import advice, disks, errors, provenance
+from laq.utils import disks, errors, provenance
+from laq.utils import signals as advice
 
 
 def checked_config():

@@ -15,12 +15,12 @@ def judge_ratio_gained(
     """Write all measurements in one table, the ratio gained on each subset, and the claims."""
     from laq.analysis.claims.effects import Rigour
     from laq.analysis.collected import put_together
-    from laq.analysis.deep import ratio_gained as gains
+    from laq.analysis.deep import ratio_claims
     from laq.analysis.deep.ratio_claims import judge
     from laq.utils.files import write_csv
 
     write_csv(label_aware, put_together(tables))
-    found = gains.gained(gains.observations(label_aware, subsets), tolerance)
+    found = ratio_claims.gained(ratio_claims.observations(label_aware, subsets), tolerance)
     write_csv(ratio_gained, found)
     write_csv(claims, judge(found, Rigour(confidence, resamples, seed)))
 

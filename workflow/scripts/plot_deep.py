@@ -15,7 +15,7 @@ def plot_deep(
     """Draw each as PDF and PNG, all networks in it; the first four hold a table a network."""
     import pandas as pd
 
-    from laq.figures import deep_curves, deep_initial, deep_weights
+    from laq.figures import deep
     from laq.figures.style import save
     from laq.utils.files import read_table
 
@@ -23,9 +23,9 @@ def plot_deep(
         return pd.concat([read_table(path, ["network"]) for path in paths], ignore_index=True)
 
     scored = read(stages)
-    save(deep_curves.curves(read(curves_of), scored, study, confidence), *curves)
-    save(deep_weights.weights(read(weights_of), study), *weights)
-    save(deep_initial.initial(read(initial_of), scored, study, confidence), *initial)
+    save(deep.curves(read(curves_of), scored, study, confidence), *curves)
+    save(deep.weights(read(weights_of), study), *weights)
+    save(deep.initial(read(initial_of), scored, study, confidence), *initial)
 
 
 if "snakemake" in globals():

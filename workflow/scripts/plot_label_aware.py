@@ -17,7 +17,7 @@ def plot_label_aware(
 ) -> None:
     """Draw both as PDF and PNG."""
     from laq.analysis.claims.effects import Rigour
-    from laq.analysis.deep.ratio_gained import observations
+    from laq.analysis.deep.ratio_claims import observations
     from laq.figures.deep_label_aware import label_aware as draw
     from laq.figures.style import save
     from laq.utils.files import read_table

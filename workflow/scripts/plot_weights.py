@@ -20,7 +20,7 @@ def plot_weights(
     is then folded in the same way, for which an image is needed.
     """
     from laq import data
-    from laq.figures import layer_weights
+    from laq.figures import weights as layer_weights
     from laq.figures.style import name, save
     from laq.figures.weights import weights_before_and_after
 

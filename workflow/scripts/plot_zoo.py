@@ -9,14 +9,13 @@ def plot_zoo(
     confidence: float,
 ) -> None:
     """Draw both, each as PDF and PNG."""
-    from laq.figures import pareto as bytes_figure
-    from laq.figures import zoo_gains
+    from laq.figures import zoo
     from laq.figures.style import save
     from laq.utils.files import read_table
 
     table = read_table(methods, ["network", "scope", "top1", "bytes"])
-    save(bytes_figure.accuracy_against_bytes(table, study), *pareto)
-    save(zoo_gains.gains(table, study, confidence), *gain)
+    save(zoo.accuracy_against_bytes(table, study), *pareto)
+    save(zoo.gains(table, study, confidence), *gain)
 
 
 if "snakemake" in globals():

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     import job  # noqa: F401, which puts the library of this checkout first
-    from laq.analysis.partial.advice import advise
+    from laq.analysis.partial.recommendation import advise
     from laq.utils.errors import LaqError
 
     limits = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}

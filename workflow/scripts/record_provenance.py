@@ -25,10 +25,10 @@ def record_provenance(
     import json
 
     from laq.reporting import pages
-    from laq.utils import checksums, machine, repository, software
+    from laq.utils import downloads, environment
     from laq.utils.files import read_json, write_text
 
-    outside: dict[str, Any] = {"logs": [checksums.of_file(log) for log in logs]}
+    outside: dict[str, Any] = {"logs": [downloads.of_file(log) for log in logs]}
     if dataset:
         from laq.checkpoints import packing
         from laq.distances.features import origin
@@ -38,12 +38,12 @@ def record_provenance(
         outside["weights"] = dict(zip(networks, weights, strict=True))
         outside["features"] = origin(features) if features else None
     content = {
-        "sources": {"digest": sources, "git": repository.state(Path(__file__).parents[2])},
+        "sources": {"digest": sources, "git": environment.state(Path(__file__).parents[2])},
         "outside": outside,
-        "seeds": software.seeds(config),
-        "threads": software.threads(config),
-        "versions": software.versions(),
-        "machine": machine.facts(with_torch=bool(dataset)),
+        "seeds": environment.seeds(config),
+        "threads": environment.threads(config),
+        "versions": environment.versions(),
+        "machine": environment.facts(with_torch=bool(dataset)),
         "config": config,
     }
     write_text(provenance, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

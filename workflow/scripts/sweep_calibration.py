@@ -25,7 +25,7 @@ def sweep_calibration(
     from laq import data
     from laq.checkpoints import lineage, packing
     from laq.distances import subset_files
-    from laq.experiments import trials
+    from laq.experiments import sweep as sweeps
     from laq.experiments.sweep import points
     from laq.utils import devices, disks
     from laq.utils.files import write_rows
@@ -35,8 +35,8 @@ def sweep_calibration(
     members = chosen["indices"]
     parent_digest = lineage.of_parent(parent, "original", training, members, seed)["digest"]
     facts = {"parent": parent_digest, "subset": members, "seed": seed, "device": target.type}
-    kept = trials.finished(Path(sweep), facts, recipe, training, testing)
-    rows = trials.measure(
+    kept = sweeps.finished(Path(sweep), facts, recipe, training, testing)
+    rows = sweeps.measure(
         packing.load(parent).to(target),
         *(training, testing, members, recipe, points(recipe, levels, crossed)),
         *(repeats, seed, memory_mb * 2**20, kept),

@@ -19,12 +19,13 @@ def synthesize_images(
     """Write the images with their labels, and how the losses fell.
 
     network: the entry's id in the config. asked: a subset's id, whose file ``subset`` is, all or
-    none. kind: one of ``laq.data_free.kinds``. synthesis: the config's, what of it the kind uses.
+    none. kind: one of ``laq.data_free.registry``. synthesis: the config's, what of it the kind
+    uses.
     """
     from laq import data
     from laq.checkpoints import lineage, packing
-    from laq.data_free import kinds
-    from laq.data_free.request import Request
+    from laq.data_free import registry
+    from laq.data_free.pipeline import Request
     from laq.distances import subset_files
     from laq.utils import devices
     from laq.utils.files import write_rows
@@ -37,7 +38,7 @@ def synthesize_images(
     wanted = None if members is None else tuple(members)
     # Repeats of a variant share their images; those of all classes serve every subset.
     generator = devices.seed_everything(seed, "synthesis", kind, *(wanted or ()))
-    made = kinds.make(
+    made = registry.make(
         kind,
         packing.load(parent).to(devices.pick(device)),
         Request(network, tuple(shape), synthesis["images"], wanted),

@@ -48,10 +48,9 @@ def train_network(
     origin = None
     if weights:
         from laq.checkpoints import pretrained
-        from laq.config import networks as configured
-        from laq.config import outside_weights
+        from laq.config import outside_weights, study
 
-        place = {**configured.networks(config)[entry]["weights"], **weights}
+        place = {**study.networks(config)[entry]["weights"], **weights}
         names = train_split.classes
         origin = pretrained.apply(place, model, spec, names, new_head=training is not None)
         trained = [entry] if entry in outside_weights.trained_elsewhere(config) else []

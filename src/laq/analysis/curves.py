@@ -14,8 +14,8 @@ from laq.analysis.statistics import (
     FEWEST_FOR_RANKS,
     Crossing,
     LogCurve,
-    crossing,
     fit_log_curve,
+    logcurve,
     spearman,
 )
 from laq.utils.errors import DataError
@@ -117,7 +117,7 @@ def fit_curves(table: pd.DataFrame, confidence: float, resamples: int, seed: int
             fits[key] = fit_log_curve(*_xy(rows, "top1"), groups=rows["subset"], **how)
             if key in gains:
                 gained = gains[key]
-                crossings[key] = crossing(*_xy(gained, "gain"), groups=gained["subset"], **how)
+                crossings[key] = logcurve(*_xy(gained, "gain"), groups=gained["subset"], **how)
         except DataError as error:
             raise DataError(f"no curve for {' / '.join(key)}: {error}") from error
     return Curves(points, fits, gains, crossings, confidence, seed)

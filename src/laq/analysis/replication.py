@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from laq.analysis.observations import DECIMALS, ORIGINAL, arm
 from laq.analysis.statistics import Association, holm, spearman
-from laq.analysis.statistics.matrices import matrix_spearman
+from laq.analysis.statistics.rank import matrix_spearman
 from laq.data.published.log import SCOPES, Log, Row, rate_column
 from laq.data.published.subsets import median_icd, positions
 from laq.utils.errors import DataError

@@ -165,9 +165,9 @@ def content(path: str | os.PathLike[str], file: Any) -> dict[str, Any]:
             "give a checkpoint made here"
         )
     if text == DEEP:
-        from laq.checkpoints.deep_container import description as deep_description
+        from laq.checkpoints.deep_container import header
 
-        inside = deep_description.content(path, file, REMEDY)
+        inside = header.content(path, file, REMEDY)
         return _checked(path, {**inside, "format": FORMAT})
     try:
         found = json.loads(text)

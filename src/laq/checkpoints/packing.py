@@ -25,9 +25,8 @@ from torch import Tensor, nn
 
 from laq.checkpoints import metadata
 from laq.checkpoints.metadata import REMEDY, PackedRun
-from laq.quantizers import bitpacking
-from laq.quantizers.grids import kinds
-from laq.quantizers.grids.base import Grid
+from laq.quantizers import bitpacking, grids
+from laq.quantizers.grids import Grid
 from laq.quantizers.packed_weight import PackedWeight
 from laq.utils.errors import CheckpointError, DataError
 from laq.utils.files import atomic
@@ -248,7 +247,7 @@ def _described(name: str, weight: PackedWeight) -> dict[str, Any]:
         grid.width,
         grid.bits,
         grid.scheme,
-        kinds.kind(grid),
+        grids.kind(grid),
         grid.fields(),
         list(grid.tensors()),
     )
@@ -269,7 +268,7 @@ def _check_shape(name: str, weights: Sequence[PackedWeight], state: Mapping[str,
 def _unpacked(run: PackedRun, codes: Tensor, *parts: Tensor) -> PackedWeight:
     """A run as it was saved. Raises ``DataError`` if its tensors are not as it says."""
     tensors = dict(zip(run.tensors, parts, strict=True))
-    grid = kinds.restore(run.kind, run.bits, run.scheme, run.grid, tensors)
+    grid = grids.restore(run.kind, run.bits, run.scheme, run.grid, tensors)
     if grid.width != run.width:
         raise DataError(f"codes of {run.width} bits for {grid.levels} levels")
     unpacked = bitpacking.unpack(codes, run.weights, run.width).view(*run.shape)
@@ -282,7 +281,7 @@ def _check_fit(codes: Tensor, grid: Grid) -> None:
     if low < grid.low or high > grid.high:
         raise DataError(f"codes from {low} to {high} go beyond {grid.low} to {grid.high}")
     if not grid.fits(codes.flatten(1).shape):
-        raise DataError(f"{kinds.kind(grid)} grid of other weights than {tuple(codes.shape)}")
+        raise DataError(f"{grids.kind(grid)} grid of other weights than {tuple(codes.shape)}")
 
 
 def _json(content: Mapping[str, Any]) -> str:

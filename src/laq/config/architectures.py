@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import itertools
 
-# The project's own: ``laq.models.own_networks`` has their classes.
+# The project's own: ``laq.models.architectures`` has their classes.
 OWN = ("small_resnet", "lenet_300_100", "lenet5", "small_vit")
 # Function of laq.models.small_images to the networks of torchvision that it fits to small images.
 STEMS = {

@@ -10,8 +10,7 @@ import yaml
 
 from laq import data
 from laq.config import cautions, checks, replay, schema, study
-from laq.config.files import ConfigFile
-from laq.config.given import Given
+from laq.config.given import ConfigFile, Given
 from laq.data import sources
 
 # A study makes and measures networks; a replay reads published logs. Each has its own keys.

@@ -11,7 +11,6 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from laq.config import deep_plan, partial_jobs, recipes, replay, study, zoo_entries
-from laq.config import networks as configured
 from laq.utils.files import expanded
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class Study(Plan):
         super().__init__(config)
         self.seed, self.threads = config["seed"], config["threads"]
         self.networks = config["networks"]
-        self.trainable = configured.networks(config)
+        self.trainable = study.networks(config)
         self.subsets = study.subsets(config, survey.classes)
         self.variants = study.made_variants(config)
         self.made = study.variants_with(config, *recipes.STEPS)

@@ -16,6 +16,16 @@ from laq.data.published import subsets as published
 from laq.data.published.log import Row
 from laq.utils.files import expanded
 
+# What a config names, wherever in it.
+#
+# Apart from ``laq.config.study``, so that a job that asks depends on no more than this.
+
+
+def networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The study's networks, and those that partial training adds for itself, by id."""
+    return {**config["networks"], **config.get("partial_qat", {}).get("further_networks", {})}
+
+
 Config = dict[str, Any]
 
 # Stands for the sweep's label-agnostic control; no variant has a stroke in its name.

@@ -1,7 +1,6 @@
 """Images with labels, and files of them; ``sources`` has the kinds of data sets by name."""
 
 from laq.data.archives import load, load_labels, load_names, save
-from laq.data.dataset import Dataset, of_classes, only
-from laq.data.survey import Survey
+from laq.data.dataset import Dataset, Survey, of_classes, only
 
 __all__ = ["Dataset", "Survey", "load", "load_labels", "load_names", "of_classes", "only", "save"]

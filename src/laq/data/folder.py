@@ -17,13 +17,11 @@ from typing import Any
 import numpy as np
 
 from laq.data import copies, folder_tree, pictures
-from laq.data.dataset import Dataset
-from laq.data.folder_tree import Tree, listed
+from laq.data.dataset import Dataset, Survey
+from laq.data.folder_tree import Tree, listed, suffix
 from laq.data.pictures import Remarks
 from laq.data.splits import stratified_split, testing_counts
-from laq.data.suffixes import suffix
-from laq.data.survey import Survey
-from laq.utils import checksums
+from laq.utils import downloads
 from laq.utils.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -111,7 +109,7 @@ def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _origin(tree: Tree) -> dict[str, Any]:
     left_out = {folder: dict(kinds) for folder, kinds in tree.left_out.items()}
-    return {**checksums.of_folder(tree.root, map(Path, tree.paths())), "left_out": left_out}
+    return {**downloads.of_folder(tree.root, map(Path, tree.paths())), "left_out": left_out}
 
 
 def _with_pictures(settings: Mapping[str, Any]) -> Tree:

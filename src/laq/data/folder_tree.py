@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +18,103 @@ from typing import Any
 import numpy as np
 
 from laq.data import names
-from laq.data.layouts import LAYOUTS, PARTS, is_split, unread
-from laq.data.suffixes import SUFFIXES, may_be_image, suffix
 from laq.utils.errors import DataError
 from laq.utils.files import expanded
+
+# Which files are images by their names: those that Pillow decodes, and those without a suffix.
+#
+# Nothing is opened here: the workflow asks at every plan. The table is our own and not Pillow's
+# registry, so that the same folder is the same data set whatever plug-ins are installed, and so
+# that planning need not import Pillow.
+
+
+# Pillow's formats and their suffixes, without those that it hands to other programs (EPS, WMF,
+# GRIB, BUFR, HDF5), only recognises (MPEG) or only writes (PDF, PALM). The order is that in which
+# a file's content is tried: TGA has no mark to know it by.
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "QOI": (".qoi",),
+    "PSD": (".psd",),
+    "ICO": (".ico",),
+    "ICNS": (".icns",),
+    "BLP": (".blp",),
+    "CUR": (".cur",),
+    "DCX": (".dcx",),
+    "DDS": (".dds",),
+    "DIB": (".dib",),
+    "FITS": (".fit", ".fits"),
+    "FLI": (".fli", ".flc"),
+    "FTEX": (".ftc", ".ftu"),
+    "GBR": (".gbr",),
+    "IM": (".im",),
+    "IPTC": (".iim",),
+    "MSP": (".msp",),
+    "PCD": (".pcd",),
+    "PCX": (".pcx",),
+    "PIXAR": (".pxr",),
+    "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
+    "SUN": (".ras",),
+    "XBM": (".xbm",),
+    "XPM": (".xpm",),
+    "TGA": (".tga", ".icb", ".vda", ".vst"),
+}
+# Formats that a file without a suffix may have: each begins with a mark that no text has.
+MARKED = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "PPM", "QOI", "PSD")
+
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+
+_SUFFIX = re.compile(r"\.\w*[^\W\d_]\w*")
+
+
+def suffix(name: str) -> str:
+    """The suffix of a file's name in lower case, such as ``.jpg``; "" where it has none.
+
+    What follows the last dot is one where it is a word with a letter in it: not in
+    ``at 10.15.32``, ``photo.jpg.1`` or ``photo.jpg?width=100``.
+    """
+    ending = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
+    return ending if ending in SUFFIXES or _SUFFIX.fullmatch(ending) else ""
+
+
+def may_be_image(name: str) -> bool:
+    """Whether a file's name is an image's, or leaves it to the content."""
+    ending = suffix(name)
+    return not ending or ending in SUFFIXES
+
+
+# How a user's folder of images may be laid out.
+
+
+PARTS = ("train", "test")
+# What others call a part that is kept from training. Such a folder is no part here.
+VALIDATION = ("val", "valid", "validation")
+LAYOUTS = "expected <path>/<class>/* or <path>/train/<class>/* and <path>/test/<class>/*"
+
+
+def is_split(root: Path) -> bool:
+    """Whether the folder has a part for training and one for testing."""
+    return all((root / part).is_dir() for part in PARTS)
+
+
+def unread(folders: Iterable[str]) -> str:
+    """What to do with a validation part, by the names of all folders; "" where there is none."""
+    found = sorted(name for name in folders if name.casefold() in VALIDATION)
+    if not found:
+        return ""
+    return (
+        f"{', '.join(found)} is not read as a split: rename it to test where its images are to be "
+        "tested on"
+    )
+
 
 # Of each folder, how many files are no images, by suffix.
 LeftOut = dict[str, Counter[str]]

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from laq.data.dataset import Dataset
-from laq.data.survey import Survey
+from laq.data.dataset import Dataset, Survey
 from laq.utils.errors import DataError
 
 # One of each group that some face draws alike once size is random: no O, Θ, θ (0), I, l (1),

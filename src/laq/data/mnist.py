@@ -8,7 +8,11 @@ by the job alone.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import math
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +20,79 @@ from typing import Any
 
 import numpy as np
 
-from laq.data import idx
 from laq.data.dataset import Dataset
-from laq.utils import checksums, downloads
+from laq.utils import downloads
 from laq.utils.errors import DataError
+
+# IDX, the format of MNIST's files: a magic number, the lengths of all axes, and the values.
+#
+# http://yann.lecun.com/exdb/mnist/ describes it; numbers are big-endian. Only unsigned bytes are
+# read, the type of every file of MNIST's kind.
+
+
+# Bytes of a file's content; of the official ones the largest has 47 million. A few kilobytes of
+# gzip may unpack to any number.
+LARGEST = 2**30
+
+_UNSIGNED_BYTES = 0x08
+_MOST = {1: "labels", 3: "images"}
+
+
+def content(path: Path) -> bytes:
+    """What a file holds, unpacked where it is gzipped, by its first bytes and not its name.
+
+    Raises ``DataError`` for a damaged gzip file or one of more than ``LARGEST`` bytes, ``OSError``
+    for one that cannot be read.
+    """
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    try:
+        with (gzip.open if zipped else open)(path, "rb") as file:
+            found = file.read(LARGEST + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{path} is cut short or damaged ({error}): delete it and fetch it anew"
+        ) from error
+    if len(found) > LARGEST:
+        raise DataError(f"{path} holds more than {LARGEST:,} bytes: take the official file")
+    return found
+
+
+def parse(found: bytes, axes: int, path: Path) -> np.ndarray:
+    """The array in an IDX file's content: uint8 with so many axes, 1 of labels and 3 of images.
+
+    path: the file's, for messages. Raises ``DataError`` for anything else, and for content that is
+    shorter or longer than it says.
+    """
+    expected = struct.pack(">HBB", 0, _UNSIGNED_BYTES, axes)
+    start = 4 * (1 + axes)
+    if found[:4] != expected:
+        raise DataError(
+            f"{path} begins with {found[:4].hex() or 'nothing'}, and an IDX file of {_MOST[axes]} "
+            f"with {expected.hex()}: {_meant(found[:4], path)}"
+        )
+    if len(found) < start:
+        raise DataError(f"{path} is cut short in its header: delete it and fetch it anew")
+    shape = struct.unpack(f">{axes}I", found[4:start])
+    if len(found) - start != math.prod(shape):
+        what = " × ".join(f"{length:,}" for length in shape)
+        raise DataError(
+            f"{path} says that it has {what} values, and has {len(found) - start:,}: it was cut "
+            "short or altered; delete it and fetch it anew"
+        )
+    return np.frombuffer(found, np.uint8, offset=start).reshape(shape)
+
+
+def _meant(magic: bytes, path: Path) -> str:
+    other = next(
+        (what for axes, what in _MOST.items() if magic == struct.pack(">HBB", 0, 8, axes)), None
+    )
+    if other is not None:
+        return f"it holds {other}; give each file its own name back"
+    return (
+        f"delete it and fetch it anew, or, if {path.name} is of another format, take image_folder"
+    )
+
 
 PLACE = ("path", "download", "otherwise")
 SIDE = 28
@@ -93,7 +166,7 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
     files = official(settings["kind"])
     try:
         paths = _there(settings, files)
-        contents = {name: idx.content(path) for name, path in paths.items()}
+        contents = {name: content(path) for name, path in paths.items()}
     # RuntimeError: ~someone whom nobody knows; ValueError: a name that no system takes.
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{settings['path']} cannot be read or written: {error}") from error
@@ -107,7 +180,7 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
 def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The four files that ``make`` reads."""
     paths = _there({**settings, "download": False}, official(settings["kind"]))
-    return [checksums.of_file(path) for path in paths.values()]
+    return [downloads.of_file(path) for path in paths.values()]
 
 
 def _there(settings: Mapping[str, Any], files: OfficialFile) -> dict[str, Path]:
@@ -157,8 +230,8 @@ def _split(
     labels_name: str,
     classes: tuple[str, ...],
 ) -> Dataset:
-    images = idx.parse(contents[images_name], 3, paths[images_name])
-    labels = idx.parse(contents[labels_name], 1, paths[labels_name])
+    images = parse(contents[images_name], 3, paths[images_name])
+    labels = parse(contents[labels_name], 1, paths[labels_name])
     if images.shape[1:] != (SIDE, SIDE):
         raise DataError(
             f"{paths[images_name]} holds images of {images.shape[1]} × {images.shape[2]} pixels, "

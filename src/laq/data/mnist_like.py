@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from laq.data import digits, glyphs
-from laq.data.dataset import Dataset
-from laq.data.survey import Survey
+from laq.data.dataset import Dataset, Survey
 
 SIDE, BOX = 28, 20  # pixels of an image, and of the longer side of its ink
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from laq.data.suffixes import FORMATS, MARKED, suffix
+from laq.data.folder_tree import FORMATS, MARKED, suffix
 from laq.utils.errors import DataError
 
 _ORIENTATION = 0x0112  # EXIF's tag; 1 is upright

@@ -20,8 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from laq.data import cifar, digits, folder, glyphs, mnist, mnist_like
-from laq.data.dataset import Dataset
-from laq.data.survey import Survey
+from laq.data.dataset import Dataset, Survey
 
 KINDS: dict[str, ModuleType] = {
     "glyphs": glyphs,

@@ -16,8 +16,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from laq.data_free.objective import Objective
-from laq.data_free.pipeline import LossHistory
-from laq.data_free.request import MadeImages, Request
+from laq.data_free.pipeline import LossHistory, MadeImages, Request
 
 # Images at most that are matched together: few have no statistics, many take memory.
 BATCH = 128
@@ -28,7 +27,7 @@ CONTRAST = 0.3  # standard deviation of the noise, in pixels from 0 to 1
 def make(
     network: nn.Module, request: Request, settings: Mapping[str, Any], generator: torch.Generator
 ) -> MadeImages:
-    """Optimise images from noise; see ``laq.data_free.kinds.make``.
+    """Optimise images from noise; see ``laq.data_free.registry.make``.
 
     settings: steps; learning_rate, of Adam, in pixels from 0 to 1, falling to 0 by a cosine; shift,
     pixels either way that a batch is moved at random before the network sees it, wrapped around;

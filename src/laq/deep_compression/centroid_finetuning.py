@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from laq.checkpoints.deep_container.sparse_weight import SharedWeight
-from laq.deep_compression import tied
+from laq.deep_compression import weight_clustering
 from laq.training.constraints import Constraint, Group
 
 
@@ -55,7 +55,7 @@ class Shared(Constraint):
     def prepare(self, network: nn.Module) -> None:
         for name, (kept, count) in self.layers.items():
             shape = network.get_submodule(name).weight.shape
-            tied.replace(network, name, Centroids(shape, kept, count))
+            weight_clustering.replace(network, name, Centroids(shape, kept, count))
 
     def groups(self, network: nn.Module) -> list[Group]:
         own = [_held(network, name).values for name in self.layers]
@@ -87,7 +87,7 @@ def detach(network: nn.Module, weights: Mapping[str, SharedWeight]) -> dict[str,
         found[name] = SharedWeight(
             weight.shape, weight.positions, weight.codes, centroids, weight.index_bits
         )
-        tied.detach(network, name, found[name].weight())
+        weight_clustering.detach(network, name, found[name].weight())
     return found
 
 

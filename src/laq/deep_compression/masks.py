@@ -12,8 +12,40 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from laq.deep_compression import sparsity, tied
+from laq.deep_compression import weight_clustering
 from laq.training.constraints import Constraint, Progress
+
+# Which weights of a layer stay: those of the largest magnitude.
+
+
+def count(share: float, weights: int) -> int:
+    """``share`` of so many weights as a whole number, 1 at least: a layer stays connected."""
+    return min(weights, max(1, round(share * weights)))
+
+
+def largest(weight: Tensor, kept: int) -> Tensor:
+    """Mask, bool in the shape of ``weight``, of exactly so many weights, the largest in magnitude.
+
+    Of equals the first in memory's order. Weights must be finite, ``kept`` 1 to their number.
+    """
+    magnitudes = weight.detach().abs().reshape(-1)
+    if kept == len(magnitudes):
+        return torch.ones_like(weight, dtype=torch.bool)
+    threshold = magnitudes.kthvalue(len(magnitudes) - kept + 1).values
+    above, equal = magnitudes > threshold, magnitudes == threshold
+    chosen = above | (equal & (equal.cumsum(0) <= kept - above.sum()))
+    return chosen.view(weight.shape)
+
+
+def beyond(weight: Tensor, quality: float) -> float:
+    """Share of weights that are not below ``quality`` standard deviations in magnitude.
+
+    Han et al. 2015, section 3: the threshold is a quality parameter times the standard deviation of
+    the layer's weights, here about their mean.
+    """
+    weight = weight.detach().double()
+    threshold = quality * weight.std(correction=0)
+    return float((weight.abs() >= threshold).double().mean())
 
 
 class Mask(nn.Module):
@@ -37,7 +69,7 @@ class Masked(Constraint):
 
     def prepare(self, network: nn.Module) -> None:
         for name in self.layers:
-            tied.attach(network, name, Mask(network.get_submodule(name).weight))
+            weight_clustering.attach(network, name, Mask(network.get_submodule(name).weight))
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """Momentum moves weights on without a gradient, so they are put back."""
@@ -55,7 +87,7 @@ def prune(network: nn.Module, kept: Mapping[str, int]) -> None:
     for name, number in kept.items():
         mask, weight = _held(network, name)
         weight.mul_(mask.mask)
-        mask.mask.copy_(sparsity.largest(weight, number) & mask.mask)
+        mask.mask.copy_(largest(weight, number) & mask.mask)
         weight.mul_(mask.mask)
 
 
@@ -71,7 +103,7 @@ def detach(network: nn.Module, layers: Iterable[str]) -> dict[str, Tensor]:
     for name in layers:
         mask, weight = _held(network, name)
         masks[name] = mask.mask
-        tied.detach(network, name, weight * mask.mask)
+        weight_clustering.detach(network, name, weight * mask.mask)
     return masks
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from laq.deep_compression import masks, sensitivity, sparsity
+from laq.deep_compression import masks, sensitivity
 from laq.deep_compression.masks import Masked
 from laq.deep_compression.stages import Memo, Row, Trainer
 from laq.training import Split
@@ -69,10 +69,10 @@ def prune(
         power = number / rounds
         if scanning:
             points = sensitivity.sensitivity(network.to(trainer.device), *held, done.kept)
-            left = sparsity.count(settings["density"] ** power, sum(sizes.values()))
+            left = masks.count(settings["density"] ** power, sum(sizes.values()))
             kept = sensitivity.spend(points, left)
         else:
-            kept = {name: sparsity.count(shares[name] ** power, sizes[name]) for name in layers}
+            kept = {name: masks.count(shares[name] ** power, sizes[name]) for name in layers}
             points = [sensitivity.unmeasured(name, sizes[name], kept[name]) for name in layers]
         done.table += [
             {"round": number, **asdict(point), "chosen": kept[point.layer]} for point in points
@@ -97,7 +97,7 @@ def final_shares(
     if settings["pruning"] == "ratios":
         return {name: settings["ratios"].get(name, 1.0) for name in layers}
     weights = {name: network.get_submodule(name).weight for name in layers}
-    return {name: sparsity.beyond(own, settings["quality"]) for name, own in weights.items()}
+    return {name: masks.beyond(own, settings["quality"]) for name, own in weights.items()}
 
 
 def hold_back(images: Split, share: float, seed: int) -> tuple[Split, Split]:
@@ -115,7 +115,7 @@ def hold_back(images: Split, share: float, seed: int) -> tuple[Split, Split]:
                 "the scan: give more images, or set deep.pruning to ratios or deviation"
             )
         order = torch.randperm(len(members), generator=generator)
-        number = min(len(members) - 1, sparsity.count(share, len(members)))
+        number = min(len(members) - 1, masks.count(share, len(members)))
         held[members[order[:number]]] = True
     seen, back = (tuple(tensor[part] for tensor in images) for part in (~held, held))
     return seen, back

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from laq.deep_compression import sparsity
+from laq.deep_compression import masks
 from laq.models.networks import to_input
 from laq.ptq import mixed_precision
 from laq.ptq.layer_selection import evaluating
@@ -70,10 +70,10 @@ def sensitivity(
         whole = _score(network, {}, images, labels)
         points = []
         for name, weight in weights.items():
-            for number in sorted({sparsity.count(s, kept[name]) for s in shares}, reverse=True):
+            for number in sorted({masks.count(s, kept[name]) for s in shares}, reverse=True):
                 loss, top1 = whole
                 if number < kept[name]:
-                    pruned = {_parameter(network, name): weight * sparsity.largest(weight, number)}
+                    pruned = {_parameter(network, name): weight * masks.largest(weight, number)}
                     loss, top1 = _score(network, pruned, images, labels)
                 share = number / weight.numel()
                 points.append(SensitivityPoint(name, weight.numel(), number, share, loss, top1))

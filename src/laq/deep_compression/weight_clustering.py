@@ -5,13 +5,98 @@ Han et al. 2016, section 3: pruned weights are no part of it, and 0 is no centro
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from laq.checkpoints.deep_container.sparse_weight import SharedWeight
-from laq.deep_compression import centroid_init
 from laq.quantizers import kmeans
 from laq.utils.errors import DataError
+
+# First centroids of a layer's kept weights, in the three ways of Han et al. 2016, section 3.2.
+#
+# All take ascending values (n,) and a number of centroids, and give (count,) float64, ascending.
+
+
+Choose = Callable[[Tensor, int, torch.Generator], Tensor]
+
+
+def linear(values: Tensor, count: int, _: torch.Generator) -> Tensor:
+    """Evenly from the least to the largest, so that large weights, which are few, get theirs."""
+    ends = values[0].item(), values[-1].item()
+    return torch.linspace(*ends, count, dtype=torch.float64) if count > 1 else _middle(*ends)
+
+
+def density(values: Tensor, count: int, _: torch.Generator) -> Tensor:
+    """Where the cumulative distribution crosses the middles of ``count`` equal parts of its height:
+    dense where values are."""
+    parts = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    return values.double()[(parts * len(values)).long()]
+
+
+def random(values: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Forgy's: values drawn at random, none twice."""
+    drawn = torch.randperm(len(values), generator=generator)[:count]
+    return values.double()[drawn.sort().values]
+
+
+def optimal(values: Tensor, count: int, _: torch.Generator) -> Tensor:
+    """Beside the paper's: the best of all, where no iteration is left to take
+    (``laq.quantizers.kmeans``).
+    """
+    return kmeans.levels(values, count)
+
+
+def _middle(low: float, high: float) -> Tensor:
+    return torch.tensor([(low + high) / 2], dtype=torch.float64)
+
+
+WAYS: dict[str, Choose] = {
+    "linear": linear,
+    "density": density,
+    "random": random,
+    "optimal": optimal,
+}
+
+
+# Weights that are made of something else, in every layer that holds them.
+
+
+def attach(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Have ``module`` make the weight of the layer ``name`` of the parameter that it was."""
+    weight = network.get_submodule(name).weight
+    for layer in _holding(network, weight):
+        _register(layer, module.to(weight.device))
+
+
+def replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Have ``module`` make the weight of the layer ``name``; the parameter that it was is gone."""
+    weight = network.get_submodule(name).weight
+    for layer in _holding(network, weight):
+        del layer.weight
+        layer.register_buffer("weight", torch.zeros((), device=weight.device))
+        _register(layer, module.to(weight.device))
+
+
+def detach(network: nn.Module, name: str, weight: Tensor) -> None:
+    """Make ``weight`` the plain parameter of the layer ``name`` and of those that share with it."""
+    module = network.get_submodule(name).parametrizations.weight[0]
+    plain = nn.Parameter(weight.detach().clone())
+    changed = [m for m in network.modules() if parametrize.is_parametrized(m, "weight")]
+    for layer in [m for m in changed if m.parametrizations.weight[0] is module]:
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        layer.weight = plain
+
+
+def _holding(network: nn.Module, weight: nn.Parameter) -> Iterator[nn.Module]:
+    return iter([m for m in network.modules() if m._parameters.get("weight") is weight])
+
+
+def _register(layer: nn.Module, module: nn.Module) -> None:
+    parametrize.register_parametrization(layer, "weight", module, unsafe=True)
+
 
 BITS = range(1, 9)
 
@@ -26,9 +111,9 @@ def share(
 ) -> SharedWeight:
     """``weight`` where ``kept``, bool of its shape, is true, with 2^bits values at most.
 
-    way: of ``laq.deep_compression.centroid_init``, where Lloyd's iterations begin; they end where
-    no weight changes its centroid. Centroids that no weight is nearest to are left out, such as
-    linear ones between the least positive and the least negative weight, and those beyond the
+    way: of ``laq.deep_compression.weight_clustering``, where Lloyd's iterations begin; they end
+    where no weight changes its centroid. Centroids that no weight is nearest to are left out, such
+    as linear ones between the least positive and the least negative weight, and those beyond the
     number of distinct ones. Where none is kept, as of a layer of zeros, there is one centroid, 0,
     that nothing uses.
 
@@ -42,7 +127,7 @@ def share(
         return SharedWeight.of(codes, torch.zeros(1), kept, index_bits)
     ascending = values.sort().values
     count = min(2**bits, len(ascending.unique()))
-    begun = centroid_init.WAYS[way](ascending, count, generator)
+    begun = WAYS[way](ascending, count, generator)
     found = kmeans.lloyd(ascending, begun).float().unique()  # ascending; rounding makes some equal
     nearest = assign(values, found)
     used, codes = nearest.unique(return_inverse=True)

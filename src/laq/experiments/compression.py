@@ -15,7 +15,7 @@ from laq.data import Dataset
 from laq.integer import compilation, placement
 from laq.ptq import mixed_precision
 from laq.ptq.activation_cache import MEMORY
-from laq.ptq.activation_calibration import InputSettings
+from laq.ptq.activation_quantizer import InputSettings
 from laq.ptq.calibration import calibration_pool
 from laq.ptq.layer import Solver
 from laq.ptq.mixed_precision import Allocation, LayerSize
@@ -24,7 +24,7 @@ from laq.ptq.patches import Sampling
 from laq.ptq.registry import SOLVERS
 from laq.ptq.sequential import QuantizedNetwork, folded, layers_in_order, quantize_network
 from laq.quantizers.granularity import Blocks
-from laq.quantizers.grids.base import Grid
+from laq.quantizers.grids import Grid
 from laq.quantizers.registry import ALPHABETS
 from laq.quantizers.rounding import Rounding
 from laq.utils import devices

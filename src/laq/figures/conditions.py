@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from laq.analysis.conditions import MOVES, at
-from laq.analysis.statistics.strata import stratified_mean
+from laq.analysis.statistics.paired import stratified_mean
 from laq.figures.style import (
     BASELINE,
     LINE,

@@ -15,14 +15,12 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from laq.analysis.deep.ratio_claims import GAINS, SCOPE
-from laq.analysis.deep.ratio_gained import FLOAT, NAMES
+from laq.analysis.deep.ratio_claims import FLOAT, GAINS, NAMES, SCOPE
 from laq.analysis.statistics.logcurve import fit_log_curve
 from laq.analysis.statistics.paired import mean_interval
-from laq.figures.axis import limits, span
-from laq.figures.deep_curves import TOP1
-from laq.figures.error_axis import by_error
-from laq.figures.points import Pen, line_with_bars
+from laq.figures.axis import by_error, limits, span
+from laq.figures.deep import TOP1
+from laq.figures.legend import Pen, line_with_bars
 from laq.figures.style import (
     BASELINE,
     LINE,
@@ -64,7 +62,7 @@ def label_aware(
 ) -> Figure:
     """Two panels a network: both curves, and the ratio gained against median ICD.
 
-    table: of ``laq.analysis.deep.ratio_gained.observations``; gains, claims: the tables of these
+    table: of ``laq.analysis.deep.ratio_claims.observations``; gains, claims: the tables of these
     names. On the left a faint line a subset and the mean with its interval over subsets at each
     share kept; dashed the network in float, dotted ``tolerance`` below it, in the mean. On the
     right a point a subset, where a curve does not cross that level with a bar over what it leaves

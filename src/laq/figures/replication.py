@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from laq.analysis.claims.rules import SCOPES
 from laq.figures.axis import ROOMY, limits, span
-from laq.figures.correlation import limit_y, write_correlation
+from laq.figures.predictors import limit_y, write_correlation
 from laq.figures.style import (
     BASELINE,
     LINE,

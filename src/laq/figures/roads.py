@@ -22,10 +22,10 @@ from laq.figures.diagrams.boxes import (
     RoadStep,
     fit,
     notes_width,
+    repeat,
     text_width,
 )
 from laq.figures.diagrams.lanes import Rectangle, Route
-from laq.figures.diagrams.names import repeat
 from laq.figures.style import PALETTE, STYLE, WIDTH, heading, plain
 
 HEADING = 10.0  # points

@@ -22,7 +22,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
-from laq.figures import fonts
+from laq.figures import words
 from laq.figures.words import plain, wrap
 from laq.utils.files import atomic
 
@@ -174,9 +174,9 @@ def save(figure: Figure, *paths: str | os.PathLike[str]) -> None:
 
     Letters that the default font lacks are drawn in installed fonts that have them.
     """
-    fonts.supply(figure, Path(paths[0]).stem)
+    words.supply(figure, Path(paths[0]).stem)
     for path in paths:
-        with atomic(path) as temporary, fonts.quiet():
+        with atomic(path) as temporary, words.quiet():
             metadata = {"CreationDate": None} if temporary.suffix == ".pdf" else None
             figure.savefig(temporary, metadata=metadata)
     plt.close(figure)

@@ -2,12 +2,125 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 
-from matplotlib.font_manager import FontProperties
+from matplotlib import rcParams
+from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager
+from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
-from laq.figures.fonts import families, quiet
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# Fonts that have the letters of a figure's words: of those installed as many as it takes.
+#
+# A font has some scripts of many. A letter that it lacks Matplotlib takes from further families of
+# a text, where some are named, and otherwise draws an empty box.
+
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = 20  # letters that a message lists
+# Fonts that stand in for any letter, by a box.
+_NO_LETTERS = ("Last Resort", ".Last Resort", "Adobe Blank", "Adobe NotDef", "Unicode BMP Fallback")
+
+
+def families(text: str) -> list[str]:
+    """Families for a text: Matplotlib's default, and installed ones with the letters it lacks."""
+    return [*rcParams["font.family"], *_further(_lacking(text))[0]]
+
+
+def supply(figure: Figure, name: str) -> None:
+    """Give the figure's texts fonts that have their letters; say once which letters none has.
+
+    ``name``: of the figure, for the message.
+    """
+    nowhere: set[str] = set()
+    for text in figure.findobj(Text):
+        if lacking := _lacking(text.get_text()):
+            found, left = _further(lacking)
+            text.set_fontfamily([*text.get_fontfamily(), *found])
+            nowhere |= left
+    if nowhere:
+        shown = " ".join(sorted(nowhere)[:_SHOWN]) + " …" * (len(nowhere) > _SHOWN)
+        logger.warning(
+            "%s shows boxes in place of letters that no installed font has: %s; install one that "
+            "has them (Noto has fonts for every script), delete the figure, and run again",
+            name,
+            shown,
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Matplotlib's own warnings of letters that are missing: ``supply`` says them once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        yield
+
+
+def _lacking(text: str) -> frozenset[str]:
+    """The letters of a text that the default font does not have."""
+    return frozenset(
+        letter for letter in text if not letter.isspace() and ord(letter) not in _own()
+    )
+
+
+@cache
+def _own() -> frozenset[int]:
+    return frozenset(FT2Font(fontManager.findfont(FontProperties())).get_charmap())
+
+
+@cache
+def _further(letters: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Installed families that have ``letters``, the fewest that will do; letters that none has."""
+    if not letters:
+        return (), letters
+    have = {family: held for family, path in _installed() if (held := _held(path, letters))}
+    found: list[str] = []
+    left = letters
+    while have and (best := max(sorted(have), key=lambda family: len(have[family] & left))):
+        if not have[best] & left:
+            break
+        found.append(best)
+        left -= have.pop(best)
+    return tuple(found), left
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    """Family and file of the upright font of each family, also those installed of late."""
+    known = {font.fname for font in fontManager.ttflist}
+    for path in sorted(set(findSystemFonts()) - known):
+        try:
+            fontManager.addfont(path)
+        except Exception as error:  # FreeType has errors of its own for what is no font
+            logger.debug("%s cannot be read: %s", path, error)
+    for family in sorted({font.name for font in fontManager.ttflist}):
+        if not family.startswith(_NO_LETTERS):
+            yield family, fontManager.findfont(FontProperties(family=[family]))
+
+
+def _held(path: str, letters: frozenset[str]) -> frozenset[str]:
+    """Those of ``letters`` for which a font has an outline: pictures in colour are not drawn."""
+    try:
+        font = FT2Font(path)
+        held = [letter for letter in letters if ord(letter) in font.get_charmap()]
+        return frozenset(letter for letter in held if font.scalable and _drawn(font, letter))
+    except (OSError, RuntimeError):
+        return frozenset()
+
+
+def _drawn(font: FT2Font, letter: str) -> bool:
+    font.set_size(12, 72)
+    font.load_char(ord(letter))
+    return len(font.get_path()[0]) > 0
 
 
 def plain(text: str) -> str:

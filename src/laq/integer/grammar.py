@@ -16,7 +16,7 @@ from typing import Literal, NoReturn
 import torch
 from torch import fx, nn
 
-from laq.ptq import equivalence
+from laq.ptq import fidelity
 from laq.ptq.activation_quantizer import InputQuantizer
 from laq.ptq.fidelity import alterations
 from laq.utils.errors import ConfigError
@@ -68,7 +68,7 @@ def kind(node: fx.Node, modules: Mapping[str, nn.Module]) -> Kind:
         found = _MODULES.get(type(module))
         if altered := alterations(module):
             refuse(node, modules, f"{altered[0]}, which integers would not run")
-        if isinstance(module, (nn.Conv2d, nn.Linear)) and equivalence.is_known(module):
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and fidelity.is_known(module):
             found = "layer"
     elif node.op == "call_function":
         found = _FUNCTIONS.get(node.target)

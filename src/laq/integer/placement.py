@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from laq.integer import grammar
 from laq.ptq import fx_runner
 from laq.ptq.activation_quantizer import InputQuantizer
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Uniform
 from laq.quantizers.packed_weight import PackedWeight
 from laq.utils.errors import ConfigError
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from laq.models.own_networks import ARCHITECTURES
+from laq.models.architectures import ARCHITECTURES
 from laq.utils.errors import ConfigError
 
 

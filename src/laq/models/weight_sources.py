@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from laq.utils import checksums
+from laq.utils import downloads
 from laq.utils.downloads import impatient
 from laq.utils.errors import ConfigError, DataError
 from laq.utils.files import expanded, is_file
@@ -46,12 +46,12 @@ def find(settings: Mapping[str, Any], architecture: str) -> tuple[Path, dict[str
         case "hub":
             path = _of_hub(settings)
             origin["commit"] = path.parent.name  # of the snapshot, in the hub's cache
-            digest = checksums.sha256(path)
+            digest = downloads.sha256(path)
         case _:
             path = expanded(settings["file"])
             if not is_file(path):
                 raise DataError(f"{path} does not exist: set weights.file to a file of weights")
-            digest = checksums.sha256(path)
+            digest = downloads.sha256(path)
     if digest != settings.get("sha256", digest):
         raise DataError(
             f"{path} has the sha256 {digest}, not {settings['sha256']} (weights.sha256): it is "
@@ -116,7 +116,7 @@ def _of_torchvision(settings: Mapping[str, Any], architecture: str) -> tuple[Pat
                 f"{url} could not be downloaded ({error}): try again, or fetch it elsewhere and "
                 "set weights.file to it"
             ) from error
-    digest = checksums.sha256(path)
+    digest = downloads.sha256(path)
     if not digest.startswith(digits):
         raise DataError(
             f"{path} is not {name}: its sha256 does not begin with {digits}; remove it and "

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from laq.quantizers.grids.codebook import Codebook
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Codebook, Uniform
 from laq.quantizers.packed_weight import PackedWeight
 
 if TYPE_CHECKING:

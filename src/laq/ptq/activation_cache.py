@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from laq.ptq.layer import Pair
-from laq.utils import scratch
+from laq.utils import disks
 from laq.utils.errors import LaqError
 
 # Bytes of activations held in memory.
@@ -154,7 +154,7 @@ class Activations:
             return _Block(size, None)
         try:
             if self._folder is None:
-                folder = scratch.folder(Path(tempfile.gettempdir()), "laq-activations")
+                folder = disks.folder(Path(tempfile.gettempdir()), "laq-activations")
                 self._folder = self._cleanup.enter_context(folder)
             path = self._folder / str(next(self._numbers))
             path.write_bytes(_bytes(storage).cpu().numpy().data)

@@ -17,8 +17,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from laq.quantizers.grids.base import Grid
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Grid, Uniform
 
 # Half of what 32 bits hold is for the bias. The other half holds the products of 33,000 inputs.
 LARGEST = 2.0**30

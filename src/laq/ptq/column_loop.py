@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from laq.quantizers.grids.base import integers
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Uniform, integers
 from laq.quantizers.rounding import KINDS, Rounding
 
 

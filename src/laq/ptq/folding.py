@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, fx, nn
 
-from laq.ptq import equivalence
+from laq.ptq import fidelity
 from laq.ptq.fidelity import alterations
 from laq.ptq.hook_runner import capture
 from laq.ptq.module_state import copied
@@ -95,7 +95,7 @@ def _pairs(network: nn.Module, graph: fx.Graph) -> Iterator[Pair]:
             # A class of its own may do more than normalise.
             any(isinstance(layer, a) and type(norm) is b for a, b in _PAIRS)
             and "weight" in layer._parameters
-            and equivalence.as_parent(layer, biased=True)
+            and fidelity.as_parent(layer, biased=True)
             and norm.running_mean is not None
             and not (alterations(layer) or alterations(norm))
             and alone(node.target)

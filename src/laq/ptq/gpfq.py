@@ -38,11 +38,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from laq.ptq import cost
+from laq.ptq import layer_selection
 from laq.ptq.column_loop import Walk
 from laq.ptq.hessian import Grams, grouped
 from laq.ptq.layer import QuantizedLayer, Samples, check, penalty
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Uniform
 from laq.quantizers.rounding import Rounding
 from laq.utils.errors import ConfigError, DataError
 
@@ -65,7 +65,7 @@ def quantize_layer(
     form: Form | None = None,
     block: int = BLOCK,
     threads: int | None = None,
-    memory: int = cost.MEMORY,
+    memory: int = layer_selection.MEMORY,
 ) -> QuantizedLayer:
     """Quantize ``weight`` (N, d), one neuron a row, by GPFQ.
 
@@ -108,7 +108,7 @@ def solve(
     form: Form | None = None,
     block: int = BLOCK,
     threads: int | None = None,
-    memory: int = cost.MEMORY,
+    memory: int = layer_selection.MEMORY,
 ) -> QuantizedLayer:
     """Quantize ``weight`` (N, d) on ``samples`` of its inputs.
 
@@ -117,8 +117,8 @@ def solve(
     Args:
         ridge: λ in units of the mean |X̃_t|² over all inputs of the layer; 0 as published.
         rounding: the quantizer Q; the nearest level where None.
-        form: of the recursion; where None the cheapest by ``laq.ptq.cost``. ``direct`` is for the
-            CPU alone, and for one step a neuron.
+        form: of the recursion; where None the cheapest by ``laq.ptq.layer_selection``. ``direct``
+            is for the CPU alone, and for one step a neuron.
         block: columns a block.
         threads: of the compiled loops, torch's own number where None. It does not change the
             codes; matrix products follow torch's setting, which may change last bits.
@@ -138,7 +138,7 @@ def solve(
     walk = Walk.of(weight, alphabet, rounding, samples.groups, threads)
     forms = get_args(Form) if weight.device.type == "cpu" and walk.plain else ("blocks", "gram")
     if form is None:
-        sizes = cost.LayerShape(
+        sizes = layer_selection.LayerShape(
             samples.rows,
             len(weight) // samples.groups,
             samples.columns,
@@ -147,7 +147,7 @@ def solve(
             threads,
             noise=rounding.generator is not None,
         )
-        form = cost.cheapest(sizes, block, memory, forms)
+        form = layer_selection.cheapest(sizes, block, memory, forms)
     elif form not in forms:
         raise ValueError(f"form {form!r} cannot be had here: choose {', '.join(forms)}")
     solver = {"direct": _direct, "blocks": _blocks, "gram": _gram}[form]

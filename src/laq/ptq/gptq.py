@@ -23,10 +23,9 @@ import torch
 from torch import Tensor
 
 from laq.ptq.column_loop import Walk
-from laq.ptq.hessian import grouped
+from laq.ptq.hessian import grouped, measured
 from laq.ptq.layer import QuantizedLayer, Samples, check, not_finite, penalty
-from laq.ptq.layer_error import measured
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Uniform
 from laq.quantizers.rounding import Rounding
 from laq.utils.errors import ConfigError, DataError
 

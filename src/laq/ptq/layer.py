@@ -20,7 +20,7 @@ from torch import Tensor
 from laq.utils.errors import DataError
 
 if TYPE_CHECKING:
-    from laq.quantizers.grids.base import Grid
+    from laq.quantizers.grids import Grid
 
 Pair = tuple[Tensor, Tensor]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from laq.ptq.layer import QuantizedLayer, Samples, Solver
-    from laq.quantizers.grids.base import Grid
+    from laq.quantizers.grids import Grid
 
 # Layer to runs of its filters in order: (rows, bits) each.
 Allocation = Mapping[str, tuple[tuple[int, int], ...]]

@@ -14,8 +14,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from laq.ptq import equivalence
-from laq.ptq.equivalence import Padding
+from laq.ptq import fidelity
+from laq.ptq.fidelity import Padding
 from laq.ptq.layer import Pair, Samples
 from laq.utils.errors import ConfigError, DataError
 
@@ -119,7 +119,7 @@ def _pairs(inputs: Iterable[Pair], matrix: Callable[[Tensor], Tensor]) -> Iterat
 
 def _seen_padding(layer: nn.Conv2d, height: int, width: int) -> Padding:
     """What a layer with a forward of its own puts around its images."""
-    found = equivalence.padding(layer, height, width)
+    found = fidelity.padding(layer, height, width)
     if found is None:
         raise DataError(
             f"a {type(layer).__name__} is no convolution of images of {height} × {width} pixels, "
@@ -145,7 +145,7 @@ class _Windows:
     def of(cls, layer: nn.Conv2d, sampling: Sampling) -> _Windows:
         kernel, dilation, mode = layer.kernel_size, layer.dilation, layer.padding_mode
         stride = layer.stride if sampling.kind == "all" else kernel
-        if not equivalence.is_plain(layer):
+        if not fidelity.is_plain(layer):
             seen = cache(partial(_seen_padding, layer))
             return cls(kernel, stride, dilation, seen, "constant")
         if layer.padding == "valid":

@@ -12,10 +12,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from laq.ptq.hessian import measured
 from laq.ptq.layer import QuantizedLayer, Samples, check
-from laq.ptq.layer_error import measured
 from laq.quantizers import rounding as rules
-from laq.quantizers.grids.base import Grid
+from laq.quantizers.grids import Grid
 from laq.quantizers.rounding import Rounding
 
 

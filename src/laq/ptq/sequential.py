@@ -21,8 +21,7 @@ from tqdm import tqdm
 from laq.ptq import bias_steps, fidelity, fx_runner, hook_runner, layer_selection
 from laq.ptq import layer_report as report
 from laq.ptq.activation_cache import MEMORY, Activations, LayerInputs
-from laq.ptq.activation_calibration import InputSettings, calibrate
-from laq.ptq.activation_quantizer import NAME, InputQuantizer, attach
+from laq.ptq.activation_quantizer import NAME, InputQuantizer, InputSettings, attach, calibrate
 from laq.ptq.calibration import CalibrationImages
 from laq.ptq.folding import fold
 from laq.ptq.fx_runner import QUANTIZABLE
@@ -30,7 +29,7 @@ from laq.ptq.layer import Pair, QuantizedLayer, Samples, Solver
 from laq.ptq.layer_report import LayerRow
 from laq.ptq.module_state import copied, unchanged
 from laq.ptq.patches import Sampling, layer_samples
-from laq.quantizers.grids.base import Grid
+from laq.quantizers.grids import Grid
 from laq.quantizers.packed_weight import PackedWeight
 from laq.quantizers.uniform import Alphabet
 from laq.utils.errors import DataError, LaqError

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from laq.qat import batchnorm, grid, inputs
+from laq.qat import grid, inputs, selection
 from laq.training.constraints import Constraint, Group, Progress
 
 # A step never falls below this share of where it began, and so never to 0.
@@ -44,7 +44,7 @@ class OnGrid(Constraint):
 
     def begin_epoch(self, network: nn.Module) -> None:
         if self.frozen:
-            batchnorm.freeze(network)
+            selection.freeze(network)
 
     def learned(self, network: nn.Module) -> list[nn.Parameter]:
         """The steps that are learned, as ratios to where they began."""

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from laq.ptq import activation_calibration, activation_quantizer
-from laq.ptq.activation_calibration import InputSettings
-from laq.ptq.activation_quantizer import NAME, InputQuantizer
-from laq.qat.rounding import LearnedRounding
+from laq.ptq import activation_quantizer
+from laq.ptq.activation_quantizer import NAME, InputQuantizer, InputSettings
+from laq.qat.grid import LearnedRounding
 
 
 class LearnedInput(nn.Module):
@@ -73,7 +72,7 @@ def calibrate(network: nn.Module, images: Tensor) -> None:
         seen.setdefault(module, []).append(arrived[0].clone())
         quantizer = InputQuantizer(module.bits).to(arrived[0].device)
         settings = InputSettings(module.bits, "static", "mse")
-        activation_calibration.calibrate(quantizer, lambda: iter(seen[module]), settings)
+        activation_quantizer.calibrate(quantizer, lambda: iter(seen[module]), settings)
         module.unit.copy_(quantizer.step)
         module.zero.copy_(quantizer.zero)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from laq.qat import grid
 from laq.qat.constraint import OnGrid
-from laq.qat.rounding import LearnedRounding
+from laq.qat.grid import LearnedRounding
 
 
 class LearnedStep(grid.GridWeight):

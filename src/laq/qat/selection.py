@@ -7,10 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from laq.ptq import layer_selection, sequential
 from laq.ptq.layer_report import LayerRow
 from laq.utils.errors import ConfigError
+
+# BatchNorm in a network that is trained further.
+
+
+def freeze(network: nn.Module) -> None:
+    """Keep the statistics of every BatchNorm as they are: it normalises as in evaluation.
+
+    Scale and shift are trained still. ``network.train()`` thaws them.
+    """
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
 
 KEPT = "kept in float by the config"
 NOT_CHOSEN = "not among the layers that the config chooses"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from laq.quantizers.granularity import Blocks
-from laq.quantizers.grids.codebook import Codebook
+from laq.quantizers.grids import Codebook
 from laq.utils.errors import ConfigError, DataError
 
 BITS = range(1, 17)

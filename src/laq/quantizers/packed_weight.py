@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from laq.quantizers import bitpacking
-from laq.quantizers.grids.base import Grid
+from laq.quantizers.grids import Grid
 
 
 class Coding(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from laq.quantizers import codebooks, uniform
-from laq.quantizers.grids.base import Grid
+from laq.quantizers.grids import Grid
 
 ALPHABETS: dict[str, Callable[..., Grid]] = {
     "packed": uniform.packed,

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from laq.quantizers import observers
 from laq.quantizers.granularity import Blocks
-from laq.quantizers.grids.equispaced import Uniform
+from laq.quantizers.grids import Uniform
 from laq.quantizers.observers import How
 from laq.utils.errors import ConfigError, DataError
 

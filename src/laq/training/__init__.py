@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from laq.models.networks import safe_kernels
-from laq.training import precision, resume
+from laq.training import loop, resume
 from laq.training.constraints import Constraint
 from laq.training.loop import Epoch, Split, fit, untrained
 from laq.training.recipe import FINETUNING, TRAINING, Recipe
@@ -56,7 +56,7 @@ def train(
         ProcessError: one of several processes was ended from outside.
     """
     recipe, splits = Recipe.of(defaults, settings), (train_split, test_split)
-    precision.check(recipe.precision, device)
+    loop.check(recipe.precision, device)
     if recipe.processes > 1:
         from laq.training import launch  # before the identity, which holds the code that is loaded
     keeper = None

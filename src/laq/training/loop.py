@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,14 +13,43 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from laq.models.networks import predict, to_input
-from laq.training import optimizers, precision, schedules
+from laq.training import optimizers, schedules
 from laq.training.augmentation import Augmentation
 from laq.training.constraints import Constraint, Progress
 from laq.training.distributed import Team
 from laq.training.exchange import FLOAT, Exchange
 from laq.training.recipe import Recipe
 from laq.training.resume import Keeper
-from laq.utils.errors import DataError
+from laq.utils.errors import ConfigError, DataError
+
+# Mixed precision: products in 16 bits, the rest in float32 (Micikevicius et al. 2018).
+
+
+def check(precision: str, device: torch.device) -> None:
+    """Raise ``ConfigError`` where the device cannot train in this precision."""
+    if precision == "float16" and device.type == "cpu":
+        raise ConfigError(
+            "precision: float16 needs a GPU, and the network is trained on the CPU; set bfloat16 "
+            "or float32 (config key networks or variants)"
+        )
+    if precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError(
+            "precision: this GPU has no bfloat16; set float16 or float32 (config key networks or "
+            "variants)"
+        )
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context of a forward pass."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, getattr(torch, precision))
+
+
+def scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:
+    """Keeps small gradients from vanishing in float16; without effect in the other precisions."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "float16")
+
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +117,7 @@ def fit(
             part = team.part(len(batch))
             mine = batch[part]
             inputs = to_input(augmentation(images[mine], len(batch), part), device)
-            with team.batch(len(batch)), precision.autocast(recipe.precision, device):
+            with team.batch(len(batch)), autocast(recipe.precision, device):
                 logits = parallel(inputs.contiguous(memory_format=torch.channels_last))
             logits = logits.float()
             # An empty part still takes part in the sums over processes.
@@ -143,7 +173,7 @@ class State:
         self.steps = recipe.epochs * steps
         self.optimizer = optimizers.create(network, recipe, constraint.groups(network))
         self.schedule = schedules.create(self.optimizer, recipe, steps)
-        self.scaler = precision.scaler(recipe.precision, device)
+        self.scaler = scaler(recipe.precision, device)
         self.learning_rate = 0.0  # of the last step
         self.history: list[dict[str, Any]] = []
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laq.utils import disks, scratch
+from laq.utils import disks
 from laq.utils.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     with disks.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with disks.writing(target), scratch.folder(target.parent, f".{target.name}") as folder:
+    with disks.writing(target), disks.folder(target.parent, f".{target.name}") as folder:
         temporary = folder / target.name
         yield temporary
         # Some writers make private files; artifacts are ordinary ones.
@@ -87,7 +87,7 @@ def remove(path: str | os.PathLike[str]) -> None:
     """Remove ``path``, if it is there, and what killed writers of it left."""
     target = Path(path)
     target.unlink(missing_ok=True)
-    scratch.sweep(target.parent, f".{target.name}")
+    disks.sweep(target.parent, f".{target.name}")
 
 
 def _flush(path: Path) -> None:

@@ -4,8 +4,7 @@ from laq.analysis.claims.effects import Rigour
 from laq.analysis.claims.evidence import Evidence, with_logs, with_sweep
 from laq.analysis.claims.report import render
 from laq.analysis.claims.rules import CLAIMS, Claim
-from laq.analysis.claims.sensitivity import read_otherwise
-from laq.analysis.claims.verdicts import judge
+from laq.analysis.claims.verdicts import judge, read_otherwise
 
 __all__ = [
     "CLAIMS",

@@ -11,7 +11,7 @@ import numpy as np
 from laq.analysis.partial import formula, sizes, table
 from laq.analysis.partial.curve import deviation
 from laq.analysis.partial.sizes import Network
-from laq.experiments.partial.places import window
+from laq.experiments.partial.selection import window
 from laq.utils.errors import DataError
 
 if TYPE_CHECKING:

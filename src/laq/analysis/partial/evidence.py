@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from laq.analysis.partial import table as runs
-from laq.analysis.partial.forms import Array
+from laq.analysis.partial.curve import Array
 
 if TYPE_CHECKING:
     import pandas as pd

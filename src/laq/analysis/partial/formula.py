@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laq.analysis.partial.curve import Curve, fit
-from laq.analysis.partial.forms import FORMS, Array, Form
+from laq.analysis.partial.curve import FORMS, Array, Curve, Form, fit
 from laq.utils import seeds
 
 if TYPE_CHECKING:

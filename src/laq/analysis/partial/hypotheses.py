@@ -20,7 +20,7 @@ from laq.analysis.claims.rules import ABOVE_0, BELOW_0, Region
 from laq.analysis.partial import evidence
 from laq.analysis.partial.evidence import Effect
 from laq.analysis.statistics import holm
-from laq.analysis.statistics.strata import StratifiedMean, stratified_mean
+from laq.analysis.statistics.paired import StratifiedMean, stratified_mean
 
 if TYPE_CHECKING:
     import pandas as pd

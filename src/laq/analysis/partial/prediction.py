@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laq.analysis.partial import formula
-from laq.analysis.partial.curve import Curve
-from laq.analysis.partial.forms import Array
+from laq.analysis.partial.curve import Array, Curve
 from laq.analysis.partial.formula import QUANTITY, Candidate
 from laq.utils import seeds
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laq.analysis.partial import table as runs
-from laq.analysis.partial.forms import Array
+from laq.analysis.partial.curve import Array
 from laq.experiments.partial import headers
 from laq.experiments.partial.headers import Packed, Tensor, WeightHeader
 from laq.utils.errors import DataError

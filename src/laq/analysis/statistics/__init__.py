@@ -5,10 +5,14 @@ anew, so intervals resample them and tests permute them.
 """
 
 from laq.analysis.statistics.bootstrap import FEWEST, Interval
-from laq.analysis.statistics.crossing import Crossing, crossing
-from laq.analysis.statistics.logcurve import FEWEST_FOR_CURVE, LogCurve, fit_log_curve
-from laq.analysis.statistics.multiplicity import holm
-from laq.analysis.statistics.paired import Estimate, mean_interval, sign_flip_p
+from laq.analysis.statistics.logcurve import (
+    FEWEST_FOR_CURVE,
+    Crossing,
+    LogCurve,
+    crossing,
+    fit_log_curve,
+)
+from laq.analysis.statistics.paired import Estimate, holm, mean_interval, sign_flip_p
 from laq.analysis.statistics.rank import FEWEST_FOR_RANKS, Association, spearman
 from laq.analysis.statistics.rates import difference_interval, wilson_interval
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +12,109 @@ from laq.analysis.statistics.bootstrap import (
     FEWEST,
     UNKNOWN,
     Alternative,
+    Interval,
     check_confidence,
     expanded_tail,
 )
 from laq.utils.errors import ConfigError, DataError
+
+# The mean over strata of few numbers each: repeats of the same training, say, by bit width.
+
+
+@dataclass(frozen=True)
+class StratifiedMean:
+    """The mean of strata's means, its standard error, and that one's degrees of freedom.
+
+    n: numbers in all. Where a stratum has fewer than two, error and freedom are NaN, and so are
+    intervals and p values.
+    """
+
+    value: float
+    error: float
+    free: float
+    n: int
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Student's; raises ``ConfigError`` unless the confidence is between 0 and 1."""
+        from scipy.special import stdtrit
+
+        check_confidence(confidence)
+        if not self.free > 0:
+            return UNKNOWN
+        reach = -float(stdtrit(self.free, (1 - confidence) / 2)) * self.error
+        return self.value - reach, self.value + reach
+
+    def p_value(self, bound: float, alternative: Alternative) -> float:
+        """p against "the mean is not beyond ``bound``", on the side ``greater`` or ``less``."""
+        from scipy.special import stdtr
+
+        if not self.free > 0:
+            return float("nan")
+        beyond = self.value - bound if alternative == "greater" else bound - self.value
+        if self.error == 0:
+            return float(beyond <= 0)
+        return float(stdtr(self.free, -beyond / self.error))
+
+
+def stratified_mean(strata: Sequence[ArrayLike], resolution: float = 0.0) -> StratifiedMean:
+    """The mean over strata of the mean of each, (n_s,) numbers that chance alone tells apart.
+
+    Each stratum has a variance of its own; degrees of freedom are Satterthwaite's (1946), as in
+    Welch's test. Meant for a handful of numbers, for which sign flips and bootstraps have no small
+    p: three numbers have eight flips. It takes them for normal, as means of many images nearly are.
+
+    resolution: what a number is known to at best, such as one image in n. Numbers that are all
+    alike by that vary at least as its rounding does, resolution² / 12.
+
+    Measured for nominal 95 % intervals of normal numbers, three a stratum, 4000 studies each: 0.95
+    of one stratum, 0.95-0.98 of two to six, whether alike or with deviations of 1 to 10.
+
+    Raises:
+        DataError: no strata, an empty one, or numbers that are not finite.
+    """
+    values = [np.asarray(stratum, dtype=np.float64) for stratum in strata]
+    if not values or any(v.ndim != 1 or not len(v) or not np.isfinite(v).all() for v in values):
+        raise DataError("a mean over strata needs strata, each a list of finite numbers")
+    n = sum(map(len, values))
+    mean = float(np.mean([v.mean() for v in values]))
+    if any(len(v) < 2 for v in values):
+        return StratifiedMean(mean, float("nan"), float("nan"), n)
+    least = resolution**2 / 12
+    parts = np.array([max(v.var(ddof=1), least) / len(v) for v in values])
+    if not parts.any():
+        return StratifiedMean(mean, 0.0, float(n - len(values)), n)
+    free = parts.sum() ** 2 / sum(
+        part**2 / (len(v) - 1) for part, v in zip(parts, values, strict=True)
+    )
+    return StratifiedMean(mean, float(np.sqrt(parts.sum()) / len(values)), float(free), n)
+
+
+# Several tests at once.
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """Holm's adjusted p values (m,), float64: reject those below α to err at all with chance α.
+
+    The k-th smallest of m is multiplied by m - k + 1, and is no less than those before it and
+    no more than 1 (Holm 1979). NaN stands for a test that was not made: it stays NaN, and the
+    family is the rest.
+
+    Raises:
+        DataError: a p that is not between 0 and 1, or no list.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    if p.ndim != 1:
+        raise DataError(f"p values of shape {p.shape}: give a list")
+    wrong = (p < 0) | (p > 1)
+    if wrong.any():
+        raise DataError(f"p = {p[wrong][0]:g} is not between 0 and 1")
+    adjusted = np.full(p.shape, np.nan)
+    made = np.flatnonzero(~np.isnan(p))
+    made = made[np.argsort(p[made], kind="stable")]
+    steps = p[made] * np.arange(len(made), 0, -1)
+    adjusted[made] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
 
 # Differences of rates are sums of fractions that floating point rounds: two flips whose sums
 # differ by less than this share of what was added up are the same.

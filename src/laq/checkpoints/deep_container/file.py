@@ -2,7 +2,7 @@
 
 Its one tensor, ``deep``, holds the container's bytes, description and all, and the metadata's key
 ``laq`` says ``deep``. ``laq.checkpoints.packing.read`` and ``laq.checkpoints.metadata`` read such
-files through this module and ``laq.checkpoints.deep_container.description``.
+files through this module and ``laq.checkpoints.deep_container.header``.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from torch import Tensor
 from laq.checkpoints import metadata
 from laq.checkpoints.deep_container import container, size_formula
 from laq.checkpoints.deep_container.container import Content, Weights
-from laq.checkpoints.deep_container.description import TENSOR
 from laq.checkpoints.deep_container.fixed import width
-from laq.checkpoints.deep_container.header import WeightEntry
+from laq.checkpoints.deep_container.header import TENSOR, WeightEntry
 from laq.checkpoints.deep_container.sparse_weight import SharedWeight
 from laq.checkpoints.metadata import REMEDY
 from laq.checkpoints.packing import Checkpoint
-from laq.quantizers.grids.codebook import Codebook
+from laq.quantizers.grids import Codebook
 from laq.quantizers.packed_weight import PackedWeight
 from laq.utils.errors import CheckpointError, DataError
 from laq.utils.files import atomic

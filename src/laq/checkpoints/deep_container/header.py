@@ -20,14 +20,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
+
 from laq.checkpoints.deep_container.coders import CODERS
-from laq.utils.errors import DataError
+from laq.checkpoints.deep_container.fixed import width
+from laq.utils.errors import CheckpointError, DataError
 
 MAGIC = b"LAQ\x01"
 DIGEST = 16  # bytes
@@ -315,3 +319,56 @@ def _shape(value: Any, least: int) -> tuple[int, ...]:
 
 def _count(shape: Sequence[int]) -> int:
     return math.prod(shape)
+
+
+# What a deeply compressed checkpoint says of itself, out of its container's head.
+#
+# Like ``laq.checkpoints.metadata``, which asks for it, this takes no torch and reads no weight.
+
+
+TENSOR = "deep"
+
+
+def content(path: str | os.PathLike[str], file: Any, remedy: str) -> dict[str, Any]:
+    """What ``laq.checkpoints.metadata.content`` gives of other files, without the format's version.
+
+    file: opened safetensors. ``packed`` has a run for each weight that shares values, its codes
+    and indices as the string. The digest is not checked. Raises ``CheckpointError``.
+    """
+    whole = file.get_slice(TENSOR)
+    shape, dtype = whole.get_shape(), whole.get_dtype()
+    if dtype != "U8" or len(shape) != 1 or shape[0] < 16 + DIGEST:
+        raise CheckpointError(f"{path} holds no container ({dtype} {shape}): {remedy}")
+
+    def part(first: int, last: int) -> bytes:
+        return np.asarray(whole[first:last]).tobytes()
+
+    try:
+        size = longest(part(0, 16))
+        found, _ = read(part(0, min(size, shape[0])))
+    except DataError as error:
+        raise CheckpointError(f"{path} has a damaged description ({error}): {remedy}") from error
+    digest = part(shape[0] - DIGEST, shape[0]).hex()
+    return {**found.description, "packed": packed(found), "digest": digest}
+
+
+def packed(found: Header) -> dict[str, list[dict[str, Any]]]:
+    """The fields of ``laq.checkpoints.metadata.PackedRun`` of each weight of two dimensions that
+    shares values.
+    """
+    return {
+        entry.name: [
+            {
+                "shape": list(entry.shape),
+                "width": max(1, entry.centroids.bit_length()),  # with the 0 of what is pruned
+                "bits": width(entry.centroids),
+                "scheme": "shared",
+                "kind": "codebook",
+                "grid": {"rows": None},
+                "tensors": ["table"],
+                "stored": entry.symbols,
+            }
+        ]
+        for entry in found.weights
+        if entry.centroids and len(entry.shape) > 1
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laq.checkpoints.deep_container import container, layout
+from laq.checkpoints.deep_container import container, sparse_index
 from laq.checkpoints.deep_container.header import WeightEntry
 from laq.checkpoints.deep_container.sparse_index import alive, csr_bytes
 from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
@@ -75,7 +75,7 @@ def stored(entry: WeightEntry, weight: PrunedWeight | SharedWeight) -> Stored:
     """What ``weight`` takes in the container whose head says ``entry`` of it."""
     positions = weight.positions.numpy()
     lines = alive(positions, weight.shape) if entry.lines else None
-    way = layout.walked(positions, weight.shape, entry.index_bits, entry.columns, lines)
+    way = sparse_index.walked(positions, weight.shape, entry.index_bits, entry.columns, lines)
     codes = np.zeros(0, dtype=np.uint16)
     if isinstance(weight, SharedWeight):
         codes, _ = way.symbols(weight.codes.numpy(), len(weight.centroids))

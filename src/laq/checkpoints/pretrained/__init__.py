@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from laq.checkpoints.pretrained import names
+from laq.checkpoints.pretrained import states
 from laq.checkpoints.pretrained.loading import check_own, load_into
 from laq.checkpoints.pretrained.states import State, describe_own, read
 from laq.models.weight_sources import find, normalisation, torchvision_weights
@@ -73,5 +73,5 @@ def put_into(
     """
     where, state = f"the weights in {path}", read(path)
     if settings.get("match") == "order":
-        state = names.in_order(state, network, where, new_head)
+        state = states.in_order(state, network, where, new_head)
     load_into(network, state, where, new_head, classes)

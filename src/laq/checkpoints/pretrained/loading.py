@@ -5,17 +5,145 @@ from __future__ import annotations
 import copy
 import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from laq.checkpoints.pretrained import computed, names
-from laq.checkpoints.pretrained.heads import Head
-from laq.checkpoints.pretrained.names import Part
+from laq.checkpoints.pretrained import states
+from laq.checkpoints.pretrained.states import Part
 from laq.models import networks
-from laq.utils.errors import DataError
+from laq.utils.errors import ConfigError, DataError
+
+# The output layers of a network beside those of a file: other classes make new ones.
+
+
+@dataclass(frozen=True)
+class Head:
+    """Outputs of a network: their number, and the parameters of layers with so many outputs."""
+
+    classes: int
+    layers: tuple[frozenset[str], ...]
+
+    @classmethod
+    def of(cls, network: nn.Module, classes: int | None) -> Head:
+        """``classes``: by default those of the layer that ``laq.models.networks.head`` gives."""
+        if classes is None:
+            try:
+                classes = len(networks.head(network).weight)
+            except ConfigError:  # no layer, so no head either
+                return cls(0, ())
+        layers = {
+            name: frozenset(f"{name}.{own}" for own, _ in module.named_parameters(recurse=False))
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Conv2d | nn.Linear) and len(module.weight) == classes
+        }
+        return cls(classes, tuple(layers.values()))
+
+    def of_other_classes(self, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:
+        """Names in both whose shapes differ by the number of classes alone, the same for all, and
+        of layers with all their parameters."""
+        found = {
+            name: len(state[name])
+            for name, mine in own.items()
+            if name in state
+            and mine.ndim == state[name].ndim > 0
+            and len(mine) == self.classes != len(state[name])
+            and mine.shape[1:] == state[name].shape[1:]
+        }
+        whole = all(x & state.keys() <= found.keys() for x in self.layers if x & found.keys())
+        return set(found) if whole and len(set(found.values())) == 1 else set()
+
+    def new(self, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:
+        """Names of ``own`` that keep their fresh weights: of layers that the state has for other
+        classes, or does not have."""
+        other = self.of_other_classes(state, own)
+        layers = [x for x in self.layers if x & other or not x & state.keys()]
+        return other.union(*layers) & own.keys()
+
+
+# Weights that a file holds as what they are computed from.
+#
+# Weight normalisation and pruning of ``torch.nn.utils`` keep other parameters in a layer's weight's
+# place. Where their names and shapes leave no doubt, the weight is computed; for all others there
+# is the call that makes them plain again.
+
+
+# What a name in a file tells of, and the call after which it is not there.
+_CALLS = (
+    (
+        re.compile(r"(?:^|\.)parametrizations\.\w+\."),
+        "a parametrization",
+        'torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")',
+    ),
+    (
+        re.compile(r"(?:^|\.)\w+_u$"),
+        "spectral norm",
+        "torch.nn.utils.remove_spectral_norm(layer)",
+    ),
+    (
+        re.compile(r"(?:^|\.)\w+_g$"),
+        "weight norm",
+        "torch.nn.utils.remove_weight_norm(layer)",
+    ),
+    (
+        re.compile(r"(?:^|\.)\w+_mask$"),
+        "pruning",
+        'torch.nn.utils.prune.remove(layer, "weight")',
+    ),
+)
+
+
+def weights(state: Mapping[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:
+    """``state`` with the weights of ``own``, a network's names, that it holds in parts.
+
+    - weight norm of ``torch.nn.utils.weight_norm``: g · v / ‖v‖ of ``weight_g`` and ``weight_v``
+      (Salimans & Kingma 2016), the norm over all dimensions but that of g.
+    - pruning of ``torch.nn.utils.prune``: ``weight_orig`` · ``weight_mask``.
+    """
+    found = dict(state)
+    for name in own:
+        if name in state:
+            continue
+        parts = {part: state.get(f"{name}_{part}") for part in ("g", "v", "orig", "mask", "u")}
+        g, v, orig, mask, u = parts.values()
+        value = None
+        if g is not None and v is not None and orig is None:
+            value = _normalised(g, v)
+        elif orig is not None and mask is not None and v is None and u is None:
+            value = orig * mask if orig.shape == mask.shape else None
+        if value is not None:
+            used = [f"{name}_{part}" for part, tensor in parts.items() if tensor is not None]
+            found = {key: tensor for key, tensor in found.items() if key not in used}
+            found[name] = value
+    return found
+
+
+def remedy(names: Iterable[str]) -> str | None:
+    """What to call before a state is saved, where ``names`` show that its weights are computed."""
+    for name in names:
+        for pattern, what, call in _CALLS:
+            if pattern.search(name):
+                return (
+                    f"{name} is of {what}, from which the layer computes its weight: call {call} "
+                    "for each such layer before state_dict() is saved"
+                )
+    return None
+
+
+def _normalised(g: Tensor, v: Tensor) -> Tensor | None:
+    """The weight of weight norm, None for shapes that it does not have."""
+    if g.ndim == 0:
+        return torch._weight_norm(v.float(), g.float(), -1)
+    wide = [place for place, size in enumerate(g.shape) if size > 1]
+    # Where all are 1, the norm is over all numbers, whichever dimension it was asked for.
+    place = wide[0] if wide else next((p for p, size in enumerate(v.shape) if size == 1), None)
+    if g.ndim != v.ndim or len(wide) > 1 or place is None or g.shape[place] != v.shape[place]:
+        return None
+    return torch._weight_norm(v.float(), g.float(), place)
+
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +203,7 @@ def load_into(
     shape, several states that fit, and numbers that are not finite.
     """
     head = Head.of(network, classes)
-    fits = [_Fit.of(part, network, head, new_head) for part in names.parts(state, network)]
+    fits = [_Fit.of(part, network, head, new_head) for part in states.parts(state, network)]
     fitting = [fit for fit in fits if not fit.fault]
     if not fitting:
         raise DataError(f"{where} {fits[0].fault if fits else _unknown(state, network)}")
@@ -121,7 +249,7 @@ class _Fit:
         idle = {name for name, _ in network.named_buffers()} - own.keys()
         state = {
             name: value
-            for name, value in computed.weights(part.state, own).items()
+            for name, value in weights(part.state, own).items()
             if name in own or not (_IDLE.fullmatch(name) or name in idle)
         }
         new = sorted(head.new(state, own)) if new_head else []
@@ -141,7 +269,7 @@ class _Fit:
 
     def equals(self, other: _Fit) -> bool:
         return self.state.keys() == other.state.keys() and all(
-            names.same(value, other.state[name]) for name, value in self.state.items()
+            states.same(value, other.state[name]) for name, value in self.state.items()
         )
 
 
@@ -178,11 +306,11 @@ def _fault(
     faults = [f"{fault} {_first(found)}" for fault, found in kinds if found]
     if not faults:
         return ""
-    remedy = computed.remedy(part.sources.values()) or (
+    advice = remedy(part.sources.values()) or (
         "they are of another architecture or stem (networks.<id>.architecture, stem; published "
         "ImageNet weights take stem: standard)"
     )
-    return f"{'; they '.join(faults)}: {remedy}"
+    return f"{'; they '.join(faults)}: {advice}"
 
 
 def _missing(

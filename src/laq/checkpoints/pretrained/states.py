@@ -2,15 +2,153 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from laq.utils.errors import DataError
+
+# Which of a file's names are a network's, whatever frameworks have put before and between them.
+#
+# A file's names are flat: those in a mapping ``{"net": {"conv1.weight": …}}`` begin with ``net.``.
+# So what a framework wraps around a state and what it puts before its names are one thing, a
+# prefix: ``net.``, ``module.``, ``state_dict.model._orig_mod.``.
+
+
+# Modules that wrap another and call it so: DataParallel, compile, FSDP, activation checkpoints.
+_WRAPPING = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+
+# torchvision's DenseNet weights are older than its names (torchvision.models.densenet).
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)")
+
+# A network that stands behind another module (``laq.models.architectures.Classifier``).
+_BODY = "body."
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tensors of a file that have one prefix.
+
+    state: name to tensor; a name is the network's own, or what is left of the file's. sources: name
+    to the file's own. versions: name of a module to what its loading looks at (``_metadata``).
+    """
+
+    prefix: str
+    state: dict[str, Tensor]
+    sources: dict[str, str]
+    versions: dict[str, Mapping[str, object]]
+
+    def source(self, name: str) -> str:
+        """What the file calls ``name``, or would if it had it."""
+        return self.sources.get(name, self.prefix + name.removeprefix(_BODY))
+
+
+def parts(state: Mapping[str, Tensor], network: nn.Module) -> list[Part]:
+    """The parts of a file that may be ``network``, the one with most of its names first.
+
+    ``state``: as ``laq.checkpoints.pretrained.read`` gives it. Names that no part has belong to
+    something else. Raises ``DataError`` for two tensors that are the network's by the same name.
+    """
+    own = {name.removeprefix(_BODY): name for name in network.state_dict()}
+    wrapping = _WRAPPING - {piece for name in own for piece in name.split(".")}
+    votes: Counter[str] = Counter()
+    for name in state:
+        votes.update(prefix for prefix, rest in _splits(name, wrapping) if rest in own)
+    if not votes:
+        return []
+    most = max(votes.values())
+    likely = [prefix for prefix, count in votes.most_common() if 2 * count >= most]
+    return [_part(prefix, likely, state, own, wrapping) for prefix in likely]
+
+
+def _part(
+    prefix: str,
+    others: Collection[str],
+    state: Mapping[str, Tensor],
+    own: Mapping[str, str],
+    wrapping: Collection[str],
+) -> Part:
+    inner = [other for other in others if other != prefix and other.startswith(prefix)]
+    body = _BODY if any(name.startswith(_BODY) for name in own.values()) else ""
+
+    def rest(name: str) -> str | None:
+        """What follows the prefix in one of the file's names, None for one of another part."""
+        if not name.startswith(prefix) or any(name.startswith(other) for other in inner):
+            return None
+        return _unwrapped(name.removeprefix(prefix), wrapping)
+
+    found: dict[str, Tensor] = {}
+    sources: dict[str, str] = {}
+    for name, value in state.items():
+        if (left := rest(name)) is None:
+            continue
+        new = own.get(left, body + left)
+        if new in found and not same(found[new], value):
+            raise DataError(
+                f"{sources[new]} and {name} are both the network's {new}, and differ: leave one of "
+                "them in the file"
+            )
+        found[new], sources[new] = value, name
+    versions = {}
+    for name, version in getattr(state, "_metadata", {}).items():
+        if (left := rest(f"{name}." if name else "")) is not None:
+            versions[(body + left).removesuffix(".")] = version
+    return Part(prefix, found, sources, versions)
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers."""
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _splits(name: str, wrapping: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Each prefix that a name may have, and the rest, which begins with no wrapping module."""
+    pieces = name.split(".")
+    for place, piece in enumerate(pieces):
+        if piece not in wrapping:
+            prefix = "".join(f"{before}." for before in pieces[:place])
+            yield prefix, _unwrapped(".".join(pieces[place:]), wrapping)
+
+
+def _unwrapped(name: str, wrapping: Collection[str]) -> str:
+    kept = [piece for piece in name.split(".") if piece not in wrapping]
+    return _OLD_DENSENET.sub(r"\1", ".".join(kept))
+
+
+def in_order(
+    state: Mapping[str, Tensor], network: nn.Module, where: str, new_head: bool = False
+) -> dict[str, Tensor]:
+    """The tensors of a file by the network's names, matched in the order of both.
+
+    For the same architecture under other names. Counters of batches are left out. With a
+    ``new_head`` outputs may be of another number; whose these are, ``load_into`` sees. Raises
+    ``DataError`` that names the first pair whose shapes, or last names (weight, bias), differ.
+    """
+    counter = "num_batches_tracked"
+    own = {name: x for name, x in network.state_dict().items() if not name.endswith(counter)}
+    theirs = {name: x for name, x in state.items() if not name.endswith(counter)}
+    for (name, value), (other, given) in zip(own.items(), theirs.items(), strict=False):
+        last = [each.rpartition(".")[2] for each in (name, other)]
+        shapes = [x.shape[new_head:] for x in (value, given)]
+        if shapes[0] != shapes[1] or last[0] != last[1]:
+            raise DataError(
+                f"{where}: {other} {tuple(given.shape)} comes where the network has {name} "
+                f"{tuple(value.shape)}: they are of another architecture, or in another order "
+                "(weights.match)"
+            )
+    if len(own) != len(theirs):
+        raise DataError(
+            f"{where} hold {len(theirs)} tensors, and the network has {len(own)}: they are of "
+            "another architecture (weights.match)"
+        )
+    return dict(zip(own, theirs.values(), strict=True))
+
 
 # As torch's own: what the loading of modules looks at is in an attribute ``_metadata``.
 State = OrderedDict[str, Tensor]

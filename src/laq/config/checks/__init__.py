@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from laq import data
-from laq.config.checks import deep, images, networks, partial, shown, subsets, variants, zoo
+from laq.config.checks import networks, shown, studies, subsets, variants
 from laq.config.schema import refuse
 from laq.config.study import Config
 
@@ -32,7 +32,7 @@ def check(config: Config, class_names: Sequence[str], survey: data.Survey | None
             *check_root(config["root"]),
             *networks.check_networks(config["networks"]),
             *networks.check_features(config),
-            *(images.check_images(config, survey) if survey else ()),
+            *(shown.check_images(config, survey) if survey else ()),
             *subsets.check_superclasses(config["dataset"].get("superclasses", {}), class_names),
             *subsets.check_subsets(config, class_names),
             *networks.check_training(config),
@@ -45,9 +45,9 @@ def check(config: Config, class_names: Sequence[str], survey: data.Survey | None
             *shown.check_similarity(config),
             *shown.check_replication(config),
             *shown.check_deploy(config),
-            *zoo.check_zoo(config),
-            *deep.check_study(config),
-            *partial.check_partial(config),
+            *studies.check_zoo(config),
+            *studies.check_study(config),
+            *studies.check_partial(config),
         ]
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from laq.config import architectures
-from laq.config.checks import references
+from laq.config.checks import subsets
 from laq.config.recipes import STEPS
 from laq.config.study import Config, weights_file
 
@@ -102,4 +102,4 @@ def check_training(config: Config) -> Iterator[str]:
 
 def _check_file(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     for file in weights_file(entry):
-        yield from references.file(f"{where}.weights.file", file, "the weights")
+        yield from subsets.file(f"{where}.weights.file", file, "the weights")

@@ -4,30 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from laq.config import study
-from laq.config.checks import references
+from laq.config.checks import subsets
 from laq.config.study import Config
+from laq.data import Survey
+
+# Images against what is to be done with them, as far as it is known while planning.
+
+
+PLANE = 2  # dimensions of the map that classes are Gaussians in
+
+
+def check_images(config: Config, survey: Survey) -> Iterator[str]:
+    """Enough training images for the map, and of each class for its Gaussian."""
+    if survey.training is None:
+        return
+    total, neighbors = int(survey.training.sum()), config["umap"]["neighbors"]
+    if total <= neighbors:
+        yield (
+            f"umap.neighbors: {neighbors} must be below the {total} training images; lower it, "
+            "or add images"
+        )
+    needed = 2 if config["icd"]["shrinkage"] else PLANE + 1
+    few = [
+        f"{survey.classes[label]} ({survey.training[label]})"
+        for label in np.flatnonzero(survey.training < needed)
+    ]
+    if few:
+        shown = ", ".join(few[:10]) + ", …" * (len(few) > 10)
+        remedy = "" if config["icd"]["shrinkage"] else ", or set icd.shrinkage above 0 (then 2 do)"
+        yield (
+            f"dataset: distances between classes need {needed} training images of each, and these "
+            f"have fewer: {shown}; add images to them, or remove them{remedy}"
+        )
 
 
 def check_figures(config: Config) -> Iterator[str]:
     figures, variants = config["figures"], config["variants"]
     for key in ("accuracy", "mixed"):
         for name in figures[key]:
-            yield from references.known(f"figures.{key}", name, variants, "variant")
+            yield from subsets.known(f"figures.{key}", name, variants, "variant")
     compressed = [name for name, recipe in variants.items() if "compress" in recipe]
     for figure, key, known, what in (
         ("weights", "network", config["networks"], "network"),
-        ("weights", "subset", references.subset_ids(config), "subset"),
+        ("weights", "subset", subsets.subset_ids(config), "subset"),
         ("weights", "variant", compressed, "compressed variant"),
         ("synthetic", "network", config["networks"], "network"),
-        ("synthetic", "subset", references.subset_ids(config), "subset"),
+        ("synthetic", "subset", subsets.subset_ids(config), "subset"),
     ):
         if key in figures[figure]:
-            yield from references.known(
-                f"figures.{figure}.{key}", figures[figure][key], known, what
-            )
+            yield from subsets.known(f"figures.{figure}.{key}", figures[figure][key], known, what)
     if "published" in figures:
-        yield from references.file("figures.published", figures["published"], "a log")
+        yield from subsets.file("figures.published", figures["published"], "a log")
 
 
 def check_sweep(config: Config) -> Iterator[str]:
@@ -48,7 +78,7 @@ def check_sweep(config: Config) -> Iterator[str]:
         if section not in config:
             continue
         name = config[section]["variant"]
-        yield from references.known(f"{section}.variant", name, simple, what)
+        yield from subsets.known(f"{section}.variant", name, simple, what)
         if name not in simple:
             continue
         if simple[name]["inference"] == "integer" and max(config[section]["bits"], default=0) > 8:
@@ -59,14 +89,12 @@ def check_sweep(config: Config) -> Iterator[str]:
             if key not in used:
                 yield f"conditions.variant: {name} has no {key}; take a variant of gpfq that has"
     for name in config.get("conditions", {}).get("subsets", []):
-        yield from references.known(
-            "conditions.subsets", name, references.subset_ids(config), "subset"
-        )
+        yield from subsets.known("conditions.subsets", name, subsets.subset_ids(config), "subset")
 
 
 def check_claims(config: Config) -> Iterator[str]:
     for role, name in config["claims"].items():
-        yield from references.known(f"claims.{role}", name, config["variants"], "variant")
+        yield from subsets.known(f"claims.{role}", name, config["variants"], "variant")
 
 
 def check_similarity(config: Config) -> Iterator[str]:
@@ -86,11 +114,11 @@ def check_replication(config: Config) -> Iterator[str]:
     variants = [name for name in config["variants"] if name != "original"]
     for variant, path in config["replication"]["logs"].items():
         where = f"replication.logs.{variant}"
-        yield from references.known(where, variant, variants, "variant made of original")
-        yield from references.log(where, path)
+        yield from subsets.known(where, variant, variants, "variant made of original")
+        yield from subsets.log(where, path)
     if "matrix" in config["replication"]:
         path, suffixes = config["replication"]["matrix"], (".npy", ".csv", ".parquet")
-        yield from references.file("replication.matrix", path, "a matrix")
+        yield from subsets.file("replication.matrix", path, "a matrix")
         if not path.endswith(suffixes):
             yield f"replication.matrix: {path!r} must be a file {', '.join(suffixes)}"
     kinds = {definition["kind"] for definition in config["subsets"]["definitions"].values()}
@@ -104,8 +132,8 @@ def check_replication(config: Config) -> Iterator[str]:
 def check_deploy(config: Config) -> Iterator[str]:
     deploy = config.get("deploy", {"variants": [], "subsets": []})
     for name in deploy["variants"]:
-        yield from references.known("deploy.variants", name, config["variants"], "variant")
+        yield from subsets.known("deploy.variants", name, config["variants"], "variant")
     for name in deploy["subsets"]:
-        yield from references.known("deploy.subsets", name, references.subset_ids(config), "subset")
+        yield from subsets.known("deploy.subsets", name, subsets.subset_ids(config), "subset")
     if deploy["subsets"] and not deploy["variants"]:
         yield "deploy.subsets: no variant is written in ONNX; name some in deploy.variants"

@@ -4,14 +4,47 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from laq.config.checks import references
 from laq.config.study import Config, identifier, logged, members
 from laq.data import sources
 from laq.data.published import subsets as published
-from laq.utils.files import expanded
+from laq.utils.errors import DataError
+from laq.utils.files import expanded, is_file
+
+# Names in one part of a config that must stand in another.
+
+
+def subset_ids(config: Config) -> list[str]:
+    groups = sources.superclasses(config["dataset"])
+    definitions = config["subsets"]["definitions"].items()
+    return [id for name, definition in definitions for id in members(name, definition, groups)]
+
+
+def file(where: str, path: str, what: str) -> Iterator[str]:
+    """A file that the config names is there, and Snakemake can take it for an input."""
+    if not is_file(path):
+        yield f"{where}: there is no file {path!r}; give the path of {what}"
+    elif set("{}") & set(path):
+        yield f"{where}: {path!r} has braces, which Snakemake takes for wildcards; rename the file"
+
+
+def log(where: str, path: str) -> Iterator[str]:
+    """A file that the config names is a published log."""
+    faults = list(file(where, path, "a published log"))
+    yield from faults
+    if not faults:
+        try:
+            published.read(path)
+        except DataError as error:
+            yield f"{where}: {error}"
+
+
+def known(where: str, name: str, names: Iterable[str], what: str) -> Iterator[str]:
+    if name not in names:
+        yield f"{where}: {name!r} is no {what}; there are: {', '.join(names) or 'none'}"
+
 
 # Kinds of subsets whose series is a ranking: a longer one contains a shorter one.
 _RANKED = ("similar", "dissimilar", "random")
@@ -43,7 +76,7 @@ def check_logs(config: Config) -> Iterator[str]:
         if definition["kind"] != "log":
             continue
         where = f"subsets.definitions.{name}"
-        faults = list(references.log(f"{where}.file", definition["file"]))
+        faults = list(log(f"{where}.file", definition["file"]))
         yield from faults
         if not faults:
             last = published.read(definition["file"]).rows[-1].number

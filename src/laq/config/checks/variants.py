@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from laq.config import recipes
-from laq.config.checks import references
+from laq.config.checks import subsets
 from laq.config.methods import ALPHABETS, METHODS
 from laq.config.study import Config, effect
 
@@ -58,7 +58,7 @@ def _packed(recipe: Mapping[str, Any]) -> bool:
 
 def check_calibration(config: Config) -> Iterator[str]:
     """Whose images calibrate, and whether bits and widths agree."""
-    known = references.subset_ids(config)
+    known = subsets.subset_ids(config)
     for name in (name for name, recipe in config["variants"].items() if "compress" in recipe):
         settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
         classes = settings["classes"]

@@ -16,12 +16,11 @@ from torch import nn
 
 from laq.checkpoints.deep_container import file
 from laq.deep_compression import low_rank as factored
-from laq.deep_compression import lowrank
-from laq.deep_compression import pipeline as courses
-from laq.deep_compression.lowrank import Factors
+from laq.deep_compression import pipeline
+from laq.deep_compression.low_rank import Factors
 from laq.experiments.deep.runner import Bench, Row, Settings, write
 from laq.models import networks
-from laq.utils import scratch
+from laq.utils import disks
 
 # Of the column ``training``: whether anything is trained after the original network.
 NONE, RETRAINED = "none", "retrained"
@@ -55,12 +54,12 @@ def quantization(bench: Bench, settings: Settings, points: Points) -> Iterator[R
             masks = {name: _everything(network, name) for name in layers}
         else:
             trainer = bench.trainer(own, state=points[0][1])
-            masks, _ = courses.prune(network, bench.train, layers, own, trainer)
+            masks, _ = pipeline.prune(network, bench.train, layers, own, trainer)
         for bits, state in points:
             asked = {**own, "bits_conv": bits, "bits_linear": bits}
             made = copy.deepcopy(network)
             trainer = bench.trainer(asked, state=state)
-            found = courses.share(made, bench.train, masks, asked, trainer)
+            found = pipeline.share(made, bench.train, masks, asked, trainer)
             point = {"training": training, "density": None, "bits": bits, "energy": None}
             filed = bench.filed(made.state_dict(), bench.describe(asked), found.shared)
             yield {"method": "quantization", **point, **filed}
@@ -69,7 +68,7 @@ def quantization(bench: Bench, settings: Settings, points: Points) -> Iterator[R
 def low_rank(bench: Bench, settings: Settings, points: Points) -> Iterator[Row]:
     """Rows of ``lowrank`` at each share of energy, kept in all layers alike."""
     shares = [share for share, _ in points]
-    cuts = lowrank.curve(bench.original, shares, chosen(bench, settings))
+    cuts = factored.curve(bench.original, shares, chosen(bench, settings))
     for cut, (_, state) in zip(cuts, points, strict=True):
         for training in (NONE, RETRAINED):
             network, factors = cut.network, cut.factors
@@ -106,7 +105,7 @@ def passes(settings: Settings) -> int:
 
 def chosen(bench: Bench, settings: Settings) -> list[str]:
     """The layers that are compressed, by name."""
-    met, reasons = courses.select(bench.original, bench.train[0], settings)
+    met, reasons = pipeline.select(bench.original, bench.train[0], settings)
     return [name for name in met if name not in reasons]
 
 
@@ -122,7 +121,7 @@ def _factors_filed(
     for name, own in factors.items():
         del state[f"{name}.weight"]
         state |= {f"{name}.left": own.left, f"{name}.right": own.right}
-    with scratch.folder(bench.place, ".deep") as folder:
+    with disks.folder(bench.place, ".deep") as folder:
         path = folder / "factors.safetensors"
         size = write(path, state, bench.describe(settings), {}, "fixed")
         read = file.contained(path).dense()

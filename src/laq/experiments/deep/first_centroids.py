@@ -18,8 +18,7 @@ from tqdm import tqdm
 from laq.checkpoints import lineage, packing
 from laq.checkpoints.deep_container import file
 from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
-from laq.deep_compression import centroid_init as initial
-from laq.deep_compression import pipeline as courses
+from laq.deep_compression import pipeline, weight_clustering
 from laq.experiments.deep.runner import Bench, Row, Settings, timed
 from laq.experiments.trial_cache import Kept
 from laq.training import resume
@@ -30,8 +29,8 @@ POINT = ("bits", "initial", "repeat", "stage")
 
 @dataclass(frozen=True)
 class CentroidPoint:
-    """One way to begin with: bits of all layers' codes, of ``laq.deep_compression.centroid_init``,
-    which draw.
+    """One way to begin with: bits of all layers' codes, of
+    ``laq.deep_compression.weight_clustering``, which draw.
     """
 
     bits: int
@@ -44,7 +43,7 @@ def points(widths: Sequence[int], repeats: int) -> list[CentroidPoint]:
     return [
         CentroidPoint(bits, way, repeat)
         for bits in widths
-        for way in initial.WAYS
+        for way in weight_clustering.WAYS
         for repeat in range(1, 1 + (repeats if way == "random" else 1))
     ]
 
@@ -108,7 +107,7 @@ class CentroidComparison:
         own = {**self.settings, **bits, "initial": point.initial}
         made = copy.deepcopy(self.network)
         trainer = self.bench.trainer(own, point.repeat, state)
-        found = courses.share(made, self.bench.train, self.masks, own, trainer)
+        found = pipeline.share(made, self.bench.train, self.masks, own, trainer)
         told = self.bench.describe(own)
         states = {
             "clustered": (found.clustered, found.clusters),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -16,17 +17,99 @@ from laq import data
 from laq.checkpoints import graph_edits, lineage, packing
 from laq.checkpoints.deep_container import file
 from laq.checkpoints.deep_container.container import Weights
+from laq.deep_compression.pipeline import Pipeline
 from laq.deep_compression.stages import Trainer
 from laq.experiments.evaluation import score
 from laq.experiments.variants import deep
 from laq.experiments.variants.task import Task
 from laq.experiments.variants.trainable import begun
-from laq.models.networks import predict
+from laq.models.networks import load_state, predict
 from laq.training import Split
 from laq.training.recipe import of_training
-from laq.utils import scratch
+from laq.utils import disks
+
+# What a network takes and scores stage by stage: a row each of the paper's tables.
+
+
+# Stages by name in the order of the table: the network to begin with, P, P+Q with centroids as
+# k-means left them and as they were trained, and P+Q+H.
+STAGES = ("original", "pruned", "clustered", "shared", "coded")
 
 Row = dict[str, Any]
+
+
+def scores(
+    original: nn.Module,
+    course: Pipeline,
+    images: Split,
+    members: Sequence[int],
+    device: torch.device,
+) -> list[Row]:
+    """A row for each stage and scope of ``laq.experiments.evaluation``; ``images`` are of classes
+    ``members``.
+
+    What coding leaves is what it was given, so that stage has no rows of its own.
+    """
+    network = copy.deepcopy(course.network)
+    rows = []
+    for stage, state in (("original", original.state_dict()), *_states(course)):
+        load_state(network, state)
+        for found in score(predict(network, images[0], device), images[1], members):
+            counts = {name: getattr(found, name) for name in ("n", "correct", "top1")}
+            rows.append({"stage": stage, "scope": found.scope, **counts})
+    return rows
+
+
+def sizes(
+    parameters: int,
+    course: Pipeline,
+    description: Mapping[str, Any],
+    coder: str,
+    place: Path,
+) -> dict[str, Row]:
+    """Columns for each stage: what it has of so many ``parameters``, and what its file takes.
+
+    Files are written to the folder ``place``, and their bytes are those that stat counts. kept:
+    parameters that are not pruned, biases and all. ratio: of 4 bytes a parameter to the file; the
+    original's would be these bytes alone.
+    """
+    pruned = sum(w.weight().numel() - len(w.positions) for w in course.shared.values())
+    states = dict(_states(course))
+    files: dict[str, tuple[Mapping[str, Tensor], Weights, str]] = {
+        "pruned": (states["pruned"], course.weights, "fixed"),
+        "clustered": (states["clustered"], course.clusters, "fixed"),
+        "shared": (states["shared"], course.shared, "fixed"),
+        "coded": (states["shared"], course.shared, coder),
+    }
+    found = {"original": (parameters, 4 * parameters)}
+    with disks.folder(place, ".deep") as folder:
+        for stage, (state, weights, way) in files.items():
+            path = folder / f"{stage}.safetensors"
+            file.save(path, state, description, weights, way)
+            found[stage] = parameters - pruned, path.stat().st_size
+    return {
+        stage: {
+            "parameters": parameters,
+            "kept": kept,
+            "bytes": size,
+            "ratio": 4 * parameters / size,
+        }
+        for stage, (kept, size) in found.items()
+    }
+
+
+def table(scored: Sequence[Row], sized: Mapping[str, Row]) -> list[Row]:
+    """A row for each stage and scope, of ``scores`` and ``sizes``."""
+    coded = [{**row, "stage": "coded"} for row in scored if row["stage"] == "shared"]
+    return [{**row, **sized[row["stage"]]} for row in (*scored, *coded)]
+
+
+def _states(course: Pipeline) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    yield "pruned", course.pruned
+    yield "clustered", course.clustered
+    yield "shared", course.network.state_dict()
+
+
 Settings = Mapping[str, Any]
 State = Mapping[str, Tensor]
 
@@ -115,7 +198,7 @@ class Bench:
     def filed(self, state: State, description: Mapping[str, Any], weights: Weights) -> Row:
         """What a network takes at fixed width and Huffman-coded, and what it scores, read back."""
         found: Row = {}
-        with scratch.folder(self.place, ".deep") as folder:
+        with disks.folder(self.place, ".deep") as folder:
             for coder, prefix in FILED.items():
                 path = folder / f"{coder}.safetensors"
                 size = write(path, state, description, weights, coder)

@@ -10,7 +10,7 @@ from typing import Any
 from laq.checkpoints import packing
 from laq.deep_compression.pipeline import Pipeline
 from laq.experiments.deep.runner import Bench, Row, Settings, write
-from laq.utils import scratch
+from laq.utils import disks
 
 
 def rows(
@@ -33,7 +33,7 @@ def rows(
     }
     pruned = sum(own.weight().numel() - len(own.positions) for own in course.weights.values())
     found, seconds = [], []
-    with scratch.folder(bench.place, ".deep") as folder:
+    with disks.folder(bench.place, ".deep") as folder:
         places = {stage: Path(files.get(stage, folder / stage)) for stage in contents}
         for stage, path in {"original": Path(parent), **places}.items():
             first = perf_counter()

@@ -16,7 +16,7 @@ from torch import nn
 from laq.experiments.partial import arms, counting, selection, traffic
 from laq.experiments.partial.arms import ALL, Arm
 from laq.experiments.partial.selection import Layers
-from laq.experiments.partial.weighing import gradient_bits, weighed
+from laq.experiments.partial.tensors import gradient_bits, weighed
 from laq.training.exchange import FLOAT
 
 PROCESSES = 2

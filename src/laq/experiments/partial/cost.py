@@ -23,7 +23,7 @@ from torch.nn import functional
 from laq.experiments.partial.traffic import TrafficArm, built
 from laq.models.networks import safe_kernels, to_input
 from laq.qat import grid, inputs
-from laq.training import FINETUNING, precision
+from laq.training import FINETUNING, loop
 from laq.training.loop import State
 from laq.training.recipe import Recipe
 
@@ -109,7 +109,7 @@ class _Training:
 
     def step(self) -> None:
         with safe_kernels(self.network):
-            with precision.autocast(self.recipe.precision, self.device):
+            with loop.autocast(self.recipe.precision, self.device):
                 logits = self.network(self.inputs)
             loss = functional.cross_entropy(
                 logits.float(), self.labels, label_smoothing=self.recipe.label_smoothing

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import stat
+import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,6 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from laq.experiments.partial import sockets
 from laq.experiments.partial.traffic import Traffic, TrafficArm, built
 from laq.training import distributed as parallel
 from laq.training import launch
@@ -30,6 +32,55 @@ from laq.training.exchange import Exchange
 from laq.training.loop import State
 from laq.training.recipe import Recipe
 from laq.utils import signals
+
+# Bytes that this process has sent and received over its TCP connections, as Linux counts them.
+#
+# What is counted are the bytes of the streams: all that the program wrote, and neither the headers
+# of TCP and IP nor what was sent again.
+
+
+# Of struct tcp_info in linux/tcp.h: what the other end acknowledged, and what came.
+_ACKED, _SIZE = 120, 136
+
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """sent, as far as the other end has it, and received."""
+
+    sent: int
+    received: int
+
+    def __sub__(self, other: Bytes) -> Bytes:
+        return Bytes(self.sent - other.sent, self.received - other.received)
+
+
+def count(without: Collection[int] = ()) -> Bytes | None:
+    """Over all connections but those to ports ``without``; None where the system does not tell."""
+    if not (_DESCRIPTORS.is_dir() and hasattr(socket, "TCP_INFO")):
+        return None
+    found = [_of(int(entry.name), without) for entry in _DESCRIPTORS.iterdir()]
+    known = [each for each in found if each is not None]
+    if not known:
+        return None
+    return Bytes(sum(each.sent for each in known), sum(each.received for each in known))
+
+
+def _of(descriptor: int, without: Collection[int]) -> Bytes | None:
+    """Of one connection; None for what is none."""
+    with suppress(OSError):
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
+    with suppress(OSError), closing(socket.socket(fileno=os.dup(descriptor))) as own:
+        ours = own.family in (socket.AF_INET, socket.AF_INET6) and own.type == socket.SOCK_STREAM
+        if ours and own.getpeername()[1] not in without:
+            told = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            if len(told) >= _SIZE:
+                # Linux counts the opening of the end that began it as a byte.
+                return Bytes(*struct.unpack_from("=QQ", told, _ACKED))
+    return None  # no socket, no connection, or closed meanwhile
+
 
 # Before the steps that count: in the first one DistributedDataParallel arranges its buckets.
 _WARM = 2
@@ -111,7 +162,7 @@ def _count(
     wrapped = team.prepare(network, exchange)
     images = torch.rand(task["images"])[team.part(batch)]
     with watched() as handed:
-        before: sockets.Bytes | None = None
+        before: Bytes | None = None
         for step in range(_WARM + task["steps"]):
             if step == _WARM:
                 _meet(meeting.with_suffix(".begin"), team)
@@ -155,9 +206,9 @@ def watched() -> Iterator[dict[str, int]]:
             setattr(distributed, name, function)
 
 
-def _received() -> sockets.Bytes | None:
+def _received() -> Bytes | None:
     """All connections but that to the store, through which processes found each other."""
-    return sockets.count(without={int(os.environ["MASTER_PORT"])})
+    return count(without={int(os.environ["MASTER_PORT"])})
 
 
 def _meet(place: Path, team: parallel.Team) -> None:

@@ -17,16 +17,8 @@ from laq import data
 from laq.checkpoints import inference, lineage, packing
 from laq.data import Dataset
 from laq.experiments.evaluation import score
-from laq.experiments.partial import (
-    budget,
-    cost,
-    selection,
-    tensors,
-    traffic,
-    updates,
-    weighing,
-)
-from laq.experiments.partial.arms import ALL, Arm, controls
+from laq.experiments.partial import cost, selection, tensors, traffic, updates
+from laq.experiments.partial.arms import ALL, Arm, controls, drawn
 from laq.experiments.partial.control import make as train_control
 from laq.experiments.trial_cache import Kept
 from laq.experiments.variants import compressed, quantized
@@ -35,7 +27,7 @@ from laq.models.networks import predict
 from laq.training import resume
 from laq.training.exchange import FLOAT
 from laq.training.recipe import of_training
-from laq.utils import scratch, seeds
+from laq.utils import disks, seeds
 
 # Functions that make the network of an arm, by its method.
 MAKERS: dict[str, Callable[[Task], MadeVariant]] = {
@@ -171,7 +163,7 @@ class PartialRunner:
             train = self.train
         else:
             seed = seeds.of_repeat(self.seed, arm.repeat)
-            train = budget.drawn(train, self.images, seed, *members)
+            train = drawn(train, self.images, seed, *members)
         return Task(
             network=network,
             described=described,
@@ -205,7 +197,7 @@ class PartialRunner:
 
     def _stored(self, made: MadeVariant) -> tuple[nn.Module, int, Mapping[str, Any]]:
         """Write a network and read it back: with its bytes on the disk, and its description."""
-        with scratch.folder(self.place, ".arm") as folder:
+        with disks.folder(self.place, ".arm") as folder:
             path = folder / "network.safetensors"
             packing.save(path, made.state, made.description, made.packed)
             return inference.load(path), path.stat().st_size, lineage.describe(path)
@@ -234,8 +226,8 @@ class PartialRunner:
     def _step_bytes(self, arm: Arm) -> dict[str, int]:
         """Bytes that each of two processes sends in a step, gradients in float and in codes."""
         asked = [
-            weighing.weighed(self.described, arm, self.training, each)
-            for each in weighing.gradient_bits(arm)
+            tensors.weighed(self.described, arm, self.training, each)
+            for each in tensors.gradient_bits(arm)
         ]
         sent = (traffic.computed(each).sent for each in asked)
         return dict(zip(("step_bytes_float", "step_bytes"), map(round, sent), strict=True))
@@ -244,7 +236,7 @@ class PartialRunner:
         """Seconds and memory of a step of each arm, a row for each."""
         batch = torch.from_numpy(self.train.images[: self.training["batch_size"]])
         recipe = of_training(self.training)
-        asked = [weighing.weighed(self.described, arm, self.training) for arm in arms]
+        asked = [tensors.weighed(self.described, arm, self.training) for arm in arms]
         found = cost.measured(asked, batch, self.device, recipe, _STEPS)
         return [{"step_seconds": one.seconds, "step_memory": one.memory} for one in found]
 

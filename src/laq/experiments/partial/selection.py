@@ -13,9 +13,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from laq.experiments.partial.places import window
 from laq.ptq import layer_selection
 from laq.utils.errors import ConfigError
+
+# Where in a network the quantized layers of an arm lie.
+
+
+def window(position: str, k: int, layers: int) -> slice:
+    """The places of the first, the middle or the last ``k`` of ``layers``."""
+    start = {"first": 0, "middle": (layers - k) // 2, "last": layers - k}[position]
+    return slice(start, start + k)
+
 
 # Where the k layers of an arm lie.
 ENDS = ("first", "middle", "last")

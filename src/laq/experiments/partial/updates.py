@@ -20,7 +20,7 @@ from torch import Tensor
 
 from laq.checkpoints import packing
 from laq.quantizers.packed_weight import PackedWeight
-from laq.utils import scratch
+from laq.utils import disks
 from laq.utils.errors import CheckpointError
 
 State = Mapping[str, Tensor]
@@ -116,7 +116,7 @@ def sizes(before: State, after: State, packed: Packed, place: Path) -> tuple[Upd
 
     Both files are written in the folder ``place``, and removed.
     """
-    with scratch.folder(place, ".update") as folder:
+    with disks.folder(place, ".update") as folder:
         path = folder / "update.safetensors"
         return write(path, before, after), write(path, before, after, packed)
 

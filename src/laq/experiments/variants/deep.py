@@ -12,9 +12,9 @@ import torch
 from laq import data
 from laq.checkpoints import graph_edits, packing
 from laq.checkpoints.deep_container import file
-from laq.deep_compression import pipeline as courses
+from laq.deep_compression import pipeline
 from laq.deep_compression.pipeline import Pipeline
-from laq.experiments.deep import measured
+from laq.experiments.deep import runner
 from laq.experiments.variants.task import MadeVariant, Task
 from laq.experiments.variants.trainable import begun
 from laq.ptq import layer_report as report
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 @dataclass(frozen=True, eq=False)
 class Deep(MadeVariant):
     """course: after every stage. coder: of the file. scores: of the stages, by
-    ``laq.experiments.deep.measured``. parameters: of the network."""
+    ``laq.experiments.deep.runner``. parameters: of the network."""
 
     course: Pipeline | None = None
     coder: str = "huffman"
@@ -48,8 +48,8 @@ class Deep(MadeVariant):
 
     def stages(self, place: Path) -> list[Row]:
         """What each stage scores and takes, its files being written to the folder ``place``."""
-        sized = measured.sizes(self.parameters, self.course, self.description, self.coder, place)
-        return measured.table(self.scores, sized)
+        sized = runner.sizes(self.parameters, self.course, self.description, self.coder, place)
+        return runner.table(self.scores, sized)
 
 
 def make(task: Task) -> Deep:
@@ -57,7 +57,7 @@ def make(task: Task) -> Deep:
     settings = task.recipe["deep"]
     network, train, test, generator = begun(task)
     spec = graph_edits.spec(task.described)
-    done = courses.compress(
+    done = pipeline.compress(
         network, train, test, settings, generator, task.device, task.state, spec
     )
     images = tuple(map(torch.from_numpy, data.of_classes(task.test, task.members)))
@@ -68,7 +68,7 @@ def make(task: Task) -> Deep:
         history=done.history,
         course=done,
         coder=settings["coder"],
-        scores=tuple(measured.scores(original, done, images, task.members, task.device)),
+        scores=tuple(runner.scores(original, done, images, task.members, task.device)),
         parameters=sum(parameter.numel() for parameter in original.parameters()),
     )
 

@@ -2,25 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from laq import data
-from laq.checkpoints import packing
+from laq.checkpoints import inference, packing
 from laq.config import zoo_kinds
 from laq.config.recipes import STEPS
 from laq.config.recipes import of as step_of
 from laq.data import Dataset
+from laq.experiments.evaluation import Score, score
 from laq.experiments.variants.registry import MAKERS
-from laq.experiments.variants.task import Task
-from laq.experiments.zoo import measurement
-from laq.experiments.zoo.measurement import MeasuredNetwork
+from laq.experiments.variants.task import MadeVariant, Task
+from laq.models.networks import predict
+from laq.utils import disks
+
+# A network of the zoo as it would be deployed: written, weighed, read back and tested.
+
+
+@dataclass(frozen=True)
+class FileWeight:
+    """What a network takes: bytes of its file, and of its quantized weights the number and the
+    bits each, codes and scales; 32 where none is quantized."""
+
+    bytes: int
+    weights: int
+    bits_per_weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredNetwork:
+    """A network as it was read back, and what it takes."""
+
+    network: torch.nn.Module
+    weight: FileWeight
+
+
+def stored(made: MadeVariant, place: Path) -> MeasuredNetwork:
+    """Write a network to a file in the folder ``place``, and read it as any other is read."""
+    with disks.folder(place, ".zoo") as folder:
+        path = folder / "network.safetensors"
+        made.save(path)
+        return read(path)
+
+
+def read(path: str | os.PathLike[str]) -> MeasuredNetwork:
+    """A checkpoint with what it takes on the disk, in integers where it is meant to run so."""
+    checkpoint = packing.read(path)
+    packed = [weight for runs in checkpoint.packed.values() for weight in runs]
+    weights = sum(weight.codes.numel() for weight in packed)
+    coded = 8 * sum(weight.nbytes for weight in packed)
+    weight = FileWeight(Path(path).stat().st_size, weights, coded / weights if weights else 32.0)
+    return MeasuredNetwork(inference.built(path, checkpoint), weight)
+
+
+def rows(
+    measured: MeasuredNetwork,
+    images: Tensor,
+    labels: Tensor,
+    members: Sequence[int],
+    device: torch.device,
+) -> list[dict[str, Any]]:
+    """A row for each scope; images uint8 (n, c, h, w), labels (n,) of the classes ``members``."""
+    found = score(predict(measured.network, images, device), labels, members)
+    return [{**_counts(each), **vars(measured.weight)} for each in found]
+
+
+def _counts(found: Score) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in ("scope", "n", "correct", "top1", "in_subset")}
 
 
 @dataclass(eq=False)
@@ -55,9 +111,9 @@ class ZooRunner:
         measured, made = self._measured(members, calibration, images)
         ready = perf_counter()
         shown, labels = map(torch.from_numpy, data.of_classes(self.test, members))
-        rows = measurement.rows(measured, shown, labels, members, self.device)
+        found = rows(measured, shown, labels, members, self.device)
         end = perf_counter()
-        return rows, {"make": made - begin, "store": ready - made, "evaluate": end - ready}
+        return found, {"make": made - begin, "store": ready - made, "evaluate": end - ready}
 
     def _measured(
         self, members: list[int], calibration: str, images: Dataset | None
@@ -69,7 +125,7 @@ class ZooRunner:
         if step is not None:
             made = MAKERS[step](self._task(members, calibration, images))
         when = perf_counter()
-        measured = measurement.stored(made, self.place) if made else measurement.read(self.parent)
+        measured = stored(made, self.place) if made else read(self.parent)
         if zoo_kinds.serves_every_subset(self.recipe, calibration):
             self._shared[calibration] = measured
         return measured, when

@@ -15,7 +15,7 @@ from typing import Any
 
 import networkx as nx
 
-from laq.utils import scratch
+from laq.utils import disks
 from laq.utils.errors import DataError
 
 # Stands in the printed graph for inputs that a rule names by a function.
@@ -117,7 +117,7 @@ def ask(snakefile: Path, config: Mapping[str, Any]) -> RuleGraph:
     Raises:
         DataError: Snakemake refuses; its words are part of the message.
     """
-    with scratch.folder(Path(tempfile.gettempdir()), "laq-rulegraph") as folder:
+    with disks.folder(Path(tempfile.gettempdir()), "laq-rulegraph") as folder:
         written = folder / "config.json"  # JSON is YAML
         written.write_text(json.dumps(config), encoding="utf-8")
         # A dry run writes no log of its own; the user's profiles have no say in the graph.

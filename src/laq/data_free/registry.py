@@ -1,7 +1,7 @@
 """The ways to make images, by name: one line a way.
 
 A way is one module with ``make(network, request, settings, generator)``, which gives
-``laq.data_free.request.MadeImages``. Read at every plan, so only names of modules are here.
+``laq.data_free.pipeline.MadeImages``. Read at every plan, so only names of modules are here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from laq.data_free import generated, optimised
-from laq.data_free.request import MadeImages, Request
+from laq.data_free.pipeline import MadeImages, Request
 
 KINDS: dict[str, Callable[..., MadeImages]] = {
     "synthetic": optimised.make,

@@ -1,4 +1,4 @@
-"""The zoo's methods by accuracy and bytes, with the front of those that no other outdoes."""
+"""The zoo: accuracy against bytes with the front, and what label-aware calibration gains."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from laq.config.zoo_kinds import FAMILIES, ORIGINAL
-from laq.figures.error_axis import by_error
+from laq.figures.axis import by_error
+from laq.figures.effect import NEAR
 from laq.figures.memory import size
 from laq.figures.style import BASELINE, PALETTE, STYLE, WIDTH, heading, name_row, row_lines
 from laq.figures.words import plain
@@ -22,12 +23,16 @@ from laq.figures.words import plain
 if TYPE_CHECKING:
     import pandas as pd
 
+
+# The zoo's methods by accuracy and bytes, with the front of those that no other outdoes.
+
+
 # A family is told by colour and by marker.
 _COLOURS = [
     *(BASELINE, PALETTE[7], PALETTE[1], PALETTE[3], PALETTE[9]),
     *(PALETTE[0], PALETTE[2], to_rgb("#332288"), to_rgb("#b3006b"), to_rgb("#117733")),
 ]
-LOOKS = dict(zip(FAMILIES, zip(_COLOURS, "osDvPX^<*h", strict=True), strict=True))
+PARETO_LOOKS = dict(zip(FAMILIES, zip(_COLOURS, "osDvPX^<*h", strict=True), strict=True))
 SCOPES = {"all": "All", "subset": "Sub"}
 ALIKE = 1.02  # sizes that differ by less count as equal, as in the table of what to deploy
 PLAIN = ("subset", "none")  # calibrations shown: label-aware, or of no image at all
@@ -53,7 +58,7 @@ def accuracy_against_bytes(methods: pd.DataFrame, study: str) -> Figure:
         for row, network in zip(panels, networks, strict=True):
             for panel, (scope, words) in zip(row, SCOPES.items(), strict=True):
                 own = shown[(shown["network"] == network) & (shown["scope"] == scope)]
-                _draw(panel, own)
+                _draw_pareto(panel, own)
                 panel.set_title(f"on {words}")
             row[0].set_ylabel("Top-1, mean over subsets (%),\nby the root of the error")
             if len(networks) > 1:
@@ -61,7 +66,7 @@ def accuracy_against_bytes(methods: pd.DataFrame, study: str) -> Figure:
         one = f"{study}, {networks[0]}" if len(networks) == 1 else study
         figure.suptitle(heading(f"{one}: accuracy against bytes"))
         figure.legend(
-            handles=[_handle(family) for family in families]
+            handles=[_handle_pareto(family) for family in families]
             + [Line2D([], [], color="0.45", linewidth=1, label="front")],
             loc="outside lower center",
             ncols=5,
@@ -89,7 +94,7 @@ def _shown(methods: pd.DataFrame) -> pd.DataFrame:
     return ranked.drop_duplicates(["network", "method", "scope"]).sort_index()
 
 
-def _draw(panel: Axes, own: pd.DataFrame) -> None:
+def _draw_pareto(panel: Axes, own: pd.DataFrame) -> None:
     sizes, top1 = own["bytes"].to_numpy(float), 100 * own["top1"].to_numpy(float)
     panel.set_xscale("log")
     reference = top1[(own["method"] == ORIGINAL).to_numpy()]
@@ -98,7 +103,7 @@ def _draw(panel: Axes, own: pd.DataFrame) -> None:
     chosen = front(sizes, top1)
     panel.step(sizes[chosen], top1[chosen], where="post", color="0.45", linewidth=1, zorder=2)
     reach = np.abs(100 * own[["low", "high"]].to_numpy(float).T - top1)
-    for family, (colour, marker) in LOOKS.items():
+    for family, (colour, marker) in PARETO_LOOKS.items():
         of = (own["family"] == family).to_numpy()
         if not of.any():
             continue
@@ -156,6 +161,90 @@ def _name(
         )
 
 
-def _handle(family: str) -> Line2D:
-    colour, marker = LOOKS[family]
+def _handle_pareto(family: str) -> Line2D:
+    colour, marker = PARETO_LOOKS[family]
     return Line2D([], [], color=colour, marker=marker, linestyle="none", label=family)
+
+
+# How each calibration is drawn, and where beside the middle of its method's row.
+LOOKS = {
+    "subset": ("label-aware", PALETTE[0], "s", -0.17),
+    "synthetic": ("label-aware without data", PALETTE[1], "D", 0.17),
+}
+ROW = 0.2  # inches a method
+LABEL = "Gain over calibration on all classes (points)"
+
+
+def gains(methods: pd.DataFrame, study: str, confidence: float) -> Figure:
+    """A row for each method and a panel for each scope, networks one below the other.
+
+    methods: rows of ``zoo/methods.csv``. A point is the mean gain in top-1 over the same method
+    calibrated on all classes, in points, its bar the interval over subsets. What looks at no image
+    has no row: it gains 0 by nature.
+    """
+    shown = methods[methods["calibration"].isin(LOOKS) & methods["gain"].notna()]
+    networks = list(dict.fromkeys(methods["network"]))
+    orders = [list(dict.fromkeys(shown[shown["network"] == one]["method"])) for one in networks]
+    lines = max(sum(map(len, orders)), 1)
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(
+            len(networks),
+            len(SCOPES),
+            figsize=(WIDTH, 1.1 + 0.5 * len(networks) + ROW * lines),
+            height_ratios=[max(len(order), 1) for order in orders],
+            sharey="row",
+            squeeze=False,
+            layout="constrained",
+        )
+        for row, network, order in zip(panels, networks, orders, strict=True):
+            for panel, (scope, words) in zip(row, SCOPES.items(), strict=True):
+                own = shown[(shown["network"] == network) & (shown["scope"] == scope)]
+                _draw(panel, own, order)
+                panel.set_title(f"on {words}")
+            row[0].set_yticks(range(len(order)), [plain(name) for name in order])
+            row[0].set_ylim(len(order) - 0.4, -0.6)
+            if len(networks) > 1:
+                row[0].set_title("\n".join([*map(plain, row_lines(network)), "on All"]))
+        one = f"{study}, {networks[0]}" if len(networks) == 1 else study
+        bars = f"means with {100 * confidence:g} % intervals"
+        figure.suptitle(heading(f"{one}: what label-awareness gains, {bars}"))
+        there = [key for key in LOOKS if key in set(shown["calibration"])]
+        figure.legend(
+            handles=[_handle(key) for key in there],
+            loc="outside lower center",
+            ncols=max(len(there), 1),
+            frameon=False,
+        )
+    return figure
+
+
+def _draw(panel: Axes, own: pd.DataFrame, order: list[str]) -> None:
+    panel.set_xlabel(LABEL)
+    panel.axvline(0, color=BASELINE, linewidth=0.9, zorder=1.5)
+    places = {method: place for place, method in enumerate(order)}
+    for key, (_, colour, marker, aside) in LOOKS.items():
+        rows = own[own["calibration"] == key]
+        at = np.array([places[method] + aside for method in rows["method"]])
+        low, value, high = 100 * rows[["gain_low", "gain", "gain_high"]].to_numpy(float).T
+        panel.hlines(at, low, high, color=colour, linewidth=1.1)
+        panel.plot(value, at, marker, color=colour, markersize=4)
+    _spread(panel, 100 * own[["gain_low", "gain", "gain_high"]].to_numpy(float))
+    panel.grid(axis="y", visible=False)
+    panel.tick_params(axis="y", length=0, labelsize=7)
+
+
+def _handle(key: str) -> Line2D:
+    words, colour, marker, _ = LOOKS[key]
+    return Line2D([], [], color=colour, marker=marker, ls="none", label=words)
+
+
+def _spread(panel: Axes, values: np.ndarray) -> None:
+    """Where gains are large, an axis that is logarithmic beyond ``NEAR``, as in figure 8."""
+    known = values[np.isfinite(values)]
+    if np.abs(known).max(initial=0) > 3 * NEAR:
+        panel.set_xscale("symlog", linthresh=NEAR)
+        steps = [1.0, 2.0, 5.0, 20.0, 50.0]
+        panel.xaxis.set_major_locator(FixedLocator([-step for step in steps] + [0.0, *steps]))
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.set_xlabel(f"{LABEL},\nlogarithmic beyond ±{NEAR:g}")
