@@ -15,6 +15,7 @@ from laq.analysis.statistics.paired import mean_interval
 from laq.analysis.zoo import observations, summarise
 from laq.checkpoints import packing
 from laq.config import zoo_entries, zoo_kinds
+from laq.config.study import effect
 from laq.experiments import compression
 from laq.experiments.evaluation import score
 from laq.experiments.variants import compressed, deep
@@ -129,7 +130,7 @@ def parent(split: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> str
 def course(parent: str, split: data.Dataset, place: Path, recipe: dict[str, Any]) -> ZooRunner:
     from laq.checkpoints import lineage
 
-    own = zoo_entries.settings(zoo({"a": recipe})["methods"]["a"]) if recipe else {}
+    own = effect(zoo({"a": recipe})["methods"]["a"]) if recipe else {}
     described = lineage.of_parent(parent, "original", split, None, 0)
     cpu = torch.device("cpu")
     return ZooRunner(parent, described, "a", own, split, split, 0, 2**26, cpu, place)

@@ -12,6 +12,7 @@ from laq.config import deep_plan
 
 DEEP_STUDY = STUDY["deep_compression"]
 DEEP_NETWORKS = DEEP_STUDY["networks"]
+DEEP_PROCESSES = {network: recipe["processes"] for network, recipe in DEEP_NETWORKS.items()}
 LABEL_AWARE = DEEP_STUDY["label_aware"]
 LABEL_AWARE_SUBSETS = list(SUBSETS) if LABEL_AWARE["subsets"] == "all" else LABEL_AWARE["subsets"]
 
@@ -60,11 +61,11 @@ rule measure_stages:
         network=one_of(DEEP_NETWORKS),
     conda:
         "../../envs/laq.yaml"
-    threads: lambda wildcards: PLAN.deep_processes(wildcards.network)
+    threads: lambda wildcards: DEEP_PROCESSES[wildcards.network]
     resources:
-        mem_mb=growing(lambda wildcards: 4000 * PLAN.deep_processes(wildcards.network)),
+        mem_mb=growing(lambda wildcards: 4000 * DEEP_PROCESSES[wildcards.network]),
         runtime=growing(240),
-        gpu=lambda wildcards: GPU * PLAN.deep_processes(wildcards.network),
+        gpu=lambda wildcards: GPU * DEEP_PROCESSES[wildcards.network],
     params:
         settings=lambda wildcards: dict(
             network=wildcards.network,
@@ -97,11 +98,11 @@ rule compare_initial:
         network=one_of(DEEP_NETWORKS),
     conda:
         "../../envs/laq.yaml"
-    threads: lambda wildcards: PLAN.deep_processes(wildcards.network)
+    threads: lambda wildcards: DEEP_PROCESSES[wildcards.network]
     resources:
-        mem_mb=growing(lambda wildcards: 4000 * PLAN.deep_processes(wildcards.network)),
+        mem_mb=growing(lambda wildcards: 4000 * DEEP_PROCESSES[wildcards.network]),
         runtime=growing(240),
-        gpu=lambda wildcards: GPU * PLAN.deep_processes(wildcards.network),
+        gpu=lambda wildcards: GPU * DEEP_PROCESSES[wildcards.network],
     params:
         settings=lambda wildcards: dict(
             network=wildcards.network,
@@ -134,11 +135,11 @@ rule measure_curve:
         curve=one_of(deep_plan.CURVES),
     conda:
         "../../envs/laq.yaml"
-    threads: lambda wildcards: PLAN.deep_processes(wildcards.network)
+    threads: lambda wildcards: DEEP_PROCESSES[wildcards.network]
     resources:
-        mem_mb=growing(lambda wildcards: 4000 * PLAN.deep_processes(wildcards.network)),
+        mem_mb=growing(lambda wildcards: 4000 * DEEP_PROCESSES[wildcards.network]),
         runtime=growing(480),
-        gpu=lambda wildcards: GPU * PLAN.deep_processes(wildcards.network),
+        gpu=lambda wildcards: GPU * DEEP_PROCESSES[wildcards.network],
     params:
         settings=lambda wildcards: dict(
             network=wildcards.network,
@@ -198,11 +199,11 @@ rule measure_label_aware:
         subset=one_of(LABEL_AWARE_SUBSETS),
     conda:
         "../../envs/laq.yaml"
-    threads: lambda wildcards: PLAN.deep_processes(wildcards.network)
+    threads: lambda wildcards: DEEP_PROCESSES[wildcards.network]
     resources:
-        mem_mb=growing(lambda wildcards: 4000 * PLAN.deep_processes(wildcards.network)),
+        mem_mb=growing(lambda wildcards: 4000 * DEEP_PROCESSES[wildcards.network]),
         runtime=growing(480),
-        gpu=lambda wildcards: GPU * PLAN.deep_processes(wildcards.network),
+        gpu=lambda wildcards: GPU * DEEP_PROCESSES[wildcards.network],
     params:
         settings=lambda wildcards: dict(
             network=wildcards.network,

@@ -72,7 +72,11 @@ rule measure_partial:
         runtime=growing(480),
         gpu=GPU * PARTIAL_PROCESSES,
     params:
-        settings=lambda wildcards: PLAN.partial_settings(**wildcards),
+        settings=lambda wildcards: dict(
+            network=wildcards.network,
+            seed=SEED,
+            **partial_jobs.settings(PARTIAL, wildcards.network, wildcards.arms),
+        ),
         code=code("measure_partial.py"),
     message:
         "Partial training of {wildcards.network}: {wildcards.arms}"

@@ -8,6 +8,11 @@ Makes: <results>/zoo/{network}/{method}.csv, zoo/zoo.csv, zoo/methods.csv, zoo/p
 from laq.config import zoo_entries
 
 ZOO_METHODS = zoo_entries.recipes(STUDY["zoo"])
+ZOO_SETTINGS = {
+    name: zoo_entries.settings(name, recipe, STUDY["zoo"]["calibrations"])
+    for name, recipe in ZOO_METHODS.items()
+}
+ZOO_PROCESSES = {name: zoo_entries.processes(recipe) for name, recipe in ZOO_METHODS.items()}
 ZOO_SUBSETS = list(SUBSETS) if STUDY["zoo"]["subsets"] == "all" else STUDY["zoo"]["subsets"]
 
 
@@ -28,9 +33,11 @@ rule measure_zoo:
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
         subsets=expand("<results>/subsets/{subset}.json", subset=ZOO_SUBSETS),
-        synthetic=lambda wildcards: PLAN.zoo_images(
-            wildcards.method, wildcards.network, ZOO_SUBSETS
-        ),
+        synthetic=lambda wildcards: [
+            f"<results>/synthetic/{wildcards.network}/{subset}/synthetic.npz"
+            for subset in ZOO_SUBSETS
+            if "synthetic" in ZOO_SETTINGS[wildcards.method]["calibrations"]
+        ],
         parent="<results>/models/{network}/original.safetensors",
     output:
         table="<results>/zoo/{network}/{method}.csv",
@@ -43,15 +50,17 @@ rule measure_zoo:
         method=one_of(ZOO_METHODS),
     conda:
         "../../envs/laq.yaml"
-    threads: lambda wildcards: PLAN.zoo_processes(wildcards.method)
+    threads: lambda wildcards: ZOO_PROCESSES[wildcards.method]
     resources:
         mem_mb=growing(
-            lambda wildcards: 8000 * PLAN.zoo_processes(wildcards.method) + STUDY["memory_mb"]
+            lambda wildcards: 8000 * ZOO_PROCESSES[wildcards.method] + STUDY["memory_mb"]
         ),
         runtime=growing(480),
-        gpu=lambda wildcards: GPU * PLAN.zoo_processes(wildcards.method),
+        gpu=lambda wildcards: GPU * ZOO_PROCESSES[wildcards.method],
     params:
-        settings=lambda wildcards: PLAN.zoo_settings(**wildcards),
+        settings=lambda wildcards: dict(
+            network=wildcards.network, seed=SEED, **ZOO_SETTINGS[wildcards.method]
+        ),
         code=code("measure_zoo.py"),
     message:
         "Measuring {wildcards.method} of {wildcards.network} on every subset"

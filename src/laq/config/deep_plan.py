@@ -57,8 +57,3 @@ def label_aware(section: Section, network: str) -> Settings:
     used = {key: value for key, value in own.items() if key not in {"density", "classes"}}
     asked = section["label_aware"]
     return {"course": used, "density": asked["density"], "repeats": asked["repeats"]}
-
-
-def processes(section: Section, network: str) -> int:
-    """How many share a training."""
-    return section["networks"][network]["processes"]

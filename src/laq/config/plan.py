@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from laq.config import deep_plan, partial_jobs, recipes, replay, study, zoo_entries
+from laq.config import recipes, replay, study
 from laq.utils.files import expanded
 
 if TYPE_CHECKING:
@@ -317,43 +317,6 @@ class Study(Plan):
             return None
         settings = self.config["variants"][self.config[section]["variant"]]["compress"]
         return {key: settings.get(key, "all") for key in keys}
-
-    # The zoo, Deep Compression and partial training
-
-    def zoo_images(self, method: str, network: str, subsets: Iterable[str]) -> list[str]:
-        """The images made without data, for each subset, where an entry is calibrated on such."""
-        asked = "synthetic" in self.zoo_calibrations(method)
-        place = f"<results>/synthetic/{network}"
-        return [f"{place}/{subset}/synthetic.npz" for subset in subsets] if asked else []
-
-    def zoo_calibrations(self, method: str) -> list[str]:
-        zoo = self.config["zoo"]
-        return zoo_entries.calibrations(zoo_entries.recipes(zoo)[method], zoo["calibrations"])
-
-    def zoo_settings(self, network: str, method: str) -> Settings:
-        """Settings of measuring an entry: its own recipe, and of it what makes a difference."""
-        recipe = zoo_entries.recipes(self.config["zoo"])[method]
-        return {
-            "network": network,
-            "method": method,
-            "recipe": zoo_entries.settings(recipe),
-            "calibrations": self.zoo_calibrations(method),
-            "seed": self.seed,
-        }
-
-    def zoo_processes(self, method: str) -> int:
-        """How many processes share an entry's training; one where there is none."""
-        recipe = zoo_entries.recipes(self.config["zoo"])[method]
-        return recipe.get(recipes.of(recipe), {}).get("processes", 1)
-
-    def deep_processes(self, network: str) -> int:
-        """How many processes share a training of the study of Deep Compression."""
-        return deep_plan.processes(self.config["deep_compression"], network)
-
-    def partial_settings(self, network: str, arms: str) -> Settings:
-        """Settings of a job's arms: of the section what they depend on, and no more."""
-        settings = partial_jobs.settings(self.config["partial_qat"], network, arms)
-        return {"network": network, "seed": self.seed, **settings}
 
     # What figures and verdicts take
 

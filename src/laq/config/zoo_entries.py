@@ -30,9 +30,15 @@ def calibrations(recipe: Recipe, asked: Sequence[str]) -> list[str]:
     return [each for each in asked if each != "synthetic" or step == "compress"]
 
 
-def settings(recipe: Recipe) -> dict[str, Any]:
-    """An entry without what makes no difference, as its rule's params have it."""
-    return effect(recipe)
+def settings(name: str, recipe: Recipe, asked: Sequence[str]) -> dict[str, Any]:
+    """Settings of measuring an entry with the calibrations ``asked`` for: its name, its recipe
+    without what makes no difference, and its calibrations."""
+    return {"method": name, "recipe": effect(recipe), "calibrations": calibrations(recipe, asked)}
+
+
+def processes(recipe: Recipe) -> int:
+    """How many share an entry's training; one where there is none."""
+    return recipe.get(steps.of(recipe), {}).get("processes", 1)
 
 
 def columns(recipe: Recipe) -> dict[str, Any]:
