@@ -1,1 +1,1 @@
-"""Calibration images made without data, from what a trained network remembers of its own."""
+"""Calibration images made without data, from the BatchNorm statistics of a trained network."""

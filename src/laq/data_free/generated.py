@@ -1,8 +1,9 @@
 """Images of a generator that is trained against the fixed network, by class.
 
 Xu et al., "Generative Low-bitwidth Data Free Quantization" (GDFQ), ECCV 2020: the generator's
-images are to be of the classes asked for, and to have the statistics of every BatchNorm. Theirs is
-trained on beside the quantized network; ours is trained first, and gives calibration images.
+images are to be of the classes asked for, and to have the statistics of every BatchNorm. In GDFQ
+the generator is trained alongside the quantized network. Here it is trained first, and then gives
+calibration images.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ WIDTHS = (32, 16)  # channels at a half and at the whole of the side
 class Generator(nn.Module):
     """Noise and a class to an image in [0, 1].
 
-    The class's embedding scales the noise, a linear layer lays it out on a grid of a quarter of
-    the side, and two convolutions follow, each on twice the side before. Every scale adds to the
-    image, so that coarse parts need not wait for fine ones. Its BatchNorms always take the batch's
-    own statistics, so that it gives images as it did in training.
+    The class's embedding scales the noise. A linear layer lays it out on a grid of a quarter of the
+    side. Two convolutions follow, each on twice the side before. Every scale adds to the image, so
+    that coarse structure is learned early. The BatchNorms always use the batch's own statistics, so
+    that images are made as in training.
     """
 
     def __init__(self, classes: int, shape: tuple[int, int, int]) -> None:
@@ -54,9 +55,9 @@ class Generator(nn.Module):
         x = self.start(noise * self.embedding(labels))
         x = self.norm(x.view(len(x), WIDTHS[0], *self.grid))
         image = self.paint[0](x)
-        for finer, paint in zip(self.finer, self.paint[1:], strict=True):
-            x = finer(_doubled(x))
-            image = _doubled(image) + paint(x)
+        for block, head in zip(self.finer, self.paint[1:], strict=True):
+            x = block(_doubled(x))
+            image = _doubled(image) + head(x)
         height, width = self.sides
         return torch.sigmoid(image[..., :height, :width])
 
@@ -78,39 +79,39 @@ def make(
     """Train a generator, and take images from it; see ``laq.data_free.registry.make``.
 
     settings: steps, batch_size and learning_rate (of Adam, falling to 0 by a cosine) of its
-    training, and what ``Objective`` takes. ``request.classes`` are given.
+    training, and what ``Objective`` takes. ``request.classes`` must not be None.
     """
     objective = Objective(network, request.name, settings)
     device = next(network.parameters()).device
-    steps, size = settings["steps"], settings["batch_size"]
+    steps, batch_size = settings["steps"], settings["batch_size"]
     classes = torch.tensor(request.classes)
     with torch.random.fork_rng(devices=[]):  # modules draw their weights from the global stream
         torch.manual_seed(generator.initial_seed())
-        painter = Generator(len(classes), request.shape).to(device)
-    optimiser = torch.optim.Adam(painter.parameters(), settings["learning_rate"])
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        model = Generator(len(classes), request.shape).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), settings["learning_rate"])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
     def draw(places: torch.Tensor) -> torch.Tensor:
         noise = torch.randn(len(places), LATENT, generator=generator)
-        return painter(noise.to(device), places.to(device))
+        return model(noise.to(device), places.to(device))
 
-    course = LossHistory(steps)
+    history = LossHistory(steps)
     for step in tqdm(range(steps), desc="generator", mininterval=1):
-        places = torch.randint(len(classes), (size,), generator=generator)
-        labels = classes[places].to(device)
-        terms = objective(draw(places), labels)
-        course.note(1, step, terms, labels)
-        optimiser.zero_grad()
+        indices = torch.randint(len(classes), (batch_size,), generator=generator)
+        labels = classes[indices].to(device)
+        terms = objective(draw(indices), labels)
+        history.note(1, step, terms, labels)
+        optimizer.zero_grad()
         terms.loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
-    asked = request.labels(generator)
-    places = torch.searchsorted(classes, asked)
-    parts = torch.arange(request.count).tensor_split(-(-request.count // size))
+    targets = request.labels(generator)
+    indices = torch.searchsorted(classes, targets)
+    batches = torch.arange(request.count).tensor_split(-(-request.count // batch_size))
     with torch.no_grad():
-        found = [
-            course.stored(number, objective, draw(places[part]), asked[part].to(device))
-            for number, part in enumerate(parts, 1)
+        pairs = [
+            history.stored(number, objective, draw(indices[batch]), targets[batch].to(device))
+            for number, batch in enumerate(batches, 1)
         ]
-    whole, given = (torch.cat(side) for side in zip(*found, strict=True))
-    return MadeImages(whole, given, course.rows)
+    images, image_labels = (torch.cat(tensors) for tensors in zip(*pairs, strict=True))
+    return MadeImages(images, image_labels, history.rows)

@@ -1,4 +1,4 @@
-"""What made images are to be: to BatchNorm like the training data, of a class, and images."""
+"""The loss of made images: statistics of BatchNorm, cross-entropy of classes, image priors."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from laq.utils.errors import ConfigError
 
-# What images look like that no statistics tell: smooth, and not far from grey.
+# Image priors beside the statistics: images are smooth, and not far from grey.
 #
 # Both are those of Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting
-# Them", CVPR 2015, as DeepInversion (Yin et al., CVPR 2020) takes them.
+# Them", CVPR 2015, as DeepInversion (Yin et al., CVPR 2020) uses them.
 
 
 def variation(images: Tensor) -> Tensor:
     """Total variation of ``images`` (n, c, h, w): mean squared step to the next pixel, ()."""
-    across = (images[..., 1:] - images[..., :-1]).square().mean()
-    down = (images[..., 1:, :] - images[..., :-1, :]).square().mean()
-    return across + down
+    horizontal = (images[..., 1:] - images[..., :-1]).square().mean()
+    vertical = (images[..., 1:, :] - images[..., :-1, :]).square().mean()
+    return horizontal + vertical
 
 
 def norm(images: Tensor) -> Tensor:
@@ -35,23 +35,24 @@ def norm(images: Tensor) -> Tensor:
 
 # How far batches of a network's activations are from the running statistics of its BatchNorms.
 #
-# A BatchNorm keeps mean and variance that its inputs had in training, channel by channel: all that
-# a trained network says of its data. Images whose activations have them as well stand in for that
-# data (Cai et al., "ZeroQ", CVPR 2020; Yin et al., "Dreaming to Distill", CVPR 2020).
+# A BatchNorm keeps the mean and the variance of its inputs in training, channel by channel. They
+# are all that a trained network says of its data. Images whose activations have the same statistics
+# stand in for that data (Cai et al., "ZeroQ", CVPR 2020; Yin et al., "Dreaming to Distill", CVPR
+# 2020).
 
 
 def distance(inputs: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
     """Of a BatchNorm's ``inputs`` (n, c, …) from its running ``mean`` and ``variance`` (c,): ().
 
     The squared 2-Wasserstein distance between normal distributions of these moments,
-    (μ − m)² + (σ − s)², in units of the channel's variance, averaged over channels: channels
-    differ in scale by decades, and what follows sees them divided by it. ``eps``, BatchNorm's own,
-    is added to both variances, so that silent channels count as they do there.
+    (μ − m)² + (σ − s)², in units of the channel's variance, averaged over channels. Channels differ
+    in scale by decades, and the layers behind see them divided by it. ``eps``, BatchNorm's own, is
+    added to both variances, so that silent channels count as they do in BatchNorm.
     """
-    over = [axis for axis in range(inputs.ndim) if axis != 1]
-    found, centre = torch.var_mean(inputs, over, correction=0)  # (c,) each
-    shift = (centre - mean).square() / (variance + eps)
-    spread = ((found + eps) / (variance + eps)).sqrt() - 1
+    axes = [axis for axis in range(inputs.ndim) if axis != 1]
+    batch_variance, batch_mean = torch.var_mean(inputs, axes, correction=0)  # (c,) each
+    shift = (batch_mean - mean).square() / (variance + eps)
+    spread = ((batch_variance + eps) / (variance + eps)).sqrt() - 1
     return (shift + spread.square()).mean()
 
 
@@ -71,24 +72,24 @@ class Statistics:
         """Hooks are left on ``network``: give it a copy. Raises ``ConfigError``, which calls it
         ``name``, where it has no BatchNorm."""
         self._found: dict[str, Tensor] = {}
-        measured = norms(network)
-        if not measured:
+        batchnorms = norms(network)
+        if not batchnorms:
             raise ConfigError(
                 f"networks.{name}: it has no BatchNorm ({type(network).__name__}), and images are "
                 "made from its statistics: calibrate on training images "
                 "(compress.images_from: training)"
             )
-        for place, norm in measured.items():
-            norm.register_forward_pre_hook(partial(self._measure, place))
+        for layer, batchnorm in batchnorms.items():
+            batchnorm.register_forward_pre_hook(partial(self._measure, layer))
 
     def _measure(self, place: str, norm: _BatchNorm, args: tuple[Tensor, ...]) -> None:
         self._found[place] = distance(args[0], norm.running_mean, norm.running_var, norm.eps)
 
     def loss(self) -> Tensor:
-        """Of the last forward pass: (), the mean over the BatchNorms that it came to."""
-        found = torch.stack(list(self._found.values())).mean()
+        """Of the last forward pass: (), the mean over the BatchNorms that it called."""
+        mean = torch.stack(list(self._found.values())).mean()
         self._found.clear()
-        return found
+        return mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +130,8 @@ class Objective:
     def __init__(self, network: nn.Module, name: str, settings: Mapping[str, Any]) -> None:
         """Raises ``ConfigError``, which calls the network ``name``, where it has no BatchNorm."""
         # Channels last, the faster layout of convolutions.
-        own = copy.deepcopy(network).to(memory_format=torch.channels_last)
-        self._network = own.eval().requires_grad_(False)
+        clone = copy.deepcopy(network).to(memory_format=torch.channels_last)
+        self._network = clone.eval().requires_grad_(False)
         self._statistics = Statistics(self._network, name)
         self._settings = settings
 
@@ -138,11 +139,11 @@ class Objective:
         """Of ``images`` in [0, 1] (n, c, h, w), asked to be of ``labels`` (n,) unless None."""
         logits = self._network(images.contiguous(memory_format=torch.channels_last))
         statistics = self._statistics.loss()
-        rough, far = variation(images), norm(images)
-        loss = statistics + self._settings["variation"] * rough
-        loss = loss + self._settings["norm"] * far
-        entropy = None
+        total_variation, grey_distance = variation(images), norm(images)
+        loss = statistics + self._settings["variation"] * total_variation
+        loss = loss + self._settings["norm"] * grey_distance
+        cross_entropy = None
         if labels is not None:
-            entropy = functional.cross_entropy(logits, labels)
-            loss = loss + self._settings["class_weight"] * entropy
-        return Terms(loss, statistics, entropy, rough, far, logits)
+            cross_entropy = functional.cross_entropy(logits, labels)
+            loss = loss + self._settings["class_weight"] * cross_entropy
+        return Terms(loss, statistics, cross_entropy, total_variation, grey_distance, logits)

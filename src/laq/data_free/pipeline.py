@@ -1,4 +1,4 @@
-"""How losses fall while images are made, and what is reached with the images as they are stored."""
+"""Requests for made images, and the history of their losses: while they are made, and as stored."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from laq.models.networks import to_input
 class Request:
     """Images to be made for the network called ``name``.
 
-    shape: channels, height, width. count: how many. classes: those that they are to be of, each
-    as often, up to one; None for images of no class in particular.
+    shape: channels, height, width. count: how many. classes: those of the images, each equally
+    often, to within one image; None for images of no class in particular.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Request:
     classes: tuple[int, ...] | None
 
     def labels(self, generator: torch.Generator) -> Tensor | None:
-        """A class for each image, int64 (count,), in a random order; None where none is asked."""
+        """A class for each image, int64 (count,), in random order; None without classes."""
         if self.classes is None:
             return None
         classes = torch.tensor(self.classes)
@@ -40,19 +40,19 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class MadeImages:
-    """Images uint8 (n, c, h, w) and labels int64 (n,), on the CPU: the classes asked for, or where
-    none were those that the network sees. course: rows of ``laq.data_free.pipeline``."""
+    """Images uint8 (n, c, h, w) and labels int64 (n,), on the CPU. Labels are the classes asked
+    for, or without these the network's predictions. course: rows of ``LossHistory``."""
 
     images: Tensor
     labels: Tensor
     course: Sequence[dict[str, Any]]
 
 
-MARKS = 20  # measurements on the way
+MARKS = 20  # about so many rows of a batch before its last
 
 
 class LossHistory:
-    """Rows of a making of ``steps``: the terms at some steps, and last of the stored images."""
+    """Rows of images that are made in ``steps``: the terms at some steps, and as stored."""
 
     def __init__(self, steps: int) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -67,12 +67,12 @@ class LossHistory:
     def stored(
         self, batch: int, objective: Objective, images: Tensor, labels: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """``images`` in [0, 1] as uint8, and their labels: those asked for, or as they are seen.
+        """``images`` in [0, 1] as uint8, and their labels: those asked for, or as predicted.
 
         Both on the CPU.
         """
-        whole = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-        terms = objective(to_input(whole, images.device), labels)
+        pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+        terms = objective(to_input(pixels, images.device), labels)
         self.rows.append({"batch": batch, "step": self._steps, **terms.row(labels)})
-        given = terms.logits.argmax(1) if labels is None else labels
-        return whole.cpu(), given.cpu()
+        targets = terms.logits.argmax(1) if labels is None else labels
+        return pixels.cpu(), targets.cpu()

@@ -1,7 +1,7 @@
 """The ways to make images, by name: one line a way.
 
 A way is one module with ``make(network, request, settings, generator)``, which gives
-``laq.data_free.pipeline.MadeImages``. Read at every plan, so only names of modules are here.
+``laq.data_free.pipeline.MadeImages``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def make(
     """Make images that ``request`` asks for.
 
     network: on the device to compute on; left as it was. settings: the config's ``synthesis`` as
-    ``laq.config.study.synthesis_settings`` gives it for the kind. generator: on the CPU, draws all.
+    ``laq.config.plan.Study.synthesis_settings`` gives it for the kind. generator: of all draws, on
+    the CPU.
 
     Raises ``ConfigError`` for a network without BatchNorm.
     """

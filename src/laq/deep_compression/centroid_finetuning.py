@@ -1,8 +1,8 @@
 """Training of the centroids that a layer's weights share.
 
-A layer's weight is made of its centroids, w = c[code] where it is kept and 0 elsewhere, so that the
-gradient of a centroid is the sum of those of its weights (Han et al. 2016, section 3.3). Which
-weight takes which centroid, and which is pruned, stays.
+A layer's weight is made of its centroids: w = c[code] where it is kept, and 0 elsewhere. So the
+gradient of a centroid is the sum of those of its weights (Han et al. 2016, section 3.3). Codes and
+positions of kept weights do not change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from laq.training.constraints import Constraint, Group
 class Centroids(nn.Module):
     """Makes a layer's weight: ``values`` (k,) at ``places`` (n,), 0 elsewhere, by ``codes`` (n,).
 
-    The parameter that the weight was has no part in it.
+    The parameter that the weight was before is not used.
     """
 
     places: Tensor
@@ -45,9 +45,9 @@ class Centroids(nn.Module):
 
 @dataclass(frozen=True)
 class Shared(Constraint):
-    """Layers whose weights are made of centroids: name to the number of weights kept and of these.
+    """Layers whose weights are made of centroids: name to numbers of kept weights and centroids.
 
-    Centroids do not decay: smaller ones make no smaller file.
+    Centroids have no weight decay: smaller ones make no smaller file.
     """
 
     layers: Mapping[str, tuple[int, int]]
@@ -58,12 +58,12 @@ class Shared(Constraint):
             weight_clustering.replace(network, name, Centroids(shape, kept, count))
 
     def groups(self, network: nn.Module) -> list[Group]:
-        own = [_held(network, name).values for name in self.layers]
-        return [{"params": own, "weight_decay": 0.0}]
+        centroids = [_held(network, name).values for name in self.layers]
+        return [{"params": centroids, "weight_decay": 0.0}]
 
 
 def of(weights: Mapping[str, SharedWeight]) -> Shared:
-    """The constraint under which a training keeps to these weights, by layer."""
+    """The constraint under which a training trains the centroids of these weights, by layer."""
     counts = {name: (len(w.positions), len(w.centroids)) for name, w in weights.items()}
     return Shared(counts)
 
@@ -72,23 +72,23 @@ def of(weights: Mapping[str, SharedWeight]) -> Shared:
 def load(network: nn.Module, weights: Mapping[str, SharedWeight]) -> None:
     """Give the layers, which a ``Shared`` prepared, these weights."""
     for name, weight in weights.items():
-        held = _held(network, name)
-        held.values.copy_(weight.centroids)
-        held.places.copy_(weight.positions)
-        held.codes.copy_(weight.codes)
+        module = _held(network, name)
+        module.values.copy_(weight.centroids)
+        module.places.copy_(weight.positions)
+        module.codes.copy_(weight.codes)
 
 
 @torch.no_grad()
 def detach(network: nn.Module, weights: Mapping[str, SharedWeight]) -> dict[str, SharedWeight]:
     """Make plain parameters of the weights; returns them with their centroids as they are now."""
-    found = {}
+    shared_weights = {}
     for name, weight in weights.items():
         centroids = _held(network, name).values.detach().cpu().clone()
-        found[name] = SharedWeight(
+        shared_weights[name] = SharedWeight(
             weight.shape, weight.positions, weight.codes, centroids, weight.index_bits
         )
-        weight_clustering.detach(network, name, found[name].weight())
-    return found
+        weight_clustering.detach(network, name, shared_weights[name].weight())
+    return shared_weights
 
 
 def _held(network: nn.Module, name: str) -> Centroids:

@@ -1,4 +1,4 @@
-"""How a layer's weights are distributed: before, when most are pruned, and when they share values.
+"""How a layer's weights are distributed: in the original network, pruned, and with shared values.
 
 After Han et al. 2016, figures 6 of pruning and 7 of sharing.
 """
@@ -23,10 +23,11 @@ Row = dict[str, Any]
 def rows(original: Mapping[str, Tensor], course: Pipeline, bins: int = BINS) -> list[Row]:
     """Rows of each compressed layer, in the order of ``course.met``.
 
-    original: the state that ``course`` began with. Of ``original`` and ``pruned`` a row a bin,
-    equal bins over the range of both; of ``clustered`` and ``shared`` a row a centroid, ascending.
+    original: the state that ``course`` began with. The stages ``original`` and ``pruned`` have a
+    row for each bin, with equal bins over the range of both. The stages ``clustered`` and
+    ``shared`` have a row for each centroid, ascending.
     """
-    found = []
+    table = []
     for layer in (name for name in course.met if name not in course.reasons):
         weight = f"{layer}.weight"
         values = {
@@ -34,15 +35,15 @@ def rows(original: Mapping[str, Tensor], course: Pipeline, bins: int = BINS) -> 
             "pruned": course.weights[weight].values.double().numpy(),
         }
         edges = _edges(np.concatenate(list(values.values())), bins)
-        tables = {stage: _binned(own, edges) for stage, own in values.items()}
+        tables = {stage: _binned(array, edges) for stage, array in values.items()}
         tables["clustered"] = _centroids(course.clusters[weight])
         tables["shared"] = _centroids(course.shared[weight])
-        found += [
+        table += [
             {"layer": layer, "stage": stage, "low": low, "high": high, "count": count}
-            for stage, table in tables.items()
-            for low, high, count in table
+            for stage, histogram in tables.items()
+            for low, high, count in histogram
         ]
-    return found
+    return table
 
 
 Table = list[tuple[float, float, int]]

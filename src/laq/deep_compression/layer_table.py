@@ -19,27 +19,34 @@ Row = dict[str, Any]
 def rows(course: Pipeline, parameters: int, files: Mapping[str, int]) -> list[Row]:
     """A row for each layer in the order of ``course.met``, one of the rest, and one of all.
 
-    parameters: of the network. files: bytes at the stages ``pruned``, ``shared``, ``huffman`` and
-    ``ans``, which the rows add up to.
+    parameters: their number in the network. files: bytes of the files of the stages ``pruned``,
+    ``shared``, ``huffman`` and ``ans``. The rows add up to these.
     """
     names = [name for name in course.met if name not in course.reasons]
-    found = {name: _stages(course, f"{name}.weight") for name in names}
+    stages = {name: _stages(course, f"{name}.weight") for name in names}
     layers = [
-        _row("layer", name, course.network.get_submodule(name), [found[name]]) for name in names
+        _row("layer", name, course.network.get_submodule(name), [stages[name]]) for name in names
     ]
-    whole = _row("all", None, None, list(found.values()))
-    rest: Row = dict.fromkeys(whole)
-    others = parameters - whole["weights"]
-    rest |= {"part": "rest", "weights": others, "kept": others, "float_bytes": 4 * others}
-    rest |= {f"{stage}_bytes": size - whole[f"{stage}_bytes"] for stage, size in files.items()}
+    totals = _row("all", None, None, list(stages.values()))
+    remainder: Row = dict.fromkeys(totals)
+    other_weights = parameters - totals["weights"]
+    remainder |= {
+        "part": "rest",
+        "weights": other_weights,
+        "kept": other_weights,
+        "float_bytes": 4 * other_weights,
+    }
+    remainder |= {
+        f"{stage}_bytes": size - totals[f"{stage}_bytes"] for stage, size in files.items()
+    }
     for key in ("weights", "kept", "float_bytes", *(f"{stage}_bytes" for stage in files)):
-        whole[key] += rest[key]
-    whole["ratio_huffman"] = whole["float_bytes"] / whole["huffman_bytes"]
-    return [*layers, rest, whole]
+        totals[key] += remainder[key]
+    totals["ratio_huffman"] = totals["float_bytes"] / totals["huffman_bytes"]
+    return [*layers, remainder, totals]
 
 
 def _stages(course: Pipeline, weight: str) -> Stages:
-    """As ``formula.stages``, with the values that the pruned weights had."""
+    """As ``size_formula.stages``, with the values that the pruned weights had."""
     shared = course.shared[weight]
     return Stages(
         size_formula.measured(course.weights[weight], "fixed"),
@@ -49,18 +56,20 @@ def _stages(course: Pipeline, weight: str) -> Stages:
 
 
 def _row(part: str, name: str | None, layer: nn.Module | None, found: Sequence[Stages]) -> Row:
-    plain = [own.shared for own in found]
-    together = Stages(
-        total(own.pruned for own in found),
-        total(plain),
-        total(own.huffman for own in found),
-        total(own.ans for own in found),
-        sum(own.csr for own in found),
+    shared = [stages.shared for stages in found]
+    combined = Stages(
+        total(stages.pruned for stages in found),
+        total(shared),
+        total(stages.huffman for stages in found),
+        total(stages.ans for stages in found),
+        sum(stages.csr for stages in found),
     )
-    numbers = together.row()
-    kept = 32 * sum(own.kept for own in plain)
-    fixed = sum(own.kept * own.bits_per_code + 8 * own.values for own in plain)
-    told = sum(32 * own.kept / size_formula.ratio(own.kept, own.centroids) for own in plain)
+    numbers = combined.row()
+    float_bits = 32 * sum(stored.kept for stored in shared)
+    coded_bits = sum(stored.kept * stored.bits_per_code + 8 * stored.values for stored in shared)
+    formula_bits = sum(
+        32 * stored.kept / size_formula.ratio(stored.kept, stored.centroids) for stored in shared
+    )
     kind = None if layer is None else "linear" if isinstance(layer, nn.Linear) else "conv"
     return {
         "part": part,
@@ -69,25 +78,25 @@ def _row(part: str, name: str | None, layer: nn.Module | None, found: Sequence[S
         "weights": numbers.pop("weights"),
         "kept": numbers.pop("kept"),
         "fillers": numbers.pop("fillers"),
-        "centroids": sum(own.centroids for own in plain),
+        "centroids": sum(stored.centroids for stored in shared),
         **numbers,
         "ratio_huffman": numbers["float_bytes"] / numbers["huffman_bytes"],
-        "ratio_sharing": kept / fixed,
-        "ratio_formula": kept / told,
+        "ratio_sharing": float_bits / coded_bits,
+        "ratio_formula": float_bits / formula_bits,
     }
 
 
 def total(parts: Iterable[Stored]) -> Stored:
-    """Several weights as one: sums, and of what is in the mean over entries the mean."""
+    """Several weights as one: sums of counts, and entropies as means over entries."""
     parts = list(parts)
-    entries = sum(own.entries for own in parts)
+    entries = sum(part.entries for part in parts)
     sums = ("weights", "kept", "entries", "centroids", "values", "marks", "codes", "indices")
     means = ("code_entropy", "index_entropy")
     return replace(
         parts[0],
-        **{key: sum(getattr(own, key) for own in parts) for key in (*sums, "tables")},
+        **{key: sum(getattr(part, key) for part in parts) for key in (*sums, "tables")},
         **{
-            key: sum(getattr(own, key) * own.entries for own in parts) / max(1, entries)
+            key: sum(getattr(part, key) * part.entries for part in parts) / max(1, entries)
             for key in means
         },
     )

@@ -1,7 +1,7 @@
 """Training in which the weights that were pruned stay zero.
 
-A mask is a buffer of a parametrization of the layer's weight: the layer computes with w ⊙ m, so
-that gradients are those of the pruned network and weights without one stay as they are, which is 0.
+A mask is a buffer of a parametrization of the layer's weight: the layer computes with w ⊙ m. So
+gradients are those of the pruned network. Masked weights have a gradient of 0 and stay 0.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ from laq.training.constraints import Constraint, Progress
 
 
 def count(share: float, weights: int) -> int:
-    """``share`` of so many weights as a whole number, 1 at least: a layer stays connected."""
+    """``share`` of ``weights`` as a whole number, 1 at least so that a layer stays connected."""
     return min(weights, max(1, round(share * weights)))
 
 
 def largest(weight: Tensor, kept: int) -> Tensor:
-    """Mask, bool in the shape of ``weight``, of exactly so many weights, the largest in magnitude.
+    """Mask, bool in the shape of ``weight``, of the ``kept`` weights with the largest magnitudes.
 
-    Of equals the first in memory's order. Weights must be finite, ``kept`` 1 to their number.
+    Of equal magnitudes the first in memory order are kept. Weights must be finite, and ``kept``
+    between 1 and their number.
     """
     magnitudes = weight.detach().abs().reshape(-1)
     if kept == len(magnitudes):
         return torch.ones_like(weight, dtype=torch.bool)
     threshold = magnitudes.kthvalue(len(magnitudes) - kept + 1).values
     above, equal = magnitudes > threshold, magnitudes == threshold
-    chosen = above | (equal & (equal.cumsum(0) <= kept - above.sum()))
-    return chosen.view(weight.shape)
+    mask = above | (equal & (equal.cumsum(0) <= kept - above.sum()))
+    return mask.view(weight.shape)
 
 
 def beyond(weight: Tensor, quality: float) -> float:
-    """Share of weights that are not below ``quality`` standard deviations in magnitude.
+    """Share of weights whose magnitudes are at least ``quality`` standard deviations.
 
     Han et al. 2015, section 3: the threshold is a quality parameter times the standard deviation of
     the layer's weights, here about their mean.
@@ -72,7 +73,7 @@ class Masked(Constraint):
             weight_clustering.attach(network, name, Mask(network.get_submodule(name).weight))
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
-        """Momentum moves weights on without a gradient, so they are put back."""
+        """Set masked weights to 0 again: momentum moves them without a gradient."""
         for name in self.layers:
             mask, weight = _held(network, name)
             weight.mul_(mask.mask)
@@ -80,9 +81,9 @@ class Masked(Constraint):
 
 @torch.no_grad()
 def prune(network: nn.Module, kept: Mapping[str, int]) -> None:
-    """Keep the largest weights of each layer, so many, and set the others to zero for good.
+    """Keep the ``kept`` largest weights of each layer, and set the others to zero for good.
 
-    The layers are those that a ``Masked`` prepared; what is masked comes back in none.
+    The layers are those that a ``Masked`` prepared. Weights that are already masked stay masked.
     """
     for name, number in kept.items():
         mask, weight = _held(network, name)
@@ -108,5 +109,5 @@ def detach(network: nn.Module, layers: Iterable[str]) -> dict[str, Tensor]:
 
 
 def _held(network: nn.Module, name: str) -> tuple[Mask, nn.Parameter]:
-    held = network.get_submodule(name).parametrizations.weight
-    return held[0], held.original
+    parametrizations = network.get_submodule(name).parametrizations.weight
+    return parametrizations[0], parametrizations.original

@@ -1,6 +1,6 @@
 """Deep Compression of a trained network, stage by stage: pruned (P), shared (Q), ready to be coded.
 
-Coding (H) loses nothing: ``laq.checkpoints.deep_container.file`` writes what this makes.
+Coding (H) is lossless: ``laq.checkpoints.deep_container.file`` writes what this makes.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ KEPT = "kept in float by the config"
 class Pipeline:
     """A network after each stage.
 
-    network: as it ends, with the values that its codes stand for, in evaluation mode on the CPU.
-    pruned: its state after P, dense tensors by name; weights, those of the layers that are
-    compressed. clustered, clusters: when weights began to share values, centroids untrained.
-    shared: these layers' weights after Q, by the same names. met, reasons: layers in the order of
-    their first calls, and why some are left out. history: a row an epoch, of the training of
-    centroids too. rounds: the table of ``laq.deep_compression.pruning.Pruned``.
+    network: after P and Q, with the values that its codes stand for, in evaluation mode on the CPU.
+    pruned: its state after P, dense tensors by name. weights: after P, those of the compressed
+    layers, by parameter name. clustered, clusters: state and weights with shared values, before
+    centroids are trained. shared: these layers' weights after Q, by the same names. met: layers in
+    the order of their first calls. reasons: why some are left out. history: a row an epoch, of the
+    training of centroids too. rounds: the table of ``laq.deep_compression.pruning.Pruned``.
     """
 
     network: nn.Module
@@ -61,7 +61,7 @@ class Pipeline:
 
 @dataclass(frozen=True, eq=False)
 class Sharing:
-    """Of ``Pipeline`` what sharing adds: the same fields."""
+    """The fields of ``Pipeline`` that sharing adds."""
 
     clustered: Mapping[str, Tensor]
     clusters: Mapping[str, SharedWeight]
@@ -81,34 +81,35 @@ def compress(
 ) -> Pipeline:
     """Prune ``network``, in place, and have what is left share values.
 
-    ``settings``: a variant's ``deep`` entry, where what is not used may be left out. ``generator``:
-    of its seed all draws are made. ``state``: as of ``laq.training.train``; who has stored the
-    result calls ``laq.deep_compression.stages.clear``. All else as there.
+    ``settings``: a variant's ``deep`` entry; settings that are not used may be left out.
+    ``generator``: all draws depend on its seed. ``state``: as of ``laq.training.train``; the caller
+    stores the result and then calls ``laq.deep_compression.stages.clear``. Other arguments as of
+    ``laq.training.train``.
 
-    Raises ``ConfigError`` for layers that there are not, and what ``laq.training.train`` raises.
+    Raises ``ConfigError`` for layers that do not exist, and what ``laq.training.train`` raises.
     """
-    met, reasons = select(network, train_split[0], settings)
-    layers = [name for name in met if name not in reasons]
+    candidates, reasons = select(network, train_split[0], settings)
+    layers = [name for name in candidates if name not in reasons]
     recipe = of_training(settings)
     trainer = Trainer(test_split, recipe, generator.initial_seed(), device, state, spec)
-    masks, done = prune(network, train_split, layers, settings, trainer)
+    masks, pruning_result = prune(network, train_split, layers, settings, trainer)
     bits = index_bits(settings)
     pruned = _copied(network)
     weights = {
         name: PrunedWeight.of(pruned[f"{name}.weight"], masks[name], bits) for name in layers
     }
-    sharing_done = share(network, train_split, masks, settings, trainer)
+    sharing = share(network, train_split, masks, settings, trainer)
     return Pipeline(
         network=network,
         pruned=pruned,
         weights=_by_parameter(weights),
-        clustered=sharing_done.clustered,
-        clusters=sharing_done.clusters,
-        shared=sharing_done.shared,
-        met=tuple(met),
+        clustered=sharing.clustered,
+        clusters=sharing.clusters,
+        shared=sharing.shared,
+        met=tuple(candidates),
         reasons=reasons,
-        history=[*done.history, *sharing_done.history],
-        rounds=done.table,
+        history=[*pruning_result.history, *sharing.history],
+        rounds=pruning_result.table,
     )
 
 
@@ -119,11 +120,11 @@ def prune(
     settings: Mapping[str, Any],
     trainer: Trainer,
 ) -> tuple[dict[str, Tensor], pruning.Pruned]:
-    """Prune ``layers`` of ``network``, in place, round by round; the weights that each keeps."""
+    """Prune ``layers`` of ``network``, in place, round by round; returns masks of kept weights."""
     memo = Memo(trainer, network, images, settings)
     Masked(tuple(layers)).prepare(network)
-    done = pruning.prune(network, images, layers, settings, trainer, memo)
-    return masked.detach(network, layers), done
+    result = pruning.prune(network, images, layers, settings, trainer, memo)
+    return masked.detach(network, layers), result
 
 
 def share(
@@ -135,9 +136,10 @@ def share(
 ) -> Sharing:
     """Have the weights of a pruned ``network``, in place, share values, and train these.
 
-    masks: of each layer, by name, the weights that are kept. It ends in evaluation mode on the CPU.
+    masks: of each layer, by name, the weights that are kept. ``network`` ends in evaluation mode on
+    the CPU.
     """
-    before = _copied(network)
+    pruned_state = _copied(network)
     clusters = {
         name: cluster(network, name, mask, settings, trainer.seed) for name, mask in masks.items()
     }
@@ -146,15 +148,16 @@ def share(
     shared.load(network, clusters)
     history = trainer(network, images, constraint, "shared", epochs=0)
     if epochs := settings["tuning_epochs"]:
-        # AdamW whatever the recipe's: a sum over weights grows with their number, its steps do not.
+        # AdamW whatever the recipe's optimizer: a centroid's gradient, a sum over its weights,
+        # grows with their number, but AdamW's steps do not.
         changes = {"optimizer": "adamw", "learning_rate": settings["tuning_rate"], "warmup": 0}
         changes["epochs"] = epochs
         history += trainer(network, images, constraint, "centroids", **changes)
-    found = shared.detach(network, clusters)
+    shared_weights = shared.detach(network, clusters)
     network.eval()
     clusters = _by_parameter(clusters)
-    clustered = {**before, **{name: weight.weight() for name, weight in clusters.items()}}
-    return Sharing(clustered, clusters, _by_parameter(found), history)
+    clustered = {**pruned_state, **{name: weight.weight() for name, weight in clusters.items()}}
+    return Sharing(clustered, clusters, _by_parameter(shared_weights), history)
 
 
 def select(
@@ -162,21 +165,21 @@ def select(
 ) -> tuple[list[str], dict[str, str]]:
     """Convolutions and linear layers in the order of their first calls, and why some are left out.
 
-    Raises ``ConfigError`` where ``keep`` or ``ratios`` names no such layer, or none is left.
+    Raises ``ConfigError`` where ``skip_layers`` or ``ratios`` names no such layer, or none is left.
     """
-    met, _ = layer_selection.met_with_reasons(network, images, {})
+    candidates, _ = layer_selection.met_with_reasons(network, images, {})
     for key in ("skip_layers", "ratios"):
-        if unknown := [name for name in settings.get(key, ()) if name not in met]:
+        if unknown := [name for name in settings.get(key, ()) if name not in candidates]:
             raise ConfigError(
                 f"no convolution or linear layer is called {', '.join(unknown)} (deep.{key}); "
-                f"there are: {', '.join(met)}"
+                f"there are: {', '.join(candidates)}"
             )
     reasons = layer_selection.reasons_of(
-        dict(network.named_modules()), met, dict.fromkeys(settings["skip_layers"], KEPT)
+        dict(network.named_modules()), candidates, dict.fromkeys(settings["skip_layers"], KEPT)
     )
-    if len(reasons) == len(met):
+    if len(reasons) == len(candidates):
         raise ConfigError("no layer is left to compress: name fewer in deep.skip_layers")
-    return met, reasons
+    return candidates, reasons
 
 
 def cluster(
@@ -209,5 +212,5 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _by_parameter(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """From layers' names to those of their weights."""
+    """``weights`` by parameter names in place of layer names."""
     return {f"{name}.weight": weight for name, weight in weights.items()}

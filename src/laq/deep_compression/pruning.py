@@ -1,8 +1,8 @@
 """Pruning in rounds, each followed by retraining of what is left.
 
-Han et al. 2015, section 3: in every round the smallest weights of each layer go, and the others
-learn to do without. Of what a round leaves the next takes the same share, so that late rounds, in
-which each weight counts, take few. Between rounds the learning rate stays at its highest; the
+Han et al. 2015, section 3: in every round the smallest weights of each layer are pruned, and the
+others are retrained. Every round prunes the same share of the remaining weights. So late rounds, in
+which each weight counts, prune few. Between rounds the learning rate stays at its highest. The
 recipe's schedule is that of the last retraining.
 """
 
@@ -28,11 +28,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Pruned:
-    """What pruning came to.
+    """The result of pruning.
 
-    kept: weights of each layer that are left, after so many ``rounds``. history: a row an epoch.
-    table: of each round a row for each of its scan's points, or for each layer where none was
-    made: ``Point`` with ``round``, and ``chosen``, the weights that the layer then kept.
+    kept: number of weights of each layer after ``rounds`` rounds. history: a row an epoch.
+    table: for each round a row for each point of its scan, or for each layer without a scan. A row
+    is a ``SensitivityPoint`` with ``round``, and ``chosen``, the number of weights that the layer
+    then kept.
     """
 
     kept: dict[str, int]
@@ -49,55 +50,55 @@ def prune(
     trainer: Trainer,
     memo: Memo,
 ) -> Pruned:
-    """Prune ``network`` in place, of which ``Masked(layers)`` is prepared, and retrain it.
+    """Prune ``network`` in place, which ``Masked(layers)`` has prepared, and retrain it.
 
-    settings: a variant's ``deep`` entry. Scans look at images held back from the trainings before
-    them; the last retraining has all.
+    settings: a variant's ``deep`` entry. Scans use images held back from the trainings before them;
+    the last retraining uses all images.
     """
     layers, rounds = tuple(layers), settings["rounds"]
     sizes = {name: network.get_submodule(name).weight.numel() for name in layers}
     scanning = settings["pruning"] == "scan"
     shares = {} if scanning else final_shares(network, layers, settings)
-    seen, held = images, None
+    train_split, scan_split = images, None
     if scanning:
-        seen, held = hold_back(images, settings["held_back"], trainer.seed)
-    done = Pruned(dict(sizes))
+        train_split, scan_split = hold_back(images, settings["held_back"], trainer.seed)
+    result = Pruned(dict(sizes))
     if content := memo.load():
         network.load_state_dict(content.pop("network"))
-        done = Pruned(**content)
-    for number in range(done.rounds + 1, rounds + 1):
-        power = number / rounds
+        result = Pruned(**content)
+    for number in range(result.rounds + 1, rounds + 1):
+        exponent = number / rounds
         if scanning:
-            points = sensitivity.sensitivity(network.to(trainer.device), *held, done.kept)
-            left = masks.count(settings["density"] ** power, sum(sizes.values()))
-            kept = sensitivity.spend(points, left)
+            points = sensitivity.sensitivity(network.to(trainer.device), *scan_split, result.kept)
+            remaining = masks.count(settings["density"] ** exponent, sum(sizes.values()))
+            kept = sensitivity.spend(points, remaining)
         else:
-            kept = {name: masks.count(shares[name] ** power, sizes[name]) for name in layers}
+            kept = {name: masks.count(shares[name] ** exponent, sizes[name]) for name in layers}
             points = [sensitivity.unmeasured(name, sizes[name], kept[name]) for name in layers]
-        done.table += [
+        result.table += [
             {"round": number, **asdict(point), "chosen": kept[point.layer]} for point in points
         ]
         masks.prune(network, kept)
-        stage, left = f"round {number}", sum(kept.values()) / sum(sizes.values())
-        logger.info("%s of %d: %.2f %% of the weights are kept", stage, rounds, 100 * left)
+        stage, remaining = f"round {number}", sum(kept.values()) / sum(sizes.values())
+        logger.info("%s of %d: %.2f %% of the weights are kept", stage, rounds, 100 * remaining)
         split, changes = images, {}
         if number < rounds:
-            split = seen
+            split = train_split
             changes = {"epochs": settings["round_epochs"], "schedule": "constant", "warmup": 0}
-        done.history += trainer(network, split, Masked(layers), stage, **changes)
-        done.kept, done.rounds = kept, number
-        memo.save({"network": network.state_dict(), **vars(done)})
-    return done
+        result.history += trainer(network, split, Masked(layers), stage, **changes)
+        result.kept, result.rounds = kept, number
+        memo.save({"network": network.state_dict(), **vars(result)})
+    return result
 
 
 def final_shares(
     network: nn.Module, layers: Sequence[str], settings: Mapping[str, Any]
 ) -> dict[str, float]:
-    """What each layer is to keep: what the config says, or by the deviation of its weights now."""
+    """Share of weights that each layer keeps: by the config, or by its weights' deviation now."""
     if settings["pruning"] == "ratios":
         return {name: settings["ratios"].get(name, 1.0) for name in layers}
     weights = {name: network.get_submodule(name).weight for name in layers}
-    return {name: masks.beyond(own, settings["quality"]) for name, own in weights.items()}
+    return {name: masks.beyond(weight, settings["quality"]) for name, weight in weights.items()}
 
 
 def hold_back(images: Split, share: float, seed: int) -> tuple[Split, Split]:
@@ -106,7 +107,7 @@ def hold_back(images: Split, share: float, seed: int) -> tuple[Split, Split]:
     Raises ``DataError`` for a class of one image, which cannot be in both.
     """
     generator = devices.generator(seed, "held back")
-    held = torch.zeros(len(images[1]), dtype=torch.bool)
+    mask = torch.zeros(len(images[1]), dtype=torch.bool)
     for label in images[1].unique():
         members = (images[1] == label).nonzero().squeeze(1)
         if len(members) < 2:
@@ -116,6 +117,8 @@ def hold_back(images: Split, share: float, seed: int) -> tuple[Split, Split]:
             )
         order = torch.randperm(len(members), generator=generator)
         number = min(len(members) - 1, masks.count(share, len(members)))
-        held[members[order[:number]]] = True
-    seen, back = (tuple(tensor[part] for tensor in images) for part in (~held, held))
-    return seen, back
+        mask[members[order[:number]]] = True
+    train_split, held_out = (
+        tuple(tensor[selected] for tensor in images) for selected in (~mask, mask)
+    )
+    return train_split, held_out

@@ -1,7 +1,7 @@
-"""What pruning a layer costs, measured, and weights spent where they cost least.
+"""The measured loss of pruning a layer, and an allocation of weights to layers by it.
 
-Each layer is pruned alone, to several shares of its weights, and the network run without any
-retraining on images that no training has seen: the sensitivity of Han et al. 2015, figure 6.
+Each layer is pruned alone, to several shares of its weights. The network is run, without any
+retraining, on images that no training has seen: the sensitivity of Han et al. 2015, figure 6.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from laq.ptq import mixed_precision
 from laq.ptq.layer_selection import evaluating
 from laq.utils.errors import DataError
 
-# Shares of the weights that a layer has now, at which it is measured.
+# Shares of a layer's current weights at which it is measured.
 SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.28, 0.18, 0.1, 0.05)
 
 _BATCH = 256  # images
@@ -31,7 +31,7 @@ _BATCH = 256  # images
 class SensitivityPoint:
     """The network with ``kept`` weights in one layer, ``share`` of its ``weights``, zeros counted.
 
-    loss: mean cross-entropy in nats. top1: share of the images classified rightly. Both are NaN
+    loss: mean cross-entropy in nats. top1: share of the images classified correctly. Both are NaN
     where nothing was measured.
     """
 
@@ -67,57 +67,59 @@ def sensitivity(
     device = next(iter(weights.values())).device
     images, labels = images.to(device), labels.to(device)
     with evaluating(network):
-        whole = _score(network, {}, images, labels)
+        baseline = _score(network, {}, images, labels)
         points = []
         for name, weight in weights.items():
-            for number in sorted({masks.count(s, kept[name]) for s in shares}, reverse=True):
-                loss, top1 = whole
-                if number < kept[name]:
-                    pruned = {_parameter(network, name): weight * masks.largest(weight, number)}
+            for count in sorted({masks.count(s, kept[name]) for s in shares}, reverse=True):
+                loss, top1 = baseline
+                if count < kept[name]:
+                    pruned = {_parameter(network, name): weight * masks.largest(weight, count)}
                     loss, top1 = _score(network, pruned, images, labels)
-                share = number / weight.numel()
-                points.append(SensitivityPoint(name, weight.numel(), number, share, loss, top1))
+                share = count / weight.numel()
+                points.append(SensitivityPoint(name, weight.numel(), count, share, loss, top1))
     return points
 
 
 def spend(points: Sequence[SensitivityPoint], weights: int) -> dict[str, int]:
-    """How many weights each layer keeps so that the sum of the losses is least, of so many in all.
+    """How many weights each layer keeps, ``weights`` in all, so that the sum of losses is least.
 
-    Losses of layers are taken to add up, and to change in a line between two points. Every layer
-    starts at its fewest, and weights are given where they save the most, along the lower convex
-    hull of the layer's losses (``laq.ptq.mixed_precision.hull``). Where no more saves anything,
-    what is left is given to all in the proportion in which they lack weights. A layer gets its
-    fewest even where these are more than ``weights``.
+    Losses of layers are assumed to add up, and to be linear between two points. Every layer starts
+    at its fewest weights. Weights are given where they save the most, along the lower convex hull
+    of the layer's losses (``laq.ptq.mixed_precision.hull``). Where no more weights save anything,
+    the remaining ones are given to all layers in proportion to their numbers of missing weights. A
+    layer gets its fewest weights even where these are more than ``weights`` in all.
     """
     losses: dict[str, dict[int, float]] = {}
     for point in points:
         losses.setdefault(point.layer, {})[point.kept] = point.loss
-    chosen = {layer: min(own) for layer, own in losses.items()}
-    spare = weights - sum(chosen.values())
+    allocation = {layer: min(curve) for layer, curve in losses.items()}
+    budget = weights - sum(allocation.values())
     steps = [
-        (saved / (after - before), layer, before, after)
-        for layer, own in losses.items()
-        for before, after, saved in mixed_precision.hull(own)
+        (saved / (end - start), layer, start, end)
+        for layer, curve in losses.items()
+        for start, end, saved in mixed_precision.hull(curve)
     ]
-    # Stable: of equals the first in forward order.
-    for _, layer, before, after in sorted(steps, key=lambda step: -step[0]):
-        given = min(after - before, spare)
-        if given > 0:
-            chosen[layer] = before + given
-            spare -= given
-    lacking = {layer: max(own) - chosen[layer] for layer, own in losses.items()}
-    for layer, lack in lacking.items():
-        # Of what is left, so that all of it is given whatever the rounding.
-        given = min(lack, round(Fraction(spare * lack, sum(lacking.values()))) if lack else 0)
-        chosen[layer] += max(0, given)
-        spare, lacking = spare - max(0, given), {**lacking, layer: 0}
-    return chosen
+    # A stable sort: of equal savings the first layer in forward order comes first.
+    for _, layer, start, end in sorted(steps, key=lambda step: -step[0]):
+        added = min(end - start, budget)
+        if added > 0:
+            allocation[layer] = start + added
+            budget -= added
+    deficits = {layer: max(curve) - allocation[layer] for layer, curve in losses.items()}
+    for layer, deficit in deficits.items():
+        # A share of the current budget, so that all of it is given whatever the rounding.
+        added = min(
+            deficit, round(Fraction(budget * deficit, sum(deficits.values()))) if deficit else 0
+        )
+        allocation[layer] += max(0, added)
+        budget, deficits = budget - max(0, added), {**deficits, layer: 0}
+    return allocation
 
 
 def _parameter(network: nn.Module, layer: str) -> str:
-    """The name of the parameter that a layer's weight is, or is made of."""
-    made = parametrize.is_parametrized(network.get_submodule(layer), "weight")
-    return f"{layer}.parametrizations.weight.original" if made else f"{layer}.weight"
+    """The name of the parameter behind a layer's weight, parametrized or not."""
+    parametrized = parametrize.is_parametrized(network.get_submodule(layer), "weight")
+    return f"{layer}.parametrizations.weight.original" if parametrized else f"{layer}.weight"
 
 
 def _score(
@@ -125,10 +127,10 @@ def _score(
 ) -> tuple[float, float]:
     """Mean cross-entropy and top-1 of the network with other weights by name."""
     total, correct = 0.0, 0
-    for batch, answers in zip(images.split(_BATCH), labels.split(_BATCH), strict=True):
+    for batch, targets in zip(images.split(_BATCH), labels.split(_BATCH), strict=True):
         logits = torch.func.functional_call(network, changed, to_input(batch, batch.device))
-        total += float(nn.functional.cross_entropy(logits.double(), answers, reduction="sum"))
-        correct += int((logits.argmax(1) == answers).sum())
+        total += float(nn.functional.cross_entropy(logits.double(), targets, reduction="sum"))
+        correct += int((logits.argmax(1) == targets).sum())
     if not torch.tensor(total).isfinite():
         raise DataError("the network's outputs are not finite: train it again")
     return total / len(labels), correct / len(labels)

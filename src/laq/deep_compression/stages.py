@@ -1,4 +1,4 @@
-"""The trainings that a course is made of, one after the other, and what of them is done already."""
+"""The trainings of a pipeline, one after the other, and a memo of those that are finished."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Row = dict[str, Any]
 class Trainer:
     """Trains a network stage by stage; arguments as of ``laq.training.train``.
 
-    Each stage draws from a stream of its own, whatever the ones before it drew: so a course that
-    begins with a later one, after a kill, ends with the same bytes.
+    Each stage draws from a random stream of its own, independent of earlier stages. So a pipeline
+    that resumes with a later stage, after a kill, ends with the same bytes.
     """
 
     test: Split
@@ -39,8 +39,8 @@ class Trainer:
     spec: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        # Loaded code is part of a training's identity (``resume.identity``), in a course that
-        # begins with a later stage as well.
+        # Loaded code is part of a training's identity (``resume.identity``). So it is loaded here,
+        # also for a pipeline that resumes with a later stage.
         if self.recipe.get("processes", 1) > 1:
             import laq.training.launch  # noqa: F401
 
@@ -54,7 +54,7 @@ class Trainer:
     ) -> list[Row]:
         """Train ``network`` in place under ``constraint``; rows of ``Epoch`` with the stage's name.
 
-        changes: of the recipe, in this stage; with no epochs the network is scored alone.
+        changes: to the recipe, in this stage. With 0 epochs the network is only scored.
         """
         recipe = {**self.recipe, **changes}
         generator = devices.seed_everything(self.seed, "deep", stage)
@@ -76,9 +76,9 @@ class Trainer:
 
 
 class Memo:
-    """What the finished stages of a course came to: a file beside the state of its trainings.
+    """The results of a pipeline's finished stages: a file beside the state of its trainings.
 
-    It holds for the same settings, images, network to begin with, seed, code and versions alone.
+    It is valid only for the same settings, images, initial network, seed, code and versions.
     """
 
     def __init__(
@@ -89,22 +89,22 @@ class Memo:
             return
         generator = devices.seed_everything(trainer.seed, "deep")
         recipe = Recipe.of(FINETUNING, trainer.recipe)
-        begun = resume.identity(network, images, trainer.test, recipe, generator, trainer.device)
-        own = begun + json.dumps(settings, sort_keys=True).encode()
-        self.keeper = resume.Keeper(_path(trainer.state), hashlib.sha256(own).digest())
+        identity = resume.identity(network, images, trainer.test, recipe, generator, trainer.device)
+        key = identity + json.dumps(settings, sort_keys=True).encode()
+        self.keeper = resume.Keeper(_path(trainer.state), hashlib.sha256(key).digest())
 
     def load(self) -> dict[str, Any] | None:
-        """What ``save`` was given last; None where there is nothing that holds."""
+        """The content that was saved last; None where there is no valid file."""
         return self.keeper.load(Team()) if self.keeper else None
 
     def save(self, content: dict[str, Any]) -> None:
-        """Keep tensors, numbers, texts, lists and mappings of these; ``history`` is among them."""
+        """Keep tensors, numbers, texts, lists and mappings of these, with the key ``history``."""
         if self.keeper and self.keeper.save(lambda: content):
-            remove(self.state)  # of the stage that this is the result of
+            remove(self.state)  # of the finished stage
 
 
 def clear(state: Path) -> None:
-    """Remove all that a course keeps: its result is stored."""
+    """Remove all files that a pipeline keeps; call it when its result is stored."""
     remove(_path(state))
     resume.clear(state)
 

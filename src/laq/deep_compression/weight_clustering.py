@@ -1,6 +1,7 @@
 """Weights of a layer that share values: k-means in one dimension over those that are kept.
 
-Han et al. 2016, section 3: pruned weights are no part of it, and 0 is no centroid of theirs.
+Han et al. 2016, section 3: pruned weights take no part in clustering, and 0 is no centroid of
+theirs.
 """
 
 from __future__ import annotations
@@ -17,34 +18,38 @@ from laq.utils.errors import DataError
 
 # First centroids of a layer's kept weights, in the three ways of Han et al. 2016, section 3.2.
 #
-# All take ascending values (n,) and a number of centroids, and give (count,) float64, ascending.
+# All take ascending values (n,), a number of centroids and a generator, and return (count,)
+# float64, ascending.
 
 
 Choose = Callable[[Tensor, int, torch.Generator], Tensor]
 
 
 def linear(values: Tensor, count: int, _: torch.Generator) -> Tensor:
-    """Evenly from the least to the largest, so that large weights, which are few, get theirs."""
-    ends = values[0].item(), values[-1].item()
-    return torch.linspace(*ends, count, dtype=torch.float64) if count > 1 else _middle(*ends)
+    """Evenly from the least to the largest, so that large weights, which are few, get centroids."""
+    bounds = values[0].item(), values[-1].item()
+    return torch.linspace(*bounds, count, dtype=torch.float64) if count > 1 else _middle(*bounds)
 
 
 def density(values: Tensor, count: int, _: torch.Generator) -> Tensor:
-    """Where the cumulative distribution crosses the middles of ``count`` equal parts of its height:
-    dense where values are."""
-    parts = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    return values.double()[(parts * len(values)).long()]
+    """Where the cumulative distribution crosses the middles of ``count`` equal parts of its height.
+
+    So centroids are dense where values are.
+    """
+    quantiles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    return values.double()[(quantiles * len(values)).long()]
 
 
 def random(values: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Forgy's: values drawn at random, none twice."""
-    drawn = torch.randperm(len(values), generator=generator)[:count]
-    return values.double()[drawn.sort().values]
+    indices = torch.randperm(len(values), generator=generator)[:count]
+    return values.double()[indices.sort().values]
 
 
 def optimal(values: Tensor, count: int, _: torch.Generator) -> Tensor:
-    """Beside the paper's: the best of all, where no iteration is left to take
-    (``laq.quantizers.kmeans``).
+    """The optimal centroids, which no iteration of Lloyd's improves (``laq.quantizers.kmeans``).
+
+    The paper does not have this way.
     """
     return kmeans.levels(values, count)
 
@@ -61,11 +66,11 @@ WAYS: dict[str, Choose] = {
 }
 
 
-# Weights that are made of something else, in every layer that holds them.
+# Parametrizations of a weight, in every layer that holds it.
 
 
 def attach(network: nn.Module, name: str, module: nn.Module) -> None:
-    """Have ``module`` make the weight of the layer ``name`` of the parameter that it was."""
+    """Have ``module`` make the weight of the layer ``name`` from the parameter that it was."""
     weight = network.get_submodule(name).weight
     for layer in _holding(network, weight):
         _register(layer, module.to(weight.device))
@@ -83,11 +88,11 @@ def replace(network: nn.Module, name: str, module: nn.Module) -> None:
 def detach(network: nn.Module, name: str, weight: Tensor) -> None:
     """Make ``weight`` the plain parameter of the layer ``name`` and of those that share with it."""
     module = network.get_submodule(name).parametrizations.weight[0]
-    plain = nn.Parameter(weight.detach().clone())
-    changed = [m for m in network.modules() if parametrize.is_parametrized(m, "weight")]
-    for layer in [m for m in changed if m.parametrizations.weight[0] is module]:
+    parameter = nn.Parameter(weight.detach().clone())
+    layers = [m for m in network.modules() if parametrize.is_parametrized(m, "weight")]
+    for layer in [m for m in layers if m.parametrizations.weight[0] is module]:
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
-        layer.weight = plain
+        layer.weight = parameter
 
 
 def _holding(network: nn.Module, weight: nn.Parameter) -> Iterator[nn.Module]:
@@ -111,10 +116,10 @@ def share(
 ) -> SharedWeight:
     """``weight`` where ``kept``, bool of its shape, is true, with 2^bits values at most.
 
-    way: of ``laq.deep_compression.weight_clustering``, where Lloyd's iterations begin; they end
-    where no weight changes its centroid. Centroids that no weight is nearest to are left out, such
-    as linear ones between the least positive and the least negative weight, and those beyond the
-    number of distinct ones. Where none is kept, as of a layer of zeros, there is one centroid, 0,
+    way: a key of ``WAYS``, where Lloyd's iterations begin. They end where no weight changes its
+    centroid. Centroids that no weight is nearest to are left out, such as linear ones between the
+    negative and the positive weight that are nearest to 0. There are no more centroids than
+    distinct weights. Where no weight is kept, as in a layer of zeros, there is one centroid, 0,
     that nothing uses.
 
     Raises ``DataError`` for weights that are not finite.
@@ -127,13 +132,14 @@ def share(
         return SharedWeight.of(codes, torch.zeros(1), kept, index_bits)
     ascending = values.sort().values
     count = min(2**bits, len(ascending.unique()))
-    begun = WAYS[way](ascending, count, generator)
-    found = kmeans.lloyd(ascending, begun).float().unique()  # ascending; rounding makes some equal
-    nearest = assign(values, found)
-    used, codes = nearest.unique(return_inverse=True)
-    full = torch.zeros(weight.shape, dtype=torch.int64)
-    full[kept.cpu()] = codes
-    return SharedWeight.of(full, found[used], kept, index_bits)
+    initial_centroids = WAYS[way](ascending, count, generator)
+    # Ascending; rounding to float32 makes some equal.
+    centroids = kmeans.lloyd(ascending, initial_centroids).float().unique()
+    nearest = assign(values, centroids)
+    nonempty, codes = nearest.unique(return_inverse=True)
+    full_codes = torch.zeros(weight.shape, dtype=torch.int64)
+    full_codes[kept.cpu()] = codes
+    return SharedWeight.of(full_codes, centroids[nonempty], kept, index_bits)
 
 
 def assign(values: Tensor, centroids: Tensor) -> Tensor:
@@ -141,8 +147,8 @@ def assign(values: Tensor, centroids: Tensor) -> Tensor:
 
     Of two the lower, as in Lloyd's iterations.
     """
-    between = (centroids[1:].double() + centroids[:-1].double()) / 2
-    return torch.searchsorted(between, values.double())
+    boundaries = (centroids[1:].double() + centroids[:-1].double()) / 2
+    return torch.searchsorted(boundaries, values.double())
 
 
 def distortion(values: Tensor, centroids: Tensor) -> float:

@@ -41,10 +41,9 @@ def for_subset(
 ) -> tuple[QuantizedNetwork, int]:
     """``network`` compressed for a subset, and the number of images that calibrate a layer.
 
-    ``train``: all images there are, of training or made without data. ``members``: the subset's
-    classes, on which every draw depends.
-    ``classes``: those whose images calibrate, all where None. ``settings``: a variant's
-    ``compress`` entry. The network is left as it was.
+    ``train``: all images, of the training set or made without data. ``members``: the subset's
+    classes, on which every draw depends. ``classes``: those whose images calibrate, all where None.
+    ``settings``: a variant's ``compress`` entry. The network is left as it was.
     """
     pool, count = calibration_pool(train.labels, classes, members, settings, seed)
     result = compress(
@@ -79,7 +78,7 @@ def compress(
     solver = _solver(settings, noise)
     skip_layers = dict.fromkeys(settings["skip_layers"], "kept in float by the config")
     transforms: list[dict[str, Any]] = []
-    walk = partial(
+    quantize = partial(
         quantize_network,
         images=images,
         sampling=Sampling(settings["patches"], settings.get("fraction", 1.0)),
@@ -95,14 +94,14 @@ def compress(
         network, entry = _on_grids(network, inputs.bits)
         transforms.append(entry)
     if "widths" in settings:
-        seen = images if batch is None else images[:: max(1, len(images) // batch)][:batch]
+        sample = images if batch is None else images[:: max(1, len(images) // batch)][:batch]
         sizes = _sizes(network, images, skip_layers)
-        runs = _best_widths(network, seen, walk, solver, sizes, settings, patches)
+        runs = _best_widths(network, sample, quantize, solver, sizes, settings, patches)
     elif isinstance(settings["bits"], list):
         runs = mixed_precision.equal_shares(_sizes(network, images, skip_layers), settings["bits"])
     else:
         runs = {}
-    result = walk(
+    result = quantize(
         network,
         solver=solver,
         alphabets=lambda name, weight: _grids(weight, settings, runs.get(name)),
@@ -115,15 +114,15 @@ def compress(
 
 
 def _on_grids(network: nn.Module, bits: int) -> tuple[nn.Module, dict[str, Any]]:
-    """A copy of ``network`` that simulates one in integers, not yet calibrated, and how it is
-    built."""
+    """A copy of ``network`` that simulates integer inference, not yet calibrated, and the entry of
+    ``transforms`` that builds it."""
     simulated = placement.apply(copied(network), bits)
     placement.in_float(simulated)
     return simulated, {"kind": "integer", "bits": bits}
 
 
 def _check_integer(result: QuantizedNetwork) -> None:
-    """Round biases as the integer network has them, and see now that there is such a network."""
+    """Round biases as in the integer network, and check that this network can be compiled."""
     placement.round_biases(result.network, result.packed)
     compilation.compile(result.network, result.packed)
 
@@ -137,20 +136,22 @@ def _best_widths(
     settings: dict[str, Any],
     patches: torch.Generator,
 ) -> Allocation:
-    """The allocation of ``widths`` that keeps to ``bits`` in the mean and loses least on images."""
+    """The allocation of ``widths`` with ``bits`` in the mean and the least damage on ``images``."""
     state = patches.get_state()
 
     def quantize(bits: int) -> dict[str, Tensor]:
-        alone = walk(
+        result = walk(
             network,
             solver=mixed_precision.on_float_inputs(solver),
             alphabets=lambda _, weight: _grids(weight, settings, ((len(weight), bits),)),
             generator=torch.Generator().set_state(state),  # the same patches for every width
         )
-        return {size.name: alone.network.get_submodule(size.name).weight for size in sizes}
+        return {size.name: result.network.get_submodule(size.name).weight for size in sizes}
 
-    damage = mixed_precision.sensitivity(network, images, quantize, sorted(settings["widths"]))
-    return mixed_precision.allocate(damage, sizes, settings["bits"])
+    sensitivities = mixed_precision.sensitivity(
+        network, images, quantize, sorted(settings["widths"])
+    )
+    return mixed_precision.allocate(sensitivities, sizes, settings["bits"])
 
 
 def _sizes(network: nn.Module, images: Tensor, skip_layers: Mapping[str, str]) -> list[LayerSize]:
@@ -178,14 +179,14 @@ def _grids(
     Where ``runs`` is None, all rows have the bits of the settings.
     """
     fit = ALPHABETS[settings["alphabet"]]
-    taken = methods.ALPHABETS[settings["alphabet"]].settings
-    options = {name: settings[name] for name in taken if name in settings}
+    names = methods.ALPHABETS[settings["alphabet"]].settings
+    options = {name: settings[name] for name in names if name in settings}
     blocks = Blocks.of(settings["granularity"], settings.get("group"))
-    grids, first = [], 0
+    grids, start = [], 0
     for rows, bits in runs or ((len(weight), settings["bits"]),):
         grid = fit(weight, bits, blocks, **options)
         if methods.METHODS[settings["method"]].rounding == "hard":
             grid = grid.with_gap(settings["threshold"])
-        grids.append((rows, grid.of_rows(slice(first, first + rows))))
-        first += rows
+        grids.append((rows, grid.of_rows(slice(start, start + rows))))
+        start += rows
     return grids

@@ -15,8 +15,8 @@ from laq.utils.errors import DataError
 class Score:
     """Counts and rates of one network over one scope.
 
-    scope: ``all``, the prediction is the best of all classes; ``subset``, the best of the
-    subset's. Both are over the test images of the subset's classes, as in the study.
+    scope: with ``all`` the prediction is the best of all classes, with ``subset`` the best of the
+        subset's. Both are over the test images of the subset's classes, as in the study.
     correct, correct5: images whose class is the best, or among the five best; correct5 and
         top5 are None where five classes or fewer compete.
     in_subset: images whose best class belongs to the subset.
@@ -58,8 +58,8 @@ def _score(scope: str, logits: Tensor, labels: Tensor, members: Tensor) -> Score
     ranked = logits.argsort(dim=1, descending=True, stable=True)[:, :5]
     hits = ranked == labels[:, None]
     n, correct = len(labels), int(hits[:, 0].sum())
-    competing = logits.shape[1] if scope == "all" else len(members)
-    correct5 = int(hits.any(1).sum()) if competing > 5 else None
+    class_count = logits.shape[1] if scope == "all" else len(members)
+    correct5 = int(hits.any(1).sum()) if class_count > 5 else None
     top5 = None if correct5 is None else correct5 / n
     in_subset = int(torch.isin(ranked[:, 0], members).sum())
     return Score(scope, n, correct, correct5, in_subset, correct / n, top5)

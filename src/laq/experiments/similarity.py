@@ -2,20 +2,20 @@
 
 Yu, Yang and Shi (2021), "Is In-Domain Data Really Needed? A Pilot Study on Cross-Domain
 Calibration for Network Quantization" (CVPR Workshops), report that the accuracy of a quantized
-network goes with the similarity of the Gram matrices between the domain it is for and the domain
-it was calibrated on. The matrix is that of Gatys, Ecker and Bethge (2016): of a feature map F
-(c, h·w), G = F Fᵀ, which keeps which channels fire together and forgets where.
+network correlates with the similarity of the Gram matrices between the domain it is used on and the
+domain it was calibrated on. The matrix is that of Gatys, Ecker and Bethge (2016): of a feature map
+F (c, h·w), G = F Fᵀ. It keeps which channels fire together, and not where.
 
-Ours, where more than one reading is possible:
+Where the paper allows more than one reading, ours is:
 
-- Features are the inputs of every layer that can be quantized, not chosen layers of another
-  network: through its inputs alone a calibration set acts on a layer.
-- G = F Fᵀ / (h·w), averaged over the images of a set; not centred, as a layer's own sums are not.
-  A linear layer has one position an image, or its tokens.
-- Two sets are compared layer by layer, by the cosine <G_a, G_b> / (|G_a| |G_b|), in which the
-  scale of the features drops out, and by the distance |G_a - G_b| / |G_b|, in which it counts
-  (Frobenius). Both are averaged over the layers, each counting once; by the cosine an input of
-  one channel is always alike.
+- Features are the inputs of every layer that can be quantized, not of chosen layers of another
+  network: a calibration set acts on a layer through its inputs alone.
+- G = F Fᵀ / (h·w), averaged over the images of a set. It is not centred, as a layer's own sums are
+  not. A linear layer has one position an image, or its tokens.
+- Two sets are compared layer by layer (Frobenius): by the cosine <G_a, G_b> / (|G_a| |G_b|), in
+  which the scale of the features drops out, and by the distance |G_a - G_b| / |G_b|, in which it
+  counts. Both are averaged over the layers, each counting once. By the cosine an input of one
+  channel is always alike.
 
 Values are therefore not comparable with those of that paper; ranks of subsets may be.
 """
@@ -38,13 +38,13 @@ from laq.ptq.layer import relative_error
 from laq.utils import seeds
 from laq.utils.errors import LaqError
 
-# What is told of a subset.
+# Columns of a subset.
 COLUMNS = (
     *("images", "repeats", "layers", "gram_similarity", "gram_error", "gram_distance"),
     *("gram_floor", "gram_floor_distance", "subset_floor", "subset_floor_distance"),
 )
 
-# Bytes of a layer's inputs that are made float64 at a time.
+# Bytes of a layer's inputs that are converted to float64 at a time.
 _PIECE = 2**24
 
 
@@ -59,9 +59,9 @@ class Likeness(NamedTuple):
 class Gram:
     """G (c, c) of samples F (m, c), float64: FᵀF / m, summed as samples come.
 
-    Until they are more than the channels the samples themselves are kept, from which all that is
-    asked of G follows: 8 · c · min(c, m) bytes, so 32 MiB for 2048 channels, and 13 MB for the
-    25,088 inputs of a linear layer on 64 images.
+    While there are no more samples than channels, the samples are kept in place of G: its inner
+    products follow from them. That takes 8 · c · min(c, m) bytes, so 32 MiB for 2048 channels, and
+    13 MB for the 25,088 inputs of a linear layer on 64 images.
     """
 
     channels: int
@@ -115,30 +115,30 @@ def grams(network: nn.Module, images: Tensor) -> dict[str, Gram]:
     order = hook_runner.call_order(network, pool.chunk(0)[:1], layers)
     if not order:
         raise LaqError(f"{type(network).__name__} runs no convolution and no linear layer")
-    found: dict[str, Gram] = {}
-    seen: set[str] = set()
+    matrices: dict[str, Gram] = {}
+    recorded: set[str] = set()
 
     def add(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if name in seen:
+        if name in recorded:
             return
-        seen.add(name)
+        recorded.add(name)
         inputs = args[0] if args else kwargs["input"]
         check_finite(inputs, name, side=0)
         rows = samples(layers[name], inputs)
-        gram = found.setdefault(name, Gram(rows.shape[1]))
+        gram = matrices.setdefault(name, Gram(rows.shape[1]))
         for piece in rows.split(max(1, _PIECE // (8 * rows.shape[1]))):
             gram.add(piece)
 
-    with ExitStack() as removed:
+    with ExitStack() as hooks:
         for name in order:
             hook = layers[name].register_forward_pre_hook(
                 lambda _, args, kwargs, name=name: add(name, args, kwargs), with_kwargs=True
             )
-            removed.callback(hook.remove)
+            hooks.callback(hook.remove)
         for chunk in pool:
-            seen.clear()
+            recorded.clear()
             network(chunk)
-    return {name: found[name] for name in order}
+    return {name: matrices[name] for name in order}
 
 
 def samples(layer: nn.Module, inputs: Tensor) -> Tensor:
@@ -158,9 +158,9 @@ def compare(left: Mapping[str, Gram], right: Mapping[str, Gram]) -> Likeness:
 
 
 def _compared(left: Gram, right: Gram) -> tuple[float, float]:
-    a, b, both = left.inner(left), right.inner(right), left.inner(right)
-    cosine = min(1.0, both / (a * b) ** 0.5) if a and b else float(a == b)
-    return cosine, relative_error(max(0.0, a - 2 * both + b) ** 0.5, b**0.5)
+    a, b, cross = left.inner(left), right.inner(right), left.inner(right)
+    cosine = min(1.0, cross / (a * b) ** 0.5) if a and b else float(a == b)
+    return cosine, relative_error(max(0.0, a - 2 * cross + b) ** 0.5, b**0.5)
 
 
 def draws(
@@ -168,20 +168,20 @@ def draws(
 ) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
     """Two disjoint draws of images of the subset's classes (``subset``) and of ``all``.
 
-    The first of each is what calibrates the first repeat of a variant on ``images`` (a batch for
-    all layers), the second is as large, None where no more images are left. Positions, sorted.
+    The first draw calibrates the first repeat of a variant on ``images`` (a batch for all layers).
+    The second is as large, or None where too few images are left. Both are sorted positions.
     """
     settings = {"images": images, "batch": "shared"}
     members = sorted(members)
-    drawn: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
-    for whose, classes in (("subset", members), ("all", None)):
+    pairs: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
+    for population, classes in (("subset", members), ("all", None)):
         first, count = calibration_pool(labels, classes, members, settings, seed)
-        left = np.setdiff1d(positions(labels, classes), first)
-        generator = seeds.stream(seed, "similarity", whose, *members)
-        enough = 0 < count <= len(left)
-        second = np.sort(generator.choice(left, count, replace=False)) if enough else None
-        drawn[whose] = first, second
-    return drawn
+        remaining = np.setdiff1d(positions(labels, classes), first)
+        generator = seeds.stream(seed, "similarity", population, *members)
+        enough = 0 < count <= len(remaining)
+        second = np.sort(generator.choice(remaining, count, replace=False)) if enough else None
+        pairs[population] = first, second
+    return pairs
 
 
 def of_subset(
@@ -195,22 +195,22 @@ def of_subset(
 ) -> dict[str, float | int]:
     """The label-aware calibration set of a subset against the label-agnostic one.
 
-    The mean over ``repeats``, each of draws of its own, as those of a variant are; gram_error is
-    the standard error of the mean similarity, NaN of one repeat. Other arguments: ``of_draws``.
+    The mean over ``repeats``, each with its own draws, as those of a variant. gram_error is the
+    standard error of the mean similarity, NaN for one repeat. Other arguments: ``of_draws``.
     """
-    drawn = [
+    results = [
         of_draws(network, images, labels, members, count, seeds.of_repeat(seed, repeat))
         for repeat in range(1, repeats + 1)
     ]
-    found: dict[str, float | int] = {**drawn[0], "repeats": repeats}
-    for name, value in drawn[0].items():
+    summary: dict[str, float | int] = {**results[0], "repeats": repeats}
+    for name, value in results[0].items():
         if isinstance(value, float):
-            found[name] = float(np.mean([each[name] for each in drawn]))
-    values = [each["gram_similarity"] for each in drawn]
-    found["gram_error"] = float("nan")
+            summary[name] = float(np.mean([result[name] for result in results]))
+    similarities = [result["gram_similarity"] for result in results]
+    summary["gram_error"] = float("nan")
     if repeats > 1:
-        found["gram_error"] = float(np.std(values, ddof=1) / repeats**0.5)
-    return {name: found[name] for name in COLUMNS}
+        summary["gram_error"] = float(np.std(similarities, ddof=1) / repeats**0.5)
+    return {name: summary[name] for name in COLUMNS}
 
 
 def of_draws(
@@ -224,28 +224,28 @@ def of_draws(
     """One label-aware calibration set of a subset against one label-agnostic.
 
     ``images`` uint8 (n, c, h, w) and ``labels`` (n,): all for training. ``count``: images a set.
-    A set differs even from another draw of its own population: that, the floor of what can be
-    seen, is measured on all classes and on the subset's, NaN where they have not twice the images.
+    A set differs even from another draw of its own population. That floor is measured on all
+    classes and on the subset's; it is NaN where they have fewer than twice the images.
 
     At most three sets are in memory at a time (of a ResNet-50 at most 0.2 GB each).
     """
-    drawn = draws(labels, members, count, seed)
+    pairs = draws(labels, members, count, seed)
 
     def measured(positions: np.ndarray) -> dict[str, Gram]:
         return grams(network, torch.as_tensor(images[positions]))
 
-    own, every = (measured(drawn[whose][0]) for whose in ("subset", "all"))
-    between = compare(own, every)
+    subset_grams, all_grams = (measured(pairs[population][0]) for population in ("subset", "all"))
+    likeness = compare(subset_grams, all_grams)
     floors = {}
-    for whose, first in (("subset", own), ("all", every)):
-        second = drawn[whose][1]
+    for population, reference in (("subset", subset_grams), ("all", all_grams)):
+        second = pairs[population][1]
         unknown = Likeness(float("nan"), float("nan"))
-        floors[whose] = unknown if second is None else compare(measured(second), first)
+        floors[population] = unknown if second is None else compare(measured(second), reference)
     return {
-        "images": len(drawn["subset"][0]),
-        "layers": len(own),
-        "gram_similarity": between.similarity,
-        "gram_distance": between.distance,
+        "images": len(pairs["subset"][0]),
+        "layers": len(subset_grams),
+        "gram_similarity": likeness.similarity,
+        "gram_distance": likeness.distance,
         "gram_floor": floors["all"].similarity,
         "gram_floor_distance": floors["all"].distance,
         "subset_floor": floors["subset"].similarity,

@@ -1,4 +1,4 @@
-"""One variant at other settings, calibrated on the subset's classes and on all: which trials."""
+"""Trials of one variant at other settings, calibrated on the subset's classes and on all."""
 
 from __future__ import annotations
 
@@ -38,23 +38,27 @@ def points(
     """The settings of every trial, each once and in order: a value by key, and ``classes``.
 
     recipe: a variant's ``compress`` entry, whose own values are levels too. levels: values by key
-    of ``recipe``, and ``layers``. Trials differ from the recipe in one key at a time; ``crossed``:
-    every value with every other, but for ``layers``, which are crossed with ``bits`` alone. Each
-    is calibrated on the subset's classes, and on all.
+    of ``recipe``, and ``layers``. Trials differ from the recipe in one key at a time. With
+    ``crossed`` every value is combined with every other; only ``layers`` are combined with ``bits``
+    alone. Each trial is calibrated on the subset's classes, and on all.
     """
     base = {key: recipe.get(key, "all") for key in levels}
     values = {key: list(dict.fromkeys([base[key], *levels[key]])) for key in levels}
-    alone = {key: [{**base, key: value} for value in values[key]] for key in levels}
+    variations = {key: [{**base, key: value} for value in values[key]] for key in levels}
     if crossed:
         keys = [key for key in levels if key != "layers"]
-        combined = product(*(values[key] for key in keys))
-        found = [{**base, **dict(zip(keys, each, strict=True))} for each in combined]
-        found += [
-            {**point, "bits": bits} for point in alone.get("layers", []) for bits in values["bits"]
+        combinations = product(*(values[key] for key in keys))
+        trials = [
+            {**base, **dict(zip(keys, combination, strict=True))} for combination in combinations
+        ]
+        trials += [
+            {**point, "bits": bits}
+            for point in variations.get("layers", [])
+            for bits in values["bits"]
         ]
     else:
-        found = [base, *chain.from_iterable(alone.values())]
-    unique = {tuple(point.values()): point for point in found}
+        trials = [base, *chain.from_iterable(variations.values())]
+    unique = {tuple(point.values()): point for point in trials}
     return [{**unique[key], "classes": classes} for key in sorted(unique) for classes in CLASSES]
 
 
@@ -63,11 +67,11 @@ def settings_of(
 ) -> dict[str, Any]:
     """The ``compress`` entry of a trial.
 
-    images: uint8 (n, c, h, w); two of them tell the order of the layers.
+    images: uint8 (n, c, h, w); two of them are run to find the order of the layers.
     """
-    changed = {key: value for key, value in point.items() if key != "layers"}
+    overrides = {key: value for key, value in point.items() if key != "layers"}
     skip_layers = [*recipe["skip_layers"], *_kept(network, images, point.get("layers", "all"))]
-    return {**recipe, **changed, "skip_layers": skip_layers}
+    return {**recipe, **overrides, "skip_layers": skip_layers}
 
 
 def _kept(network: nn.Module, images: Tensor, layers: str) -> list[str]:
@@ -116,30 +120,30 @@ def measure(
     memory: int,
     kept: Kept,
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Two pairs a point and repeat, one for each scope: what the trial is, and its scores.
+    """Two pairs a point and repeat, one for each scope: the trial's settings, and its scores.
 
     original: in evaluation mode, on the device that trials run on. training, testing: images of all
     classes. members: indices of the subset's classes. recipe: a variant's ``compress`` entry.
     memory: bytes of activations. kept: finished trials, which are not run again.
     """
     device = next(original.parameters()).device
-    shown, labels = map(torch.from_numpy, data.of_classes(testing, members))
+    images, labels = map(torch.from_numpy, data.of_classes(testing, members))
     rows = []
     for point, repeat in tqdm(list(product(points, range(1, repeats + 1))), desc="points"):
         trial = {**point, "repeat": repeat}
-        found = kept.find(trial)
-        if found is None:
+        record = kept.find(trial)
+        if record is None:
             settings = settings_of(recipe, point, original, training.images)
-            taken = None if point["classes"] == "all" else members
-            own = seeds.of_repeat(seed, repeat)
+            classes = None if point["classes"] == "all" else members
+            trial_seed = seeds.of_repeat(seed, repeat)
             result, _ = compression.for_subset(
-                original, training, members, taken, settings, own, memory
+                original, training, members, classes, settings, trial_seed, memory
             )
-            made = inference.ready(result.network, result.packed, result.transforms)
-            scores = score(predict(made, shown, device), labels, members)
-            found = {"scores": [vars(each) for each in scores]}
-            kept.keep(trial, found)
-        for each in found["scores"]:
-            scores = {name: each[name] for name in SCORES}
-            rows.append(({**trial, "scope": each["scope"]}, scores))
+            model = inference.ready(result.network, result.packed, result.transforms)
+            scores = score(predict(model, images, device), labels, members)
+            record = {"scores": [vars(scope_score) for scope_score in scores]}
+            kept.keep(trial, record)
+        for scope_score in record["scores"]:
+            scores = {name: scope_score[name] for name in SCORES}
+            rows.append(({**trial, "scope": scope_score["scope"]}, scores))
     return rows

@@ -20,10 +20,10 @@ _REMEDY = "set inference: simulated"
 class IntegerNetwork(nn.Module):
     """Computes on integers from the quantized image to the logits.
 
-    ``integers`` gives these; the network itself gives them as float32 numbers, like any other.
+    ``integers`` gives the logits as integers. ``forward`` gives them in float32, like any network.
 
-    body: a graph of ``laq.integer.operations``. step: what 1 stands for in the logits; zero: what
-    stands for 0 in what the body gives.
+    body: a graph of ``laq.integer.operations``. step: what 1 stands for in the logits. zero: the
+    code that stands for 0 in the output of ``body``.
     """
 
     def __init__(self, body: nn.Module, step: float, zero: int) -> None:
@@ -41,12 +41,12 @@ class IntegerNetwork(nn.Module):
 
 @torch.no_grad()
 def compile(network: nn.Module, packed: Packed) -> IntegerNetwork:
-    """The integer network of ``network``, as ``laq.integer.placement`` made it, calibrated.
+    """The integer network of ``network``, which ``laq.integer.placement`` made and is calibrated.
 
     packed: the codes of all its layers. The two networks share no tensor.
 
-    Raises ``ConfigError`` that names the operation or the layer for what is not known in integers,
-    and ``DataError`` that names it for a scale or a sum that does not fit.
+    Raises ``ConfigError`` that names an operation or layer that is not known in integers, and
+    ``DataError`` that names one with a scale or a sum that does not fit.
     """
     graph, modules = fx_runner.trace(network), dict(network.named_modules())
     prepared = preparation(graph, modules)
@@ -72,7 +72,7 @@ class _Compiler:
         self.fused: set[fx.Node] = set()
 
     def keep(self, node: fx.Node) -> None:
-        """Take over a node as it is, with the module or the tensor that it names."""
+        """Copy a node as it is, with the module or the tensor that it names."""
         if node.op == "call_module":
             self.parts[node.target] = copy.deepcopy(self.modules[node.target])
         elif node.op == "get_attr":
@@ -85,7 +85,7 @@ class _Compiler:
         source = operands[0]
         if kind == "quantizer":
             quantizer = self.modules[node.target]
-            if source in self.grids:  # what made the value has put it there
+            if source in self.grids:  # the operation that makes the value puts it on its grid
                 self.made[node], self.grids[node] = self.made[source], self.grids[source]
                 return
             grid = reading.grid_of(quantizer)
@@ -123,15 +123,15 @@ class _Compiler:
     def _add_layer(self, node: fx.Node) -> None:
         (source,) = grammar.operands(node)
         grid = self.grids[source]
-        whole = reading.layer(node, self.modules, self.packed, grid)
+        layer = reading.layer(node, self.modules, self.packed, grid)
         try:
-            sums = Accumulate(self.modules[node.target], whole.weight, whole.bias, grid)
+            accumulator = Accumulate(self.modules[node.target], layer.weight, layer.bias, grid)
             if (target := self._target(node)) is None:
-                operation = operations.Logits(sums, whole.steps)
-                self._put(node, operation, ActivationGrid(float(whole.steps.max()), 0, 32))
+                operation = operations.Logits(accumulator, layer.steps)
+                self._put(node, operation, ActivationGrid(float(layer.steps.max()), 0, 32))
             else:
-                scales = whole.scales(target.grid)
-                operation = operations.IntegerLayer(sums, scales, target.grid, target.clip)
+                scales = layer.scales(target.grid)
+                operation = operations.IntegerLayer(accumulator, scales, target.grid, target.clip)
                 self._put(node, operation, target.grid)
         except DataError as error:
             raise DataError(f"layer {node.target} in integers: {error}; {_REMEDY}") from error
@@ -146,11 +146,11 @@ class _Compiler:
                 operation = operations.Sum(one, other, grid, clip)
             else:
                 (source,) = grammar.operands(node)
-                keep = grammar.keeps_pixels(node)
-                operation = operations.Mean(self.grids[source], grid, clip, keep)
+                keepdim = grammar.keeps_pixels(node)
+                operation = operations.Mean(self.grids[source], grid, clip, keepdim)
         except DataError as error:
-            place = grammar.describe(node, self.modules)
-            raise DataError(f"{place} in integers: {error}; {_REMEDY}") from error
+            description = grammar.describe(node, self.modules)
+            raise DataError(f"{description} in integers: {error}; {_REMEDY}") from error
         self._put(node, operation, grid)
 
     def _target(self, node: fx.Node) -> reading.Target | None:

@@ -62,32 +62,32 @@ def kind(node: fx.Node, modules: Mapping[str, nn.Module]) -> Kind:
 
     Raises ``ConfigError`` that names the operation for one that is not known in integers.
     """
-    found: Kind | None = None
+    node_kind: Kind | None = None
     if node.op == "call_module":
         module = modules[node.target]
-        found = _MODULES.get(type(module))
-        if altered := alterations(module):
-            refuse(node, modules, f"{altered[0]}, which integers would not run")
+        node_kind = _MODULES.get(type(module))
+        if changes := alterations(module):
+            refuse(node, modules, f"{changes[0]}, which integers would not run")
         if isinstance(module, (nn.Conv2d, nn.Linear)) and fidelity.is_known(module):
-            found = "layer"
+            node_kind = "layer"
     elif node.op == "call_function":
-        found = _FUNCTIONS.get(node.target)
+        node_kind = _FUNCTIONS.get(node.target)
     elif node.op == "call_method":
-        found = _METHODS.get(node.target)
-    if found is None or (found == "sum" and not _plain_sum(node)):
+        node_kind = _METHODS.get(node.target)
+    if node_kind is None or (node_kind == "sum" and not _plain_sum(node)):
         refuse(node, modules, "it is not known in integers")
-    if found == "mean" and not _over_all_pixels(node, modules):
+    if node_kind == "mean" and not _over_all_pixels(node, modules):
         refuse(node, modules, "only the mean over all pixels is known in integers")
-    if found == "maximum" and (
+    if node_kind == "maximum" and (
         modules[node.target].ceil_mode or modules[node.target].return_indices
     ):
         refuse(node, modules, "only plain maxima are known in integers")
-    return found
+    return node_kind
 
 
 def operands(node: fx.Node) -> list[fx.Node]:
     """The values that ``node`` works on."""
-    return [used for used in node.all_input_nodes if used.op != "get_attr"]
+    return [source for source in node.all_input_nodes if source.op != "get_attr"]
 
 
 def bounds(node: fx.Node, modules: Mapping[str, nn.Module]) -> tuple[float, float]:
@@ -145,8 +145,8 @@ def _over_all_pixels(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
     elif node.target is nn.functional.adaptive_avg_pool2d:
         size = node.args[1] if len(node.args) > 1 else node.kwargs.get("output_size")
     else:
-        given = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-        return isinstance(given, tuple | list) and sorted(given) in ([2, 3], [-2, -1])
+        dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+        return isinstance(dims, tuple | list) and sorted(dims) in ([2, 3], [-2, -1])
     return size in (1, (1, 1), [1, 1])
 
 

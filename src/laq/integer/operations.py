@@ -1,9 +1,9 @@
 """Operations on codes: int8 in, int8 out, and whole numbers all the way between.
 
-Products of layers are computed by torch's floating-point kernels, which are exact on them: every
-partial sum is a whole number up to 2^24 in float32, where need be of the weights' upper and lower
-digits apart, or else up to 2^53 in float64, and the sum has been checked to fit 32 bits. So no
-number is ever rounded there.
+Sums of products in layers are computed by torch's floating-point kernels, and are exact. In float32
+every partial sum is a whole number up to 2^24, where need be of the weights' upper and lower digits
+apart. Otherwise float64 is used, with whole numbers up to 2^53. Every sum is checked to fit 32
+bits. So no number is rounded there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ActivationGrid:
         return self.zero - limits(self.bits)[0]
 
     def code(self, value: float) -> int:
-        """The code nearest to ``value``, the last one for what lies beyond."""
+        """The code nearest to ``value``; the first or last code for values beyond the grid."""
         low, high = limits(self.bits)
         if abs(value) / self.step > high - low:
             return high if value > 0 else low
@@ -143,7 +143,10 @@ class IntegerLayer(_Rescaled):
 
 
 class Logits(nn.Module):
-    """The last layer: its accumulators, int32, of filters with different steps in the largest."""
+    """The last layer: its accumulators, int32.
+
+    Where filters have different steps, accumulators are rescaled to the largest step.
+    """
 
     def __init__(self, sums: Accumulate, scales: Tensor) -> None:
         super().__init__()
@@ -168,14 +171,14 @@ class Sum(_Rescaled):
         clip: tuple[float, float],
     ) -> None:
         super().__init__(grid, clip)
-        self.lows = [limits(each.bits)[0] for each in (one, other, grid)]
+        self.lows = [limits(value_grid.bits)[0] for value_grid in (one, other, grid)]
         numbers = Addition.of(one, other, grid).numbers
         _check(*numbers[:2])
         _, exponent = np.frexp(np.abs(numbers).max())
         # All bits of the three numbers, where products of 8 bits then stay within 2^62.
-        exact = max(float(number).as_integer_ratio()[1].bit_length() - 1 for number in numbers)
-        self.shift = max(min(exact, 52 - int(exponent)), 1)
-        self.mantissas = [round(Fraction(float(each)) * 2**self.shift) for each in numbers]
+        exact_shift = max(float(entry).as_integer_ratio()[1].bit_length() - 1 for entry in numbers)
+        self.shift = max(min(exact_shift, 52 - int(exponent)), 1)
+        self.mantissas = [round(Fraction(float(entry)) * 2**self.shift) for entry in numbers]
         # What rounding to float32, twice, moves a result within ±2^9.
         largest = 255 * max(self.mantissas[:2]) + abs(self.mantissas[2])
         bits = max(largest.bit_length(), self.shift + 9)
@@ -188,8 +191,8 @@ class Sum(_Rescaled):
             (one * first).add_(other * second).add_(constant), self.shift, self.within
         )
         if unsure.any():
-            above = single(other[unsure] * second + constant)
-            result[unsure] = shifted(single(one[unsure] * first + above), self.shift)
+            partial_sum = single(other[unsure] * second + constant)
+            result[unsure] = shifted(single(one[unsure] * first + partial_sum), self.shift)
         return self.to_codes(result.add_(self.lows[2]))
 
 
@@ -197,16 +200,16 @@ class Sum(_Rescaled):
 class Addition:
     """What ONNX Runtime's QLinearAdd computes, on x86: round(fma(a, A, fma(b, B, C))) in float32.
 
-    a, b: codes from 0 on. A, B: their steps in that of the sum. C: what the zeros come to. Each
-    fma is rounded once, and the result is a code from 0 on, halves to even.
+    a, b: codes from 0 on. A, B: their steps divided by that of the sum. C: the constant from the
+    zeros. Each fma is rounded once. The result is a code from 0 on, halves to even.
     """
 
     numbers: NDArray[np.float32]  # A, B, C
 
     @classmethod
     def of(cls, one: ActivationGrid, other: ActivationGrid, grid: ActivationGrid) -> Addition:
-        zeros = [np.float64(each.above) for each in (one, other, grid)]
-        steps = [np.float32(each.step) for each in (one, other, grid)]
+        zeros = [np.float64(value_grid.above) for value_grid in (one, other, grid)]
+        steps = [np.float32(value_grid.step) for value_grid in (one, other, grid)]
         a, b = steps[0] / steps[2], steps[1] / steps[2]
         zero = np.float32(a * zeros[0] + np.float32(b * zeros[1]))
         return cls(np.array([a, b, np.float32(zeros[2] - zero)], dtype=np.float32))
@@ -234,7 +237,7 @@ class Mean(_Rescaled):
 
 
 class Clip(nn.Module):
-    """Codes between those of two real numbers, where other operations see them before as well."""
+    """Clips codes to those of two real numbers, where other operations use the unclipped ones."""
 
     def __init__(self, grid: ActivationGrid, clip: tuple[float, float]) -> None:
         super().__init__()
@@ -256,9 +259,9 @@ class Maximum(nn.Module):
 
 
 def _check(*ratios: Any) -> None:
-    """Raise ``DataError`` for steps whose products would leave 64 bits, or the digits of a sum.
+    """Raise ``DataError`` for ratios of steps whose products exceed 64 bits, or a sum's digits.
 
-    A value of hardly any step, such as a branch that training switched off gives, adds nothing.
+    A value with a step near 0, as of a branch that training switched off, adds nothing and passes.
     """
     if not all(ratio < 2.0**20 for ratio in ratios):
         raise DataError("a step of its values is more than 2^20 times that of its result")

@@ -1,7 +1,7 @@
 """Quantizers on every value between the layers of a network, simulated in float.
 
-They are modules of the network's graph, one behind each layer, sum and mean, and behind the clip
-that follows it; one before the first layer makes the quantized image. The logits have none: they
+They are modules of the network's graph: one behind each layer, sum and mean, or behind the clip
+that follows it. One before the first layer makes the quantized image. The logits have none: they
 are what the last layer accumulates.
 """
 
@@ -39,19 +39,19 @@ def apply(network: nn.Module, bits: int = 8) -> nn.Module:
     if bits > 8:
         raise ConfigError(f"codes of {bits} bits are more than integers of 8 hold")
     graph, modules = fx_runner.trace(network.eval()), dict(network.named_modules())
-    places = places_of(graph, modules)
+    nodes = places_of(graph, modules)
     network.add_module(HOLDER, nn.Module())
     device = next(network.parameters(), torch.empty(0)).device
-    for node in places:
+    for node in nodes:
         network.get_submodule(HOLDER).add_module(node.name, InputQuantizer(bits).to(device))
         with graph.inserting_after(node):
             quantizer = graph.create_node("call_module", f"{HOLDER}.{node.name}", (node,))
-        node.replace_all_uses_with(quantizer, lambda user, own=quantizer: user is not own)
+        node.replace_all_uses_with(quantizer, lambda user, inserted=quantizer: user is not inserted)
     simulated = fx.GraphModule(network, graph, type(network).__name__)
     for name, module in simulated.named_modules():  # all of its buffers would be persistent
         if name in modules:
-            passing = modules[name]._non_persistent_buffers_set & module._buffers.keys()
-            module._non_persistent_buffers_set.update(passing)
+            buffers = modules[name]._non_persistent_buffers_set & module._buffers.keys()
+            module._non_persistent_buffers_set.update(buffers)
     return simulated
 
 
@@ -68,20 +68,20 @@ def places_of(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> list[fx.Node
     Raises ``ConfigError`` that names the operation for what is not known in integers.
     """
     prepared = preparation(graph, modules)
-    places, fused = set(), set()
+    quantized, fused = set(), set()
     for node in graph.nodes:
         if node.op == "output" or node in prepared:
             continue
-        places |= prepared & set(grammar.operands(node))
+        quantized |= prepared & set(grammar.operands(node))
         kind = grammar.kind(node, modules)
         if kind in _MAKING:
             tail = grammar.tail(node, modules)
             fused |= set(tail)
             if not (kind == "layer" and not tail and _is_result(node, modules)):
-                places.add((tail or [node])[-1])
+                quantized.add((tail or [node])[-1])
         elif kind == "clip" and node not in fused and grammar.bounds(node, modules)[1] < math.inf:
             grammar.refuse(node, modules, "its values are used before they are clipped as well")
-    return [node for node in graph.nodes if node in places]
+    return [node for node in graph.nodes if node in quantized]
 
 
 def preparation(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> set[fx.Node]:
@@ -104,7 +104,7 @@ def round_biases(network: nn.Module, packed: Packed) -> None:
 
 
 def bias_units(network: nn.Module, packed: Packed) -> dict[str, Tensor]:
-    """By name of a bias what 1 in its layer's accumulators stands for, (n,) float64."""
+    """What 1 in the accumulators of a bias' layer stands for, (n,) float64, by the bias' name."""
     graph, modules = fx_runner.trace(network), dict(network.named_modules())
     units = {}
     for name, quantizer in fx_runner.quantizers_before(graph, modules).items():
@@ -136,7 +136,7 @@ def whole(runs: Sequence[PackedWeight]) -> bool:
 
 
 def _is_result(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
-    """Whether ``node`` gives the network's output, but for what moves it about."""
+    """Whether ``node`` gives the network's output, with nothing but moves behind it."""
     while True:
         users = list(node.users)
         if len(users) != 1:

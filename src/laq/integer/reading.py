@@ -1,4 +1,7 @@
-"""What a calibrated network of ``laq.integer.placement`` says of its operations."""
+"""Grids, clips and integers of the operations of a network that ``laq.integer.placement`` made.
+
+The network is calibrated.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from laq.utils.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Where the values of an operation go: a grid, the clip before it, and the nodes of that."""
+    """Where the values of an operation go: a grid, the clip before it, and the clip's nodes."""
 
     grid: ActivationGrid
     clip: tuple[float, float]
@@ -26,7 +29,7 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """A layer in whole numbers: weight in its shape, bias (n,), int64, and steps (n,) float64.
+    """A layer in whole numbers: weight in its shape and bias (n,), both int64, steps (n,) float64.
 
     steps: what 1 stands for in the sums of each filter.
     """
@@ -36,7 +39,7 @@ class Whole:
     steps: Tensor
 
     def scales(self, target: ActivationGrid) -> Tensor:
-        """Sums to codes of ``target``: (n,) float32, computed as ONNX Runtime does."""
+        """Factors from sums to codes of ``target``: (n,) float32, computed as ONNX Runtime does."""
         scales = self.steps.float() / torch.tensor(target.step, dtype=torch.float32)
         return scales.clamp(min=torch.finfo(torch.float32).tiny)  # below it nothing is added
 
@@ -54,10 +57,10 @@ def target(node: fx.Node, modules: Mapping[str, nn.Module]) -> Target | None:
     if not isinstance(quantizer, InputQuantizer):
         return None
     low, high = -torch.inf, torch.inf
-    clips = tuple(part for part in tail if grammar.kind(part, modules) == "clip")
-    for part in clips:
-        least, most = grammar.bounds(part, modules)
-        low, high = min(max(low, least), most), min(max(high, least), most)
+    clips = tuple(successor for successor in tail if grammar.kind(successor, modules) == "clip")
+    for clip in clips:
+        lower, upper = grammar.bounds(clip, modules)
+        low, high = min(max(low, lower), upper), min(max(high, lower), upper)
     return Target(grid_of(quantizer), (low, high), clips)
 
 

@@ -1,13 +1,13 @@
 """Products of integers with positive real numbers, in fixed point.
 
-A real number M is held as an integer mantissa m and a shift s, M ≈ m · 2^(−s), and a product is
+A real number M is held as an integer mantissa m and a shift s, M ≈ m · 2^(−s). A product is
 a · m / 2^s in 64 bits, rounded to the nearest, halves to even (Jacob et al., CVPR 2018, section
 2.2, without its second rounding).
 
 Runtimes on CPUs (ONNX Runtime, FBGEMM, XNNPACK) rescale in float32 instead. ``single`` rounds an
-integer to as many digits as float32 has, so that integers alone give what they give: with a
-mantissa of 24 bits a · m is the exact product, and rounded by ``single`` it is float32's. That
-matters only next to a half, and is done only there.
+integer to as many digits as float32 has, so that integers alone give the results of these runtimes.
+With a mantissa of 24 bits, a · m is the exact product, and rounded by ``single`` it is float32's.
+That matters only next to a half, and is done only there.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Multiplier:
 
     @classmethod
     def of(cls, real: Tensor, bits: int = WIDE) -> Multiplier:
-        """Each number with a shift of its own, within 2^(−bits) of it, or 2^(−63).
+        """Each number with a shift of its own, to within 2^(−bits) of the number, or 2^(−63).
 
-        Raises ``DataError`` for one out of range.
+        Raises ``DataError`` for a number out of range.
         """
         numbers = real.double()
         # A shift of 1 at least: below it there is nothing to round.
@@ -64,16 +64,16 @@ class Multiplier:
         return shifted(values * self.mantissa, self.shift)
 
     def times_in_single(self, values: Tensor) -> Tensor:
-        """As ``times``, where the result is within ±2^9, in float32: float32(values) · M, rounded
-        twice. Beyond it may be that of ``times``."""
+        """As ``times``, but in float32 where the result is within ±2^9: float32(values) · M,
+        rounded twice. Beyond ±2^9 the result may be that of ``times``."""
         product = values * self.mantissa
         # Half of the last digit that float32 has below 2^9.
-        within = 1 << (self.shift - 16).clamp(min=0)
-        result, unsure = nearest(product, self.shift, within)
+        margin = 1 << (self.shift - 16).clamp(min=0)
+        result, unsure = nearest(product, self.shift, margin)
         unsure |= values.abs() > 1 << SINGLE
         if unsure.any():
             mantissa, shift = (
-                each.expand_as(values)[unsure] for each in (self.mantissa, self.shift)
+                tensor.expand_as(values)[unsure] for tensor in (self.mantissa, self.shift)
             )
             result[unsure] = shifted(single(single(values[unsure]) * mantissa), shift)
         return result
@@ -82,9 +82,9 @@ class Multiplier:
 def shifted(values: Tensor, shift: Tensor | int) -> Tensor:
     """round(values · 2^(−shift)), halves to even. values: int64 within ±2^62. shift: from 0."""
     shift = torch.as_tensor(shift, device=values.device)
-    below = ((1 << shift) >> 1) - 1  # what never carries an exact half
+    rounding_bias = ((1 << shift) >> 1) - 1  # a half minus 1, so an exact half alone never carries
     odd = (values >> shift).bitwise_and_(1)
-    return odd.add_(below).clamp_(min=0).add_(values).bitwise_right_shift_(shift)
+    return odd.add_(rounding_bias).clamp_(min=0).add_(values).bitwise_right_shift_(shift)
 
 
 def nearest(values: Tensor, shift: Tensor | int, within: Tensor | int) -> tuple[Tensor, Tensor]:
@@ -94,14 +94,14 @@ def nearest(values: Tensor, shift: Tensor | int, within: Tensor | int) -> tuple[
     """
     half = 1 << (shift - 1)
     result = (values + half).bitwise_right_shift_(shift)
-    rest = (values - (result << shift)).abs_()
-    return result, rest >= half - within
+    remainder = (values - (result << shift)).abs_()
+    return result, remainder >= half - within
 
 
 def single(values: Tensor) -> Tensor:
     """int64 values within ±2^62 to the nearest of 24 significant bits, halves to even."""
-    ends = 1 << torch.arange(SINGLE, _LONGEST + 1, device=values.device)
-    surplus = torch.bucketize(values.abs(), ends, right=True)
+    boundaries = 1 << torch.arange(SINGLE, _LONGEST + 1, device=values.device)
+    surplus = torch.bucketize(values.abs(), boundaries, right=True)
     return shifted(values, surplus).bitwise_left_shift_(surplus)
 
 
@@ -113,5 +113,5 @@ def in_single(real: Fraction) -> Fraction:
 
 def _exponent(real: Fraction) -> int:
     """e for real = f · 2^e, ½ ≤ f < 1."""
-    least = real.numerator.bit_length() - real.denominator.bit_length()
-    return least + (real >= Fraction(2) ** least)
+    estimate = real.numerator.bit_length() - real.denominator.bit_length()
+    return estimate + (real >= Fraction(2) ** estimate)

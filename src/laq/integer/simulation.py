@@ -2,9 +2,9 @@
 
 ``laq.integer.placement`` quantizes what a network computes in float32. A sum that float32 rounds
 to the other side of a border moves a code by one, and layers behind it see that. Here each layer
-is computed in float64 on its quantized weights and inputs, in units of their steps, where sums are
-whole numbers and so exact, and what follows is rounded in float32 as by ONNX Runtime. Between the
-operations are float32 values on grids, as the quantizers of the network leave them.
+is computed in float64 on its quantized weights and inputs, in units of their steps. In these units
+sums are whole numbers, and so exact. What follows is rounded in float32 as by ONNX Runtime. Between
+the operations are float32 values on grids, as the quantizers of the network leave them.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ def exact(network: nn.Module, packed: Packed) -> fx.GraphModule:
         target = reading.target(node, modules)
         grid = target.grid if target else None
         if kind == "layer":
-            whole = reading.layer(node, modules, packed, grids[node])
-            made = _Layer(modules[node.target], whole, grids[node], grid)
+            layer = reading.layer(node, modules, packed, grids[node])
+            module = _Layer(modules[node.target], layer, grids[node], grid)
         elif grid is None:
             grammar.refuse(node, modules, "its values are not quantized")
         elif kind == "sum":
             sources = node.args
-            made = _ExactSum(*(grids[source] for source in sources), grid)
+            module = _ExactSum(*(grids[source] for source in sources), grid)
         else:
-            made = _Mean(grids[node], grid, grammar.keeps_pixels(node))
-        network.get_submodule(_HOLDER).add_module(node.name, made)
+            module = _Mean(grids[node], grid, grammar.keeps_pixels(node))
+        network.get_submodule(_HOLDER).add_module(node.name, module)
         with graph.inserting_after(node):
-            new = graph.create_node("call_module", f"{_HOLDER}.{node.name}", tuple(sources))
-        grids[new] = grid
-        node.replace_all_uses_with(new)
+            replacement = graph.create_node("call_module", f"{_HOLDER}.{node.name}", tuple(sources))
+        grids[replacement] = grid
+        node.replace_all_uses_with(replacement)
         graph.erase_node(node)
     return fx.GraphModule(network, graph, type(network).__name__).eval()
 
@@ -111,8 +111,8 @@ class _ExactSum(nn.Module):
             for x, grid in zip((one, other), self.grids, strict=True)
         )
         first, second, constant = self.numbers
-        above = (other * second + constant).float()  # as fused: products of 32 bits are exact
-        total = (one * first + above).float()
+        partial_sum = (other * second + constant).float()  # as fused: products of 32 bits are exact
+        total = (one * first + partial_sum).float()
         return (total.round() - self.target.above) * self.target.step
 
 

@@ -1,9 +1,9 @@
 """Quantized activations inside an ONNX graph: pairs of QuantizeLinear and DequantizeLinear.
 
 A static quantizer becomes such a pair with its step and zero. Codes are UINT8 and count from 0, as
-ONNX Runtime's kernels for x86 want activations. Fewer than 8 bits are a clip of codes between the
-two, so that what comes before still ends in QuantizeLinear, and runs in integers. Where all values
-between layers are quantized, biases become INT32 in units of their accumulators, so that runtimes
+ONNX Runtime's kernels for x86 need activations. Fewer than 8 bits become a clip of codes between
+the two nodes. So the operations before still end in QuantizeLinear, and run in integers. Where all
+values between layers are quantized, biases become INT32 in units of their accumulators. So runtimes
 find whole layers in integers (QLinearConv). Other quantizers become the operations that they are
 made of.
 """
@@ -26,7 +26,7 @@ _MOVES = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 class _Pair(nn.Module):
-    """What an exporter makes two operators of."""
+    """A static quantizer that the exporter turns into QuantizeLinear and DequantizeLinear."""
 
     def __init__(self, quantizer: InputQuantizer) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class _Pair(nn.Module):
 
 
 def prepare(network: nn.Module) -> None:
-    """Replace the quantizers of ``network`` by what is exported."""
+    """Replace static quantizers of ``network``, of 8 bits at most, by pairs for the exporter."""
     for name, module in list(network.named_modules()):
         static = isinstance(module, InputQuantizer) and module.mode == "static"
         if static and module.bits <= 8:
@@ -57,23 +57,23 @@ def prepare(network: nn.Module) -> None:
 
 
 def repeat_behind_moves(graph: ir.Graph) -> None:
-    """Put values that are moved about on their grid again behind it, which changes nothing.
+    """Repeat a pair behind each operation that only moves its values, which changes nothing.
 
-    So a runtime sees that the operation may as well move codes. ONNX Runtime 1.31 otherwise puts
+    So a runtime sees that the operation may move codes as well. ONNX Runtime 1.31 otherwise puts
     such pairs there itself, and fails on them (its issue 25526).
     """
     import onnx_ir as ir
 
     for node in graph:
-        maker = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
-        quantized = maker is not None and maker.op_type == "DequantizeLinear"
-        # Of weights, which start from an initializer, the codes are moved when the file is loaded.
-        if node.op_type not in _MOVES or not quantized or maker.inputs[0].producer() is None:
+        producer = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
+        quantized = producer is not None and producer.op_type == "DequantizeLinear"
+        # Weights start from an initializer: their codes are moved when the file is loaded.
+        if node.op_type not in _MOVES or not quantized or producer.inputs[0].producer() is None:
             continue
-        moved, grid = node.outputs[0], maker.inputs[1:]
-        codes = ir.node("QuantizeLinear", [moved, *grid])
+        output, grid = node.outputs[0], producer.inputs[1:]
+        codes = ir.node("QuantizeLinear", [output, *grid])
         values = ir.node("DequantizeLinear", [codes.outputs[0], *grid])
-        uses = [use for use in moved.uses() if use.node is not codes]
+        uses = [use for use in output.uses() if use.node is not codes]
         for use in uses:
             use.node.replace_input_with(use.idx, values.outputs[0])
         graph.insert_after(node, [codes, values])
@@ -82,7 +82,7 @@ def repeat_behind_moves(graph: ir.Graph) -> None:
 def pool_means(graph: ir.Graph) -> None:
     """Turn means over all pixels, from a grid to a grid, into GlobalAveragePool.
 
-    Of it ONNX Runtime has a kernel in integers, and of ReduceMean it has none.
+    ONNX Runtime has a kernel in integers for GlobalAveragePool, and none for ReduceMean.
     """
     import onnx_ir as ir
 
@@ -100,43 +100,47 @@ def pool_means(graph: ir.Graph) -> None:
         ):
             continue
         pool, (quantize,) = ir.node("GlobalAveragePool", [values]), (use.node for use in uses)
-        made, mean = [pool], pool.outputs[0]
+        nodes, mean = [pool], pool.outputs[0]
         if "keepdims" in node.attributes and not node.attributes["keepdims"].as_int():
-            # The pixels go behind a pair of its own, so that the mean still ends in one.
+            # The axes of the pixels are squeezed behind a further pair, so that the mean still ends
+            # in a pair.
             grid = quantize.inputs[1:]
             codes = ir.node("QuantizeLinear", [mean, *grid])
-            back = ir.node("DequantizeLinear", [codes.outputs[0], *grid])
-            flat = ir.node("Squeeze", [back.outputs[0], axes])
-            made, mean = [pool, codes, back, flat], flat.outputs[0]
+            dequantize = ir.node("DequantizeLinear", [codes.outputs[0], *grid])
+            squeeze = ir.node("Squeeze", [dequantize.outputs[0], axes])
+            nodes, mean = [pool, codes, dequantize, squeeze], squeeze.outputs[0]
         quantize.replace_input_with(0, mean)
-        graph.insert_after(node, made)
+        graph.insert_after(node, nodes)
         graph.remove(node, safe=True)
 
 
 def replace_biases(
     graph: ir.Graph, state: Mapping[str, Tensor], units: Mapping[str, Tensor]
 ) -> None:
-    """Store biases as INT32. units: what 1 stands for in each, (n,) float64, by parameter name."""
+    """Store biases as INT32.
+
+    units: what 1 stands for in each bias, (n,) float64, by parameter name.
+    """
     import onnx_ir as ir
 
     for name, unit in units.items():
-        old = graph.initializers.pop(name)
+        initializer = graph.initializers.pop(name)
         arrays = {
             "codes": (state[name].double() / unit).round().to(torch.int32).numpy(),
             "step": unit.float().numpy(),
         }
         values = []
-        for part, array in arrays.items():
-            value = ir.Value(name=f"{name}.{part}", const_value=ir.tensor(array))
+        for suffix, array in arrays.items():
+            value = ir.Value(name=f"{name}.{suffix}", const_value=ir.tensor(array))
             value.const_value.name = value.name
             value.shape = value.const_value.shape
             value.type = ir.TensorType(value.const_value.dtype)
             graph.register_initializer(value)
             values.append(value)
         node = ir.node("DequantizeLinear", values, {"axis": 0})
-        new = node.outputs[0]
-        new.name, new.shape, new.type = name, old.shape, old.type
-        old.replace_all_uses_with(new)
+        output = node.outputs[0]
+        output.name, output.shape, output.type = name, initializer.shape, initializer.type
+        initializer.replace_all_uses_with(output)
         graph.insert_before(graph[0], [node])
 
 
@@ -145,7 +149,7 @@ def bias_units(
     packed: Mapping[str, Sequence[PackedWeight]],
     transforms: Sequence[Mapping[str, Any]],
 ) -> dict[str, Tensor]:
-    """Units of the biases of a network all of whose values are quantized; none of another's."""
+    """Units of biases by name where all values of ``network`` are quantized; otherwise none."""
     if all(entry["kind"] != "integer" for entry in transforms):
         return {}
     from laq.integer import placement

@@ -2,10 +2,10 @@
 
 The file computes what the torch module computes: float32 ``images`` (batch, channels, height,
 width) in [0, 1] to float32 ``logits`` (batch, classes). Each run of rows of a packed weight is
-stored as its codes, INT4 where they lie in −8…7, INT8 or INT16 where they are wider, and turned
-into float by DequantizeLinear when the network runs. Activations are in float, or quantized where
-the checkpoint's are (``laq.onnx.activations``). Operator set 21 is the first that has INT4 and
-INT16 there.
+stored as its codes: INT4 where they lie in −8…7, INT8 or INT16 where they are wider.
+DequantizeLinear turns them into float when the network runs. Activations are in float, or quantized
+where the checkpoint's are (``laq.onnx.activations``). Operator set 21 is the first whose
+DequantizeLinear has INT4 and INT16.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ INPUT, OUTPUT, BATCH = "images", "logits", "batch"
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: ``bytes`` of the file, and each packed weight of the checkpoint."""
+    """The written file: its ``bytes``, and each packed weight of the checkpoint."""
 
     bytes: int
     weights: tuple[StoredWeight, ...]
 
     def counts(self) -> dict[str, int]:
         """Number of the checkpoint's packed weights by how they are stored: int4, …, float."""
-        counted: Counter[str] = Counter()
+        totals: Counter[str] = Counter()
         for weight in self.weights:
-            counted[weight.stored] += weight.weights
-        return dict(counted)
+            totals[weight.stored] += weight.weights
+        return dict(totals)
 
 
 def export(
@@ -59,13 +59,13 @@ def export(
 ) -> Export:
     """Write ``checkpoint`` as the ONNX file ``target``, whole or not at all.
 
-    ``shape``: channels, height and width of an image; by default what the checkpoint says its
-    network was trained on. The number of images is left open. Equal checkpoints give equal bytes.
-    The file's metadata says ``network``, ``variant``, ``bits``, ``classes`` (names, in the order
-    of the logits) and ``subset`` (positions of the classes it was made for), each in JSON.
+    ``shape``: channels, height and width of an image; by default those that the checkpoint's
+    network was trained on. The number of images is dynamic. Equal checkpoints give equal bytes. The
+    file's metadata has ``network``, ``variant``, ``bits``, ``classes`` (names, in the order of the
+    logits) and ``subset`` (positions of the classes it was made for), each in JSON.
 
     The written file is checked: it is valid ONNX, and each packed weight is in it as integers that
-    stand for the checkpoint's values; ``Export.weights`` says which is not, and why.
+    stand for the checkpoint's values. ``Export.weights`` says which weights are not, and why.
 
     Raises ``CheckpointError`` as ``laq.checkpoints.packing.load`` does, and ``ConfigError`` without
     a shape, or where the network does not take such images or cannot be expressed in ONNX.
@@ -84,17 +84,17 @@ def export(
     transforms = content.description.get("transforms", ())
     units = activations.bias_units(network, content.packed, transforms)
     activations.prepare(network)
-    model, used = _traced(network, _shape(checkpoint, content.description, shape), checkpoint)
-    used = onnx_weights.one_name(
-        model.graph, used, packing.aliases(network.state_dict(), content.packed)
+    model, names = _traced(network, _shape(checkpoint, content.description, shape), checkpoint)
+    names = onnx_weights.one_name(
+        model.graph, names, packing.aliases(network.state_dict(), content.packed)
     )
     stored = []
     for name, runs in content.packed.items():
-        if name in used:
+        if name in names:
             values = content.state[name]
             stored += onnx_weights.replace(model.graph, name, values, runs)
         else:
-            stored += onnx_weights.left_out(name, runs, _why_unused(network, name, used))
+            stored += onnx_weights.left_out(name, runs, _why_unused(network, name, names))
     activations.replace_biases(model.graph, content.state, units)
     _tidy(model)
     activations.repeat_behind_moves(model.graph)
@@ -113,9 +113,11 @@ def _shape(
 ) -> tuple[int, ...]:
     shape = tuple(given or description.get("images") or ())
     if len(shape) != 3 or not all(type(size) is int and size > 0 for size in shape):
-        said = f"{list(shape)} is no shape of an image" if shape else "it does not say of what size"
+        detail = (
+            f"{list(shape)} is no shape of an image" if shape else "it does not say of what size"
+        )
         raise ConfigError(
-            f"{path} cannot be exported without the images' shape ({said}): "
+            f"{path} cannot be exported without the images' shape ({detail}): "
             "give shape=(channels, height, width)"
         )
     return shape
@@ -126,7 +128,7 @@ def _traced(
 ) -> tuple[ir.Model, set[str]]:
     """The float graph, not optimized: every weight under its name in ``state_dict``.
 
-    Returns the names of the parameters that the outputs depend on beside it.
+    Returns it with the names of the parameters that the outputs depend on.
     """
     example = torch.zeros(2, *shape)
     with _quiet():
@@ -134,7 +136,7 @@ def _traced(
             program = torch.export.export(
                 network, (example,), dynamic_shapes=({0: torch.export.Dim(BATCH)},)
             )
-            # Optimizing would transpose, fold and fuse weights, which are to stay recognisable.
+            # Optimizing would transpose, fold and fuse weights, which must stay recognisable.
             model = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -145,14 +147,14 @@ def _traced(
                 verbose=False,
             ).model
         except Exception as error:  # whatever a network's own code and the exporter raise
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ConfigError(
-                f"{path} cannot be exported for images of shape {shape} ({first}): give the shape "
+                f"{path} cannot be exported for images of shape {shape} ({reason}): give the shape "
                 "it was trained on, or deploy it with laq.checkpoints.packing.load"
             ) from error
-    readers = {node.name: bool(node.users) for node in program.graph.nodes}
+    has_users = {node.name: bool(node.users) for node in program.graph.nodes}
     parameters = program.graph_signature.inputs_to_parameters
-    return model, {name for node, name in parameters.items() if readers[node]}
+    return model, {name for node, name in parameters.items() if has_users[node]}
 
 
 def _why_unused(network: nn.Module, name: str, used: set[str]) -> str:
@@ -165,7 +167,7 @@ def _why_unused(network: nn.Module, name: str, used: set[str]) -> str:
 
 
 def _tidy(model: ir.Model) -> None:
-    """Compute shapes once, and drop what tells of this machine: source paths, symbols' numbers."""
+    """Fold shapes to constants, and drop what depends on this machine: paths, symbols' numbers."""
     import onnx_ir as ir
     from onnx_ir.passes import common
     from onnxscript import optimizer
@@ -191,14 +193,14 @@ def _tidy(model: ir.Model) -> None:
 
 
 def _metadata(description: Mapping[str, Any]) -> dict[str, str]:
-    found = {key: description.get(key) for key in ("network", "variant", "bits", "classes")}
-    found["subset"] = metadata.subset(description) if "classes" in description else None
-    return {key: json.dumps(value, ensure_ascii=False) for key, value in found.items()}
+    entries = {key: description.get(key) for key in ("network", "variant", "bits", "classes")}
+    entries["subset"] = metadata.subset(description) if "classes" in description else None
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in entries.items()}
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporters warn of their own deprecations: nothing that a user could mend."""
+    """Silence the exporters: they warn of their own deprecations, which a user cannot mend."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:

@@ -15,7 +15,7 @@ from laq.utils.errors import CheckpointError, DataError
 
 REMEDY = "delete it and export the checkpoint again"
 TOLERANCE = 0.002  # of top-1, between ONNX Runtime and the accuracy that was evaluated
-ON_GRIDS = 0.01  # the same where values between layers are quantized, or two images
+ON_GRIDS = 0.01  # the same where values between layers are quantized; two images at least
 ROUNDING = 1e-4  # of the logits' standard deviation: sums in another order differ by less
 
 
@@ -24,8 +24,8 @@ class Comparison:
     """ONNX Runtime beside torch on the same images, over one scope of
     ``laq.experiments.evaluation``.
 
-    n: images. top1, top1_torch: of the two. differing: images that they put into different
-    classes. largest_difference: of two logits, over all classes.
+    n: images. top1: of ONNX Runtime. top1_torch: of torch. differing: images that they put into
+    different classes. largest_difference: between their logits, over all images and classes.
     """
 
     scope: str
@@ -49,18 +49,18 @@ def predict(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 3  # errors, which are raised as well
-    # By default what enters a product with an INT8 weight (MatMulNBits) is rounded to 8 bits.
+    # By default inputs of a product with an INT8 weight (MatMulNBits) are rounded to 8 bits.
     options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
-        parts = [
-            session.run(None, {name: images[first : first + batch].astype(np.float32) / 255})[0]
-            for first in range(0, len(images), batch)
+        logits = [
+            session.run(None, {name: images[start : start + batch].astype(np.float32) / 255})[0]
+            for start in range(0, len(images), batch)
         ]
     except Exception as error:  # it raises classes of its own, with nothing else in common
         raise CheckpointError(f"{path} does not run in ONNX Runtime ({error}): {REMEDY}") from error
-    return np.concatenate(parts)
+    return np.concatenate(logits)
 
 
 def compare(
@@ -83,49 +83,49 @@ def compare(
         on_grids: whether values between layers are quantized.
 
     Raises:
-        CheckpointError: top-1 differs from the evaluated one by more than 0.2 points; by a point
-            and two images where values are ``on_grids``, since a sum's last bit may move them by
-            a step. Where the logits differ by rounding alone, one image may differ, however few
-            there are.
+        CheckpointError: top-1 differs from the evaluated one by more than 0.2 points. With
+            ``on_grids`` a point or two images may differ, whichever is more, since a sum's last bit
+            may move a value by a step. Where the logits differ by rounding alone, one image may
+            differ, however few there are.
         DataError: as ``laq.experiments.evaluation.score``, or a scope that was not evaluated.
     """
     members = list(subset)
     results = score(logits, labels, members)
-    largest = float((logits - reference).abs().max())
-    # Written so that a reference that is not finite differs by more than rounding.
-    rounding = largest <= ROUNDING * float(reference.double().std(correction=0))
+    largest_difference = float((logits - reference).abs().max())
+    # With this comparison a reference that is not finite differs by more than rounding.
+    rounding = largest_difference <= ROUNDING * float(reference.double().std(correction=0))
     rows = []
     for result in results:
         if result.scope not in correct:
             raise DataError(f"{path} was made of a network without an accuracy: evaluate it first")
         evaluated = correct[result.scope] / result.n
-        # In images, so that 1 of 500 is not more than 0.2 points.
-        allowed, said = max(TOLERANCE * result.n, 1.0 if rounding else 0.0), "0.2 points"
+        # Counted in images, so that 1 of 500 is not more than 0.2 points.
+        tolerance, margin = max(TOLERANCE * result.n, 1.0 if rounding else 0.0), "0.2 points"
         if on_grids:
-            allowed, said = max(ON_GRIDS * result.n, 2.0), "1 point"
-        if abs(result.correct - correct[result.scope]) > allowed + 1e-9:
+            tolerance, margin = max(ON_GRIDS * result.n, 2.0), "1 point"
+        if abs(result.correct - correct[result.scope]) > tolerance + 1e-9:
             raise CheckpointError(
                 f"{path} has a top-1 of {result.top1:.2%} in ONNX Runtime (scope {result.scope}) "
-                f"where the evaluation says {evaluated:.2%}, more than {said} apart"
-                + _remedy(accuracy, largest, rounding)
+                f"where the evaluation says {evaluated:.2%}, more than {margin} apart"
+                + _remedy(accuracy, largest_difference, rounding)
             )
-        competing = slice(None) if result.scope == "all" else members
-        found, wanted = (each[:, competing].argmax(1) for each in (logits, reference))
+        classes = slice(None) if result.scope == "all" else members
+        predicted, expected = (tensor[:, classes].argmax(1) for tensor in (logits, reference))
         rows.append(
             Comparison(
                 scope=result.scope,
                 n=result.n,
                 top1=result.top1,
                 top1_torch=evaluated,
-                differing=int((found != wanted).sum()),
-                largest_difference=largest,
+                differing=int((predicted != expected).sum()),
+                largest_difference=largest_difference,
             )
         )
     return rows
 
 
 def _remedy(accuracy: str | os.PathLike[str], largest: float, rounding: bool) -> str:
-    """What helps depends on which of the two is wrong, the evaluation or the file."""
+    """The remedy for a difference: it depends on whether the evaluation or the file is wrong."""
     if rounding:
         return (
             ". The file gives the logits of its checkpoint on the CPU, so it was evaluated "

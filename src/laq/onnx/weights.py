@@ -1,10 +1,10 @@
 """Packed weights inside an ONNX graph: integer initializers and the nodes that dequantize them.
 
-A run of rows i of the weight ``layer.weight`` becomes the initializers ``layer.weight.codes.i``
-and those of its grid; several runs are concatenated. Codes of an equispaced grid become weights by
-one DequantizeLinear, with a gap or a shift by the operations of its ``values`` in their order,
-and those of a codebook by a look into its table. So float32 scales give the checkpoint's weights
-bit for bit; float64 scales are rounded to float32.
+A run of rows i of the weight ``layer.weight`` becomes the initializer ``layer.weight.codes.i`` and
+those of its grid. Several runs are concatenated. Codes of an equispaced grid become weights by one
+DequantizeLinear; with a gap or a shift by the operations of its ``values``, in their order. Codes
+of a codebook become weights by a look into its table. So float32 scales give the checkpoint's
+weights bit for bit; float64 scales are rounded to float32.
 """
 
 from __future__ import annotations
@@ -58,32 +58,38 @@ def replace(
     """
     import onnx_ir as ir
 
-    old = graph.initializers.get(name)
-    if old is None or not np.array_equal(old.const_value.numpy(), values.float().numpy()):
+    initializer = graph.initializers.get(name)
+    if initializer is None or not np.array_equal(
+        initializer.const_value.numpy(), values.float().numpy()
+    ):
         raise ValueError(f"the graph does not hold the weight {name} as it is in the checkpoint")
     types = [_type(run.codes) for run in runs]
     stored = [
-        StoredWeight(name, place, run.codes.numel(), kind, WIDER if kind == "float" else "")
-        for place, (run, kind) in enumerate(zip(runs, types, strict=True))
+        StoredWeight(name, index, run.codes.numel(), kind, WIDER if kind == "float" else "")
+        for index, (run, kind) in enumerate(zip(runs, types, strict=True))
     ]
     if set(types) == {"float"}:
         return stored
     graph.initializers.pop(name)
     nodes: list[ir.Node] = []
-    parts = [_part(graph, nodes, part, run) for part, run in zip(stored, runs, strict=True)]
-    if len(parts) > 1:
-        nodes.append(ir.node("Concat", parts, {"axis": 0}))
-    new = nodes[-1].outputs[0]
+    values_by_run = [
+        _part(graph, nodes, weight, run) for weight, run in zip(stored, runs, strict=True)
+    ]
+    if len(values_by_run) > 1:
+        nodes.append(ir.node("Concat", values_by_run, {"axis": 0}))
+    output = nodes[-1].outputs[0]
     # With shape and type the exporter's Shape(weight) is computed once and for all.
-    new.name, new.shape, new.type = name, old.shape, old.type
-    old.replace_all_uses_with(new)
+    output.name, output.shape, output.type = name, initializer.shape, initializer.type
+    initializer.replace_all_uses_with(output)
     graph.insert_before(graph[0], nodes)
     return stored
 
 
 def one_name(graph: ir.Graph, used: Collection[str], aliases: Mapping[str, str]) -> set[str]:
-    """Give initializers that are the same tensor one name, ``aliases`` of all further ones; return
-    ``used``, names of initializers, by these names."""
+    """Give initializers that are the same tensor one name; return the names ``used`` after that.
+
+    aliases: further names of a tensor, to its first name.
+    """
     for name, first in aliases.items():
         if name not in graph.initializers:
             continue
@@ -97,10 +103,10 @@ def one_name(graph: ir.Graph, used: Collection[str], aliases: Mapping[str, str])
 
 
 def left_out(name: str, runs: Sequence[PackedWeight], reason: str) -> list[StoredWeight]:
-    """What is said of a weight that the graph does not need."""
+    """The records of the runs of a weight that the graph does not need."""
     return [
-        StoredWeight(name, place, run.codes.numel(), "absent", reason)
-        for place, run in enumerate(runs)
+        StoredWeight(name, index, run.codes.numel(), "absent", reason)
+        for index, run in enumerate(runs)
     ]
 
 
@@ -113,20 +119,22 @@ def verify(
     """
     import onnx
 
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
-    taken = {name for node in model.graph.node for name in node.input}
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    node_inputs = {name for node in model.graph.node for name in node.input}
     for weight in stored:
         if weight.stored in TYPES:
-            codes = held.get(f"{weight.name}.codes.{weight.run}")
+            codes = initializers.get(f"{weight.name}.codes.{weight.run}")
             kind = getattr(onnx.TensorProto, weight.stored.upper())
-            if codes is None or codes.data_type != kind or weight.name in held:
+            if codes is None or codes.data_type != kind or weight.name in initializers:
                 raise ValueError(f"run {weight.run} of {weight.name} is not {weight.stored}")
     for name in {weight.name for weight in stored if weight.stored in TYPES}:
-        if name not in taken:
+        if name not in node_inputs:
             raise ValueError(f"{name} is not used by the graph")
-        wanted, found = state[name].numpy(), _computed(model, held, name)
-        tolerance = _ROUNDING if wanted.dtype == np.float64 else 0.0
-        if found.shape != wanted.shape or not np.allclose(found, wanted, rtol=tolerance, atol=0):
+        expected, actual = state[name].numpy(), _computed(model, initializers, name)
+        tolerance = _ROUNDING if expected.dtype == np.float64 else 0.0
+        if actual.shape != expected.shape or not np.allclose(
+            actual, expected, rtol=tolerance, atol=0
+        ):
             raise ValueError(f"{name} stands for other values in the file than in the checkpoint")
 
 
@@ -160,13 +168,14 @@ def _part(graph: ir.Graph, nodes: list[ir.Node], part: StoredWeight, run: Packed
     array_type = ml_dtypes.int4 if part.stored == "int4" else part.stored
     grid, shape = run.grid, run.codes.shape
     flat = isinstance(grid, Codebook) or not grid.by_row
-    stored = run.codes.flatten(1) if flat else run.codes
-    codes = constant("codes", stored.numpy().astype(array_type))
+    code_tensor = run.codes.flatten(1) if flat else run.codes
+    codes = constant("codes", code_tensor.numpy().astype(array_type))
     if isinstance(grid, Codebook):
         values = _looked_up(codes, grid, shape[0], constant, compute)
     else:
-        values = _dequantized(codes, grid, stored.shape, array_type, constant, compute)
-    if stored.shape == shape:  # a Reshape that changes nothing would go, and the weight's name so
+        values = _dequantized(codes, grid, code_tensor.shape, array_type, constant, compute)
+    # A Reshape that changes nothing would be optimized away, and the weight's name with it.
+    if code_tensor.shape == shape:
         return values
     return compute("Reshape", values, constant("shape", np.array(shape)))
 
@@ -185,8 +194,8 @@ def _dequantized(
         """() or (n,) or, of blocks of columns, (n, B)."""
         if tensor.ndim == 0:
             return tensor.numpy()
-        each = tensor.repeat_interleave(grid.rows, 0)[: shape[0]]
-        return (each[:, 0] if grid.by_row else each).contiguous().numpy()
+        expanded = tensor.repeat_interleave(grid.rows, 0)[: shape[0]]
+        return (expanded[:, 0] if grid.by_row else expanded).contiguous().numpy()
 
     step = scales(grid.step.float())
     blocks = {"axis": 0} if grid.by_row else {"axis": 1, "block_size": grid.columns}
@@ -217,15 +226,15 @@ def _looked_up(
     """The levels of a codebook, (n, d)."""
     import onnx_ir as ir
 
-    # What opset 21 casts int4 to directly is float, exactly.
-    first = constant("first", np.float32(grid.low))
-    whole = compute("DequantizeLinear", codes, constant("one", np.float32(1)))
-    places = compute("Cast", compute("Sub", whole, first), to=ir.DataType.INT64)
+    # Opset 21 casts int4 directly to float, which is exact.
+    offset = constant("first", np.float32(grid.low))
+    values = compute("DequantizeLinear", codes, constant("one", np.float32(1)))
+    indices = compute("Cast", compute("Sub", values, offset), to=ir.DataType.INT64)
     table = grid.table.float()
     if len(table) == 1:
-        return compute("Gather", constant("table", table[0].numpy()), places)
-    each = table.repeat_interleave(grid.rows, 0)[:rows]
-    return compute("GatherElements", constant("table", each.numpy()), places, axis=1)
+        return compute("Gather", constant("table", table[0].numpy()), indices)
+    tables = table.repeat_interleave(grid.rows, 0)[:rows]
+    return compute("GatherElements", constant("table", tables.numpy()), indices, axis=1)
 
 
 def _computed(
@@ -243,5 +252,5 @@ def _computed(
     output = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
     initializers = [held[key] for key in sorted(needed & held.keys())]
     graph = onnx.helper.make_graph(nodes, "weight", [], [output], initializers)
-    alone = onnx.helper.make_model(graph, opset_imports=model.opset_import)
-    return ReferenceEvaluator(alone).run(None, {})[0]
+    submodel = onnx.helper.make_model(graph, opset_imports=model.opset_import)
+    return ReferenceEvaluator(submodel).run(None, {})[0]

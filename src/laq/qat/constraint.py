@@ -1,4 +1,4 @@
-"""What all methods of quantization-aware training keep a training to."""
+"""The constraint on a training that all methods of quantization-aware training share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from laq.qat import grid, inputs, selection
 from laq.training.constraints import Constraint, Group, Progress
 
-# A step never falls below this share of where it began, and so never to 0.
+# The least ratio of a learned step to its initial value: no step becomes 0.
 _LEAST = 1e-3
 
 
@@ -19,9 +19,9 @@ _LEAST = 1e-3
 class OnGrid(Constraint):
     """Weights that end on grids; subclasses say how they get there.
 
-    bits: of each layer whose weight is quantized. inputs: of each whose input is. per_channel: a
-    step for each row of a weight. frozen: keep the statistics of BatchNorm as they are. step_rate:
-    learning rate of steps that are learned, as a multiple of the recipe's. alone: train the
+    bits: of each quantized weight, by layer. inputs: bits of each quantized input, by layer.
+    per_channel: a step for each row of a weight. frozen: keep the statistics of BatchNorm as they
+    are. step_rate: learning rate of learned steps, as a multiple of the recipe's. alone: train the
     quantized layers and no other parameter.
     """
 
@@ -47,7 +47,7 @@ class OnGrid(Constraint):
             selection.freeze(network)
 
     def learned(self, network: nn.Module) -> list[nn.Parameter]:
-        """The steps that are learned, as ratios to where they began."""
+        """The parameters of learned steps: their ratios to the initial steps."""
         return [module.ratio for module in inputs.attached(network)]
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
@@ -55,10 +55,10 @@ class OnGrid(Constraint):
             ratio.clamp_(min=_LEAST)
 
     def coded(self, network: nn.Module) -> list[nn.Parameter]:
-        """The float weights behind the grids, and no others."""
+        """The float weights that are quantized to grids, and no other parameters."""
         return [values for _, values in grid.attached(network)]
 
     def groups(self, network: nn.Module) -> list[Group]:
-        """Steps do not decay: a smaller one makes no simpler network."""
+        """Steps without weight decay: a smaller step makes no simpler network."""
         ratios = self.learned(network)
         return [{"params": ratios, "weight_decay": 0.0, "share": self.step_rate}] if ratios else []

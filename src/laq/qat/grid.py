@@ -1,7 +1,7 @@
 """Weights on the grid {−K, …, K} · step inside a network that is being trained, K = 2^(bits−1) − 1.
 
-A layer's weight becomes a function of a float weight and of steps, torch's parametrization: the
-layer, the networks that hold it and their traces know nothing of it.
+A layer's weight becomes a function of a float weight and of steps, by torch's parametrization. The
+layer, the networks that hold it and their traces do not change.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Limit = int | Tensor
 class LearnedRounding(torch.autograd.Function):
     """round(clip(x / step, low, high)) · step with the gradients of Esser et al. (ICLR 2020).
 
-    x: any shape; step: one that broadcasts to it; low ≤ 0 ≤ high: whole numbers. The gradient of x
-    passes where it is not clipped; that of step is round(x / step) − x / step there and the limit
-    elsewhere, summed, and multiplied by ``scale``.
+    x: any shape. step: a shape that broadcasts to x. low ≤ 0 ≤ high: whole numbers. The gradient of
+    x passes where x is not clipped. The gradient of step is round(x / step) − x / step where x is
+    not clipped and the limit elsewhere; it is summed over x and multiplied by ``scale``.
     """
 
     @staticmethod
@@ -46,22 +46,24 @@ class LearnedRounding(torch.autograd.Function):
         inside = (scaled >= ctx.low) & (scaled <= ctx.high)
         codes = scaled.round().clamp_(ctx.low, ctx.high)
         slope = torch.where(inside, codes - scaled, codes)
-        of_step = (above * slope).sum_to_size(step.shape) * ctx.scale
+        step_gradient = (above * slope).sum_to_size(step.shape) * ctx.scale
         # In the layout of x, which processes that share gradients expect.
-        of_x = torch.mul(above, inside, out=torch.empty_like(x))
-        return of_x, of_step, None, None, None
+        input_gradient = torch.mul(above, inside, out=torch.empty_like(x))
+        return input_gradient, step_gradient, None, None, None
 
 
 BITS = range(2, 9)
 
-# Of the step that ``fit`` begins with, which suits about 2 bits; more bits want smaller shares.
+# Multiples of its initial step that ``fit`` tries. That step suits about 2 bits; more bits need
+# smaller multiples.
 _FACTORS = [2 ** (power / 8) for power in range(-16, 13)]
 
 
 class GridWeight(nn.Module):
     """A layer's weight on a grid of ``bits``; subclasses say what it is while the layer trains.
 
-    unit: the steps as they were set, (), or (N, 1) with one for each of the weight's N rows.
+    unit: the steps as they were set. Its shape is (), or (N, 1): one step for each of the weight's
+    N rows.
     """
 
     unit: Tensor
@@ -86,7 +88,7 @@ class GridWeight(nn.Module):
         return along(self.step, weight)
 
     def rounded(self, weight: Tensor) -> Tensor:
-        """The nearest points of the grid, in the bits that ``PackedWeight.values`` has."""
+        """The nearest points of the grid, bit for bit as ``PackedWeight.values`` gives them."""
         return nearest(weight, self.steps(weight), self.limit)
 
     def trained(self, weight: Tensor) -> Tensor:
@@ -101,7 +103,7 @@ class GridWeight(nn.Module):
 
     @torch.no_grad()
     def packed(self, weight: Tensor) -> PackedWeight:
-        """Codes and steps of ``weight`` (N, …). Raises ``DataError`` for a step that is no step."""
+        """Codes and steps of ``weight`` (N, …). Raises ``DataError`` for an invalid step."""
         alphabet = Alphabet.of(self.step.detach(), self.bits, "packed")
         return PackedWeight(alphabet.nearest(weight.flatten(1)).view(weight.shape), alphabet)
 
@@ -115,30 +117,30 @@ def attach(
     """
     for name, width in bits.items():
         weight = network.get_submodule(name).weight
-        own = kind(width, len(weight) if per_channel else None).to(weight)
-        sharing = [m for m in network.modules() if m._parameters.get("weight") is weight]
-        for layer in sharing:
-            parametrize.register_parametrization(layer, "weight", own, unsafe=True)
+        parametrization = kind(width, len(weight) if per_channel else None).to(weight)
+        layers = [m for m in network.modules() if m._parameters.get("weight") is weight]
+        for layer in layers:
+            parametrize.register_parametrization(layer, "weight", parametrization, unsafe=True)
 
 
 def attached(network: nn.Module) -> Iterator[tuple[GridWeight, nn.Parameter]]:
-    """The weights on a grid, each once: what says how, and the float weight behind it."""
-    known = set()
+    """The weights on a grid, each once: the parametrization, and the float weight behind it."""
+    visited = set()
     for module in network.modules():
         if isinstance(module, parametrize.ParametrizationList):
-            first = module[0]
-            if isinstance(first, GridWeight) and first not in known:
-                known.add(first)
-                yield first, module.original
+            weight = module[0]
+            if isinstance(weight, GridWeight) and weight not in visited:
+                visited.add(weight)
+                yield weight, module.original
 
 
 @torch.no_grad()
 def fit(network: nn.Module) -> None:
-    """Set every step to the one that its weights lose least on, Σ (w − Q(w))², in place.
+    """Set every step, in place, to the one with the least error Σ (w − Q(w))² of its weights.
 
-    Found among multiples of 2 mean |w| / √K, where Esser et al. (2020) begin, each made the
-    least-squares step of its codes. Weights that are all 0 begin with the step of a fresh layer,
-    from which training takes them.
+    The candidates are multiples of 2 mean |w| / √K, the initial step of Esser et al. (2020). Each
+    is replaced by the least-squares step of its codes. Weights that are all 0 begin with the step
+    of a fresh layer, from which training takes them.
 
     Raises ``DataError`` for weights that are not finite.
     """
@@ -147,26 +149,26 @@ def fit(network: nn.Module) -> None:
         start = 2 * rows.abs().mean(1, keepdim=True) / weight.limit**0.5
         if not bool(start.isfinite().all()):
             raise DataError("weights are not finite, so they give no step")
-        # A row of zeros takes any step: that of the others, or of weights within ±1/√d, as layers
-        # begin. So does one of weights so small that the square of their step is 0.
-        nothing = torch.finfo(start.dtype).tiny ** 0.5
-        fresh = torch.full_like(start, (values[0].numel() * weight.limit) ** -0.5)
-        others = start.mean().expand_as(start) if start.mean() > nothing else fresh
-        start = torch.where(start > nothing, start, others)
-        best, least = start, torch.full_like(start, torch.inf)
+        # Any step fits a row of zeros: it takes the mean step of the rows, or that of weights
+        # within ±1/√d, as in a fresh layer. So does a row whose step has a square of 0.
+        threshold = torch.finfo(start.dtype).tiny ** 0.5
+        default = torch.full_like(start, (values[0].numel() * weight.limit) ** -0.5)
+        fallback = start.mean().expand_as(start) if start.mean() > threshold else default
+        start = torch.where(start > threshold, start, fallback)
+        best_step, best_error = start, torch.full_like(start, torch.inf)
         for factor in _FACTORS:
             step = least_squares(rows, factor * start, weight.limit)
             error = (rows - nearest(rows, step, weight.limit)).square().sum(1, keepdim=True)
-            best = torch.where(error < least, step, best)
-            least = torch.minimum(error, least)
-        weight.unit.copy_(best.view(weight.unit.shape))
+            best_step = torch.where(error < best_error, step, best_step)
+            best_error = torch.minimum(error, best_error)
+        weight.unit.copy_(best_step.view(weight.unit.shape))
 
 
 @torch.no_grad()
 def refit(weight: GridWeight, values: Tensor) -> None:
     """Set the steps, in place, to those nearest to ``values`` for the codes that they have now."""
-    found = least_squares(_sharing(weight, values), weight.unit.reshape(-1, 1), weight.limit)
-    weight.unit.copy_(found.view(weight.unit.shape))
+    steps = least_squares(_sharing(weight, values), weight.unit.reshape(-1, 1), weight.limit)
+    weight.unit.copy_(steps.view(weight.unit.shape))
 
 
 def _sharing(weight: GridWeight, values: Tensor) -> Tensor:
@@ -191,25 +193,25 @@ def least_squares(rows: Tensor, step: Tensor, limit: int) -> Tensor:
     """
     codes = (rows / step).round().clamp(-limit, limit)
     squares = codes.square().sum(1, keepdim=True)
-    found = (rows * codes).sum(1, keepdim=True) / squares.clamp(min=1)
-    return torch.where(found > 0, found, step)
+    solution = (rows * codes).sum(1, keepdim=True) / squares.clamp(min=1)
+    return torch.where(solution > 0, solution, step)
 
 
 @torch.no_grad()
 def detach(network: nn.Module, names: Iterable[str]) -> dict[str, PackedWeight]:
     """Make plain parameters of the weights of the layers ``names``, with the values of their codes.
 
-    Returns the packed weights by the parameters' names. The float weights are gone, in layers that
-    share one with a layer named as well.
+    Returns the packed weights by the parameters' names. The float weights are removed, also in
+    layers that share a weight with one of ``names``.
     """
     packed: dict[str, PackedWeight] = {}
     for name in names:
-        held = network.get_submodule(name).parametrizations.weight
-        weight, values = held[0], held.original
+        parametrizations = network.get_submodule(name).parametrizations.weight
+        weight, values = parametrizations[0], parametrizations.original
         packed[f"{name}.weight"] = weight.packed(values)
-        plain = nn.Parameter(packed[f"{name}.weight"].values)
-        on_grid = [m for m in network.modules() if parametrize.is_parametrized(m, "weight")]
-        for layer in (m for m in on_grid if m.parametrizations.weight[0] is weight):
+        parameter = nn.Parameter(packed[f"{name}.weight"].values)
+        layers = [m for m in network.modules() if parametrize.is_parametrized(m, "weight")]
+        for layer in (m for m in layers if m.parametrizations.weight[0] is weight):
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
-            layer.weight = plain
+            layer.weight = parameter
     return packed

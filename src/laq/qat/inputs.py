@@ -1,9 +1,9 @@
 """Inputs of layers on a grid in training, with a step that is learned as a weight's is.
 
-The grid is that of ``laq.ptq.activation_quantizer``: its zero is chosen on images and stays, its
+The grid is that of ``laq.ptq.activation_quantizer``. Its zero is chosen on images and stays. Its
 step is learned (Esser et al. 2020; with a zero of its own, Bhalgat et al. 2020, "LSQ+"). A module's
-output is no parameter that could be pulled to a grid, so gradients pass this rounding straight
-through whatever the method of the weights.
+output is no parameter that could be pulled to a grid. So gradients pass this rounding straight
+through, whatever the method of the weights.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from laq.qat.grid import LearnedRounding
 class LearnedInput(nn.Module):
     """Takes the place of a static ``InputQuantizer`` while the network is trained.
 
-    As in ``laq.qat.lsq`` the step's ratio to ``unit``, where it began, is what is learned.
+    As in ``laq.qat.lsq``, the learned parameter is the step's ratio to ``unit``, its initial value.
     """
 
     def __init__(self, bits: int) -> None:
@@ -37,7 +37,7 @@ class LearnedInput(nn.Module):
         return self.unit * self.ratio
 
     def forward(self, x: Tensor) -> Tensor:
-        low, high = (end - self.zero for end in activation_quantizer.limits(self.bits))
+        low, high = (limit - self.zero for limit in activation_quantizer.limits(self.bits))
         largest = torch.maximum(-low, high)
         scale = (math.prod(x.shape[1:]) * largest) ** -0.5 / self.unit**2
         return LearnedRounding.apply(x, self.step, low, high, scale)
@@ -61,18 +61,18 @@ def attached(network: nn.Module) -> Iterator[LearnedInput]:
 
 @torch.no_grad()
 def calibrate(network: nn.Module, images: Tensor) -> None:
-    """Choose every grid on ``images``, as the network takes them, in the order they arrive.
+    """Choose every grid on ``images``, as the network takes them, in the order of layers' calls.
 
-    Ranges lose least in the mean square, on inputs that come of rounded weights and inputs. That of
-    a layer called several times is of all calls, each on what the calls before it give.
+    Ranges have the least mean squared error, on inputs computed from rounded weights and inputs.
+    The range of a layer that is called several times is chosen on all calls so far, at each call.
     """
-    seen: dict[nn.Module, list[Tensor]] = {}
+    calls: dict[nn.Module, list[Tensor]] = {}
 
     def widen(module: LearnedInput, arrived: tuple[Tensor]) -> None:
-        seen.setdefault(module, []).append(arrived[0].clone())
+        calls.setdefault(module, []).append(arrived[0].clone())
         quantizer = InputQuantizer(module.bits).to(arrived[0].device)
         settings = InputSettings(module.bits, "static", "mse")
-        activation_quantizer.calibrate(quantizer, lambda: iter(seen[module]), settings)
+        activation_quantizer.calibrate(quantizer, lambda: iter(calls[module]), settings)
         module.unit.copy_(quantizer.step)
         module.zero.copy_(quantizer.zero)
 
@@ -87,13 +87,13 @@ def calibrate(network: nn.Module, images: Tensor) -> None:
 
 
 def detach(network: nn.Module, names: Iterable[str]) -> dict[str, dict[str, object]]:
-    """Leave plain quantizers with what was learned in the layers ``names``; their fields."""
+    """Replace learned inputs of the layers ``names`` by plain quantizers; returns their fields."""
     specs: dict[str, dict[str, object]] = {}
     for name in names:
         layer = network.get_submodule(name)
-        learned = getattr(layer, NAME)
-        plain = InputQuantizer(learned.bits)
-        plain.load_state_dict({"step": learned.step.detach(), "zero": learned.zero})
-        setattr(layer, NAME, plain.to(learned.unit.device).train(layer.training))
-        specs[name] = {"bits": plain.bits, "mode": plain.mode}
+        learned_input = getattr(layer, NAME)
+        quantizer = InputQuantizer(learned_input.bits)
+        quantizer.load_state_dict({"step": learned_input.step.detach(), "zero": learned_input.zero})
+        setattr(layer, NAME, quantizer.to(learned_input.unit.device).train(layer.training))
+        specs[name] = {"bits": quantizer.bits, "mode": quantizer.mode}
     return specs

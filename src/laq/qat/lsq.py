@@ -1,13 +1,13 @@
 """Learned step sizes: rounding in every forward pass, straight through in the backward one.
 
 Esser, McKinstry, Bablani, Appuswamy and Modha, "Learned step size quantization", ICLR 2020. The
-gradient passes rounding as if it were not there (Bengio et al. 2013) and stops where weights are
-clipped; a step's own gradient is that of the rounded weight, scaled by 1/√(n K), so that steps and
-weights move at about the same relative pace, n being the number of weights that share the step.
+gradient of a weight passes rounding unchanged (Bengio et al. 2013) and is 0 where the weight is
+clipped. A step's own gradient is that of the rounded weight, scaled by 1/√(n K), n being the number
+of weights that share the step. So steps and weights move at about the same relative pace.
 
-What is learned is a step's ratio to where it began: optimizers that normalise gradients, as AdamW
-does, then move every step by about the same share, be it of 2 bits or of 8. With SGD it makes no
-difference: the gradient is scaled so that steps move as they would by themselves.
+The learned parameter is a step's ratio to its initial value. Optimizers that normalise gradients,
+as AdamW does, then move every step by about the same share, be it of 2 bits or of 8. With SGD it
+makes no difference: the gradient is scaled so that steps move as they would by themselves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from laq.qat.grid import LearnedRounding
 
 
 class LearnedStep(grid.GridWeight):
-    """A weight that trains as its rounded self, with a step that is learned."""
+    """A weight that is rounded in training, with a step that is learned."""
 
     def __init__(self, bits: int, rows: int | None) -> None:
         super().__init__(bits, rows)
@@ -36,8 +36,8 @@ class LearnedStep(grid.GridWeight):
 
     def trained(self, weight: Tensor) -> Tensor:
         """The values of ``rounded``, with the gradients above."""
-        shared = weight.numel() // self.unit.numel()
-        scale = (shared * self.limit) ** -0.5 / grid.along(self.unit, weight) ** 2
+        group_size = weight.numel() // self.unit.numel()
+        scale = (group_size * self.limit) ** -0.5 / grid.along(self.unit, weight) ** 2
         return LearnedRounding.apply(weight, self.steps(weight), -self.limit, self.limit, scale)
 
 

@@ -1,10 +1,10 @@
 """Weights pulled to the grid between the steps of an ordinary training, without straight-through.
 
 Bai, Wang and Liberty, "ProxQuant: quantized neural networks via proximal operators", ICLR 2019,
-with their W-shaped regulariser: λ times the distance Σ |w − Q(w)| is added to the loss, and after
-each of the optimizer's steps its proximal operator moves every weight towards the nearest point of
-the grid, by λ at most and never beyond. So the training's gradients are those of the float network,
-and λ grows until nothing but the grid is left.
+with their W-shaped regulariser: λ times the distance Σ |w − Q(w)| is added to the loss. After each
+of the optimizer's steps its proximal operator moves every weight towards the nearest point of the
+grid, by λ at most and never beyond. So the training's gradients are those of the float network. λ
+grows until all weights lie on the grid.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class FloatWeight(grid.GridWeight):
 class GrowingPull(OnGrid):
     """Weights that are pulled to their grids, ever harder, until they lie on them.
 
-    pull: how hard. At the share s of the training a weight moves by pull · s / (1 − s) steps of its
-    grid over as much training as there is in all; the last step puts every weight on the grid.
+    pull: strength. At the share s of the training a weight moves at a rate of pull · s / (1 − s)
+    steps of its grid per whole training. The last step puts every weight on the grid.
     """
 
     weight: ClassVar[type[grid.GridWeight]] = FloatWeight
@@ -41,15 +41,15 @@ class GrowingPull(OnGrid):
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """Fit the steps to the weights, then take the proximal step."""
         super().after_step(network, progress)
-        left = progress.steps - progress.done
-        reach = self.pull * progress.share / left if left else float("inf")
+        remaining = progress.steps - progress.done
+        threshold = self.pull * progress.share / remaining if remaining else float("inf")
         for weight, values in grid.attached(network):
             grid.refit(weight, values)
             nearest = weight.rounded(values)
-            values.copy_(towards(values, nearest, reach * weight.steps(values)))
+            values.copy_(towards(values, nearest, threshold * weight.steps(values)))
 
 
 def towards(values: Tensor, nearest: Tensor, reach: Tensor) -> Tensor:
     """The proximal operator of ``reach`` · |x − nearest|: soft thresholding about ``nearest``."""
-    apart = values - nearest
-    return nearest + apart.sign() * (apart.abs() - reach).clamp(min=0)
+    difference = values - nearest
+    return nearest + difference.sign() * (difference.abs() - reach).clamp(min=0)

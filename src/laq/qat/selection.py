@@ -19,7 +19,7 @@ from laq.utils.errors import ConfigError
 def freeze(network: nn.Module) -> None:
     """Keep the statistics of every BatchNorm as they are: it normalises as in evaluation.
 
-    Scale and shift are trained still. ``network.train()`` thaws them.
+    Scale and shift are still trained. ``network.train()`` lets the statistics change again.
     """
     for module in network.modules():
         if isinstance(module, _BatchNorm):
@@ -55,22 +55,22 @@ def select(network: nn.Module, images: Tensor, settings: Mapping[str, Any]) -> S
     Raises:
         ConfigError: a name is of no layer that can be quantized, or no layer is left.
     """
-    met, reasons = layer_selection.met_with_reasons(network, images, {})
+    candidates, reasons = layer_selection.met_with_reasons(network, images, {})
     for key in ("layers", "skip_layers"):
         names = [] if settings[key] == "all" else settings[key]
-        if unknown := [name for name in names if name not in met]:
+        if unknown := [name for name in names if name not in candidates]:
             raise ConfigError(
                 f"no convolution or linear layer is called {', '.join(unknown)} (qat.{key}); "
-                f"there are: {', '.join(met)}"
+                f"there are: {', '.join(candidates)}"
             )
     skip_layers = dict.fromkeys(settings["skip_layers"], KEPT)
     if settings["layers"] != "all":
-        others = [name for name in met if name not in settings["layers"]]
+        others = [name for name in candidates if name not in settings["layers"]]
         skip_layers = {**dict.fromkeys(others, NOT_CHOSEN), **skip_layers}
-    met, reasons = layer_selection.met_with_reasons(network, images, skip_layers)
-    chosen = tuple(name for name in met if name not in reasons)
+    candidates, reasons = layer_selection.met_with_reasons(network, images, skip_layers)
+    chosen = tuple(name for name in candidates if name not in reasons)
     if not chosen:
         raise ConfigError(
             "no layer is left to quantize: name fewer in qat.skip_layers, or others in qat.layers"
         )
-    return Selection(chosen, tuple(met), reasons)
+    return Selection(chosen, tuple(candidates), reasons)

@@ -25,7 +25,7 @@ from laq.training.recipe import of_training
 # Classes of the methods, by the names that ``laq.config.qat_methods`` has.
 CONSTRAINTS: dict[str, type[OnGrid]] = {"lsq": LearnedSteps, "prox": GrowingPull}
 
-# Images that the grids of inputs begin with.
+# The most images on which the grids of inputs are calibrated before training.
 CALIBRATING = 256
 
 
@@ -41,11 +41,12 @@ def quantize(
 ) -> tuple[QuantizedNetwork, list[dict[str, Any]]]:
     """Train ``network`` on, in place, until its weights lie on grids; it then holds their values.
 
-    ``settings``: a variant's ``qat`` entry, where what the method does not use may be left out. All
-    else as of ``laq.training.train``; accuracies on the test images are those of the quantized
-    network. Returns the network with its packed weights and layer report, and the history.
+    ``settings``: a variant's ``qat`` entry; settings that the method does not use may be left out.
+    Other arguments as of ``laq.training.train``. Accuracies on the test images are those of the
+    quantized network. Returns the network with its packed weights and layer report, and the
+    history.
 
-    Raises ``ConfigError`` for layers that there are not, and what ``laq.training.train`` raises.
+    Raises ``ConfigError`` for layers that do not exist, and what ``laq.training.train`` raises.
     """
     selection = select(network, train_split[0], settings)
     constraint = constraint_of(settings, selection.chosen)
@@ -80,7 +81,7 @@ def quantize(
 
 
 def constraint_of(settings: Mapping[str, Any], chosen: Sequence[str]) -> OnGrid:
-    """What a training of a ``qat`` entry keeps to, with the layers ``chosen`` quantized."""
+    """The constraint of a training by a ``qat`` entry, with the layers ``chosen`` quantized."""
     method, activations = qat_methods.METHODS[settings["method"]], settings.get("activations")
     return CONSTRAINTS[settings["method"]](
         bits=dict.fromkeys(chosen, settings["bits"]),
@@ -93,5 +94,5 @@ def constraint_of(settings: Mapping[str, Any], chosen: Sequence[str]) -> OnGrid:
 
 
 def _spread(images: Tensor) -> Tensor:
-    """So many images as ranges of inputs are chosen on, evenly of all."""
+    """``CALIBRATING`` images at most, at equal distances in ``images``."""
     return images[:: max(1, len(images) // CALIBRATING)][:CALIBRATING]

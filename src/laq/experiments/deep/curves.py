@@ -1,7 +1,7 @@
-"""Accuracy against ratio: what pruning, sharing, both and low rank come to at several points.
+"""Accuracy against ratio: pruning, sharing, both and low rank at several points.
 
 After Han et al. 2016, figure 6. All four are trained for as many passes over the images as the
-config's course, so that none gains by training more than another; sharing comes on top of that.
+config's pipeline, so that none gains by more training. Training of shared centroids comes on top.
 """
 
 from __future__ import annotations
@@ -24,64 +24,82 @@ from laq.utils import disks
 
 # Of the column ``training``: whether anything is trained after the original network.
 NONE, RETRAINED = "none", "retrained"
-# Columns that say which row it is.
+# Columns that identify a row.
 POINT = ("method", "training", "density", "bits", "energy")
 
-# What a point is, and the file that its training goes on from after a kill.
+# A point's value, and the file that its training resumes from after a kill.
 Points = Sequence[tuple[float, Path]]
 
 
 def pruning(bench: Bench, settings: Settings, points: Points) -> Iterator[Row]:
     """Rows of ``pruning`` and of ``both`` at each share of the weights kept."""
     for share, state in points:
-        own = {**settings, "density": share}
-        for training, asked in ((NONE, untrained(own)), (RETRAINED, own)):
-            made = bench.compress(asked, state if training == RETRAINED else None)
+        point_settings = {**settings, "density": share}
+        for training, run_settings in (
+            (NONE, untrained(point_settings)),
+            (RETRAINED, point_settings),
+        ):
+            variant = bench.compress(run_settings, state if training == RETRAINED else None)
             point = {"training": training, "density": share, "bits": None, "energy": None}
-            course, told = made.course, made.description
-            yield {"method": "pruning", **point, **bench.filed(course.pruned, told, course.weights)}
-            yield {"method": "both", **point, **bench.filed(made.state, told, course.shared)}
+            course, description = variant.course, variant.description
+            yield {
+                "method": "pruning",
+                **point,
+                **bench.filed(course.pruned, description, course.weights),
+            }
+            yield {
+                "method": "both",
+                **point,
+                **bench.filed(variant.state, description, course.shared),
+            }
 
 
 def quantization(bench: Bench, settings: Settings, points: Points) -> Iterator[Row]:
-    """Rows of ``quantization`` at each number of bits: the config's course with nothing pruned."""
+    """Rows of ``quantization`` at each number of bits: the config's pipeline without pruning."""
     settings = {**settings, "pruning": "ratios", "ratios": {}}
     layers = chosen(bench, settings)
     for training in (NONE, RETRAINED):
-        network, own = copy.deepcopy(bench.original), settings
+        network, run_settings = copy.deepcopy(bench.original), settings
         if training == NONE:
-            own = untrained(settings)
+            run_settings = untrained(settings)
             masks = {name: _everything(network, name) for name in layers}
         else:
-            trainer = bench.trainer(own, state=points[0][1])
-            masks, _ = pipeline.prune(network, bench.train, layers, own, trainer)
+            trainer = bench.trainer(run_settings, state=points[0][1])
+            masks, _ = pipeline.prune(network, bench.train, layers, run_settings, trainer)
         for bits, state in points:
-            asked = {**own, "bits_conv": bits, "bits_linear": bits}
-            made = copy.deepcopy(network)
-            trainer = bench.trainer(asked, state=state)
-            found = pipeline.share(made, bench.train, masks, asked, trainer)
+            point_settings = {**run_settings, "bits_conv": bits, "bits_linear": bits}
+            shared_network = copy.deepcopy(network)
+            trainer = bench.trainer(point_settings, state=state)
+            sharing = pipeline.share(shared_network, bench.train, masks, point_settings, trainer)
             point = {"training": training, "density": None, "bits": bits, "energy": None}
-            filed = bench.filed(made.state_dict(), bench.describe(asked), found.shared)
-            yield {"method": "quantization", **point, **filed}
+            columns = bench.filed(
+                shared_network.state_dict(), bench.describe(point_settings), sharing.shared
+            )
+            yield {"method": "quantization", **point, **columns}
 
 
 def low_rank(bench: Bench, settings: Settings, points: Points) -> Iterator[Row]:
-    """Rows of ``lowrank`` at each share of energy, kept in all layers alike."""
+    """Rows of ``lowrank`` at each share of energy, the same in all layers."""
     shares = [share for share, _ in points]
-    cuts = factored.curve(bench.original, shares, chosen(bench, settings))
-    for cut, (_, state) in zip(cuts, points, strict=True):
+    approximations = factored.curve(bench.original, shares, chosen(bench, settings))
+    for approximation, (_, state) in zip(approximations, points, strict=True):
         for training in (NONE, RETRAINED):
-            network, factors = cut.network, cut.factors
+            network, factors = approximation.network, approximation.factors
             if training == RETRAINED:
-                network, factors = copy.deepcopy(bench.original), cut.factors
+                network, factors = copy.deepcopy(bench.original), approximation.factors
                 constraint = factored.of(factors)
                 constraint.prepare(network)
                 factored.load(network, factors)
                 trainer = bench.trainer(settings, state=state)
-                stage, epochs = f"rank {cut.share}", passes(settings)
+                stage, epochs = f"rank {approximation.share}", passes(settings)
                 trainer(network, bench.train, constraint, stage, epochs=epochs)
                 factors = factored.detach(network, factors)
-            point = {"training": training, "density": None, "bits": None, "energy": cut.share}
+            point = {
+                "training": training,
+                "density": None,
+                "bits": None,
+                "energy": approximation.share,
+            }
             yield {
                 "method": "lowrank",
                 **point,
@@ -94,12 +112,12 @@ CURVES = {"pruning": pruning, "quantization": quantization, "lowrank": low_rank}
 
 
 def untrained(settings: Settings) -> dict[str, Any]:
-    """The same course in one step, without any training."""
+    """Settings of the same pipeline in one round, without any training."""
     return {**settings, "rounds": 1, "epochs": 0, "tuning_epochs": 0}
 
 
 def passes(settings: Settings) -> int:
-    """Over the images, that a course's weights are trained for."""
+    """Passes over the images for which the weights of a pipeline are trained."""
     return (settings["rounds"] - 1) * settings.get("round_epochs", 0) + settings["epochs"]
 
 
@@ -118,16 +136,16 @@ def _factors_filed(
 ) -> Row:
     """As ``Bench.filed``: a file with two float32 tensors in place of each weight."""
     state = dict(network.state_dict())
-    for name, own in factors.items():
+    for name, pair in factors.items():
         del state[f"{name}.weight"]
-        state |= {f"{name}.left": own.left, f"{name}.right": own.right}
+        state |= {f"{name}.left": pair.left, f"{name}.right": pair.right}
     with disks.folder(bench.place, ".deep") as folder:
         path = folder / "factors.safetensors"
         size = write(path, state, bench.describe(settings), {}, "fixed")
-        read = file.contained(path).dense()
-    for name, own in factors.items():
-        left, right = read.pop(f"{name}.left"), read.pop(f"{name}.right")
-        read[f"{name}.weight"] = Factors(own.shape, left, right).dense()
-    made = copy.deepcopy(bench.original)
-    networks.load_state(made, read)
-    return {**bench.weighed(size), **bench.weighed(size, "huffman_"), **bench.score(made)}
+        tensors = file.contained(path).dense()
+    for name, pair in factors.items():
+        left, right = tensors.pop(f"{name}.left"), tensors.pop(f"{name}.right")
+        tensors[f"{name}.weight"] = Factors(pair.shape, left, right).dense()
+    restored = copy.deepcopy(bench.original)
+    networks.load_state(restored, tensors)
+    return {**bench.weighed(size), **bench.weighed(size, "huffman_"), **bench.score(restored)}

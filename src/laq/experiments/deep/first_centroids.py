@@ -1,4 +1,4 @@
-"""Where k-means begins, compared: what is lost, before and after centroids are trained.
+"""Ways to choose the first centroids of k-means: error and accuracy before and after training.
 
 After Han et al. 2016, figure 8.
 """
@@ -23,14 +23,16 @@ from laq.experiments.deep.runner import Bench, Row, Settings, timed
 from laq.experiments.trial_cache import Kept
 from laq.training import resume
 
-# Columns that say which row it is.
+# Columns that identify a row.
 POINT = ("bits", "initial", "repeat", "stage")
 
 
 @dataclass(frozen=True)
 class CentroidPoint:
-    """One way to begin with: bits of all layers' codes, of
-    ``laq.deep_compression.weight_clustering``, which draw.
+    """One choice of first centroids.
+
+    bits: of all layers' codes. initial: a key of ``laq.deep_compression.weight_clustering.WAYS``.
+    repeat: number of the draw, from 1.
     """
 
     bits: int
@@ -39,7 +41,7 @@ class CentroidPoint:
 
 
 def points(widths: Sequence[int], repeats: int) -> list[CentroidPoint]:
-    """All that are compared: ``random`` has ``repeats``."""
+    """All points that are compared; only ``random`` has ``repeats``."""
     return [
         CentroidPoint(bits, way, repeat)
         for bits in widths
@@ -50,9 +52,10 @@ def points(widths: Sequence[int], repeats: int) -> list[CentroidPoint]:
 
 @dataclass(frozen=True, eq=False)
 class CentroidComparison:
-    """Of points, on the network of ``bench`` as it was pruned.
+    """A comparison of points, on the pruned network of ``bench``.
 
-    weights: of its layers, pruned; masks: where they are kept. described: what its file says.
+    network: pruned. weights: of its layers. masks: where weights are kept, by layer. described:
+    description in its file.
     """
 
     bench: Bench
@@ -71,68 +74,72 @@ class CentroidComparison:
         described = lineage.describe(pruned)
         lineage.check_parent(pruned, described, parent, bench.task.described["digest"])
         weights = file.contained(pruned).weights
-        masks = {name.removesuffix(".weight"): own.weight() != 0 for name, own in weights.items()}
+        masks = {
+            name.removesuffix(".weight"): weight.weight() != 0 for name, weight in weights.items()
+        }
         return cls(bench, settings, packing.load(pruned), weights, masks, described)
 
     def kept(self, table: Path) -> Kept:
-        """The points that are done before ``table`` is written; their code is loaded here."""
+        """The cache of finished points, kept until ``table`` is written."""
         task = self.bench.task
-        of = self.described["digest"], task.described["digest"], dict(self.settings), task.seed
+        origin = self.described["digest"], task.described["digest"], dict(self.settings), task.seed
         splits = task.train, task.test
-        arrays = [each for split in splits for each in (split.images, split.labels)]
-        return Kept(table, {"of": of, "device": task.device.type}, arrays)
+        arrays = [array for split in splits for array in (split.images, split.labels)]
+        return Kept(table, {"of": origin, "device": task.device.type}, arrays)
 
     def run(self, asked: Sequence[CentroidPoint], kept: Kept) -> tuple[list[Row], list[Row]]:
-        """Two rows a point, and what each took, but for those that are kept from before a kill."""
-        found, times = [], []
+        """Two rows a point, and the seconds of each; points kept from before a kill are not run."""
+        all_rows, times = [], []
         for point in tqdm(asked, desc="first centroids"):
-            own = asdict(point)
-            done = kept.find(own)
-            if done is None:
+            key = asdict(point)
+            record = kept.find(key)
+            if record is None:
                 state = resume.beside(kept.folder / "centroids")
                 rows, seconds = timed(self.rows(point, state), POINT)
-                done = {"rows": rows, "seconds": seconds}
-                kept.keep(own, done)
+                record = {"rows": rows, "seconds": seconds}
+                kept.keep(key, record)
                 resume.clear(state)
-            found += done["rows"]
-            times += done["seconds"]
-        return found, times
+            all_rows += record["rows"]
+            times += record["seconds"]
+        return all_rows, times
 
     def rows(self, point: CentroidPoint, state: Path | None = None) -> Iterator[Row]:
         """The row before centroids are trained, and that after; ``state``: of this training.
 
-        All ways share their batches in the same repeat.
+        All ways use the same batches in the same repeat.
         """
         bits = dict.fromkeys(("bits_conv", "bits_linear"), point.bits)
-        own = {**self.settings, **bits, "initial": point.initial}
-        made = copy.deepcopy(self.network)
-        trainer = self.bench.trainer(own, point.repeat, state)
-        found = pipeline.share(made, self.bench.train, self.masks, own, trainer)
-        told = self.bench.describe(own)
+        point_settings = {**self.settings, **bits, "initial": point.initial}
+        network = copy.deepcopy(self.network)
+        trainer = self.bench.trainer(point_settings, point.repeat, state)
+        sharing = pipeline.share(network, self.bench.train, self.masks, point_settings, trainer)
+        description = self.bench.describe(point_settings)
         states = {
-            "clustered": (found.clustered, found.clusters),
-            "shared": (made.state_dict(), found.shared),
+            "clustered": (sharing.clustered, sharing.clusters),
+            "shared": (network.state_dict(), sharing.shared),
         }
         for stage, (values, shared) in states.items():
-            filed = self.bench.filed(values, told, shared)
+            columns = self.bench.filed(values, description, shared)
             yield {
                 **asdict(point),
                 "stage": stage,
                 "error": error(self.weights, shared),
-                "bytes": filed["huffman_bytes"],
-                "ratio": filed["huffman_ratio"],
-                **{name: filed[name] for name in ("n", "correct", "top1")},
+                "bytes": columns["huffman_bytes"],
+                "ratio": columns["huffman_ratio"],
+                **{name: columns[name] for name in ("n", "correct", "top1")},
             }
 
 
 def error(weights: Mapping[str, PrunedWeight], shared: Mapping[str, SharedWeight]) -> float:
-    """‖w − c‖ / ‖w‖ over all weights that are kept, c being the value that stands for w.
+    """‖w − c‖ / ‖w‖ over all weights that are kept, c being the centroid of w.
 
     0 where all weights are 0.
     """
-    lost = sum(_squares(own.weight() - shared[name].weight()) for name, own in weights.items())
-    whole = sum(_squares(own.values) for own in weights.values())
-    return math.sqrt(lost / whole) if whole else 0.0
+    squared_error = sum(
+        _squares(weight.weight() - shared[name].weight()) for name, weight in weights.items()
+    )
+    squared_norm = sum(_squares(weight.values) for weight in weights.values())
+    return math.sqrt(squared_error / squared_norm) if squared_norm else 0.0
 
 
 def _squares(values: Any) -> float:

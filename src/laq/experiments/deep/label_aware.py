@@ -1,8 +1,8 @@
 """Deep Compression for a subset's classes: by their images alone, against images of all classes.
 
-Whose images measure layers, retrain weights and train shared values is all that differs. Where all
-classes are taken there are more images, and as many steps, over as many of the images as so many
-can see: what is compared is what steps are spent on, not how many there are.
+The arms differ only in the images that measure layers, retrain weights and train shared values. The
+arm of all classes has more images, but takes as many steps, over as many of its images as these
+steps can use. So the comparison is of what steps are spent on, not of how many there are.
 """
 
 from __future__ import annotations
@@ -37,22 +37,23 @@ from laq.utils.errors import DataError
 
 # How far a network can be compressed at a given accuracy: where its curve falls below that.
 #
-# Accuracy against ratio is measured at a few points, each of them a training with its own luck. It
-# is taken to fall, never to rise, as files get smaller: so the points are replaced by the nearest
-# falling sequence (isotonic regression), and between two of them by a line over ln(ratio).
+# Accuracy against ratio is measured at a few points, each of them a training with its own noise.
+# Accuracy is assumed never to rise as files get smaller. So the points are replaced by the nearest
+# falling sequence (isotonic regression). Between two of them the curve is a line over ln(ratio).
 
 
-FLOAT = 1.0  # the ratio of the network in float, which is as accurate as itself
-ROUNDING = 1e-12  # by which an accuracy may miss the level and be taken to reach it
+FLOAT = 1.0  # the ratio of the network in float
+ROUNDING = 1e-12  # an accuracy that misses the level by less reaches it
 
 
 @dataclass(frozen=True)
 class Reach:
-    """The largest ratio at which the level is kept: ``ratio``, surely from ``low`` to ``high``.
+    """The largest ratio at which the level is kept: ``ratio``, within ``low`` and ``high``.
 
-    Where the curve crosses the level all three are the same. Where even its first point is below,
-    they are that point's ratio, ``FLOAT`` and again the point's: at most so far. Where even its
-    last one is not below, they are that point's, the same, and infinity: at least so far.
+    Where the curve crosses the level all three are the same. Where its first point is already
+    below, ``ratio`` and ``high`` are that point's ratio, and ``low`` is ``FLOAT``, or the point's
+    where that is less: an upper bound. Where its last point is not below, ``ratio`` and ``low`` are
+    that point's, and ``high`` is infinity: a lower bound.
     """
 
     ratio: float
@@ -67,8 +68,8 @@ class Reach:
 def reach(ratios: ArrayLike, top1: ArrayLike, level: float) -> Reach:
     """How far a curve through the points ``ratios`` (n,), ``top1`` (n,) keeps ``level``.
 
-    In any order; of the same ratio the mean counts. Raises ``DataError`` where there is no point,
-    and for numbers that are not finite or ratios not above 0.
+    Points may be in any order; points of the same ratio are averaged. Raises ``DataError`` where
+    there is no point, and for numbers that are not finite or ratios not above 0.
     """
     x, y = _falling(ratios, top1)
     if y[0] < level - ROUNDING:
@@ -76,27 +77,27 @@ def reach(ratios: ArrayLike, top1: ArrayLike, level: float) -> Reach:
     last = int(np.flatnonzero(y >= level - ROUNDING)[-1])
     if last == len(y) - 1:
         return Reach(float(x[last]), float(x[last]), float("inf"))
-    part = (y[last] - level) / (y[last] - y[last + 1])
-    part = min(max(part, 0.0), 1.0)  # but for rounding
-    at = float(x[last] * (x[last + 1] / x[last]) ** part)
-    return Reach(at, at, at)
+    fraction = (y[last] - level) / (y[last] - y[last + 1])
+    fraction = min(max(fraction, 0.0), 1.0)  # but for rounding
+    ratio = float(x[last] * (x[last + 1] / x[last]) ** fraction)
+    return Reach(ratio, ratio, ratio)
 
 
 def _falling(ratios: ArrayLike, top1: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Different ratios, ascending, and accuracies that do not rise: the nearest by squares."""
+    """Unique ratios, ascending, and the nearest accuracies by squares that do not rise."""
     from scipy.optimize import isotonic_regression
 
-    x, y = (np.asarray(each, dtype=np.float64) for each in (ratios, top1))
+    x, y = (np.asarray(values, dtype=np.float64) for values in (ratios, top1))
     if x.ndim != 1 or x.shape != y.shape or not x.size:
         raise DataError(f"a curve needs a ratio and an accuracy a point, not {x.shape}, {y.shape}")
     if not (np.isfinite(x) & np.isfinite(y) & (x > 0)).all():
         raise DataError("a curve's ratios and accuracies are finite, and ratios above 0")
-    different, place, counts = np.unique(x, return_inverse=True, return_counts=True)
-    means = np.bincount(place, y) / counts
-    return different, isotonic_regression(means, weights=counts, increasing=False).x
+    unique_ratios, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    means = np.bincount(inverse, y) / counts
+    return unique_ratios, isotonic_regression(means, weights=counts, increasing=False).x
 
 
-# Whose images everything sees: the subset's classes, or all. The network as it was trained is NONE.
+# Classes whose images are used: the subset's, or all. The original network's rows have NONE.
 ARMS = AWARE, AGNOSTIC = "subset", "all"
 NONE = "none"
 
@@ -105,8 +106,8 @@ NONE = "none"
 class Paced(Trainer):
     """Trains for as many steps as others that have fewer images.
 
-    fewer: to a number of images the one that the others have in its place. steps: of each training
-    so far.
+    fewer: number of images of this trainer to that of the others. steps: number of steps of each
+    training so far.
     """
 
     fewer: Mapping[int, int] = field(default_factory=dict)
@@ -121,25 +122,25 @@ class Paced(Trainer):
         **changes: Any,
     ) -> list[Row]:
         recipe = {**self.recipe, **changes}
-        epochs, size, there = recipe["epochs"], recipe["batch_size"], len(images[1])
-        number = there
-        if epochs and there in self.fewer:
-            asked = epochs
-            epochs, number = paced(asked, self.fewer[there], there, size)
-            changes |= _stretched(recipe, epochs / asked)
-        if number < there:
+        epochs, size, available = recipe["epochs"], recipe["batch_size"], len(images[1])
+        count = available
+        if epochs and available in self.fewer:
+            base_epochs = epochs
+            epochs, count = paced(base_epochs, self.fewer[available], available, size)
+            changes |= _stretched(recipe, epochs / base_epochs)
+        if count < available:
             generator = devices.generator(self.seed, "deep", stage, "images")
-            chosen = torch.randperm(there, generator=generator)[:number].sort().values
-            images = images[0][chosen], images[1][chosen]
-        self.steps.append(epochs * _steps(number, size))
+            indices = torch.randperm(available, generator=generator)[:count].sort().values
+            images = images[0][indices], images[1][indices]
+        self.steps.append(epochs * _steps(count, size))
         return super().__call__(network, images, constraint, stage, **{**changes, "epochs": epochs})
 
 
 def paced(epochs: int, fewer: int, there: int, batch: int) -> tuple[int, int]:
     """Epochs, and images of each, that take as many steps as ``epochs`` over ``fewer`` images do.
 
-    As few epochs as images ``there`` allow, so that as many different ones as possible are seen;
-    steps are rounded up to whole epochs, by less than one for each of these.
+    Epochs are as few as the ``there`` images allow, so that as many different images as possible
+    are used. Steps are rounded up to whole epochs, by less than one step for each epoch.
     """
     steps = epochs * _steps(fewer, batch)
     passes = -(-steps // _steps(there, batch))
@@ -151,19 +152,19 @@ def _steps(images: int, batch: int) -> int:
 
 
 def _stretched(recipe: Mapping[str, Any], times: float) -> dict[str, Any]:
-    """What a recipe counts in epochs, where these are ``times`` as many."""
-    found: dict[str, Any] = {"warmup": times * recipe.get("warmup", 0.0)}
+    """Settings of a recipe in epochs, for ``times`` as many epochs."""
+    changes: dict[str, Any] = {"warmup": times * recipe.get("warmup", 0.0)}
     if milestones := recipe.get("milestones"):
-        found["milestones"] = [max(1, math.ceil(times * epoch)) for epoch in milestones]
-    return found
+        changes["milestones"] = [max(1, math.ceil(times * epoch)) for epoch in milestones]
+    return changes
 
 
 @dataclass(frozen=True)
 class DensityPoint:
-    """One network that is made: density (share of the weights kept), which making, and whose images
-    it sees.
+    """One network that is made.
 
-    state: file that a killed course goes on from.
+    classes: ``subset`` or ``all``, whose images are used. density: share of the weights kept.
+    repeat: from 1. state: file that a killed pipeline resumes from.
     """
 
     classes: str
@@ -173,11 +174,11 @@ class DensityPoint:
 
 
 def points(table: str, densities: Sequence[float], repeats: int) -> list[DensityPoint]:
-    """All points of a ``table``, beside which their states are."""
-    begins = table.removesuffix(".csv")
+    """All points of a ``table``; their states are files beside it."""
+    stem = table.removesuffix(".csv")
     return [
-        DensityPoint(arm, density, repeat, resume.beside(f"{begins}-{arm}-{number}-{repeat}.csv"))
-        for number, density in enumerate(densities)
+        DensityPoint(arm, density, repeat, resume.beside(f"{stem}-{arm}-{index}-{repeat}.csv"))
+        for index, density in enumerate(densities)
         for arm in ARMS
         for repeat in range(1, repeats + 1)
     ]
@@ -188,76 +189,84 @@ def measure(
 ) -> Iterator[Row]:
     """Two rows, one for each scope, of the network in float and of each point.
 
-    task: of the network as it was trained and a subset's classes, with the images of all; its
-    recipe is not used. settings: a variant's ``deep`` entry that chooses layers by the scan; what
-    points say is not used. place: folder in which files are written, weighed, read back, removed.
+    task: of the trained network and a subset's classes, with the images of all classes; its recipe
+    is not used. settings: a variant's ``deep`` entry that prunes layers by the scan; points replace
+    its density and classes. place: folder in which files are written, measured, read back, removed.
     """
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
-    whole = {"bytes": 4 * parameters, "ratio": 1.0, "steps": 0}
+    float_columns = {"bytes": 4 * parameters, "ratio": 1.0, "steps": 0}
     for row in _scores(task, task.network):
-        yield {"classes": NONE, "density": 1.0, "repeat": 1, **row, **whole}
+        yield {"classes": NONE, "density": 1.0, "repeat": 1, **row, **float_columns}
     for point in asked:
         size, network, steps = _compressed(task, settings, point, place)
-        own = {"classes": point.classes, "density": point.density, "repeat": point.repeat}
-        weighed = {"bytes": size, "ratio": 4 * parameters / size, "steps": steps}
+        point_columns = {"classes": point.classes, "density": point.density, "repeat": point.repeat}
+        size_columns = {"bytes": size, "ratio": 4 * parameters / size, "steps": steps}
         for row in _scores(task, network):
-            yield {**own, **row, **weighed}
+            yield {**point_columns, **row, **size_columns}
 
 
 def _compressed(
     task: Task, settings: Mapping[str, Any], point: DensityPoint, place: Path
 ) -> tuple[int, nn.Module, int]:
-    """Bytes of the file, the network that is read back from it, and steps of all its trainings."""
-    own = _of_arm(task, settings, point)
-    asked, images = own.recipe["deep"], _split(own.train)
-    begun = seeds.of_repeat(task.seed, point.repeat)
+    """Bytes of the file, the network that is read back from it, and steps of all trainings."""
+    arm_task = _of_arm(task, settings, point)
+    arm_settings, images = arm_task.recipe["deep"], _split(arm_task.train)
+    repeat_seed = seeds.of_repeat(task.seed, point.repeat)
     purpose = "label-aware", point.classes, *task.members
-    seed = devices.seed_everything(begun, *purpose).initial_seed()
+    seed = devices.seed_everything(repeat_seed, *purpose).initial_seed()
     trainer = Paced(
-        *(_split(own.test), of_training(asked), seed, task.device, point.state),
+        *(_split(arm_task.test), of_training(arm_settings), seed, task.device, point.state),
         spec=graph_edits.spec(task.described),
-        fewer=_fewer(own, settings["held_back"], seed) if point.classes == AGNOSTIC else {},
+        fewer=_fewer(arm_task, settings["held_back"], seed) if point.classes == AGNOSTIC else {},
     )
     network = copy.deepcopy(task.network).cpu()
-    met, reasons = pipeline.select(network, images[0], asked)
-    layers = [name for name in met if name not in reasons]
-    masks, _ = pipeline.prune(network, images, layers, asked, trainer)
-    shared = pipeline.share(network, images, masks, asked, trainer).shared
+    candidates, reasons = pipeline.select(network, images[0], arm_settings)
+    layers = [name for name in candidates if name not in reasons]
+    masks, _ = pipeline.prune(network, images, layers, arm_settings, trainer)
+    shared = pipeline.share(network, images, masks, arm_settings, trainer).shared
     with disks.folder(place, ".deep") as folder:
         path = folder / "network.safetensors"
-        told = deep.describe(own)
-        file.save(path, network.state_dict(), told, shared, asked["coder"])
+        description = deep.describe(arm_task)
+        file.save(path, network.state_dict(), description, shared, arm_settings["coder"])
         return path.stat().st_size, packing.load(path), sum(trainer.steps)
 
 
 def _of_arm(task: Task, settings: Mapping[str, Any], point: DensityPoint) -> Task:
-    """The task with the images of an arm, and its recipe: layers are measured on as many images."""
-    aware, everyone = point.classes == AWARE, list(range(len(task.train.classes)))
-    own, held_back = data.only(task.train, task.members), settings["held_back"]
-    part = 1 if aware else len(own.labels) / len(task.train.labels)
-    changes = {"density": point.density, "classes": point.classes, "held_back": part * held_back}
+    """The task with the images of an arm, and its recipe.
+
+    ``held_back`` is scaled so that all arms measure layers on as many images.
+    """
+    aware, all_classes = point.classes == AWARE, list(range(len(task.train.classes)))
+    subset_images, held_back = data.only(task.train, task.members), settings["held_back"]
+    fraction = 1 if aware else len(subset_images.labels) / len(task.train.labels)
+    changes = {
+        "density": point.density,
+        "classes": point.classes,
+        "held_back": fraction * held_back,
+    }
     return replace(
         task,
         recipe={"parent": "original", "deep": {**settings, **changes}},
-        taken=task.members if aware else everyone,
-        train=own if aware else task.train,
+        taken=task.members if aware else all_classes,
+        train=subset_images if aware else task.train,
         test=data.only(task.test, task.members),  # of histories, of which nothing is kept
         repeat=point.repeat,
     )
 
 
 def _fewer(agnostic: Task, held_back: float, seed: int) -> dict[int, int]:
-    """``Paced.fewer`` of all images, and of them without those that are held back.
+    """``Paced.fewer`` for all images, and for those that are not held back.
 
-    held_back: share of the subset's images, of which the others have so many.
+    held_back: share that the subset's arm holds back of its images.
     """
     shares = agnostic.recipe["deep"]["held_back"], held_back
     splits = [agnostic.train, data.only(agnostic.train, agnostic.members)]
-    whole = [_split(each) for each in splits]
-    seen = [
-        pruning.hold_back(each, share, seed)[0] for each, share in zip(whole, shares, strict=True)
+    full_splits = [_split(split) for split in splits]
+    train_splits = [
+        pruning.hold_back(split, share, seed)[0]
+        for split, share in zip(full_splits, shares, strict=True)
     ]
-    return {len(there[1]): len(fewer[1]) for there, fewer in (whole, seen)}
+    return {len(larger[1]): len(smaller[1]) for larger, smaller in (full_splits, train_splits)}
 
 
 def _split(images: data.Dataset) -> Split:
@@ -265,10 +274,10 @@ def _split(images: data.Dataset) -> Split:
 
 
 def _scores(task: Task, network: nn.Module) -> list[Row]:
-    shown, labels = map(torch.from_numpy, data.of_classes(task.test, task.members))
+    images, labels = map(torch.from_numpy, data.of_classes(task.test, task.members))
     names = ("scope", "n", "correct", "top1")
-    logits = predict(network, shown, task.device)
+    logits = predict(network, images, task.device)
     return [
-        {name: getattr(each, name) for name in names}
-        for each in score(logits, labels, task.members)
+        {name: getattr(result, name) for name in names}
+        for result in score(logits, labels, task.members)
     ]

@@ -1,4 +1,4 @@
-"""A network on all classes, compressed in one way or another, each result weighed as a file."""
+"""A network on all classes, compressed in several ways, and the file size of each result."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from laq.training import Split
 from laq.training.recipe import of_training
 from laq.utils import disks
 
-# What a network takes and scores stage by stage: a row each of the paper's tables.
+# Sizes and scores of a network stage by stage: a row each of the paper's tables.
 
 
-# Stages by name in the order of the table: the network to begin with, P, P+Q with centroids as
-# k-means left them and as they were trained, and P+Q+H.
+# Stages by name in the order of the table: the original network, P, P+Q with centroids by k-means,
+# P+Q with trained centroids, and P+Q+H.
 STAGES = ("original", "pruned", "clustered", "shared", "coded")
 
 Row = dict[str, Any]
@@ -48,15 +48,15 @@ def scores(
     """A row for each stage and scope of ``laq.experiments.evaluation``; ``images`` are of classes
     ``members``.
 
-    What coding leaves is what it was given, so that stage has no rows of its own.
+    Coding is lossless, so that stage has no rows of its own.
     """
     network = copy.deepcopy(course.network)
     rows = []
     for stage, state in (("original", original.state_dict()), *_states(course)):
         load_state(network, state)
-        for found in score(predict(network, images[0], device), images[1], members):
-            counts = {name: getattr(found, name) for name in ("n", "correct", "top1")}
-            rows.append({"stage": stage, "scope": found.scope, **counts})
+        for result in score(predict(network, images[0], device), images[1], members):
+            counts = {name: getattr(result, name) for name in ("n", "correct", "top1")}
+            rows.append({"stage": stage, "scope": result.scope, **counts})
     return rows
 
 
@@ -67,11 +67,11 @@ def sizes(
     coder: str,
     place: Path,
 ) -> dict[str, Row]:
-    """Columns for each stage: what it has of so many ``parameters``, and what its file takes.
+    """Columns for each stage: the number it keeps of ``parameters``, and the size of its file.
 
-    Files are written to the folder ``place``, and their bytes are those that stat counts. kept:
-    parameters that are not pruned, biases and all. ratio: of 4 bytes a parameter to the file; the
-    original's would be these bytes alone.
+    Files are written to the folder ``place``; their bytes are those that stat counts. kept:
+    parameters that are not pruned, biases included. ratio: of 4 bytes a parameter to the file's
+    bytes; the original's file counts as 4 bytes a parameter.
     """
     pruned = sum(w.weight().numel() - len(w.positions) for w in course.shared.values())
     states = dict(_states(course))
@@ -81,12 +81,12 @@ def sizes(
         "shared": (states["shared"], course.shared, "fixed"),
         "coded": (states["shared"], course.shared, coder),
     }
-    found = {"original": (parameters, 4 * parameters)}
+    stage_sizes = {"original": (parameters, 4 * parameters)}
     with disks.folder(place, ".deep") as folder:
-        for stage, (state, weights, way) in files.items():
+        for stage, (state, weights, stage_coder) in files.items():
             path = folder / f"{stage}.safetensors"
-            file.save(path, state, description, weights, way)
-            found[stage] = parameters - pruned, path.stat().st_size
+            file.save(path, state, description, weights, stage_coder)
+            stage_sizes[stage] = parameters - pruned, path.stat().st_size
     return {
         stage: {
             "parameters": parameters,
@@ -94,7 +94,7 @@ def sizes(
             "bytes": size,
             "ratio": 4 * parameters / size,
         }
-        for stage, (kept, size) in found.items()
+        for stage, (kept, size) in stage_sizes.items()
     }
 
 
@@ -113,14 +113,14 @@ def _states(course: Pipeline) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
 Settings = Mapping[str, Any]
 State = Mapping[str, Tensor]
 
-# Coders by which a network is weighed, each with what its columns begin with.
+# Coders of a network's files, each with the prefix of its columns.
 FILED = {"fixed": "", "huffman": "huffman_"}
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """task: of the network as it was trained, all classes, without a recipe yet. place: folder in
-    which files are written, weighed, read back and removed."""
+    """task: of the trained network and all classes, without a recipe yet. place: folder in which
+    files are written, measured, read back and removed."""
 
     task: Task
     place: Path
@@ -163,7 +163,7 @@ class Bench:
         return sum(parameter.numel() for parameter in self.original.parameters())
 
     def of(self, members: list[int]) -> Task:
-        """The task of a subset's classes, still with the images of all."""
+        """The task of a subset's classes, with the images of all classes."""
         return replace(self.task, members=members)
 
     def asked(self, settings: Settings, repeat: int = 1, state: Path | None = None) -> Task:
@@ -172,14 +172,14 @@ class Bench:
         return replace(self.task, recipe=recipe, repeat=repeat, state=state)
 
     def compress(self, settings: Settings, state: Path | None = None) -> deep.Deep:
-        """The network after all of it; ``state``: as of ``laq.experiments.variants.task.Task``."""
+        """The network after all stages; ``state``: as of ``laq.experiments.variants.task.Task``."""
         return deep.make(self.asked(settings, state=state))
 
     def describe(self, settings: Settings) -> dict[str, Any]:
         return deep.describe(self.asked(settings))
 
     def trainer(self, settings: Settings, repeat: int = 1, state: Path | None = None) -> Trainer:
-        """What trains in ``compress``, for parts of it."""
+        """The trainer of ``compress``, for single stages of it."""
         task = self.asked(settings, repeat, state)
         generator = begun(task)[3]
         spec = graph_edits.spec(task.described)
@@ -189,21 +189,21 @@ class Bench:
     def score(self, network: nn.Module) -> Row:
         """``n``, ``correct`` and ``top1`` over all test images."""
         logits = predict(network, self.test[0], self.task.device)
-        found = score(logits, self.test[1], self.task.members)[0]
-        return {name: getattr(found, name) for name in ("n", "correct", "top1")}
+        result = score(logits, self.test[1], self.task.members)[0]
+        return {name: getattr(result, name) for name in ("n", "correct", "top1")}
 
     def weighed(self, size: int, prefix: str = "") -> Row:
         return {f"{prefix}bytes": size, f"{prefix}ratio": 4 * self.parameters / size}
 
     def filed(self, state: State, description: Mapping[str, Any], weights: Weights) -> Row:
-        """What a network takes at fixed width and Huffman-coded, and what it scores, read back."""
-        found: Row = {}
+        """Sizes of the files, of fixed width and Huffman-coded, and the score when read back."""
+        row: Row = {}
         with disks.folder(self.place, ".deep") as folder:
             for coder, prefix in FILED.items():
                 path = folder / f"{coder}.safetensors"
                 size = write(path, state, description, weights, coder)
-                found |= self.weighed(size, prefix)
-            return found | self.score(packing.load(path))
+                row |= self.weighed(size, prefix)
+            return row | self.score(packing.load(path))
 
 
 def write(
@@ -213,18 +213,18 @@ def write(
     weights: Weights,
     coder: str,
 ) -> int:
-    """Write a network; the bytes that the file takes."""
+    """Write a network; returns the bytes of its file."""
     file.save(path, state, description, weights, coder)
     return Path(path).stat().st_size
 
 
 def timed(rows: Iterable[Row], point: Sequence[str]) -> tuple[list[Row], list[Row]]:
-    """All rows, and the seconds that each took after the one before, with its columns ``point``."""
-    found, times = [], []
-    begin = perf_counter()
+    """All rows; and for each the seconds that it took, with its columns ``point``."""
+    collected, times = [], []
+    start = perf_counter()
     for row in rows:
-        found.append(row)
+        collected.append(row)
         end = perf_counter()
-        times.append({key: row[key] for key in point} | {"seconds": end - begin})
-        begin = end
-    return found, times
+        times.append({key: row[key] for key in point} | {"seconds": end - start})
+        start = end
+    return collected, times

@@ -1,4 +1,4 @@
-"""What a network takes and scores after each stage, of the files that were written of it."""
+"""Sizes and scores of a network after each stage, from the files that are written of it."""
 
 from __future__ import annotations
 
@@ -16,44 +16,50 @@ from laq.utils import disks
 def rows(
     bench: Bench, parent: str, settings: Settings, files: Mapping[str, str], state: Path | None
 ) -> tuple[list[Row], list[Row], Pipeline]:
-    """Rows of ``deep/{network}/stages.csv``; seconds by stage; and the network after all of them.
+    """Rows of ``deep/{network}/stages.csv``, seconds by stage, and the pipeline's result.
 
-    parent: file of the network to begin with. files: where the stages ``pruned``, ``shared``,
-    ``huffman`` and ``ans`` go, and stay. state: as of ``laq.deep_compression.pipeline.compress``.
+    parent: file of the initial network. files: paths of the stages ``pruned``, ``shared``,
+    ``huffman`` and ``ans``, which are kept. state: as of
+    ``laq.deep_compression.pipeline.compress``.
     """
-    begin = perf_counter()
-    made = bench.compress(settings, state)
-    course, took_all = made.course, perf_counter() - begin
+    start_time = perf_counter()
+    variant = bench.compress(settings, state)
+    course, compress_seconds = variant.course, perf_counter() - start_time
     contents: dict[str, tuple[Any, Any, str]] = {
         "pruned": (course.pruned, course.weights, "fixed"),
         "clustered": (course.clustered, course.clusters, "fixed"),
-        "shared": (made.state, course.shared, "fixed"),
-        "huffman": (made.state, course.shared, "huffman"),
-        "ans": (made.state, course.shared, "ans"),
+        "shared": (variant.state, course.shared, "fixed"),
+        "huffman": (variant.state, course.shared, "huffman"),
+        "ans": (variant.state, course.shared, "ans"),
     }
-    pruned = sum(own.weight().numel() - len(own.positions) for own in course.weights.values())
-    found, seconds = [], []
+    pruned = sum(
+        weight.weight().numel() - len(weight.positions) for weight in course.weights.values()
+    )
+    table, seconds = [], []
     with disks.folder(bench.place, ".deep") as folder:
-        places = {stage: Path(files.get(stage, folder / stage)) for stage in contents}
-        for stage, path in {"original": Path(parent), **places}.items():
-            first = perf_counter()
+        paths = {stage: Path(files.get(stage, folder / stage)) for stage in contents}
+        for stage, path in {"original": Path(parent), **paths}.items():
+            write_start = perf_counter()
             if stage in contents:
                 tensors, weights, coder = contents[stage]
-                write(path, tensors, made.description, weights, coder)
-            written = perf_counter()
+                write(path, tensors, variant.description, weights, coder)
+            write_end = perf_counter()
             network = packing.load(path)
-            read = perf_counter()
-            scored = bench.score(network)
+            read_end = perf_counter()
+            scores = bench.score(network)
             row = {
                 "stage": stage,
                 "file": None if stage == "clustered" else path.name,
                 "parameters": bench.parameters,
                 "kept": bench.parameters - pruned * (stage != "original"),
                 **bench.weighed(path.stat().st_size),
-                **scored,
+                **scores,
             }
-            found.append(row)
-            took = {"compress": took_all * (stage == "pruned"), "write": written - first}
-            took |= {"read": read - written, "evaluate": perf_counter() - read}
-            seconds.append({"stage": stage, **took})
-    return found, seconds, course
+            table.append(row)
+            durations = {
+                "compress": compress_seconds * (stage == "pruned"),
+                "write": write_end - write_start,
+            }
+            durations |= {"read": read_end - write_end, "evaluate": perf_counter() - read_end}
+            seconds.append({"stage": stage, **durations})
+    return table, seconds, course

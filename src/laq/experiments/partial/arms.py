@@ -1,7 +1,7 @@
-"""The arms of a job: each is one network made of the trained one, with so many layers quantized.
+"""The arms of a job: each is one network made of the trained one, with k layers quantized.
 
-An arm is a *position*, where its quantized layers lie; those of a position and of one number of
-bits are one job. Beside them are the control, trained as long in float (k = 0), and what is
+An arm has a *position*, where its quantized layers lie. The arms of a position and of one number of
+bits are one job. Beside them are the control, trained as long in float (k = 0), and arms that are
 compared with them: the whole network quantized without training, from that control.
 """
 
@@ -24,25 +24,25 @@ from laq.utils import seeds
 def drawn(dataset: Dataset, count: int | None, seed: int, *purpose: str | int) -> Dataset:
     """``count`` images of ``dataset``, evenly of its classes; all, once each, where it is None.
 
-    Where there are fewer, each is taken as often as any other, give or take one. Drawn for
+    Where there are fewer images, all are taken equally often, to within one. Draws are for
     ``purpose`` (see ``laq.utils.seeds``).
     """
     if count is None:
         return dataset
-    times, left = divmod(count, len(dataset.labels))
+    passes, remainder = divmod(count, len(dataset.labels))
     order = seeds.stream(seed, "partial", *purpose).permutation(len(dataset.labels))
     labels = dataset.labels[order]
     # The first of every class, then the second of every class, and so on.
-    place = np.zeros(len(labels), dtype=np.int64)
+    rank = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
-        own = labels == label
-        place[own] = np.arange(own.sum())
-    order = order[np.argsort(place, kind="stable")]
-    chosen = np.concatenate([np.arange(len(labels))] * times + [np.sort(order[:left])])
-    return Dataset(dataset.images[chosen], dataset.labels[chosen], dataset.classes)
+        members = labels == label
+        rank[members] = np.arange(members.sum())
+    order = order[np.argsort(rank, kind="stable")]
+    indices = np.concatenate([np.arange(len(labels))] * passes + [np.sort(order[:remainder])])
+    return Dataset(dataset.images[indices], dataset.labels[indices], dataset.classes)
 
 
-# Classes whose images an arm is trained on where it is of no subset.
+# Classes of an arm that is trained on the images of all classes.
 ALL = "all"
 # Positions that are measured on all classes alone.
 _UNAWARE = ("single", "named")
@@ -53,8 +53,8 @@ class Arm:
     """One network to be made.
 
     method: ``qat``; ``float``, the control; ``compress``, without training. recipe: of a variant,
-    with that step. choice: its quantized layers. repeat: from 1, the seed. classes: whose images it
-    is trained on, ``all`` or a subset's id.
+    with that step. choice: its quantized layers. repeat: from 1; it determines the seed. classes:
+    whose images it is trained on, ``all`` or a subset's id.
     """
 
     method: str
@@ -66,17 +66,17 @@ class Arm:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """Of a table, those that say what the arm is, beside its numbers."""
-        own = self.recipe.get("qat", {})
+        """Columns of a table that identify the arm, beside its numbers."""
+        settings = self.recipe.get("qat", {})
         return {
             "arm": self.choice.label,
             "method": self.method,
             "position": self.position,
-            "trained": own.get("train", ALL),
+            "trained": settings.get("train", ALL),
         }
 
     def words(self, layers: Layers) -> str:
-        """Which layers are quantized, for whoever asks why."""
+        """Which layers are quantized, in words, for reasons in tables."""
         count, label = len(layers.names), self.choice.label
         if self.position in ENDS:
             return f"the {self.position} {self.choice.k} of {count} layers"
@@ -102,11 +102,11 @@ def of_position(
     layers: Layers, position: str, settings: Mapping[str, Any], subsets: Sequence[str]
 ) -> Iterator[Arm]:
     """The arms of a position at one number of bits."""
-    own = settings["training"]
-    taken = [ALL] if position in _UNAWARE else [ALL, *subsets]
+    training = settings["training"]
+    class_sets = [ALL] if position in _UNAWARE else [ALL, *subsets]
     for choice in selection.choices(layers, position, settings.get("k"), settings.get("named")):
-        entry = {**own, "bits": settings["bits"], "layers": layers.with_sharing(choice.names)}
-        for classes, repeat in _each(taken, settings["repeats"]):
+        entry = {**training, "bits": settings["bits"], "layers": layers.with_sharing(choice.names)}
+        for classes, repeat in _each(class_sets, settings["repeats"]):
             recipe = {"parent": "original", "qat": {**entry, "classes": _whose(classes)}}
             yield Arm("qat", position, choice, recipe, repeat, classes)
 
@@ -124,13 +124,13 @@ def compared(layers: Layers, settings: Mapping[str, Any], subsets: Sequence[str]
     for name, recipe in settings["compared"].items():
         choice = Choice(name, len(layers.names), layers.names)
         for classes, repeat in _each([ALL, *subsets], settings["repeats"]):
-            whose = {"classes": _whose(classes), "images_from": "training"}
-            entry = {"parent": "float", "compress": {**recipe["compress"], **whose}}
+            calibration = {"classes": _whose(classes), "images_from": "training"}
+            entry = {"parent": "float", "compress": {**recipe["compress"], **calibration}}
             yield Arm("compress", "whole", choice, entry, repeat, classes)
 
 
 def _each(classes: Sequence[str], repeats: int) -> Iterator[tuple[str, int]]:
-    return ((each, repeat) for each in classes for repeat in range(1, repeats + 1))
+    return ((name, repeat) for name in classes for repeat in range(1, repeats + 1))
 
 
 def _whose(classes: str) -> str:

@@ -26,12 +26,12 @@ _SHAPES = (("last", ALL), ("last", "quantized"), ("whole", ALL))
 
 def chosen(layers: Layers, training: Mapping[str, Any], bits: Sequence[int]) -> Iterator[Arm]:
     """The arms of a network that are counted, the control first."""
-    once = {"repeats": 1, "k": [max(1, len(layers.names) // 2)]}
-    yield from arms.controls({**once, "training": training}, [])
+    base = {"repeats": 1, "k": [max(1, len(layers.names) // 2)]}
+    yield from arms.controls({**base, "training": training}, [])
     for width in bits:
         for position, train in _SHAPES:
-            own = {**once, "training": {**training, "train": train}, "bits": width}
-            yield from arms.of_position(layers, position, own, [])
+            settings = {**base, "training": {**training, "train": train}, "bits": width}
+            yield from arms.of_position(layers, position, settings, [])
 
 
 def table(
@@ -44,31 +44,31 @@ def table(
     networks: each with its description, all of them for the same images. The processes start once.
     Raises ``ProcessError`` where one fails.
     """
-    rows, asked = [], []
+    rows, traffic_arms = [], []
     images = next(iter(networks.values()))[1]["images"]
     for name, (network, described) in networks.items():
         blank = torch.zeros((1, *images), dtype=torch.uint8)
         for arm in chosen(selection.layers_of(network, blank), training, bits):
-            for sent in dict.fromkeys(gradient_bits(arm)):
-                own = arm.recipe.get("qat", {"bits": FLOAT})["bits"]
-                widths = {"bits": own, "k": arm.choice.k, "gradient_bits": sent}
+            for sent_bits in dict.fromkeys(gradient_bits(arm)):
+                weight_bits = arm.recipe.get("qat", {"bits": FLOAT})["bits"]
+                widths = {"bits": weight_bits, "k": arm.choice.k, "gradient_bits": sent_bits}
                 rows.append({"network": name, **arm.columns, **widths})
-                asked.append(weighed(described, arm, training, sent))
-    found = counting.counted(asked, tuple(images), PROCESSES)
+                traffic_arms.append(weighed(described, arm, training, sent_bits))
+    arm_counts = counting.counted(traffic_arms, tuple(images), PROCESSES)
     return [
         {**row, **_weights(arm, counts)}
-        for row, arm, counts in zip(rows, asked, found, strict=True)
+        for row, arm, counts in zip(rows, traffic_arms, arm_counts, strict=True)
     ]
 
 
 def _weights(arm: traffic.TrafficArm, counts: Sequence[counting.Counted]) -> dict[str, Any]:
-    """Bytes of a step; of processes that differ those of the one with most."""
+    """Bytes of a step, of the process that sends the most."""
     computed = traffic.computed(arm, len(counts))
-    most = max((each.handed for each in counts), key=lambda handed: handed.sent)
-    received = [each.received for each in counts if each.received is not None]
+    busiest = max((process.handed for process in counts), key=lambda handed: handed.sent)
+    received = [process.received for process in counts if process.received is not None]
     return {
-        **asdict(most),
+        **asdict(busiest),
         "computed": round(computed.sent),
-        "counted": round(most.sent),
+        "counted": round(busiest.sent),
         "received": round(max(received)) if received else None,
     }

@@ -11,8 +11,11 @@ from laq.training.recipe import of_training
 
 
 def make(task: Task) -> MadeVariant:
-    """The network trained on as the recipe's ``finetune`` entry says, of whose settings those of
-    ``qat`` that concern what is not quantized count as well: statistics of BatchNorm."""
+    """The network trained on as the recipe's ``finetune`` entry says.
+
+    The entry's settings of ``qat`` that concern other parts than quantized weights apply too:
+    statistics of BatchNorm.
+    """
     settings = task.recipe["finetune"]
     network, train, test, generator = begun(task)
     constraint = constraint_of({**settings, "bits": 32}, ())

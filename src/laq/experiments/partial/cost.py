@@ -1,10 +1,10 @@
 """Seconds and memory of a training step, so that arms can be compared.
 
-Memory is what torch allocates for tensors, not what the process takes: the interpreter and the
-libraries, some hundred MB, are the same for every arm, and what the system's allocator keeps
-depends on what ran before. On the CPU the profiler reports every allocation, so that the peak is
-the same each time; scratch memory that oneDNN takes for itself is not in it. On CUDA it is the peak
-of torch's own allocator.
+Memory is what torch allocates for tensors, not what the process takes. The interpreter and the
+libraries, some hundred MB, are the same for every arm. What the system's allocator keeps depends on
+what ran before. On the CPU the profiler reports every allocation, so that the peak is the same each
+time; scratch memory that oneDNN allocates itself is not in it. On CUDA it is the peak of torch's
+own allocator.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ _WARM = 2
 
 @dataclass(frozen=True)
 class StepCost:
-    """Of a step with forward and backward pass and optimizer: ``seconds``, the median over steps,
-    ``fastest`` of them, and ``memory``: the most bytes of tensors at a time, with the parameters,
-    their gradients and the optimizer's state.
+    """Of a step with forward and backward pass and optimizer.
+
+    seconds: the median over steps. fastest: the least over steps. memory: the most bytes of tensors
+    at a time, with the parameters, their gradients and the optimizer's state.
     """
 
     seconds: float
@@ -52,23 +53,23 @@ def measured(
 ) -> list[StepCost]:
     """The cost of a step of each arm, in one process, on a batch ``images``, uint8 (n, c, h, w).
 
-    settings: fields of ``Recipe`` (``optimizer``, ``precision``), for the others those of
-    fine-tuning. Arms take their steps in turn, so that what slows the machine slows all of them.
+    settings: fields of ``Recipe`` (``optimizer``, ``precision``); other fields are those of
+    fine-tuning. Arms take their steps in turn, so that a slow machine slows all of them.
     """
     recipe = Recipe.of(FINETUNING, {**(settings or {}), "epochs": 1, "schedule": "constant"})
     trainings = [_Training(arm, images, device, recipe, _WARM + steps) for arm in arms]
     memory = [training.held + peak(training.begin, device) for training in trainings]
     seconds: list[list[float]] = [[] for _ in arms]
     for _ in range(steps):
-        for training, own in zip(trainings, seconds, strict=True):
+        for training, times in zip(trainings, seconds, strict=True):
             _synchronize(device)
-            started = time.perf_counter()
+            start = time.perf_counter()
             training.step()
             _synchronize(device)
-            own.append(time.perf_counter() - started)
+            times.append(time.perf_counter() - start)
     return [
-        StepCost(statistics.median(own), min(own), most)
-        for own, most in zip(seconds, memory, strict=True)
+        StepCost(statistics.median(times), min(times), peak_memory)
+        for times, peak_memory in zip(seconds, memory, strict=True)
     ]
 
 
@@ -92,11 +93,14 @@ class _Training:
     def held(self) -> int:
         """Bytes of parameters and buffers, those that are shared once."""
         tensors: list[Tensor] = [*self.network.parameters(), *self.network.buffers()]
-        storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in tensors}
+        storages = {
+            tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+            for tensor in tensors
+        }
         return sum(storages.values())
 
     def begin(self) -> None:
-        """Set out, and take the first steps."""
+        """Make inputs and the training's state, and take the first steps."""
         self.inputs = to_input(self.images, self.device).contiguous(
             memory_format=torch.channels_last
         )
@@ -118,25 +122,25 @@ class _Training:
 
 
 def peak(work: Callable[[], None], device: torch.device) -> int:
-    """The most bytes of tensors that ``work`` has at a time, beside those that were there."""
+    """The most bytes of tensors that ``work`` allocates at a time, beside those before it."""
     if device.type == "cuda":
         _synchronize(device)
-        before = torch.cuda.memory_allocated(device)
+        baseline = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         work()
-        return torch.cuda.max_memory_allocated(device) - before
+        return torch.cuda.max_memory_allocated(device) - baseline
     from torch.profiler import ProfilerActivity, profile
 
-    gc.collect()  # what is freed within would count as less than nothing
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    gc.collect()  # older tensors that are freed within the profile would count as negative
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
-    events = profiled.profiler.kineto_results.events()
+    events = profiler.profiler.kineto_results.events()
     changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
-    held = most = 0
-    for _, change in sorted(changes, key=lambda each: each[0]):
-        held += change
-        most = max(most, held)
-    return most
+    allocated = maximum = 0
+    for _, change in sorted(changes, key=lambda change: change[0]):
+        allocated += change
+        maximum = max(maximum, allocated)
+    return maximum
 
 
 def _synchronize(device: torch.device) -> None:

@@ -1,9 +1,9 @@
 """Traffic of a training step as real processes have it: ``torchrun … -m
 laq.experiments.partial.counting``.
 
-Two counts for each arm. What a process hands to collectives, byte for byte: that is what
-``laq.experiments.partial.traffic`` computes. And what comes in over its TCP connections, which
-holds beside it what gloo says of each message.
+There are two counts for each arm. One is what a process hands to collectives, byte for byte: that
+is what ``laq.experiments.partial.traffic`` computes. The other is what it receives over its TCP
+connections, which includes gloo's header of each message.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ from laq.utils import signals
 
 # Bytes that this process has sent and received over its TCP connections, as Linux counts them.
 #
-# What is counted are the bytes of the streams: all that the program wrote, and neither the headers
-# of TCP and IP nor what was sent again.
+# These are the bytes of the streams: all that the program wrote, without headers of TCP and IP and
+# without retransmissions.
 
 
-# Of struct tcp_info in linux/tcp.h: what the other end acknowledged, and what came.
+# Of struct tcp_info in linux/tcp.h: the offset of the bytes that the other end acknowledged, which
+# those received follow, and the least size of a struct with both.
 _ACKED, _SIZE = 120, 136
 
 _DESCRIPTORS = Path("/proc/self/fd")
@@ -47,7 +48,7 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 @dataclass(frozen=True)
 class Bytes:
-    """sent, as far as the other end has it, and received."""
+    """sent: bytes that the other end acknowledged. received: bytes received."""
 
     sent: int
     received: int
@@ -57,42 +58,48 @@ class Bytes:
 
 
 def count(without: Collection[int] = ()) -> Bytes | None:
-    """Over all connections but those to ports ``without``; None where the system does not tell."""
+    """Over all connections but those to ports ``without``; None where the system counts none."""
     if not (_DESCRIPTORS.is_dir() and hasattr(socket, "TCP_INFO")):
         return None
-    found = [_of(int(entry.name), without) for entry in _DESCRIPTORS.iterdir()]
-    known = [each for each in found if each is not None]
-    if not known:
+    per_descriptor = [_of(int(entry.name), without) for entry in _DESCRIPTORS.iterdir()]
+    connections = [connection for connection in per_descriptor if connection is not None]
+    if not connections:
         return None
-    return Bytes(sum(each.sent for each in known), sum(each.received for each in known))
+    return Bytes(
+        sum(connection.sent for connection in connections),
+        sum(connection.received for connection in connections),
+    )
 
 
 def _of(descriptor: int, without: Collection[int]) -> Bytes | None:
-    """Of one connection; None for what is none."""
+    """Of one TCP connection; None for any other file descriptor."""
     with suppress(OSError):
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             return None
-    with suppress(OSError), closing(socket.socket(fileno=os.dup(descriptor))) as own:
-        ours = own.family in (socket.AF_INET, socket.AF_INET6) and own.type == socket.SOCK_STREAM
-        if ours and own.getpeername()[1] not in without:
-            told = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-            if len(told) >= _SIZE:
-                # Linux counts the opening of the end that began it as a byte.
-                return Bytes(*struct.unpack_from("=QQ", told, _ACKED))
+    with suppress(OSError), closing(socket.socket(fileno=os.dup(descriptor))) as connection:
+        is_tcp = (
+            connection.family in (socket.AF_INET, socket.AF_INET6)
+            and connection.type == socket.SOCK_STREAM
+        )
+        if is_tcp and connection.getpeername()[1] not in without:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            if len(info) >= _SIZE:
+                # Linux counts the SYN of the end that opened the connection as a byte.
+                return Bytes(*struct.unpack_from("=QQ", info, _ACKED))
     return None  # no socket, no connection, or closed meanwhile
 
 
-# Before the steps that count: in the first one DistributedDataParallel arranges its buckets.
+# Steps before those that are counted: in the first DistributedDataParallel arranges its buckets.
 _WARM = 2
 _TASK, _FOUND = "task.json", "counted.{rank}.json"
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Of one process and step, the mean over steps.
+    """Bytes of one process in a step, the mean over steps.
 
-    handed: to collectives, as in ``Traffic``. received: bytes that came in over TCP; None where
-    the system does not count them.
+    handed: to collectives, as in ``Traffic``. received: over TCP; None where the system does not
+    count them.
     """
 
     handed: Traffic
@@ -106,11 +113,11 @@ def counted(
     batch_size: int = 8,
     steps: int = 4,
 ) -> list[list[Counted]]:
-    """Train each arm for ``steps`` steps in ``processes`` processes; for each arm one count a
-    process.
+    """Train each arm for ``steps`` steps in ``processes`` processes; returns one count a process
+    for each arm.
 
-    images: channels, height, width of those that are drawn: no byte depends on what they show.
-    All arms are counted in the same processes, which start once. Raises ``ProcessError`` as
+    images: channels, height, width of random images: no count depends on their content. All arms
+    are counted in the same processes, which start once. Raises ``ProcessError`` as
     ``laq.training.launch`` does.
     """
     with tempfile.TemporaryDirectory() as name:
@@ -122,13 +129,13 @@ def counted(
         }
         (folder / _TASK).write_text(json.dumps(task), encoding="utf-8")
         launch.run(folder, processes, __name__)
-        found = [
+        results = [
             json.loads((folder / _FOUND.format(rank=rank)).read_text(encoding="utf-8"))
             for rank in range(processes)
         ]
     return [
         [Counted(Traffic(**row["handed"]), row["received"]) for row in rows]
-        for rows in zip(*found, strict=True)
+        for rows in zip(*results, strict=True)
     ]
 
 
@@ -140,9 +147,9 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
     rows = []
-    for place, fields in enumerate(task["arms"]):
-        meeting = folder / f"arm{place}"
-        rows.append(_count(TrafficArm(**fields), task, parallel.Team(rank, size), meeting))
+    for index, fields in enumerate(task["arms"]):
+        barrier = folder / f"arm{index}"
+        rows.append(_count(TrafficArm(**fields), task, parallel.Team(rank, size), barrier))
     (folder / _FOUND.format(rank=rank)).write_text(json.dumps(rows), encoding="utf-8")
     distributed.destroy_process_group()
 
@@ -162,23 +169,25 @@ def _count(
     wrapped = team.prepare(network, exchange)
     images = torch.rand(task["images"])[team.part(batch)]
     with watched() as handed:
-        before: Bytes | None = None
+        start_bytes: Bytes | None = None
         for step in range(_WARM + task["steps"]):
             if step == _WARM:
                 _meet(meeting.with_suffix(".begin"), team)
                 handed.update(dict.fromkeys(handed, 0))
-                before = _received()
+                start_bytes = _received()
                 _meet(meeting.with_suffix(".go"), team)
             with team.batch(batch):
                 loss = wrapped(images).square().mean()
             state.step(loss)
     _meet(meeting.with_suffix(".end"), team)
-    after = _received()
-    each = {name: count / task["steps"] for name, count in handed.items()}
-    assert all(count == int(count) for count in each.values()), each
-    received = (after - before).received / task["steps"] if before and after else None
+    end_bytes = _received()
+    per_step = {name: count / task["steps"] for name, count in handed.items()}
+    assert all(count == int(count) for count in per_step.values()), per_step
+    received = (
+        (end_bytes - start_bytes).received / task["steps"] if start_bytes and end_bytes else None
+    )
     _meet(meeting.with_suffix(".over"), team)
-    fields = {name: int(count) for name, count in each.items()}
+    fields = {name: int(count) for name, count in per_step.items()}
     return {"handed": fields | {"processes": team.size}, "received": received}
 
 
@@ -186,36 +195,38 @@ def _count(
 def watched() -> Iterator[dict[str, int]]:
     """Count the bytes of all that this process hands to collectives, by their kind."""
     handed = {"reduced": 0, "gathered": 0, "statistics": 0}
-    own = {name: getattr(distributed, name) for name in ("all_reduce", "all_gather_into_tensor")}
+    originals = {
+        name: getattr(distributed, name) for name in ("all_reduce", "all_gather_into_tensor")
+    }
 
     def all_reduce(x: Tensor, *others: Any, **named: Any) -> Any:
-        # Gradients go while others are still computed; BatchNorm waits for its sums.
+        # Gradients are sent asynchronously while others are computed; BatchNorm waits for its sums.
         handed["reduced" if named.get("async_op") else "statistics"] += x.nbytes
-        return own["all_reduce"](x, *others, **named)
+        return originals["all_reduce"](x, *others, **named)
 
     def all_gather_into_tensor(into: Tensor, x: Tensor, *others: Any, **named: Any) -> Any:
         handed["gathered"] += x.nbytes
-        return own["all_gather_into_tensor"](into, x, *others, **named)
+        return originals["all_gather_into_tensor"](into, x, *others, **named)
 
     distributed.all_reduce = all_reduce
     distributed.all_gather_into_tensor = all_gather_into_tensor
     try:
         yield handed
     finally:
-        for name, function in own.items():
+        for name, function in originals.items():
             setattr(distributed, name, function)
 
 
 def _received() -> Bytes | None:
-    """All connections but that to the store, through which processes found each other."""
+    """Over all connections but that to the store, through which processes find each other."""
     return count(without={int(os.environ["MASTER_PORT"])})
 
 
 def _meet(place: Path, team: parallel.Team) -> None:
-    """Wait for the other processes, through files: it puts no byte on their connections."""
+    """Wait for the other processes, through files, which put no bytes on their connections."""
     place.with_suffix(f"{place.suffix}{team.rank}").touch()
-    others = [place.with_suffix(f"{place.suffix}{rank}") for rank in range(team.size)]
-    while not all(other.exists() for other in others):
+    markers = [place.with_suffix(f"{place.suffix}{rank}") for rank in range(team.size)]
+    while not all(marker.exists() for marker in markers):
         time.sleep(0.001)
 
 

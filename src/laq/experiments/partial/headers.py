@@ -1,10 +1,11 @@
 """Bytes of a checkpoint by its format alone: tensors, and the header that describes them.
 
-A safetensors file is 8 bytes, a JSON header filled up to a multiple of 8, and the tensors. The
-header has an entry a tensor and the metadata of ``laq.checkpoints.packing``, where a network with
-quantized layers says more than one in float: how it was trained, each packed weight's grid, and a
-report of every weight. All of it is written out here, so that nothing is fitted; numbers that only
-training finds (steps, entropies) stand as others of usual length. Tests hold it against files.
+A safetensors file is 8 bytes, a JSON header padded to a multiple of 8, and the tensors. The header
+has an entry a tensor and the metadata of ``laq.checkpoints.packing``. The metadata of a network
+with quantized layers are longer than those of one in float: they say how it was trained, each
+packed weight's grid, and a report of every weight. All of it is written out here, so that nothing
+is fitted. Numbers that are known only after training (steps, entropies) are replaced by others of
+usual length. Tests compare the result with files.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# safetensors puts wide types first; of the same bits their names are equally long.
+# safetensors puts wide types first. Names of types of the same width are equally long.
 _DTYPES = {64: "I64", 32: "F32", 16: "F16", 8: "U8"}
-# What only training finds, at the length that most of its like have.
+# Examples of numbers that are known only after training, of their usual length.
 _STEP, _ENTROPY, _INPUT_STEP = 0.12228906713426113, 2.769353082839965, 0.01568627543747425
 _IMAGES = 1000
 _NOT_CHOSEN = "not among the layers that the config chooses"
@@ -40,8 +41,8 @@ class Tensor:
 class WeightHeader:
     """A weight of two dimensions or more, as the layer report has it.
 
-    layer: its layer's name, or with its own where that is not ``weight``. kind: of the module.
-    called: whether it is of a layer that can be met, a convolution or linear one.
+    layer: its layer's name, followed by the weight's own where that is not ``weight``. kind: of the
+    module. called: whether its layer can be called, as a convolution or linear layer.
     """
 
     layer: str
@@ -72,7 +73,7 @@ class Packed:
         return -(-self.weight.values * self.bits // 8)
 
     def tensors(self) -> Iterator[Tensor]:
-        """What the file holds in the place of the float weight."""
+        """The tensors in the file in place of the float weight."""
         yield Tensor(f"{self.name}.codes.0", (self.code_bytes,), 8)
         yield Tensor(f"{self.name}.step.0", () if self.steps == 1 else (self.steps, 1))
         if self.input_bits:
@@ -81,9 +82,9 @@ class Packed:
 
 
 def size(tensors: Iterable[Tensor], metadata: int) -> int:
-    """Bytes of a file whose metadata take so many in the header."""
+    """Bytes of a file with ``metadata`` bytes of metadata in its header."""
     data, header = 0, len('{"__metadata__":{"laq":}}') + metadata
-    for tensor in sorted(tensors, key=lambda each: (-each.bits, each.name)):
+    for tensor in sorted(tensors, key=lambda tensor: (-tensor.bits, tensor.name)):
         entry = {
             "dtype": _DTYPES[tensor.bits],
             "shape": tensor.shape,
@@ -102,42 +103,45 @@ def quantized(
     packed: Sequence[Packed],
     label: str = "last 10",
 ) -> int:
-    """Bytes of the file with the weights ``packed``, to a few bytes for each of them.
+    """Bytes of the file with the weights ``packed``, to within a few bytes for each of them.
 
-    before: of the same network trained as long in float, whose file holds ``tensors``, of which
-    ``weights`` are reported. label: the arm's.
+    before: bytes of the file of the same network trained as long in float. tensors: in that file.
+    weights: those that the layer report has. label: the arm's.
     """
     if not packed:
         return before
-    replaced = {each.name for each in packed}
-    after = [tensor for tensor in tensors if tensor.name not in replaced]
-    after += [tensor for each in packed for tensor in each.tensors()]
-    metadata = before - size(tensors, 0)  # up to 7 more: what the header is filled up with
-    return size(after, metadata + _said(weights, packed, label))
+    packed_names = {packed_weight.name for packed_weight in packed}
+    quantized_tensors = [tensor for tensor in tensors if tensor.name not in packed_names]
+    quantized_tensors += [tensor for packed_weight in packed for tensor in packed_weight.tensors()]
+    metadata = before - size(tensors, 0)  # up to 7 more: the padding of the header
+    return size(quantized_tensors, metadata + _said(weights, packed, label))
 
 
 def _said(weights: Sequence[WeightHeader], packed: Sequence[Packed], label: str) -> int:
-    """Bytes that the metadata of the arm have more than those of the float one."""
+    """Bytes by which the arm's metadata are longer than those of the float arm."""
     training = {"parent": "original", "finetune": {"activations": None, "layers": "all"}}
     control = {"variant": "float", "steps": [{"float": training}], "packed": {}}
-    inputs = packed[0].input_bits
+    input_bits = packed[0].input_bits
     entry = {
-        "activations": None,  # the settings of both, so that it is of no matter which they are
+        "activations": None,  # in the settings of both, so their values do not matter
         "bits": packed[0].bits,
-        "layers": [each.weight.layer for each in packed],
+        "layers": [packed_weight.weight.layer for packed_weight in packed],
         "train": "all",
     }
-    layers = {each.weight.layer: {"bits": inputs, "mode": "static"} for each in packed}
-    chosen = {each.weight.layer: each for each in packed}
+    layers = {
+        packed_weight.weight.layer: {"bits": input_bits, "mode": "static"}
+        for packed_weight in packed
+    }
+    by_layer = {packed_weight.weight.layer: packed_weight for packed_weight in packed}
     arm = {
         "variant": label,
         "steps": [{label: {"parent": "original", "qat": entry}}],
-        "packed": {each.name: [_run(each)] for each in packed},
+        "packed": {packed_weight.name: [_run(packed_weight)] for packed_weight in packed},
         "alphabet": "packed",
         "bits": float(packed[0].bits),
         "calibration": {"classes": "all", "images": _IMAGES},
-        "layers": [_reported(weight, chosen.get(weight.layer)) for weight in weights],
-        "transforms": [{"kind": "input_quantizers", "layers": layers}] if inputs else [],
+        "layers": [_reported(weight, by_layer.get(weight.layer)) for weight in weights],
+        "transforms": [{"kind": "input_quantizers", "layers": layers}] if input_bits else [],
     }
     return _written(arm) - _written(control)
 
@@ -175,7 +179,7 @@ def _reported(weight: WeightHeader, packed: Packed | None) -> dict[str, Any]:
     if packed:
         levels = 2**packed.bits - 1
         row |= {"bits": packed.bits, "reason": "", "levels": levels, "step": _STEP}
-        # About so many of a bell's codes are 0.
+        # About so many codes of normally distributed weights are 0.
         row |= {"zeros": max(1, weight.values // 2 ** (packed.bits - 1)), "entropy": _ENTROPY}
         row |= {"bytes": packed.code_bytes + 4 * packed.steps, "input_bits": packed.input_bits}
         if packed.input_bits:
@@ -185,5 +189,5 @@ def _reported(weight: WeightHeader, packed: Packed | None) -> dict[str, Any]:
 
 def _written(content: dict[str, Any]) -> int:
     """Bytes of a JSON object as a string within another."""
-    own = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return len(json.dumps(own, ensure_ascii=False).encode())
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return len(json.dumps(text, ensure_ascii=False).encode())

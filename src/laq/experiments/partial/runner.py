@@ -1,4 +1,4 @@
-"""The arms of a job, one after another: made, written, weighed, read back and tested."""
+"""The arms of a job, one after another: made, written, measured, read back and tested."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _STEPS = 3
 
 @dataclass(eq=False)
 class PartialResults:
-    """What is known of arms: rows of the table, of times, and of tensors."""
+    """Results of arms: rows of the table, of times, and of tensors."""
 
     rows: list[dict[str, Any]]
     seconds: list[dict[str, Any]]
@@ -53,12 +53,12 @@ class PartialResults:
 
 @dataclass(eq=False)
 class PartialRunner:
-    """The arms of the network in ``parent``, which ``described`` is of.
+    """The arms of the network in ``parent``, whose description is ``described``.
 
-    subsets: members of each, by id. images: of a training's pass. train, test: of all classes.
-    training: settings of every arm's training. memory: that quantizing keeps activations in, in
-    bytes. place: folder in which networks are written, weighed and removed again. job: what tells
-    this job from others in that folder.
+    subsets: members of each, by id. images: number of images of a training's pass. train, test: of
+    all classes. training: settings of every arm's training. memory: bytes in which quantizing keeps
+    activations. place: folder in which networks are written, measured and removed again. job: a
+    name for this job that no other job in that folder has.
     """
 
     network: str
@@ -85,78 +85,81 @@ class PartialRunner:
     @property
     def arrays(self) -> list[np.ndarray]:
         """All images and labels."""
-        return [each for split in (self.train, self.test) for each in (split.images, split.labels)]
+        return [
+            array for split in (self.train, self.test) for array in (split.images, split.labels)
+        ]
 
     def facts(self, arms: Sequence[Arm]) -> dict[str, Any]:
         """All that the result of an arm depends on, beside images and what the arm is.
 
-        It imports what makes ``arms``, so that this code is known, and counts.
+        The makers of ``arms`` are loaded, so that their code is part of the job's identity.
         """
         for method in {arm.method for arm in arms}:
             MAKERS[method]
-        own = (self.described["digest"], self.subsets, self.images, self.training, self.seed)
-        return {"network": self.network, "of": own, "device": self.device.type}
+        origin = (self.described["digest"], self.subsets, self.images, self.training, self.seed)
+        return {"network": self.network, "of": origin, "device": self.device.type}
 
     def run(self, arms: Sequence[Arm], kept: Kept) -> PartialResults:
         """Measure ``arms``, but for those that are kept from before the job was killed."""
-        whole = PartialResults([], [], [])
+        results = PartialResults([], [], [])
         for arm in tqdm(arms, desc="arms"):
-            own = asdict(arm)
-            found = kept.find(own)
-            if found is None:
-                found = vars(self.measure(arm))
-                kept.keep(own, found)
-            for name, rows in found.items():
-                getattr(whole, name).extend(rows)
-        # Of one layer at a time a step costs about the same.
-        weighed = [arm for arm in arms if _first(arm) and arm.position != "single"]
-        costs = dict(zip(map(repr, weighed), self._costs(weighed), strict=True))
-        for arm, row in zip(arms, whole.seconds, strict=True):
+            key = asdict(arm)
+            tables = kept.find(key)
+            if tables is None:
+                tables = vars(self.measure(arm))
+                kept.keep(key, tables)
+            for name, rows in tables.items():
+                getattr(results, name).extend(rows)
+        # With one quantized layer a step costs about the same, whichever layer it is.
+        timed_arms = [arm for arm in arms if _first(arm) and arm.position != "single"]
+        costs = dict(zip(map(repr, timed_arms), self._costs(timed_arms), strict=True))
+        for arm, row in zip(arms, results.seconds, strict=True):
             row.update(costs.get(repr(arm), dict.fromkeys(("step_seconds", "step_memory"))))
-        return whole
+        return results
 
     def measure(self, arm: Arm) -> PartialResults:
-        """Make the arm and measure it. Raises what its training and its quantizer raise."""
-        began = perf_counter()
+        """Make the arm and measure it. Raises the errors of its training and its quantizer."""
+        start_time = perf_counter()
         state = resume.beside(self.place / f"{self.job}.arm")
-        made = self.make(arm, state)
-        ready = perf_counter()
-        network, weight, _ = self._stored(made)
-        in_float, in_codes = updates.sizes(
-            self.original.state_dict(), made.state, made.packed, self.place
+        variant = self.make(arm, state)
+        made_time = perf_counter()
+        network, file_bytes, _ = self._stored(variant)
+        float_update, code_update = updates.sizes(
+            self.original.state_dict(), variant.state, variant.packed, self.place
         )
-        own = {
+        columns = {
             "network": self.network,
             **arm.columns,
-            **_bits(made, arm),
+            **_bits(variant, arm),
             **selection.described(arm.choice, self.layers),
             "repeat": arm.repeat,
             "classes": arm.classes,
         }
-        weights = {
-            "bytes": weight,
-            "update_bytes_float": in_float.bytes,
-            "update_bytes": in_codes.bytes,
+        byte_columns = {
+            "bytes": file_bytes,
+            "update_bytes_float": float_update.bytes,
+            "update_bytes": code_update.bytes,
             **self._step_bytes(arm),
         }
-        rows = [{**own, **counted, **weights} for counted in self._scores(network, arm)]
+        rows = [{**columns, **counts, **byte_columns} for counts in self._scores(network, arm)]
         seconds = {
             **{
-                key: own[key] for key in ("network", *arm.columns, "bits", "k", "repeat", "classes")
+                key: columns[key]
+                for key in ("network", *arm.columns, "bits", "k", "repeat", "classes")
             },
-            "make": ready - began,
-            "measure": perf_counter() - ready,
+            "make": made_time - start_time,
+            "measure": perf_counter() - made_time,
         }
         resume.clear(state)
-        return PartialResults(rows, [seconds], self._told(arm, made, network))
+        return PartialResults(rows, [seconds], self._told(arm, variant, network))
 
     def make(self, arm: Arm, state: Path | None = None) -> MadeVariant:
-        """The arm's network; ``state``: file that an interrupted training goes on from."""
+        """The arm's network; ``state``: file that an interrupted training resumes from."""
         return MAKERS[arm.method](self.task(arm, state))
 
     def task(self, arm: Arm, state: Path | None = None) -> Task:
         members = self._members(arm.classes)
-        train, test = (data.only(each, members) for each in (self.train, self.test))
+        train, test = (data.only(split, members) for split in (self.train, self.test))
         network, described = self.original, self.described
         if arm.method == "compress":
             network, described = self.control(arm)
@@ -181,22 +184,22 @@ class PartialRunner:
         )
 
     def control(self, arm: Arm) -> tuple[nn.Module, Mapping[str, Any]]:
-        """The control of the same seed and classes, made once, and what its file says of it."""
-        place = arm.repeat, arm.classes
-        if place not in self._controls:
-            own = next(
-                each
-                for each in controls(
+        """The control of the same seed and classes, made once, and its description."""
+        key = arm.repeat, arm.classes
+        if key not in self._controls:
+            control_arm = next(
+                candidate
+                for candidate in controls(
                     {"training": self.training, "repeats": arm.repeat}, [*self.subsets]
                 )
-                if (each.repeat, each.classes) == place
+                if (candidate.repeat, candidate.classes) == key
             )
-            network, _, described = self._stored(self.make(own))
-            self._controls[place] = network.to(self.device), described
-        return self._controls[place]
+            network, _, described = self._stored(self.make(control_arm))
+            self._controls[key] = network.to(self.device), described
+        return self._controls[key]
 
     def _stored(self, made: MadeVariant) -> tuple[nn.Module, int, Mapping[str, Any]]:
-        """Write a network and read it back: with its bytes on the disk, and its description."""
+        """Write a network and read it back; returns it with its file's bytes and description."""
         with disks.folder(self.place, ".arm") as folder:
             path = folder / "network.safetensors"
             packing.save(path, made.state, made.description, made.packed)
@@ -206,64 +209,66 @@ class PartialRunner:
         return list(range(len(self.train.classes))) if classes == ALL else self.subsets[classes]
 
     def _scores(self, network: nn.Module, arm: Arm) -> list[dict[str, Any]]:
-        """Counts on the test images of the arm's own classes, and of every subset where these are
-        all."""
-        tested = [ALL, *self.subsets] if arm.classes == ALL else [arm.classes]
-        shown = data.only(self.test, self._members(tested[0]))
-        logits = predict(network, torch.from_numpy(shown.images), self.device)
-        labels = torch.from_numpy(shown.labels)
-        found = []
-        for name in tested:
+        """Counts on the test images of the arm's own classes, and of every subset too where the
+        arm's are all classes."""
+        class_sets = [ALL, *self.subsets] if arm.classes == ALL else [arm.classes]
+        dataset = data.only(self.test, self._members(class_sets[0]))
+        logits = predict(network, torch.from_numpy(dataset.images), self.device)
+        labels = torch.from_numpy(dataset.labels)
+        rows = []
+        for name in class_sets:
             members = torch.tensor(self._members(name))
-            own = torch.isin(labels, members)
-            for each in score(logits[own], labels[own], members.tolist()):
-                if name == ALL and each.scope != ALL:
+            mask = torch.isin(labels, members)
+            for result in score(logits[mask], labels[mask], members.tolist()):
+                if name == ALL and result.scope != ALL:
                     continue  # the same numbers again
-                counts = {key: getattr(each, key) for key in ("scope", "n", "correct", "top1")}
-                found.append({"tested": name, **counts})
-        return found
+                counts = {key: getattr(result, key) for key in ("scope", "n", "correct", "top1")}
+                rows.append({"tested": name, **counts})
+        return rows
 
     def _step_bytes(self, arm: Arm) -> dict[str, int]:
         """Bytes that each of two processes sends in a step, gradients in float and in codes."""
-        asked = [
-            tensors.weighed(self.described, arm, self.training, each)
-            for each in tensors.gradient_bits(arm)
+        traffic_arms = [
+            tensors.weighed(self.described, arm, self.training, bits)
+            for bits in tensors.gradient_bits(arm)
         ]
-        sent = (traffic.computed(each).sent for each in asked)
+        sent = (traffic.computed(traffic_arm).sent for traffic_arm in traffic_arms)
         return dict(zip(("step_bytes_float", "step_bytes"), map(round, sent), strict=True))
 
     def _costs(self, arms: Sequence[Arm]) -> list[dict[str, Any]]:
         """Seconds and memory of a step of each arm, a row for each."""
         batch = torch.from_numpy(self.train.images[: self.training["batch_size"]])
         recipe = of_training(self.training)
-        asked = [tensors.weighed(self.described, arm, self.training) for arm in arms]
-        found = cost.measured(asked, batch, self.device, recipe, _STEPS)
-        return [{"step_seconds": one.seconds, "step_memory": one.memory} for one in found]
+        traffic_arms = [tensors.weighed(self.described, arm, self.training) for arm in arms]
+        costs = cost.measured(traffic_arms, batch, self.device, recipe, _STEPS)
+        return [
+            {"step_seconds": step_cost.seconds, "step_memory": step_cost.memory}
+            for step_cost in costs
+        ]
 
     def _told(self, arm: Arm, made: MadeVariant, network: nn.Module) -> list[dict[str, Any]]:
-        """What became of every tensor. It is the same for every seed: told of the first alone."""
+        """Rows of every tensor. They are the same for every seed: only the first has them."""
         if not _first(arm):
             return []
         bits = {
             name: sum(w.codes.numel() * w.grid.bits for w in runs) / made.state[name].numel()
             for name, runs in made.packed.items()
         }
-        place = {"network": self.network, **arm.columns, **_bits(made, arm), "k": arm.choice.k}
+        columns = {"network": self.network, **arm.columns, **_bits(made, arm), "k": arm.choice.k}
         batchnorm = self.training["batchnorm"]
         rows = tensors.rows(network, bits, arm.words(self.layers), self.layers.others, batchnorm)
-        held = {name: tensor.nbytes for name, tensor in network.state_dict().items()}
-        held |= {name: sum(w.nbytes for w in runs) for name, runs in made.packed.items()}
-        return [{**place, **row, "bytes": held.get(row["tensor"])} for row in rows]
+        sizes = {name: tensor.nbytes for name, tensor in network.state_dict().items()}
+        sizes |= {name: sum(w.nbytes for w in runs) for name, runs in made.packed.items()}
+        return [{**columns, **row, "bytes": sizes.get(row["tensor"])} for row in rows]
 
 
 def _first(arm: Arm) -> bool:
-    """Whether it stands for those of other seeds and classes."""
+    """Whether the arm stands for those of other seeds and classes."""
     return arm.repeat == 1 and arm.classes == ALL
 
 
 def _bits(made: MadeVariant, arm: Arm) -> dict[str, Any]:
-    """Bits of the quantized weights, in the mean over them, and of these layers' inputs; 32 where
-    there are none."""
+    """Mean bits of the quantized weights, and bits of their layers' inputs; 32 without either."""
     runs = [run for runs in made.packed.values() for run in runs]
     count = sum(run.codes.numel() for run in runs)
     mean = sum(run.codes.numel() * run.grid.bits for run in runs) / count if count else FLOAT

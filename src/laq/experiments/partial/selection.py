@@ -1,7 +1,7 @@
-"""Which layers of a network an arm quantizes: so many from one end, in the middle, one, or by name.
+"""Which layers of a network an arm quantizes: k from one end, in the middle, one, or by name.
 
-Layers are the convolutions and linear layers in the order of their first calls. Those that share
-a weight are one: the first stands for all.
+Layers are the convolutions and linear layers in the order of their first calls. Layers that share
+a weight count as one: the first stands for all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from laq.utils.errors import ConfigError
 
 
 def window(position: str, k: int, layers: int) -> slice:
-    """The places of the first, the middle or the last ``k`` of ``layers``."""
+    """The positions of the first, the middle or the last ``k`` of ``layers`` layers."""
     start = {"first": 0, "middle": (layers - k) // 2, "last": layers - k}[position]
     return slice(start, start + k)
 
@@ -33,8 +33,8 @@ ENDS = ("first", "middle", "last")
 class Layers:
     """The layers of a network that can be quantized, in forward order.
 
-    sizes: weights of each. sharing: names of those that compute with the same weight, itself first.
-    others: why each of the other convolutions and linear layers cannot be.
+    sizes: number of weights of each. sharing: for each the names of layers with the same weight,
+    its own first. others: why each other convolution or linear layer cannot be quantized.
     """
 
     sizes: Mapping[str, int]
@@ -46,7 +46,7 @@ class Layers:
         return tuple(self.sizes)
 
     def share(self, names: Sequence[str]) -> float:
-        """Of the weights of all layers, those of the layers ``names``."""
+        """Share of the layers ``names`` in the weights of all layers."""
         return sum(self.sizes[name] for name in names) / sum(self.sizes.values())
 
     def with_sharing(self, names: Sequence[str]) -> list[str]:
@@ -58,7 +58,7 @@ class Layers:
 class Choice:
     """Layers that an arm quantizes.
 
-    label: in words. k: how many; of a single layer its place, from 1.
+    label: in words. k: how many; for the position ``single`` the layer's number, from 1.
     """
 
     label: str
@@ -71,39 +71,42 @@ def layers_of(network: nn.Module, images: Tensor) -> Layers:
 
     Raises ``ConfigError`` where there is none.
     """
-    met, reasons = layer_selection.met_with_reasons(network, images, {})
+    candidates, reasons = layer_selection.met_with_reasons(network, images, {})
     modules = dict(network.named_modules())
     shared = {name for name, reason in reasons.items() if reason.startswith("shares the codes of")}
-    names = [name for name in met if name not in reasons]
+    names = [name for name in candidates if name not in reasons]
     if not names:
         raise ConfigError(
             f"{type(network).__name__} has no layer that can be quantized: leave it out "
             "(partial_qat.networks)"
         )
     sharing = {
-        name: (name, *(o for o in met if o in shared and modules[o].weight is modules[name].weight))
+        name: (
+            name,
+            *(o for o in candidates if o in shared and modules[o].weight is modules[name].weight),
+        )
         for name in names
     }
-    others = {name: reasons[name] for name in met if name in reasons and name not in shared}
+    others = {name: reasons[name] for name in candidates if name in reasons and name not in shared}
     return Layers({n: modules[n].weight.numel() for n in names}, sharing, others)
 
 
 def counts(layers: int, asked: int | str | Sequence[int]) -> list[int]:
-    """Numbers k of layers to quantize, of ``layers`` there are; the last is all of them.
+    """Numbers k of layers to quantize, of ``layers`` in all; the last is all of them.
 
-    asked: so many values, evenly from 0 (left out) to all; ``all``, each from 1; or a list.
-    Evenly in layers and not in weights: half of a network's weights may lie in one layer.
+    asked: a number of values, evenly from 0 (left out) to all; ``all``, each from 1; or a list.
+    Values are even in layers and not in weights: half of a network's weights may lie in one layer.
 
-    Raises ``ConfigError`` for a number that there are not.
+    Raises ``ConfigError`` for a number above ``layers``.
     """
     if asked == "all":
         return list(range(1, layers + 1))
     if isinstance(asked, int):
         return sorted({max(1, round(layers * i / asked)) for i in range(1, asked + 1)})
-    if above := [k for k in asked if k > layers]:
+    if excess := [k for k in asked if k > layers]:
         raise ConfigError(
             f"partial_qat.k: the network has {layers} layers that can be quantized, not "
-            f"{above[0]}; give smaller numbers, or a number of values without brackets"
+            f"{excess[0]}; give smaller numbers, or a number of values without brackets"
         )
     return sorted({*asked, layers})
 
@@ -116,8 +119,9 @@ def choices(
 ) -> list[Choice]:
     """The choices of a position, each once.
 
-    All layers are the same for every position: they are ``whole``, and in no other. ``single``: one
-    layer at a time. ``named``: groups, name to patterns (``*`` for anything) of layers' names.
+    All layers are the same choice for every position: they are ``whole``, and in no other position.
+    ``single``: one layer at a time. ``named``: groups, name to patterns (``*`` for anything) of
+    layers' names.
 
     Raises ``ConfigError`` for a pattern without a layer.
     """
@@ -125,7 +129,7 @@ def choices(
     if position == "whole":
         return [Choice("all", len(names), names)]
     if position == "single":
-        return [Choice(name, place, (name,)) for place, name in enumerate(names, 1)]
+        return [Choice(name, index, (name,)) for index, name in enumerate(names, 1)]
     if position == "named":
         return [_group(layers, name, patterns) for name, patterns in (named or {}).items()]
     return [
@@ -142,8 +146,8 @@ def _group(layers: Layers, group: str, patterns: Sequence[str]) -> Choice:
                 f"partial_qat.named: no layer is called {pattern} ({group}); there are: "
                 f"{', '.join(layers.names)}"
             )
-    chosen = [n for n in layers.names if any(fnmatchcase(n, p) for p in patterns)]
-    return Choice(group, len(chosen), tuple(chosen))
+    matches = [n for n in layers.names if any(fnmatchcase(n, p) for p in patterns)]
+    return Choice(group, len(matches), tuple(matches))
 
 
 def described(choice: Choice, layers: Layers) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from laq.qat.training import constraint_of
 from laq.training import exchange
 from laq.training.exchange import FLOAT
 
-# An arm as ``traffic``, ``counting`` and ``cost`` take it: what makes a step of its training.
+# An arm as ``traffic``, ``counting`` and ``cost`` take it: its training's network and constraint.
 
 
 def weighed(
@@ -28,20 +28,25 @@ def weighed(
     training: Mapping[str, Any],
     gradient_bits: int = FLOAT,
 ) -> traffic.TrafficArm:
-    """An arm's training, as its steps are weighed. described: the network that it sets out from;
-    training: settings of what is trained in float."""
-    own, chosen = {**training, "bits": FLOAT}, ()
+    """An arm's training, as its traffic is computed.
+
+    described: description of the network that the training begins with. training: settings of a
+    training in float.
+    """
+    settings, chosen = {**training, "bits": FLOAT}, ()
     if arm.method == "qat":
-        own, chosen = arm.recipe["qat"], arm.choice.names
-    constraint = constraint_of(own, chosen).description
+        settings, chosen = arm.recipe["qat"], arm.choice.names
+    constraint = constraint_of(settings, chosen).description
     return traffic.TrafficArm(graph_edits.spec(described), constraint, gradient_bits)
 
 
 def gradient_bits(arm: Arm) -> list[int]:
-    """Bits that gradients of the arm's quantized weights are sent in: of float, and the fewest that
-    are no fewer than the weights'."""
+    """Numbers of bits in which gradients of the arm's quantized weights are sent.
+
+    They are those of float, and the fewest of ``exchange.BITS`` that are not below the weights'.
+    """
     bits = arm.recipe["qat"]["bits"] if arm.method == "qat" else FLOAT
-    return [FLOAT, next(each for each in exchange.BITS if each >= bits)]
+    return [FLOAT, next(width for width in exchange.BITS if width >= bits)]
 
 
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -54,33 +59,34 @@ def rows(
     others: Mapping[str, str],
     batchnorm: str,
 ) -> Iterator[dict[str, Any]]:
-    """A row for each tensor of ``network``'s state and for the input of each layer; for a tensor of
-    several names one, by that of its codes or else the first.
+    """A row for each tensor of ``network``'s state and for the input of each layer.
+
+    A tensor with several names has one row, under the name of its codes or else its first name.
 
     network: as it would be deployed. packed: bits of the weights that are codes in its file, by the
-    tensors' names. chosen: which layers are quantized, in words. others: why layers that could not
-    have been chosen could not. batchnorm: whether its statistics were ``frozen`` or ``updated``.
+    tensors' names. chosen: which layers are quantized, in words. others: why each layer that cannot
+    be quantized cannot. batchnorm: whether its statistics were ``frozen`` or ``updated``.
     """
     modules = dict(network.named_modules())
     inputs = {
         name: layer
         for name, layer in modules.items()
         if isinstance(layer, QUANTIZABLE)
-        # What PyTorch's own attention holds is called by none, so nothing comes in.
+        # Layers inside PyTorch's own attention are never called, so they have no input.
         and not isinstance(modules.get(name.rpartition(".")[0]), nn.MultiheadAttention)
     }
-    told = set()
+    reported = set()
     state = network.state_dict()
-    further = packing.aliases(state, packed)
+    aliases = packing.aliases(state, packed)
     for tensor, values in state.items():
-        if tensor in further:
+        if tensor in aliases:
             continue
-        owner, _, own = tensor.rpartition(".")
-        if owner in inputs and owner not in told:
-            told.add(owner)
+        owner, _, attribute = tensor.rpartition(".")
+        if owner in inputs and owner not in reported:
+            reported.add(owner)
             yield _input(owner, inputs[owner], chosen, others.get(owner))
         module = modules[owner]
-        role = _role(module, own, owner in inputs)
+        role = _role(module, attribute, owner in inputs)
         bits = packed.get(tensor)
         if bits is not None:
             reason = _chosen(chosen)

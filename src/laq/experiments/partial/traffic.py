@@ -26,11 +26,11 @@ _FLOAT = 4
 
 @dataclass(frozen=True)
 class TrafficArm:
-    """A training whose steps are weighed: what each of its processes makes its network of.
+    """A training whose traffic is computed: what each of its processes makes its network of.
 
     spec: arguments of ``laq.checkpoints.graph_edits.create``. constraint: its ``description``, or
-    None.
-    gradient_bits: of the gradients of what the constraint quantizes; of all weights without one.
+    None. gradient_bits: of the gradients of weights that the constraint quantizes; without a
+    constraint of all weights.
     """
 
     spec: Mapping[str, Any]
@@ -68,12 +68,12 @@ def ring(handed: int, processes: int) -> float:
 
 
 def computed(arm: TrafficArm, processes: int = 2) -> Traffic:
-    """What the arm's layers come to. Each BatchNorm is taken to be called once a step."""
+    """The traffic of the arm's layers. Each BatchNorm is assumed to be called once a step."""
     return of_network(*built(arm), arm.gradient_bits, processes)
 
 
 def built(arm: TrafficArm) -> tuple[nn.Module, constraints.Constraint]:
-    """The arm's network, its weights drawn anew, as it is trained, and its constraint."""
+    """The arm's network, prepared for its training, with new random weights; and its constraint."""
     network, constraint = graph_edits.create(**arm.spec), constraints.create(arm.constraint)
     constraint.prepare(network)
     return network, constraint
@@ -82,16 +82,16 @@ def built(arm: TrafficArm) -> tuple[nn.Module, constraints.Constraint]:
 def of_network(
     network: nn.Module, constraint: constraints.Constraint, gradient_bits: int, processes: int
 ) -> Traffic:
-    """As ``computed``, of a network that ``constraint`` has prepared; its modes change."""
+    """As ``computed``, of a network that ``constraint`` has prepared; puts it in training mode."""
     network.train()
     constraint.begin_epoch(network)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     coded = constraint.coded(network) if gradient_bits < exchange.FLOAT else []
     coded = [parameter for parameter in coded if parameter.requires_grad]
-    apart = {id(parameter) for parameter in coded}
+    coded_ids = {id(parameter) for parameter in coded}
     scales = _FLOAT * len(coded)
     gathered = sum(exchange.packed_size(p.numel(), gradient_bits) for p in coded) + scales
-    reduced = _FLOAT * sum(p.numel() for p in trained if id(p) not in apart)
+    reduced = _FLOAT * sum(p.numel() for p in trained if id(p) not in coded_ids)
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
     statistics = sum(2 * _FLOAT * (2 * norm.num_features + 1) for norm in norms)
     return Traffic(reduced, gathered, statistics, processes)

@@ -1,8 +1,7 @@
 """What a client downloads to update a network that it has: the tensors that changed, no others.
 
-An update is a file as ``laq.checkpoints.packing`` writes it, without the tensors that are, bit for
-bit, those that the client has. With it, and nothing else, ``apply`` makes the new network of the
-old one.
+An update is a file as ``laq.checkpoints.packing`` writes it, without the tensors that the client
+already has, bit for bit. ``apply`` makes the new network from the old one and this file alone.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ NOTHING: Packed = MappingProxyType({})
 class Update:
     """An update file.
 
-    changed: names of the tensors in it. removed: those that the new network has no more.
+    changed: names of the tensors in it. removed: names of tensors that the new network lacks.
     payload: bytes of its tensors, computed from their shapes, bits and grids. header: bytes of the
-    file before the tensors, which say what they are, as the file's own first number states.
+    file before the tensors, as the file's own first number states.
     """
 
     changed: tuple[str, ...]
@@ -51,7 +50,7 @@ class Update:
 
 def changed(before: State, after: State) -> tuple[str, ...]:
     """Names of the tensors of ``after`` that ``before`` does not have, bit for bit."""
-    return tuple(name for name, x in after.items() if not _same(before.get(name), x))
+    return tuple(name for name, tensor in after.items() if not _same(before.get(name), tensor))
 
 
 def write(
@@ -60,8 +59,8 @@ def write(
     """Write the update from ``before`` to ``after`` to ``path``, atomically.
 
     packed: weights of ``after`` that are sent as codes and grids, as in
-    ``laq.checkpoints.packing.save``; of these too only what changed. Raises ``ValueError`` for
-    codes of other values than those of ``after``: a defect of the caller.
+    ``laq.checkpoints.packing.save``; of these too only those that changed. Raises ``ValueError``
+    for codes of other values than those of ``after``: a defect of the caller.
     """
     for name, runs in packed.items():
         values = torch.cat([run.values for run in runs])
@@ -85,7 +84,7 @@ def payload(state: State, packed: Packed = NOTHING) -> int:
     """Bytes of the tensors of ``state``, computed: those in ``packed`` as codes and grids."""
     coded = sum(run.nbytes for runs in packed.values() for run in runs)
     others = packed.keys() | packing.aliases(state, packed).keys()
-    return coded + sum(x.nbytes for name, x in state.items() if name not in others)
+    return coded + sum(tensor.nbytes for name, tensor in state.items() if name not in others)
 
 
 def apply(before: State, path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -94,8 +93,8 @@ def apply(before: State, path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises ``CheckpointError`` for a file that is no update, is damaged, or is one of another
     network than ``before``.
     """
-    held = packing.read(path)
-    facts = held.description.get("update")
+    update = packing.read(path)
+    facts = update.description.get("update")
     if not isinstance(facts, dict):
         raise CheckpointError(
             f"{path} is no update: give one that laq.experiments.partial.updates wrote"
@@ -105,7 +104,9 @@ def apply(before: State, path: str | os.PathLike[str]) -> dict[str, Tensor]:
             f"{path} updates another network than this one: fetch the update for the version that "
             "is here, or the whole network"
         )
-    after = {name: x for name, x in before.items() if name not in facts["removed"]} | held.state
+    after = {
+        name: tensor for name, tensor in before.items() if name not in facts["removed"]
+    } | update.state
     if facts.get("makes") != _digest(after):
         raise CheckpointError(f"{path} does not make the network it says: fetch it again")
     return after
@@ -135,7 +136,7 @@ def _bits(x: Tensor) -> Tensor:
 def _digest(state: State) -> str:
     digest = hashlib.sha256()
     for name in sorted(state):
-        x = state[name]
-        digest.update(json.dumps([name, str(x.dtype), list(x.shape)]).encode())
-        digest.update(_bits(x).numpy())
+        tensor = state[name]
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(_bits(tensor).numpy())
     return digest.hexdigest()

@@ -22,7 +22,7 @@ def make(task: Task) -> MadeVariant:
         task.memory,
     )
     layer_report.tell(result.layers)
-    whose = {"classes": settings["classes"], "images": count, "from": settings["images_from"]}
+    calibration = {"classes": settings["classes"], "images": count, "from": settings["images_from"]}
     description = packing.derived(
         task.described,
         task.name,
@@ -30,7 +30,7 @@ def make(task: Task) -> MadeVariant:
         **task.facts,
         bits=result.bits,
         alphabet=settings["alphabet"] if result.packed else None,
-        calibration=whose,
+        calibration=calibration,
         layers=[layer.row() for layer in result.layers],
         transforms=[*task.described.get("transforms", []), *result.transforms],
     )

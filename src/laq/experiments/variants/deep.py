@@ -1,4 +1,4 @@
-"""A variant that is pruned, whose weights share values, and whose file is entropy-coded."""
+"""A variant by Deep Compression: pruned, with shared weights, and an entropy-coded file."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Deep(MadeVariant):
-    """course: after every stage. coder: of the file. scores: of the stages, by
-    ``laq.experiments.deep.runner``. parameters: of the network."""
+    """course: the network after every stage. coder: of the file. scores: of the stages, by
+    ``laq.experiments.deep.runner``. parameters: their number in the network."""
 
     course: Pipeline | None = None
     coder: str = "huffman"
@@ -37,19 +37,19 @@ class Deep(MadeVariant):
         file.save(path, self.state, self.description, self.course.shared, self.coder)
 
     def report(self, path: str | os.PathLike[str]) -> list[Row]:
-        """The layer report, of what the file at ``path`` holds."""
-        held, network = packing.read(path).packed, self.course.network
+        """The layer report of the weights in the file at ``path``."""
+        packed, network = packing.read(path).packed, self.course.network
         rows = {}
-        for name, (weight,) in held.items():
+        for name, (weight,) in packed.items():
             layer = name.removesuffix(".weight")
             rows[layer] = report.trained(layer, network.get_submodule(layer), weight)
-        found = layer_report(network, self.course.met, self.course.reasons, rows)
-        return [vars(layer) for layer in found]
+        layers = layer_report(network, self.course.met, self.course.reasons, rows)
+        return [vars(layer) for layer in layers]
 
     def stages(self, place: Path) -> list[Row]:
-        """What each stage scores and takes, its files being written to the folder ``place``."""
-        sized = runner.sizes(self.parameters, self.course, self.description, self.coder, place)
-        return runner.table(self.scores, sized)
+        """Scores and sizes of each stage, whose files are written to the folder ``place``."""
+        sizes = runner.sizes(self.parameters, self.course, self.description, self.coder, place)
+        return runner.table(self.scores, sizes)
 
 
 def make(task: Task) -> Deep:
@@ -57,24 +57,24 @@ def make(task: Task) -> Deep:
     settings = task.recipe["deep"]
     network, train, test, generator = begun(task)
     spec = graph_edits.spec(task.described)
-    done = pipeline.compress(
+    result = pipeline.compress(
         network, train, test, settings, generator, task.device, task.state, spec
     )
     images = tuple(map(torch.from_numpy, data.of_classes(task.test, task.members)))
     original = task.network
     return Deep(
-        done.network.state_dict(),
+        result.network.state_dict(),
         describe(task),
-        history=done.history,
-        course=done,
+        history=result.history,
+        course=result,
         coder=settings["coder"],
-        scores=tuple(runner.scores(original, done, images, task.members, task.device)),
+        scores=tuple(runner.scores(original, result, images, task.members, task.device)),
         parameters=sum(parameter.numel() for parameter in original.parameters()),
     )
 
 
 def describe(task: Task) -> dict[str, Any]:
-    """What the file of a ``task`` says of itself."""
+    """The description in the file of a ``task``."""
     return packing.derived(
         task.described,
         task.name,

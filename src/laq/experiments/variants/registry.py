@@ -1,4 +1,4 @@
-"""What makes a variant's network, by the step of its recipe: functions of a ``Task``."""
+"""The makers of variants' networks, by the step of the recipe: functions of a ``Task``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the maker of a variant is given, and what it gives."""
+"""The argument and the result of a variant's maker."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from laq.quantizers.packed_weight import PackedWeight
 class Task:
     """One variant to be made of its parent.
 
-    network: the parent; makers leave it as it is. described: by
-    ``laq.checkpoints.lineage.describe``. name,
-    recipe: of the variant. members: indices of the subset's classes. taken: of the classes whose
-    images calibrate or train; None where images made without data are of no class. train: images
-    to calibrate on or to draw from; for a training those of the classes ``taken`` alone, as are
-    those of ``test``, for its history. seed: the study's. repeat: which of a variant's makings.
-    memory: that activations are kept in, in bytes. device: where a training computes; a compression
-    does where ``network`` is. state: file that an interrupted training goes on from.
+    network: the parent; makers leave it as it is. described: the parent's description, by
+    ``laq.checkpoints.lineage.describe``. name, recipe: of the variant. members: indices of the
+    subset's classes. taken: indices of the classes whose images calibrate or train; None where
+    images made without data are of no class. train: images to calibrate on or to draw from; for a
+    training those of the classes ``taken`` alone. test: images of the same classes, for a
+    training's history. seed: the study's. repeat: number of this repeat of the variant, from 1.
+    memory: bytes in which activations are kept. device: where a training computes; a compression
+    computes where ``network`` is. state: file that an interrupted training resumes from.
     """
 
     network: nn.Module
@@ -47,7 +47,7 @@ class Task:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the description says of any variant."""
+        """Entries that the description of every variant has."""
         return {"subset": self.members, "seed": self.seed, "repeat": self.repeat}
 
 
@@ -55,7 +55,7 @@ class Task:
 class MadeVariant:
     """A variant: the first three are arguments of ``laq.checkpoints.packing.save``.
 
-    history: a row an epoch, of a training. layers: the layer report, of what is packed.
+    history: a row an epoch, of a training. layers: the layer report, where weights are packed.
     """
 
     state: Mapping[str, Tensor]

@@ -1,4 +1,4 @@
-"""What a training of a variant sets out from."""
+"""The inputs of a variant's training: its task from files, and its network, images and draws."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def read(
 ) -> Task:
     """The task of a training on images of the subset's classes or of all, from its files.
 
-    given: the other fields of ``Task``. Raises ``DataError`` and ``CheckpointError`` for files that
-    are not those of the study.
+    whose: ``subset`` or ``all``. given: the other fields of ``Task``. Raises ``DataError`` and
+    ``CheckpointError`` for files that are not those of the study.
     """
     splits = [data.load(path, classes) for path in (train, test)]
     members = subset_files.read(subset, splits[0].classes)["indices"]
-    made, seed = given["recipe"]["parent"], given["seed"]
-    described = lineage.of_parent(parent, made, splits[0], members, seed)
-    taken = members if whose == "subset" else list(range(len(splits[0].classes)))
-    own = [data.only(split, taken) for split in splits]
+    parent_variant, seed = given["recipe"]["parent"], given["seed"]
+    described = lineage.of_parent(parent, parent_variant, splits[0], members, seed)
+    class_indices = members if whose == "subset" else list(range(len(splits[0].classes)))
+    class_splits = [data.only(split, class_indices) for split in splits]
     return Task(
         packing.load(parent),
         described,
         members=members,
-        taken=taken,
-        train=own[0],
-        test=own[1],
+        taken=class_indices,
+        train=class_splits[0],
+        test=class_splits[1],
         **given,
     )
 
@@ -53,12 +53,13 @@ def read(
 def begun(task: Task) -> tuple[nn.Module, Split, Split, torch.Generator]:
     """A copy of the parent on the CPU, training and test images, and the generator of all draws.
 
-    Siblings share their batches and so compare in pairs; a chain's next link does not.
+    Variants of the same parent share their batches, so that they compare in pairs. A variant of a
+    variant has batches of its own.
     """
     train, test = (
-        (torch.from_numpy(each.images), torch.from_numpy(each.labels))
-        for each in (task.train, task.test)
+        (torch.from_numpy(split.images), torch.from_numpy(split.labels))
+        for split in (task.train, task.test)
     )
-    place, own = len(task.described["steps"]), seeds.of_repeat(task.seed, task.repeat)
-    generator = devices.seed_everything(own, "finetune", place, *task.taken)
+    depth, repeat_seed = len(task.described["steps"]), seeds.of_repeat(task.seed, task.repeat)
+    generator = devices.seed_everything(repeat_seed, "finetune", depth, *task.taken)
     return copy.deepcopy(task.network).cpu(), train, test, generator

@@ -24,13 +24,13 @@ from laq.experiments.variants.task import MadeVariant, Task
 from laq.models.networks import predict
 from laq.utils import disks
 
-# A network of the zoo as it would be deployed: written, weighed, read back and tested.
+# A network of the zoo as it would be deployed: written, its file's bytes counted, read and tested.
 
 
 @dataclass(frozen=True)
 class FileWeight:
-    """What a network takes: bytes of its file, and of its quantized weights the number and the
-    bits each, codes and scales; 32 where none is quantized."""
+    """Bytes of a network's file, the number of its quantized weights, and bits of each of these,
+    codes and scales; 32 bits where none is quantized."""
 
     bytes: int
     weights: int
@@ -39,14 +39,14 @@ class FileWeight:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredNetwork:
-    """A network as it was read back, and what it takes."""
+    """A network as it was read back, and the size of its file."""
 
     network: torch.nn.Module
     weight: FileWeight
 
 
 def stored(made: MadeVariant, place: Path) -> MeasuredNetwork:
-    """Write a network to a file in the folder ``place``, and read it as any other is read."""
+    """Write a network to a file in the folder ``place``, and read it with ``read``."""
     with disks.folder(place, ".zoo") as folder:
         path = folder / "network.safetensors"
         made.save(path)
@@ -54,12 +54,14 @@ def stored(made: MadeVariant, place: Path) -> MeasuredNetwork:
 
 
 def read(path: str | os.PathLike[str]) -> MeasuredNetwork:
-    """A checkpoint with what it takes on the disk, in integers where it is meant to run so."""
+    """The network of a checkpoint, in integers where its transforms say so, and its file's size."""
     checkpoint = packing.read(path)
     packed = [weight for runs in checkpoint.packed.values() for weight in runs]
     weights = sum(weight.codes.numel() for weight in packed)
-    coded = 8 * sum(weight.nbytes for weight in packed)
-    weight = FileWeight(Path(path).stat().st_size, weights, coded / weights if weights else 32.0)
+    coded_bits = 8 * sum(weight.nbytes for weight in packed)
+    weight = FileWeight(
+        Path(path).stat().st_size, weights, coded_bits / weights if weights else 32.0
+    )
     return MeasuredNetwork(inference.built(path, checkpoint), weight)
 
 
@@ -71,8 +73,8 @@ def rows(
     device: torch.device,
 ) -> list[dict[str, Any]]:
     """A row for each scope; images uint8 (n, c, h, w), labels (n,) of the classes ``members``."""
-    found = score(predict(measured.network, images, device), labels, members)
-    return [{**_counts(each), **vars(measured.weight)} for each in found]
+    scores = score(predict(measured.network, images, device), labels, members)
+    return [{**_counts(scope_score), **vars(measured.weight)} for scope_score in scores]
 
 
 def _counts(found: Score) -> dict[str, Any]:
@@ -81,10 +83,10 @@ def _counts(found: Score) -> dict[str, Any]:
 
 @dataclass(eq=False)
 class ZooRunner:
-    """An entry called ``name`` of the network in ``parent``, which ``described`` is of.
+    """An entry called ``name`` of the network in ``parent``, whose description is ``described``.
 
-    train, test: images of all classes. memory: that quantizing keeps activations in, in bytes.
-    place: folder in which networks are written, weighed and removed again.
+    train, test: images of all classes. memory: bytes in which quantizing keeps activations.
+    place: folder in which networks are written, measured and removed again.
     """
 
     parent: str
@@ -103,17 +105,21 @@ class ZooRunner:
     def measure(
         self, members: list[int], calibration: str, images: Dataset | None = None
     ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-        """Rows of ``measurement.rows`` for a subset's classes, and seconds by what took them.
+        """``rows`` for a subset's classes, and seconds by ``make``, ``store`` and ``evaluate``.
 
-        images: in place of training images, where a calibration takes such.
+        images: made images in place of training images, where ``calibration`` uses them.
         """
-        begin = perf_counter()
-        measured, made = self._measured(members, calibration, images)
-        ready = perf_counter()
-        shown, labels = map(torch.from_numpy, data.of_classes(self.test, members))
-        found = rows(measured, shown, labels, members, self.device)
-        end = perf_counter()
-        return found, {"make": made - begin, "store": ready - made, "evaluate": end - ready}
+        start_time = perf_counter()
+        measured, made_time = self._measured(members, calibration, images)
+        read_time = perf_counter()
+        test_images, labels = map(torch.from_numpy, data.of_classes(self.test, members))
+        results = rows(measured, test_images, labels, members, self.device)
+        end_time = perf_counter()
+        return results, {
+            "make": made_time - start_time,
+            "store": read_time - made_time,
+            "evaluate": end_time - read_time,
+        }
 
     def _measured(
         self, members: list[int], calibration: str, images: Dataset | None
@@ -121,30 +127,30 @@ class ZooRunner:
         """The network, read back from its file, and when it was made."""
         if calibration in self._shared:
             return self._shared[calibration], perf_counter()
-        step, made = step_of(self.recipe), None
+        step, variant = step_of(self.recipe), None
         if step is not None:
-            made = MAKERS[step](self._task(members, calibration, images))
-        when = perf_counter()
-        measured = stored(made, self.place) if made else read(self.parent)
+            variant = MAKERS[step](self._task(members, calibration, images))
+        made_time = perf_counter()
+        measured = stored(variant, self.place) if variant else read(self.parent)
         if zoo_kinds.serves_every_subset(self.recipe, calibration):
             self._shared[calibration] = measured
-        return measured, when
+        return measured, made_time
 
     def _task(self, members: list[int], calibration: str, images: Dataset | None) -> Task:
         if self._original is None:
             self._original = packing.load(self.parent).to(self.device)
-        everyone = list(range(len(self.train.classes)))
-        taken = everyone if calibration == "all" else members
+        all_classes = list(range(len(self.train.classes)))
+        classes = all_classes if calibration == "all" else members
         train, test = self.train if images is None else images, self.test
         if STEPS[step_of(self.recipe)].trains:
-            train, test = data.only(train, taken), data.only(test, taken)
+            train, test = data.only(train, classes), data.only(test, classes)
         return Task(
             network=self._original,
             described=self.described,
             name=self.name,
             recipe=zoo_kinds.calibrated(self.recipe, calibration),
             members=members,
-            taken=taken,
+            taken=classes,
             train=train,
             test=test,
             seed=self.seed,
