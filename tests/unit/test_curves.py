@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from laq.analysis.curves import fit_curves
 from laq.analysis.differences import differences
-from laq.analysis.statistics import fit_log_curve, logcurve, spearman
+from laq.analysis.statistics import crossing, fit_log_curve, spearman
 from laq.utils.errors import DataError
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
@@ -109,7 +109,7 @@ def test_a_gain_is_over_the_only_original_of_its_subset():
     assert row["spearman_p"] == pytest.approx(ranks.p)
     assert (row["spearman_low"], row["spearman_high"]) == pytest.approx((ranks.low, ranks.high))
     assert row["above"] == (gain > 0).sum() > 0
-    crossed = logcurve(icd, gain, groups=subset, **LEVEL)
+    crossed = crossing(icd, gain, groups=subset, **LEVEL)
     expected = crossed.x, crossed.low, crossed.high
     assert tuple(row[["crossing", "crossing_low", "crossing_high"]]) == pytest.approx(expected)
     # The true curves cross at exp((0.8 - 0.7) / (0.05 - 0.01)).

@@ -14,7 +14,7 @@ from laq.checkpoints import packing
 from laq.checkpoints.deep_container import file
 from laq.config.recipes import deep_effect
 from laq.deep_compression import pipeline, stages
-from laq.experiments.deep import runner
+from laq.experiments.deep import measured
 from laq.models.networks import predict
 from laq.training import FINETUNING, Recipe, resume
 from laq.utils.devices import seed_everything
@@ -172,12 +172,12 @@ def test_the_file_is_the_network_that_was_trained(tmp_path, done):
 
 def test_every_stage_is_weighed_as_a_file_and_coding_costs_no_accuracy(tmp_path, done):
     original: nn.Module = trained()
-    scored = runner.scores(original, done, SPLITS[1], [0, 1, 2, 3], CPU)
-    sized = runner.sizes(
+    scored = measured.scores(original, done, SPLITS[1], [0, 1, 2, 3], CPU)
+    sized = measured.sizes(
         sum(p.numel() for p in original.parameters()), done, {"network": SPEC}, "huffman", tmp_path
     )
-    table = runner.table(scored, sized)
-    assert [row["stage"] for row in table[::2]] == list(runner.STAGES)
+    table = measured.table(scored, sized)
+    assert [row["stage"] for row in table[::2]] == list(measured.STAGES)
     by_stage = {row["stage"]: row for row in table if row["scope"] == "all"}
     assert by_stage["original"]["bytes"] == 4 * by_stage["original"]["parameters"]
     assert by_stage["coded"]["bytes"] == len(written(done, tmp_path / "x.safetensors"))

@@ -19,7 +19,7 @@ LIBRARY = Path(__file__).parents[2] / "src"
 
 def elsewhere(**variables: str) -> dict:
     """The facts in a process with these variables."""
-    code = "import json; from laq.utils import machine; print(json.dumps(machine.facts()))"
+    code = "import json; from laq.utils import environment; print(json.dumps(environment.facts()))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(LIBRARY), **variables},
@@ -41,7 +41,9 @@ def test_facts_are_those_of_the_libraries_and_name_no_machine() -> None:
 
 
 def test_a_replay_does_not_wait_for_torch() -> None:
-    code = "import sys; from laq.utils import machine; print(machine.facts(with_torch=False))"
+    code = "import sys; from laq.utils import environment as e; print(e.facts(with_torch=False))"
+        "import sys; from laq.utils import environment; print(environment.facts(with_torch=False))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"],
         env={**os.environ, "PYTHONPATH": str(LIBRARY)},

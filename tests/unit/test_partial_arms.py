@@ -180,7 +180,7 @@ def run(parent: Path, place: Path, name: str, subsets: tuple[str, ...] = (), **c
     place.mkdir(exist_ok=True)
     whole = course(parent, place, own)
     arms = list(planned(whole.layers, own["position"], own, list(subsets)))
-    kept = Kept(place / f"{name}.csv", whole.facts(arms), whole.arrays)
+    kept = Kept(place / f"{name}.csv", whole.facts(), whole.arrays)
     return whole, arms, whole.run(arms, kept), kept
 
 
@@ -321,9 +321,8 @@ def test_a_job_goes_on_with_the_arm_that_was_running(
 def test_arms_of_other_data_or_settings_are_not_taken(parent: Path, tmp_path: Path) -> None:
     own = settings("last-3")
     whole = course(parent, tmp_path, own)
-    arm, *_ = planned(whole.layers, "last", own, [])
     table = tmp_path / "last-3.csv"
-    facts = whole.facts([arm])
+    facts = whole.facts()
     Kept(table, facts, whole.arrays).keep({"arm": 1}, {"rows": [{"top1": 0.1 + 0.2}]})
     again = Kept(table, facts, whole.arrays)
     assert again.find({"arm": 1}) == {"rows": [{"top1": 0.1 + 0.2}]}

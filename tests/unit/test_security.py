@@ -21,7 +21,7 @@ CALLING = "laq/figures/diagrams/rulegraph.py"
 # The one that has a cluster start the processes of a training.
 PROCESSES = {"laq/utils/slurm.py"}
 # The one that asks the system how many bytes its own connections have taken.
-COUNTING = {"laq/experiments/partial/sockets.py"}
+COUNTING = {"laq/experiments/partial/counting.py"}
 # Those that may download, each where the config says so.
 DOWNLOADING = {"laq/models/weight_sources.py", "laq/utils/downloads.py"}
 
@@ -33,7 +33,7 @@ MODULES = {
     "joblib": set(),
     "marshal": set(),
     "shelve": set(),
-    "subprocess": {CALLING, "laq/utils/repository.py", *PROCESSES},
+    "subprocess": {CALLING, "laq/utils/environment.py", *PROCESSES},
     "ctypes": set(),
     "socket": DOWNLOADING | PROCESSES | COUNTING,
     "urllib": DOWNLOADING,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laq.analysis.statistics import fit_log_curve, logcurve
+from laq.analysis.statistics import crossing, fit_log_curve
 from laq.utils.errors import DataError
 
 X = np.geomspace(0.3, 70, 12)
@@ -20,7 +20,7 @@ def gains(at: float, a: float = 0.05, scale: float = 0.02, seed: int = 0) -> np.
 @given(st.floats(0.35, 65), st.sampled_from([-0.2, -0.01, 0.003, 0.4]))
 @settings(max_examples=40, deadline=None)
 def test_an_exact_gain_crosses_at_its_zero_and_nowhere_else(at, a):
-    result = logcurve(X, a * np.log(X / at), resamples=50)
+    result = crossing(X, a * np.log(X / at), resamples=50)
     assert result.x == pytest.approx(at, rel=1e-6)
     assert (result.low, result.high) == pytest.approx((at, at), rel=1e-3)
     assert result.a == pytest.approx(a)
@@ -29,7 +29,7 @@ def test_an_exact_gain_crosses_at_its_zero_and_nowhere_else(at, a):
 
 def test_the_ends_are_where_the_band_begins_to_exclude_zero():
     d = gains(10)
-    result = logcurve(X, d, confidence=0.9, seed=3)
+    result = crossing(X, d, confidence=0.9, seed=3)
     curve = fit_log_curve(X, d, confidence=0.9, seed=3)
     assert X[0] < result.low < result.x < result.high < X[-1]
     for end in (result.low, result.high):
@@ -40,28 +40,28 @@ def test_the_ends_are_where_the_band_begins_to_exclude_zero():
 
 def test_a_gain_of_one_sign_crosses_nowhere():
     for d in (0.3 + gains(10), gains(10) - 0.5, np.full(12, 0.1)):
-        result = logcurve(X, d)
+        result = crossing(X, d)
         assert np.isnan([result.x, result.low, result.high]).all()
         assert not result.certain
 
 
 def test_beyond_the_data_nothing_is_said():
     """A zero that the curve puts beyond the data is none; that it may be within is said."""
-    sure = logcurve(X, gains(300))
+    sure = crossing(X, gains(300))
     assert np.isnan([sure.x, sure.low, sure.high]).all()
-    near = logcurve(X, gains(90))
+    near = crossing(X, gains(90))
     assert np.isnan(near.x) and not near.certain
     assert X[0] < near.low < near.high == X[-1]
 
 
 def test_a_slope_that_may_be_zero_reaches_both_ends():
-    result = logcurve(X, gains(10, a=0.0, scale=0.05, seed=4))
+    result = crossing(X, gains(10, a=0.0, scale=0.05, seed=4))
     assert (result.low, result.high) == (X[0], X[-1])
     assert not result.certain
 
 
 def test_no_gain_at_all_may_cross_anywhere():
-    result = logcurve(X, np.zeros(12), resamples=50)
+    result = crossing(X, np.zeros(12), resamples=50)
     assert np.isnan(result.x)
     assert (result.low, result.high) == (X[0], X[-1])
     assert not result.certain
@@ -69,22 +69,22 @@ def test_no_gain_at_all_may_cross_anywhere():
 
 def test_few_subsets_cross_without_an_interval():
     x = X[::3]
-    result = logcurve(x, 0.1 * np.log(x / 5))
+    result = crossing(x, 0.1 * np.log(x / 5))
     assert result.x == pytest.approx(5)
     assert np.isnan([result.low, result.high]).all()
     assert not result.certain
 
 
 def test_repeats_are_no_further_subsets():
-    once = logcurve(X, gains(10))
-    copied = logcurve(np.repeat(X, 3), np.repeat(gains(10), 3), groups=np.repeat(range(12), 3))
+    once = crossing(X, gains(10))
+    copied = crossing(np.repeat(X, 3), np.repeat(gains(10), 3), groups=np.repeat(range(12), 3))
     assert (copied.x, copied.low, copied.high) == pytest.approx((once.x, once.low, once.high))
     assert copied.n == 12
 
 
 def test_distances_without_logarithm_are_refused():
     with pytest.raises(DataError, match="x = 0 has no logarithm"):
-        logcurve([0, 1, 2], [1, 2, 3])
+        crossing([0, 1, 2], [1, 2, 3])
 
 
 @pytest.mark.parametrize("n", [12, 35])
@@ -99,7 +99,7 @@ def test_coverage_in_simulated_studies(a, at, falling, n):
     covered, uncertain = [], []
     for study in range(300):
         d = a * (log_x - np.log(at)) + scale * rng.normal(size=n)
-        result = logcurve(x, d, resamples=400, seed=study)
+        result = crossing(x, d, resamples=400, seed=study)
         covered.append(result.low <= at <= result.high)
         uncertain.append(not result.certain)
     # Of 300 studies a rate of 0.95 has a standard error of 0.013.

@@ -8,11 +8,11 @@ def collect_deep_curves(tables: list[str], table: str) -> None:
     from laq.utils import columns
     from laq.utils.files import read_table, write_csv
 
-    known = ["network", "bytes", "ratio", "huffman_bytes", "huffman_ratio", "n", "correct", "top1"]
-    curves = [read_table(path, ["method", "training", "bits", *known]) for path in tables]
+    names = ["network", "bytes", "ratio", "huffman_bytes", "huffman_ratio", "n", "correct", "top1"]
+    curves = [read_table(path, ["method", "training", "bits", *names]) for path in tables]
     for path, curve in zip(tables, curves, strict=True):
         columns.check_rates(path, curve)
-    # Empty but of quantization, and whole there.
+    # Bits are whole numbers of quantization, and empty for other curves.
     write_csv(table, pd.concat([curve.astype({"bits": "Int64"}) for curve in curves]))
 
 

@@ -1,4 +1,4 @@
-"""Put the zoo's measurements into one table, and what they come to into another."""
+"""Put the zoo's measurements into one table, and their summary into another."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ def collect_zoo(
 ) -> None:
     """Write all rows one below the other, and a row for each method and calibration.
 
-    columns: what each method is, in words for the second table.
+    columns: the columns that describe each method in the second table.
     """
     from laq.analysis.collected import put_together
     from laq.analysis.zoo import observations, summarise
     from laq.utils.files import write_csv
 
     write_csv(zoo, put_together(tables))
-    found = observations(zoo, subsets)
-    write_csv(methods, summarise(found, columns, confidence, resamples, seed))
+    measurements = observations(zoo, subsets)
+    write_csv(methods, summarise(measurements, columns, confidence, resamples, seed))
 
 
 if "snakemake" in globals():

@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("tables", nargs="+", metavar="LABEL=CLAIMS.csv", help="in this order")
     options = parser.parse_args(arguments)
 
-    import job  # noqa: F401, which puts the library of this checkout first
+    import job  # noqa: F401, puts the library of this checkout first
     from laq.reporting import comparison
     from laq.utils.errors import LaqError
     from laq.utils.files import write_rows, write_text
@@ -24,9 +24,9 @@ def main(arguments: list[str]) -> int:
     if len(files) < len(options.tables):
         parser.error("give each table as LABEL=CLAIMS.csv, each with a label of its own")
     try:
-        found = comparison.sources(files)
-        write_rows(f"{options.output}.csv", comparison.rows(found))
-        write_text(f"{options.output}.md", comparison.page(found))
+        claims = comparison.sources(files)
+        write_rows(f"{options.output}.csv", comparison.rows(claims))
+        write_text(f"{options.output}.md", comparison.page(claims))
     except LaqError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Compare where k-means begins, on a pruned network."""
+"""Compare initial centroids of k-means on a pruned network."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def compare_initial(
     seed: int,
     device: str,
 ) -> None:
-    """Write two rows for each way, number of bits and repeat, and how long each took."""
+    """Write two rows for each kind, number of bits and repeat, and how long each took."""
     from pathlib import Path
 
     from laq.experiments.deep import first_centroids
@@ -30,12 +30,12 @@ def compare_initial(
         *(train, test, classes, parent), seed, devices.pick(device), Path(table).parent
     )
     comparison = first_centroids.CentroidComparison.read(bench, pruned, parent, course)
-    kept = comparison.kept(Path(table))
-    found, times = comparison.run(first_centroids.points(bits, repeats), kept)
-    write_rows(table, [{"network": network, **row} for row in found])
+    cache = comparison.kept(Path(table))
+    rows, times = comparison.run(first_centroids.points(bits, repeats), cache)
+    write_rows(table, [{"network": network, **row} for row in rows])
     write_rows(seconds, [{"network": network, **row} for row in times])
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
-    kept.clear()
+    disks.check_project()  # Snakemake repeats a job that it cannot record
+    cache.clear()
 
 
 if "snakemake" in globals():

@@ -1,4 +1,4 @@
-"""What quantization gained in a published study and in this one, and the distances of both."""
+"""The gains of quantization in a published study and in this one, and the distances of both."""
 
 
 def compare_published(
@@ -29,12 +29,12 @@ def compare_published(
 
     names, distances = divergence.read(matrix)
     published = {variant: read(log) for variant, log in zip(variants, logs, strict=True)}
-    found = side_by_side(
+    gains = side_by_side(
         observations.read(accuracy, table), subset_files.read_all(subsets), published, names
     )
     matrices = (read_matrix(given[0], names), distances) if given else None
-    write_csv(replication, found)
-    write_csv(correlations, correlate(found, matrices, confidence, resamples, seed))
+    write_csv(replication, gains)
+    write_csv(correlations, correlate(gains, matrices, confidence, resamples, seed))
 
 
 if "snakemake" in globals():

@@ -30,7 +30,7 @@ def compress_network(
 
     settings = recipe["compress"]
     split = data.load(made or train, classes, whole=settings["images_from"] == "training")
-    members, others = (
+    members, calibrated = (
         subset_files.read(path, split.classes)["indices"] for path in (subset, calibration)
     )
     task = Task(
@@ -39,7 +39,7 @@ def compress_network(
         name=variant,
         recipe=recipe,
         members=members,
-        taken=None if settings["classes"] in ("all", "none") else others,
+        taken=None if settings["classes"] in ("all", "none") else calibrated,
         train=split,
         seed=seed,
         repeat=repeat,

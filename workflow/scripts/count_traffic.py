@@ -1,4 +1,4 @@
-"""Count what two processes of a training send each other in a step, layers quantized or not."""
+"""Count the bytes that two processes of a training send each other in a step, by arm."""
 
 from typing import Any
 
@@ -12,18 +12,21 @@ def count_traffic(
     training: dict[str, Any],
     seed: int,
 ) -> None:
-    """Write the bytes of some arms of ``networks``, computed and counted; parents: their files."""
+    """Write the bytes of some arms of ``networks``, computed and counted.
+
+    parents: files of the networks.
+    """
     from laq import data
     from laq.checkpoints import lineage, packing
     from laq.experiments.partial import bandwidth
     from laq.utils.files import write_rows
 
     names = data.load_names(classes)
-    found = {
+    originals = {
         network: (packing.load(path), lineage.of_original(path, names, seed))
         for network, path in zip(networks, parents, strict=True)
     }
-    write_rows(table, bandwidth.table(found, training, bits))
+    write_rows(table, bandwidth.table(originals, training, bits))
 
 
 if "snakemake" in globals():

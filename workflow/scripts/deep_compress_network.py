@@ -29,7 +29,7 @@ def deep_compress_network(
     from laq.utils import devices, disks
     from laq.utils.files import write_rows
 
-    made = deep.make(
+    result = deep.make(
         trainable.read(
             *(train, test, classes, subset, parent),
             recipe["deep"]["classes"],
@@ -41,12 +41,12 @@ def deep_compress_network(
             state=resume.beside(checkpoint),
         )
     )
-    write_rows(history, made.history)
-    write_rows(stages, made.stages(Path(stages).parent))
-    write_rows(rounds, made.course.rounds)
-    made.save(checkpoint)
-    write_rows(layers, made.report(checkpoint))
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    write_rows(history, result.history)
+    write_rows(stages, result.stages(Path(stages).parent))
+    write_rows(rounds, result.course.rounds)
+    result.save(checkpoint)
+    write_rows(layers, result.report(checkpoint))
+    disks.check_project()  # Snakemake repeats a job that it cannot record
     courses.clear(resume.beside(checkpoint))
 
 

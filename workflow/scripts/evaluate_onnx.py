@@ -1,4 +1,4 @@
-"""Evaluate an ONNX file in ONNX Runtime, beside the checkpoint it was made of."""
+"""Evaluate an ONNX file in ONNX Runtime, and compare it with the checkpoint it was made from."""
 
 
 def evaluate_onnx(
@@ -16,7 +16,7 @@ def evaluate_onnx(
 ) -> None:
     """Write two rows, one for each scope.
 
-    Raises ``CheckpointError`` where top-1 is not what ``accuracy`` says of the checkpoint.
+    Raises ``CheckpointError`` where top-1 differs from that of the checkpoint in ``accuracy``.
     """
     from pathlib import Path
 
@@ -30,27 +30,27 @@ def evaluate_onnx(
     from laq.utils.files import read_table, write_rows
 
     split = data.load(test, classes)
-    chosen = subset_files.read(subset, split.classes)
-    lineage.check_all([checkpoint], [(variant, repeat)], split, chosen)
-    images, labels = data.of_classes(split, chosen["indices"])
+    selection = subset_files.read(subset, split.classes)
+    lineage.check_all([checkpoint], [(variant, repeat)], split, selection)
+    images, labels = data.of_classes(split, selection["indices"])
     table_of_torch = read_table(accuracy, ["variant", "repeat", "scope", "correct"])
-    mine = (table_of_torch["variant"] == variant) & (table_of_torch["repeat"] == repeat)
+    mask = (table_of_torch["variant"] == variant) & (table_of_torch["repeat"] == repeat)
     network_of_torch = inference.load(checkpoint)
     comparisons = runtime.compare(
         onnx,
         torch.from_numpy(runtime.predict(onnx, images)),
         networks.predict(network_of_torch, torch.from_numpy(images), torch.device("cpu")),
         torch.from_numpy(labels),
-        chosen["indices"],
-        dict(table_of_torch[mine].set_index("scope")["correct"]),
+        selection["indices"],
+        dict(table_of_torch[mask].set_index("scope")["correct"]),
         accuracy,
         inference.on_grids(checkpoint),
     )
-    place = {"network": network, "subset": chosen["subset"], "variant": variant, "repeat": repeat}
+    ids = {"network": network, "subset": selection["subset"], "variant": variant, "repeat": repeat}
     files = {"onnx_bytes": onnx, "packed_bytes": checkpoint, "float_bytes": original}
     sizes = {key: Path(path).stat().st_size for key, path in files.items()}
     stored = runtime.stored(onnx)
-    write_rows(table, [{**place, **vars(row), **sizes, **stored} for row in comparisons])
+    write_rows(table, [{**ids, **vars(row), **sizes, **stored} for row in comparisons])
 
 
 if "snakemake" in globals():

@@ -23,17 +23,17 @@ def evaluate_subset(
     from laq.utils.files import write_rows
 
     split, target = data.load(test, classes), devices.pick(device)
-    chosen = subset_files.read(subset, split.classes)
-    lineage.check_all(checkpoints, variants, split, chosen)
-    arrays = data.of_classes(split, chosen["indices"])
+    selection = subset_files.read(subset, split.classes)
+    lineage.check_all(checkpoints, variants, split, selection)
+    arrays = data.of_classes(split, selection["indices"])
     images, labels = (torch.from_numpy(array) for array in arrays)
     del split  # images of all classes
-    place = {key: chosen[key] for key in ("subset", "median_icd", "mean_icd")}
+    ids = {key: selection[key] for key in ("subset", "median_icd", "mean_icd")}
     rows = [
-        {"network": network, **place, "variant": variant, "repeat": repeat, **vars(result)}
+        {"network": network, **ids, "variant": variant, "repeat": repeat, **vars(result)}
         for (variant, repeat), path in zip(variants, checkpoints, strict=True)
         for result in score(
-            predict(inference.load(path), images, target), labels, chosen["indices"]
+            predict(inference.load(path), images, target), labels, selection["indices"]
         )
     ]
     columns = ["network", "subset", "variant", "repeat", "scope", "median_icd", "mean_icd"]

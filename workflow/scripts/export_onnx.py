@@ -2,7 +2,7 @@
 
 
 def export_onnx(test: str, classes: str, checkpoint: str, onnx: str) -> None:
-    """Write ``onnx`` for images of the test split's shape, and log what became of the weights."""
+    """Write ``onnx`` for images of the test split's shape, and log how its weights are stored."""
     import logging
     from pathlib import Path
 

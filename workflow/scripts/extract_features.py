@@ -15,9 +15,9 @@ def extract_features(
 ) -> None:
     """Stream the training images' features to Parquet: the pixels where there is no network.
 
-    checkpoint: of the study's own network, empty where ``extractor`` names another, with the
-    settings that features depend on; where its weights are is in the whole config. published:
-    their file, where only its time can tell of a change.
+    checkpoint: of the study's own network, empty where ``extractor`` names another. extractor: the
+    settings that features depend on; the whole config says where the weights are. published: the
+    file of weights, where only its time shows a change.
     """
     import torch
 
@@ -37,8 +37,8 @@ def extract_features(
     else:
         from laq.distances import pretrained_features as trained_elsewhere
 
-        place = {**config["features"]["weights"], **extractor["weights"]}
-        network = trained_elsewhere.create({**extractor, "weights": place})
+        weights = {**config["features"]["weights"], **extractor["weights"]}
+        network = trained_elsewhere.create({**extractor, "weights": weights})
         origin = network.origin
         batches = extraction.penultimate(network, images, target, size)
     extraction.write(features, batches, split.labels, origin)

@@ -23,7 +23,7 @@ def finetune_network(
     from laq.utils import devices, disks
     from laq.utils.files import write_rows
 
-    made = finetuned.make(
+    result = finetuned.make(
         trainable.read(
             *(train, test, classes, subset, parent),
             "subset",
@@ -35,9 +35,9 @@ def finetune_network(
             state=resume.beside(checkpoint),
         )
     )
-    write_rows(history, made.history)
-    made.save(checkpoint)
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    write_rows(history, result.history)
+    result.save(checkpoint)
+    disks.check_project()  # Snakemake repeats a job that it cannot record
     resume.clear(resume.beside(checkpoint))
 
 

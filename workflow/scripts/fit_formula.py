@@ -1,4 +1,4 @@
-"""The formula of partial training: accuracy and bytes by what is quantized, and its test."""
+"""The formula of partial training (accuracy and bytes by what is quantized), and its test."""
 
 
 def fit_formula(
@@ -13,7 +13,7 @@ def fit_formula(
     resamples: int,
     seed: int,
 ) -> None:
-    """Write the candidates, how they foretell another network, and what they recommend.
+    """Write the candidates, how they predict another network, and what they recommend.
 
     tensors: the tables of ``networks``, in their order. budgets: shares of what a network takes in
     float by quantity, and drops of top-1.
@@ -26,24 +26,26 @@ def fit_formula(
     from laq.analysis.partial import recommendation as advice
     from laq.utils.files import write_csv
 
-    read = table.read(runs)
-    everything = table.on_everything(read)
-    curves = table.curves(table.drops(everything))
-    described = {
-        network: sizes.read(path, sizes.names_of(everything, network))
+    measurements = table.read(runs)
+    all_class_runs = table.on_everything(measurements)
+    curves = table.curves(table.drops(all_class_runs))
+    sizes_by_network = {
+        network: sizes.read(path, sizes.names_of(all_class_runs, network))
         for network, path in zip(networks, tensors, strict=True)
     }
     rows = drops.table(curves, confidence, resamples, seed)
-    rows += sizes.rows(everything, curves, described)
+    rows += sizes.rows(all_class_runs, curves, sizes_by_network)
     write_csv(formula, pd.DataFrame(rows, columns=drops.COLUMNS))
-    tested = test.table(curves, confidence, resamples, seed)
-    tested += sizes.foretold(everything, curves, described)
-    write_csv(prediction, pd.DataFrame(tested, columns=test.COLUMNS))
-    found = []
+    predictions = test.table(curves, confidence, resamples, seed)
+    predictions += sizes.foretold(all_class_runs, curves, sizes_by_network)
+    write_csv(prediction, pd.DataFrame(predictions, columns=test.COLUMNS))
+    recommendations = []
     for network in networks:
-        arms, top1 = candidates.arms(read, described[network], network, confidence, resamples, seed)
-        found += advice.rows(network, arms, top1, advice.budgets(budgets, arms[0].bytes))
-    write_csv(recommendation, pd.DataFrame(found, columns=advice.COLUMNS))
+        arms, top1 = candidates.arms(
+            measurements, sizes_by_network[network], network, confidence, resamples, seed
+        )
+        recommendations += advice.rows(network, arms, top1, advice.budgets(budgets, arms[0].bytes))
+    write_csv(recommendation, pd.DataFrame(recommendations, columns=advice.COLUMNS))
 
 
 if "snakemake" in globals():

@@ -12,19 +12,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON list, a file an item")
     options = parser.parse_args(arguments)
 
-    import job  # noqa: F401, which puts the library of this checkout first
+    import job  # noqa: F401, puts the library of this checkout first
     from laq.checkpoints.inspection import inspect, render
     from laq.utils.errors import LaqError
 
     try:
-        found = [inspect(path) for path in options.checkpoints]
+        inspections = [inspect(path) for path in options.checkpoints]
     except LaqError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if options.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(inspections, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(map(render, found)), end="")
+        print("\n".join(map(render, inspections)), end="")
     return 0
 
 

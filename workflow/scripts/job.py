@@ -19,11 +19,11 @@ sys.path.insert(0, str(LIBRARY))
 def run(snakemake: Any, function: Callable[..., None]) -> None:
     """Call ``function`` with the job's ``arguments``.
 
-    stdout and stderr (with progress bars) go to the job's log; what ``laq`` logs is also shown
-    on the terminal. Errors that the user can mend are printed without a traceback, and so is the
-    end of a job that is told to end (Ctrl-C, SIGTERM), which leaves no temporary file. Under SLURM
-    a job without the GPUs it asked for ends here, as does one that would run another copy of the
-    library than its script's own.
+    stdout and stderr (with progress bars) go to the job's log. What ``laq`` logs is also shown on
+    the terminal. Errors that the user can mend are printed without a traceback. So is the end of a
+    job by Ctrl-C or SIGTERM, which leaves no temporary file. Under SLURM a job without the GPUs it
+    asked for ends here. So does a job that would run another copy of the library than its script's
+    own.
     """
     limit_threads(threads(snakemake))
     check_library(snakemake.rule)
@@ -36,7 +36,7 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
-    # Of other libraries only warnings.
+    # Other libraries log warnings alone.
     handlers = [logging.StreamHandler(terminal)]
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logger = logging.getLogger("laq")
@@ -49,42 +49,44 @@ def run(snakemake: Any, function: Callable[..., None]) -> None:
     try:
         with disks.writing(snakemake.log[0]):
             _redirect(snakemake.log[0])
-        to_log = logging.StreamHandler(sys.stderr)
-        to_log.setFormatter(handlers[0].formatter)
-        logging.getLogger().addHandler(to_log)
+        log_handler = logging.StreamHandler(sys.stderr)
+        log_handler.setFormatter(handlers[0].formatter)
+        logging.getLogger().addHandler(log_handler)
         slurm.tell(snakemake.resources)
-        wanted, nodes = (snakemake.resources.get(*each) for each in (("gpu", 0), ("nodes", 1)))
-        if held := gpus.check(wanted if nodes == 1 else min(wanted, 1)):  # others are elsewhere
-            print(held, flush=True)
+        count, nodes = (snakemake.resources.get(*query) for query in (("gpu", 0), ("nodes", 1)))
+        if message := gpus.check(
+            count if nodes == 1 else min(count, 1)
+        ):  # others are on other nodes
+            print(message, flush=True)
         function(**arguments(snakemake, function))
     except LaqError as error:
         fail(error)
-    except (KeyboardInterrupt, signals.Ended) as told:
-        ended = told if isinstance(told, signals.Ended) else signals.Ended(signal.SIGINT)
+    except (KeyboardInterrupt, signals.Ended) as cause:
+        ended = cause if isinstance(cause, signals.Ended) else signals.Ended(signal.SIGINT)
         fail(
             f"ended from outside ({ended.name}) before its files were whole; run again, and it is "
             "done anew, a training from its last epoch on",
             ended.code,
         )
     except Exception as error:
-        # What no module foresaw: a log or a temporary file that the disk does not take.
-        if (told := disks.explained(error)) is None:
+        # An error that no module handles: the disk does not take a log or a temporary file.
+        if (cause := disks.explained(error)) is None:
             raise
-        fail(told)
+        fail(cause)
 
 
 def check_library(rule: str) -> None:
     """End the job where ``laq`` is not the package in ``LIBRARY``, whose digest was recorded.
 
-    It comes first in ``sys.path``, so that it is where nothing imported ``laq`` before.
+    ``LIBRARY`` comes first in ``sys.path``, so only an earlier import of ``laq`` can take another.
     """
     import laq
 
-    own = LIBRARY / "laq"
-    if (found := Path(laq.__file__ or "").resolve().parent) != own:
+    path = LIBRARY / "laq"
+    if (folder := Path(laq.__file__ or "").resolve().parent) != path:
         sys.exit(
-            f"error in {rule}: laq was imported from {found} before the job began, and not from "
-            f"{own}, whose code this job is to run: take out what imports laq when Python starts "
+            f"error in {rule}: laq was imported from {folder} before the job began, and not from "
+            f"{path}, whose code this job is to run: take out what imports laq when Python starts "
             "(a .pth file, sitecustomize or usercustomize), or uninstall it (pip uninstall laq)"
         )
 
@@ -92,10 +94,10 @@ def check_library(rule: str) -> None:
 def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
     """The keyword arguments of a job's function: named files and settings.
 
-    Named inputs and outputs keep their names; ``params.settings`` is a mapping, each key an
-    argument, but for ``threads``. ``device`` and ``memory_mb`` are passed where the function
-    takes them: they come from the config, not from params, since no result depends on them.
-    ``config`` is all of it, for what tells of the study as a whole.
+    Named inputs and outputs keep their names. ``params.settings`` is a mapping, each key an
+    argument, except ``threads``. ``device`` and ``memory_mb`` are passed where the function takes
+    them. They come from the config, not from params, since no result depends on them. ``config`` is
+    the whole config, for functions that describe the study as a whole.
     """
     settings = dict(snakemake.params.settings)
     settings.pop("threads", None)
@@ -109,17 +111,17 @@ def arguments(snakemake: Any, function: Callable[..., None]) -> dict[str, Any]:
 def threads(snakemake: Any) -> int:
     """How many threads the job computes with: floating-point sums depend on it.
 
-    It is what the settings state, or one: never ``snakemake.threads``, which ``--cores`` and
+    It is what the settings state, or one. It is never ``snakemake.threads``, which ``--cores`` and
     ``--set-threads`` change.
     """
     return snakemake.params.settings.get("threads", 1)
 
 
 def limit_threads(count: int) -> None:
-    """Hold torch and Numba to ``count`` threads, on any number of cores, whatever was set.
+    """Limit torch and Numba to ``count`` threads, on any number of cores, whatever was set.
 
-    Call it before they are imported. NumPy's BLAS has one: OpenBLAS would quietly take fewer than
-    it is told where there are fewer cores.
+    Call it before they are imported. NumPy's BLAS has one thread: OpenBLAS would silently take
+    fewer than it is told where there are fewer cores.
     """
     for name in ("OMP", "MKL", "NUMBA"):
         os.environ[f"{name}_NUM_THREADS"] = str(count)
@@ -134,7 +136,7 @@ def limit_threads(count: int) -> None:
 
 
 def _redirect(log: str) -> None:
-    """Send stdout and stderr to ``log``, C libraries' too."""
+    """Send stdout and stderr to ``log``, also those of C libraries."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     os.dup2(handle, 1)
     os.dup2(handle, 2)

@@ -20,9 +20,9 @@ def judge_claims(
 ) -> None:
     """Judge the claims, and again by other readings; write both tables and a page.
 
-    ``sweep``, ``memory`` and ``logs``, the record of published ones, hold a path or none; ``arms``
-    says which setting (null: each) and variant plays a role, ``bits`` how many a role's variant
-    has, ``base`` the bits and calibration images of the sweep's variant.
+    ``sweep``, ``memory`` and ``logs`` (the record of published logs) hold a path or none. ``arms``:
+    the setting (null: each) and the variant that play a role. ``bits``: how many a role's variant
+    has. ``base``: the bits and calibration images of the sweep's variant.
     """
     from laq.analysis.claims import (
         Evidence,
@@ -47,7 +47,7 @@ def judge_claims(
     if sweep:
         evidence = with_sweep(evidence, read_all(sweep[0], SWEEP_COLUMNS), **base)
     if logs:
-        # A log need not say which network it measured.
+        # A log may leave out the network that it measured.
         evidence = with_logs(evidence, read_table(logs[0], LOG_COLUMNS, unsaid=["network"]))
     rigour = Rigour(confidence, resamples, seed)
     verdicts = judge(evidence, rigour)

@@ -15,8 +15,8 @@ def judge_conditions(
     from laq.analysis import conditions as study
     from laq.utils.files import write_csv
 
-    found = study.read(accuracy, subsets, trials)
-    write_csv(conditions, study.judged(found, base, confidence))
+    measurements = study.read(accuracy, subsets, trials)
+    write_csv(conditions, study.judged(measurements, base, confidence))
 
 
 if "snakemake" in globals():

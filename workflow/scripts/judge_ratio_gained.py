@@ -1,4 +1,4 @@
-"""What label-awareness gains in compression ratio at equal accuracy, and the verdicts on it."""
+"""The compression ratio gained by label-awareness at equal accuracy, and the verdicts on it."""
 
 
 def judge_ratio_gained(
@@ -20,9 +20,9 @@ def judge_ratio_gained(
     from laq.utils.files import write_csv
 
     write_csv(label_aware, put_together(tables))
-    found = ratio_claims.gained(ratio_claims.observations(label_aware, subsets), tolerance)
-    write_csv(ratio_gained, found)
-    write_csv(claims, judge(found, Rigour(confidence, resamples, seed)))
+    gains = ratio_claims.gained(ratio_claims.observations(label_aware, subsets), tolerance)
+    write_csv(ratio_gained, gains)
+    write_csv(claims, judge(gains, Rigour(confidence, resamples, seed)))
 
 
 if "snakemake" in globals():

@@ -2,7 +2,7 @@
 
 
 def list_subsets(subsets: list[str], table: str, published: dict[str, float]) -> None:
-    """Write one row a subset, by median ICD; ``duplicate_of`` names the first of its twins.
+    """Write one row a subset, by median ICD; ``duplicate_of`` names the first of equal subsets.
 
     ``published``: median ICD in a published log of the subsets that come from one, by id.
     """
@@ -15,15 +15,15 @@ def list_subsets(subsets: list[str], table: str, published: dict[str, float]) ->
     from laq.utils.files import write_csv
 
     rows = subset_files.read_all(subsets)
-    twins = duplicates({row["subset"]: row.pop("indices") for row in rows})
-    for name, first in twins.items():
+    duplicate_of = duplicates({row["subset"]: row.pop("indices") for row in rows})
+    for name, earlier in duplicate_of.items():
         logging.getLogger("laq").warning(
             "subsets %s and %s hold the same classes: figures and statistics count them once",
-            first,
+            earlier,
             name,
         )
     for row in rows:
-        row["duplicate_of"] = twins.get(row["subset"], "")
+        row["duplicate_of"] = duplicate_of.get(row["subset"], "")
         row["classes"] = "; ".join(row["classes"])
     frame = pd.DataFrame(rows).sort_values(["median_icd", "subset"])
     columns = ["subset", "kind", "target", "median_icd", "mean_icd", "min_icd", "max_icd"]

@@ -12,9 +12,9 @@ def make_dataset(
     seed: int,
     config: dict[str, Any],
 ) -> None:
-    """Write the two splits as npz, the class names and what the images came from as JSON.
+    """Write the two splits as npz, the class names and the images' origin as JSON.
 
-    dataset: the settings that images depend on; where the files are is in the whole config.
+    dataset: the settings that images depend on; the whole config says where the files are.
     """
     import logging
 

@@ -1,4 +1,4 @@
-"""Measure one way to compress a network at several points."""
+"""Measure one method to compress a network at several points."""
 
 from typing import Any
 
@@ -26,14 +26,14 @@ def measure_curve(
     from laq.utils import devices, disks
     from laq.utils.files import write_rows
 
-    place = Path(table).parent
-    bench = Bench.read(*(train, test, classes, parent), seed, devices.pick(device), place)
-    states = [place / f".{curve}_{value}.state" for value in values]
+    folder = Path(table).parent
+    bench = Bench.read(*(train, test, classes, parent), seed, devices.pick(device), folder)
+    states = [folder / f".{curve}_{value}.state" for value in values]
     points = list(zip(values, states, strict=True))
-    found, times = timed(curves.CURVES[curve](bench, course, points), curves.POINT)
-    write_rows(table, [{"network": network, **row} for row in found])
+    rows, times = timed(curves.CURVES[curve](bench, course, points), curves.POINT)
+    write_rows(table, [{"network": network, **row} for row in rows])
     write_rows(seconds, [{"network": network, **row} for row in times])
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    disks.check_project()  # Snakemake repeats a job that it cannot record
     for state in states:
         courses.clear(state)
 

@@ -27,15 +27,15 @@ def measure_label_aware(
     from laq.utils import devices, disks
     from laq.utils.files import write_rows
 
-    place = Path(table).parent
-    bench = Bench.read(*(train, test, classes, parent), seed, devices.pick(device), place)
-    chosen = subset_files.read(subset, bench.task.train.classes)
+    folder = Path(table).parent
+    bench = Bench.read(*(train, test, classes, parent), seed, devices.pick(device), folder)
+    selection = subset_files.read(subset, bench.task.train.classes)
     points = label_aware.points(table, density, repeats)
-    found = label_aware.measure(bench.of(chosen["indices"]), course, points, place)
-    own = {"network": network, "subset": chosen["subset"]}
-    own |= {key: chosen[key] for key in ("median_icd", "mean_icd")}
-    write_rows(table, [own | row for row in found])
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    results = label_aware.measure(bench.of(selection["indices"]), course, points, folder)
+    ids = {"network": network, "subset": selection["subset"]}
+    ids |= {key: selection[key] for key in ("median_icd", "mean_icd")}
+    write_rows(table, [ids | row for row in results])
+    disks.check_project()  # Snakemake repeats a job that it cannot record
     for point in points:
         stages.clear(point.state)
 

@@ -1,4 +1,4 @@
-"""Measure what every variant takes on the disk."""
+"""Measure the size of every variant on the disk."""
 
 from itertools import product
 from typing import Any
@@ -16,9 +16,9 @@ def measure_memory(
 ) -> None:
     """Write a row for each network's original and for each of its variants for a subset.
 
-    ``originals`` are in the order of ``networks``; ``checkpoints`` run over networks, subsets
-    and ``variants`` (names with their repeats), and ``layers`` over networks, subsets and
-    ``compressed``, the last fastest.
+    ``originals`` are in the order of ``networks``. ``checkpoints`` run over networks, subsets and
+    ``variants`` (names with their repeats). ``layers`` run over networks, subsets and
+    ``compressed``. The last varies fastest.
     """
     import pandas as pd
 
@@ -38,7 +38,7 @@ def measure_memory(
 
 
 def _keys(networks: list[str], subsets: list[str], variants: list[tuple[str, int]]) -> list[Any]:
-    return [(*ids, *made) for *ids, made in product(networks, subsets, variants)]
+    return [(*ids, *variant) for *ids, variant in product(networks, subsets, variants)]
 
 
 if "snakemake" in globals():

@@ -23,9 +23,10 @@ def measure_partial(
     memory_mb: int,
     **own: Any,
 ) -> None:
-    """Write a row an arm and scope, how long each arm took, and what became of every tensor.
+    """Write a row an arm and scope, how long each arm took, and how every tensor is stored.
 
-    chosen: files of ``subsets``, ids. own: of the position: bits, k, named, compared.
+    chosen: files of ``subsets``, which are ids. own: settings of the position: bits, k, named,
+    compared.
     """
     from pathlib import Path
 
@@ -42,7 +43,7 @@ def measure_partial(
     names = training_split.classes
     members = [subset_files.read(path, names)["indices"] for path in chosen]
     described = lineage.of_parent(parent, "original", training_split, None, seed)
-    course = PartialRunner(
+    runner = PartialRunner(
         network=network,
         parent=parent,
         described=described,
@@ -58,14 +59,14 @@ def measure_partial(
         job=Path(table).stem,
     )
     settings = {"repeats": repeats, "training": training, **own}
-    arms = list(planned(course.layers, position, settings, subsets))
-    kept = Kept(Path(table), course.facts(arms), course.arrays)
-    found = course.run(arms, kept)
-    write_rows(table, found.rows)
-    write_rows(seconds, found.seconds)
-    write_rows(tensors, found.tensors)
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
-    kept.clear()
+    arms = list(planned(runner.layers, position, settings, subsets))
+    cache = Kept(Path(table), runner.facts(arms), runner.arrays)
+    result = runner.run(arms, cache)
+    write_rows(table, result.rows)
+    write_rows(seconds, result.seconds)
+    write_rows(tensors, result.tensors)
+    disks.check_project()  # Snakemake repeats a job that it cannot record
+    cache.clear()
 
 
 if "snakemake" in globals():

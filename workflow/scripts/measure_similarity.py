@@ -28,11 +28,11 @@ def measure_similarity(
     original = packing.load(parent).to(devices.pick(device))
     rows = []
     for path in tqdm(subsets, desc="subsets"):
-        chosen = subset_files.read(path, split.classes)
-        place = {key: chosen[key] for key in ("subset", "median_icd", "mean_icd")}
-        shown = original, split.images, split.labels
-        found = of_subset(*shown, chosen["indices"], images, repeats, seed)
-        rows.append({"network": network, **place, **found})
+        selection = subset_files.read(path, split.classes)
+        ids = {key: selection[key] for key in ("subset", "median_icd", "mean_icd")}
+        inputs = original, split.images, split.labels
+        scores = of_subset(*inputs, selection["indices"], images, repeats, seed)
+        rows.append({"network": network, **ids, **scores})
     write_rows(similarity, rows)
 
 

@@ -23,7 +23,7 @@ def measure_stages(
     seed: int,
     device: str,
 ) -> None:
-    """Write a file for each stage, and the tables that tell of them."""
+    """Write a file for each stage, and the tables that describe the stages."""
     from pathlib import Path
 
     from laq.deep_compression import distribution, layer_table
@@ -39,18 +39,20 @@ def measure_stages(
         *(train, test, classes, parent), seed, devices.pick(device), Path(stages).parent
     )
     files = {"pruned": pruned, "shared": shared, "huffman": coded, "ans": ans}
-    found, times, made = stage_table.rows(bench, parent, course, files, state)
-    sizes = {row["stage"]: row["bytes"] for row in found}
-    of_layers = layer_table.rows(made, bench.parameters, {stage: sizes[stage] for stage in files})
-    of_weights = distribution.rows(bench.original.state_dict(), made)
-    own = {"network": network}
-    write_rows(stages, [own | row for row in found])
-    write_rows(layers, [own | row for row in of_layers])
-    write_rows(weights, [own | row for row in of_weights])
-    write_rows(history, [own | row for row in made.history])
-    write_rows(rounds, [own | row for row in made.rounds])
-    write_rows(seconds, [own | row for row in times])
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    stage_rows, times, result = stage_table.rows(bench, parent, course, files, state)
+    sizes = {row["stage"]: row["bytes"] for row in stage_rows}
+    layer_rows = layer_table.rows(
+        result, bench.parameters, {stage: sizes[stage] for stage in files}
+    )
+    weight_rows = distribution.rows(bench.original.state_dict(), result)
+    ids = {"network": network}
+    write_rows(stages, [ids | row for row in stage_rows])
+    write_rows(layers, [ids | row for row in layer_rows])
+    write_rows(weights, [ids | row for row in weight_rows])
+    write_rows(history, [ids | row for row in result.history])
+    write_rows(rounds, [ids | row for row in result.rounds])
+    write_rows(seconds, [ids | row for row in times])
+    disks.check_project()  # Snakemake repeats a job that it cannot record
     courses.clear(state)
 
 

@@ -22,7 +22,7 @@ def measure_zoo(
 ) -> None:
     """Write two rows a subset and calibration, one for each scope; and how long each took.
 
-    synthetic: images made without data, a file for each of ``subsets`` where a calibration asks for
+    synthetic: images made without data, a file for each of ``subsets`` where a calibration uses
     them. recipe: of the entry; empty for the trained network itself.
     """
     from pathlib import Path
@@ -37,10 +37,10 @@ def measure_zoo(
     from laq.utils.files import write_rows
 
     training, testing = (data.load(path, classes) for path in (train, test))
-    chosen = [subset_files.read(path, training.classes) for path in subsets]
-    made_without = dict(zip(subsets, synthetic, strict=False))
+    selections = [subset_files.read(path, training.classes) for path in subsets]
+    synthetic_paths = dict(zip(subsets, synthetic, strict=False))
     described = lineage.of_parent(parent, "original", training, None, seed)
-    course = ZooRunner(
+    runner = ZooRunner(
         parent=parent,
         described=described,
         name=method,
@@ -52,19 +52,19 @@ def measure_zoo(
         device=devices.pick(device),
         place=Path(table).parent,
     )
-    found, times = [], []
-    for path, subset in tqdm(list(zip(subsets, chosen, strict=True)), desc="subsets"):
-        place = {"network": network, "method": method, "subset": subset["subset"]}
+    results, times = [], []
+    for path, subset in tqdm(list(zip(subsets, selections, strict=True)), desc="subsets"):
+        subset_ids = {"network": network, "method": method, "subset": subset["subset"]}
         distances = {key: subset[key] for key in ("median_icd", "mean_icd")}
         for calibration in calibrations:
             images = None
             if calibration == "synthetic":
-                images = data.load(made_without[path], classes, whole=False)
-            ids = {**place, "calibration": calibration}
-            rows, took = course.measure(subset["indices"], calibration, images)
-            found += [{**ids, "scope": row.pop("scope"), **distances, **row} for row in rows]
-            times.append({**ids, **took})
-    write_rows(table, found)
+                images = data.load(synthetic_paths[path], classes, whole=False)
+            ids = {**subset_ids, "calibration": calibration}
+            rows, duration = runner.measure(subset["indices"], calibration, images)
+            results += [{**ids, "scope": row.pop("scope"), **distances, **row} for row in rows]
+            times.append({**ids, **duration})
+    write_rows(table, results)
     write_rows(seconds, times)
 
 

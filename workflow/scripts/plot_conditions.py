@@ -1,4 +1,4 @@
-"""Figure of what moves answers into the subset."""
+"""Figure of the calibration settings that move answers into the subset."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ def plot_conditions(
     base: dict[str, Any],
     confidence: float,
 ) -> None:
-    """Draw the effects of ``conditions``, and what trials change from the original network."""
+    """Draw the effects of ``conditions``, and the changes of trials from the original network."""
     from laq.analysis import conditions as study
     from laq.figures.conditions import figure
     from laq.figures.style import save
     from laq.utils.files import read_table
 
-    found = study.read(accuracy, subsets, trials)
+    measurements = study.read(accuracy, subsets, trials)
     verdicts = read_table(conditions, study.VERDICT)
-    save(figure(found, verdicts, base, title, confidence), pdf, png)
+    save(figure(measurements, verdicts, base, title, confidence), pdf, png)
 
 
 if "snakemake" in globals():

@@ -12,7 +12,7 @@ def plot_deep(
     study: str,
     confidence: float,
 ) -> None:
-    """Draw each as PDF and PNG, all networks in it; the first four hold a table a network."""
+    """Draw each as PDF and PNG, all networks in it. The first four hold a table a network."""
     import pandas as pd
 
     from laq.figures import deep
@@ -22,10 +22,10 @@ def plot_deep(
     def read(paths: list[str]) -> pd.DataFrame:
         return pd.concat([read_table(path, ["network"]) for path in paths], ignore_index=True)
 
-    scored = read(stages)
-    save(deep.curves(read(curves_of), scored, study, confidence), *curves)
+    stage_rows = read(stages)
+    save(deep.curves(read(curves_of), stage_rows, study, confidence), *curves)
     save(deep.weights(read(weights_of), study), *weights)
-    save(deep.initial(read(initial_of), scored, study, confidence), *initial)
+    save(deep.initial(read(initial_of), stage_rows, study, confidence), *initial)
 
 
 if "snakemake" in globals():

@@ -1,4 +1,4 @@
-"""Figure 8: what label-aware quantization does, and what of it is calibration or rounding."""
+"""Figure 8: the effect of label-aware quantization, and the parts of calibration and rounding."""
 
 
 def plot_effect(

@@ -18,13 +18,13 @@ def plot_partial(
     from laq.figures.style import save
     from laq.utils.files import read_table
 
-    read = table.read(runs)
-    save(partial.accuracy(read, read_table(formula, COLUMNS), study), *accuracy)
-    save(partial.sizes(read, study), *size)
-    save(partial.bandwidth(read, study), *bandwidth)
-    save(partial.pareto(read, study), *pareto)
+    measurements = table.read(runs)
+    save(partial.accuracy(measurements, read_table(formula, COLUMNS), study), *accuracy)
+    save(partial.sizes(measurements, study), *size)
+    save(partial.bandwidth(measurements, study), *bandwidth)
+    save(partial.pareto(measurements, study), *pareto)
     if position:
-        save(partial.position(read, study), *position)
+        save(partial.position(measurements, study), *position)
 
 
 if "snakemake" in globals():

@@ -1,4 +1,4 @@
-"""Figure 9: what quantization costs, against Gram similarity and against median ICD."""
+"""Figure 9: the accuracy lost by quantization, against Gram similarity and against median ICD."""
 
 
 def plot_predictors(

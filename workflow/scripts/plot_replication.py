@@ -10,9 +10,9 @@ def plot_replication(
     from laq.figures.style import save
     from laq.utils.files import read_table
 
-    # Correlations of distances are of no setting, variant and scope.
-    unsaid = ("variant", "scope")
-    tables = read_table(replication, COLUMNS), read_table(correlations, CORRELATIONS, unsaid)
+    # Correlations of distances have no setting, variant and scope.
+    optional = ("variant", "scope")
+    tables = read_table(replication, COLUMNS), read_table(correlations, CORRELATIONS, optional)
     save(replicated(*tables, title, variants), pdf, png)
 
 

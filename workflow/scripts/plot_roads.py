@@ -18,7 +18,7 @@ def plot_roads(
     sweep: Mapping[str, Any] | None,
     config: Mapping[str, Any],
 ) -> None:
-    """Ask for the rule graph, read the shapes of the artifacts, draw one part of the road."""
+    """Read the rule graph and the shapes of the artifacts, and draw one part of the road."""
     from laq.figures.diagrams import rulegraph, steps
     from laq.figures.roads import road
     from laq.figures.style import save
@@ -29,8 +29,8 @@ def plot_roads(
     config = {**config, "root": str(Path(pdf).parents[1])}
     graph = rulegraph.ask(snakefile, config).without(left_out)
     boxes, arrows = steps.part(graph, part, words, dict(stages), files, dict(variants), sweep)
-    in_order = list(dict.fromkeys(stage for _, stage in stages))
-    save(road(boxes, arrows, in_order, title), pdf, png)
+    stage_order = list(dict.fromkeys(stage for _, stage in stages))
+    save(road(boxes, arrows, stage_order, title), pdf, png)
 
 
 if "snakemake" in globals():

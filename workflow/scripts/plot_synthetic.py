@@ -23,18 +23,20 @@ def plot_synthetic(
     from laq.figures.synthetic import ImageRow, made_images, title
 
     split = data.load(train, classes)
-    chosen = subset_files.read(subset, split.classes)
-    shown = [
-        ImageRow.of_classes(title(chosen["subset"], "training"), split, chosen["indices"], columns)
+    selection = subset_files.read(subset, split.classes)
+    image_rows = [
+        ImageRow.of_classes(
+            title(selection["subset"], "training"), split, selection["indices"], columns
+        )
     ]
-    for path, (asked, kind) in zip(made, rows, strict=True):
+    for path, (target, kind) in zip(made, rows, strict=True):
         images = data.load(path, classes, whole=False)
-        name = title(asked, kind)
-        if asked == chosen["subset"]:
-            shown.append(ImageRow.of_classes(name, images, chosen["indices"], columns))
+        name = title(target, kind)
+        if target == selection["subset"]:
+            image_rows.append(ImageRow.of_classes(name, images, selection["indices"], columns))
         else:
-            shown.append(ImageRow.first(name, images, columns, asked != "none"))
-    save(made_images(shown, columns, f"{study}: {network}, {chosen['subset']}"), pdf, png)
+            image_rows.append(ImageRow.first(name, images, columns, target != "none"))
+    save(made_images(image_rows, columns, f"{study}: {network}, {selection['subset']}"), pdf, png)
 
 
 if "snakemake" in globals():

@@ -16,8 +16,8 @@ def plot_weights(
 ) -> None:
     """Draw one layer as PDF and PNG.
 
-    ``train`` and ``classes`` are given where BatchNorm was folded before quantization: the parent
-    is then folded in the same way, for which an image is needed.
+    ``train`` and ``classes`` are given where BatchNorm was folded before quantization. The parent
+    is then folded in the same way, which needs an image.
     """
     from laq import data
     from laq.figures import weights as layer_weights
@@ -25,8 +25,8 @@ def plot_weights(
     from laq.figures.weights import weights_before_and_after
 
     image = data.load(train, classes).images[:1] if train else None
-    before = layer_weights.parent_state(parent, image)
-    weights = layer_weights.read(checkpoint, before, layer)
+    state = layer_weights.parent_state(parent, image)
+    weights = layer_weights.read(checkpoint, state, layer)
     title = f"{study}: {network}, {name(variant)} for {subset}"
     save(weights_before_and_after(weights, title), pdf, png)
 

@@ -1,4 +1,4 @@
-"""How well ICD and Gram similarity foretell what quantization costs and what labels gain."""
+"""How well ICD and Gram similarity predict the cost of quantization and the gain from labels."""
 
 
 def rank_predictors(
@@ -14,8 +14,8 @@ def rank_predictors(
 ) -> None:
     """Write a row for each setting, outcome and predictor.
 
-    ``sweep`` holds a path where its label-agnostic point stands for a variant that is lacking,
-    ``base`` then the bits and images of that point.
+    ``sweep`` holds a path where its label-agnostic point replaces a missing variant. ``base`` then
+    has the bits and images of that point.
     """
     from laq.analysis import observations
     from laq.analysis.collected import check_covers
@@ -24,11 +24,11 @@ def rank_predictors(
     from laq.utils.files import read_table, write_csv
 
     table = observations.read(accuracy, subsets)
-    alike = read_table(similarity, SIMILARITY)
-    check_covers(similarity, alike, table, accuracy)
+    similarities = read_table(similarity, SIMILARITY)
+    check_covers(similarity, similarities, table, accuracy)
     if sweep:
         table = with_control(table, read_all(sweep[0], SWEEP), arms["agnostic"], **base)
-    write_csv(predictors, rank(table, alike, arms, confidence, seed))
+    write_csv(predictors, rank(table, similarities, arms, confidence, seed))
 
 
 if "snakemake" in globals():

@@ -16,8 +16,8 @@ def read_logs(
     from laq.data.published import put_together, read_log
     from laq.utils.files import write_csv
 
-    read = {setting: read_log(path) for setting, path in zip(settings, logs, strict=True)}
-    tables = put_together(read, test_per_class)
+    parsed_logs = {setting: read_log(path) for setting, path in zip(settings, logs, strict=True)}
+    tables = put_together(parsed_logs, test_per_class)
     write_csv(accuracy, tables.accuracy)
     write_csv(subsets, tables.subsets)
     write_csv(record, tables.logs)

@@ -1,7 +1,7 @@
 """Which layers to quantize: python workflow/scripts/recommend_layers.py results/partial_qat …
 
 Given --bytes, --update-bytes, --step-bytes or --accuracy-drop it says which layers of --network to
-quantize at how many bits, and what that is foretold to cost.
+quantize at how many bits, and the predicted cost.
 """
 
 import argparse
@@ -21,8 +21,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Say which layers of a network to quantize.")
     parser.add_argument("results", help="folder of partial_qat's tables")
     parser.add_argument("--network", help="its id; may be left out where there is one")
-    for name, words in LIMITS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="N", help=words)
+    for name, help_text in LIMITS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="N", help=help_text)
     parser.add_argument(
         "--sure",
         action="store_true",
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON mapping")
     options = parser.parse_args(arguments)
 
-    import job  # noqa: F401, which puts the library of this checkout first
+    import job  # noqa: F401, puts the library of this checkout first
     from laq.analysis.partial.recommendation import advise
     from laq.utils.errors import LaqError
 

@@ -1,4 +1,4 @@
-"""Where a study's results are from: sources, config, seeds, versions, machine, outside files."""
+"""The provenance of a study's results: sources, config, seeds, versions, machine, outside files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +18,9 @@ def record_provenance(
 ) -> None:
     """Write all of it as one JSON file, the config in its own order, and as a page of the report.
 
-    dataset: what tells of the images, empty in a replay; checkpoints: of ``networks``, those that
-    began with the weights of others; features: the table, where others' weights made it; logs:
-    published ones; sources: digest of the workflow's.
+    dataset: the record of the images' origin, empty in a replay. checkpoints: of ``networks``,
+    those that began with the weights of others. features: the table, where others' weights made it.
+    logs: published ones. sources: digest of the workflow's sources.
     """
     import json
 

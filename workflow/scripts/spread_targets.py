@@ -9,8 +9,8 @@ def spread_targets(matrix: str, series: str, definition: dict[str, Any], seed: i
     from laq.utils.files import write_json
 
     _, distances = divergence.read(matrix)
-    found = subsets.target_series(distances, **definition, seed=seed)
-    write_json(series, [vars(selection) for selection in found])
+    selections = subsets.target_series(distances, **definition, seed=seed)
+    write_json(series, [vars(selection) for selection in selections])
 
 
 if "snakemake" in globals():

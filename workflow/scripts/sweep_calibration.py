@@ -31,21 +31,21 @@ def sweep_calibration(
     from laq.utils.files import write_rows
 
     training, testing = (data.load(path, classes) for path in (train, test))
-    chosen, target = subset_files.read(subset, training.classes), devices.pick(device)
-    members = chosen["indices"]
+    selection, target = subset_files.read(subset, training.classes), devices.pick(device)
+    members = selection["indices"]
     parent_digest = lineage.of_parent(parent, "original", training, members, seed)["digest"]
     facts = {"parent": parent_digest, "subset": members, "seed": seed, "device": target.type}
-    kept = sweeps.finished(Path(sweep), facts, recipe, training, testing)
+    cache = sweeps.finished(Path(sweep), facts, recipe, training, testing)
     rows = sweeps.measure(
         packing.load(parent).to(target),
         *(training, testing, members, recipe, points(recipe, levels, crossed)),
-        *(repeats, seed, memory_mb * 2**20, kept),
+        *(repeats, seed, memory_mb * 2**20, cache),
     )
-    ids = {"network": network, "subset": chosen["subset"]}
-    distances = {key: chosen[key] for key in ("median_icd", "mean_icd")}
+    ids = {"network": network, "subset": selection["subset"]}
+    distances = {key: selection[key] for key in ("median_icd", "mean_icd")}
     write_rows(sweep, [{**ids, **trial, **distances, **scores} for trial, scores in rows])
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
-    kept.clear()
+    disks.check_project()  # Snakemake repeats a job that it cannot record
+    cache.clear()
 
 
 if "snakemake" in globals():

@@ -18,8 +18,8 @@ def synthesize_images(
 ) -> None:
     """Write the images with their labels, and how the losses fell.
 
-    network: the entry's id in the config. asked: a subset's id, whose file ``subset`` is, all or
-    none. kind: one of ``laq.data_free.registry``. synthesis: the config's, what of it the kind
+    network: the entry's id in the config. asked: a subset's id, whose file is ``subset``, or all,
+    or none. kind: one of ``laq.data_free.registry``. synthesis: the config's settings that the kind
     uses.
     """
     from laq import data
@@ -35,19 +35,19 @@ def synthesize_images(
     members = range(len(names)) if asked == "all" else None
     if subset:
         members = subset_files.read(subset, names)["indices"]
-    wanted = None if members is None else tuple(members)
+    class_indices = None if members is None else tuple(members)
     # Repeats of a variant share their images; those of all classes serve every subset.
-    generator = devices.seed_everything(seed, "synthesis", kind, *(wanted or ()))
-    made = registry.make(
+    generator = devices.seed_everything(seed, "synthesis", kind, *(class_indices or ()))
+    result = registry.make(
         kind,
         packing.load(parent).to(devices.pick(device)),
-        Request(network, tuple(shape), synthesis["images"], wanted),
+        Request(network, tuple(shape), synthesis["images"], class_indices),
         synthesis,
         generator,
     )
-    found = data.Dataset(made.images.numpy(), made.labels.numpy(), tuple(names))
-    write_rows(course, made.course)
-    data.save(found, images)
+    dataset = data.Dataset(result.images.numpy(), result.labels.numpy(), tuple(names))
+    write_rows(course, result.course)
+    data.save(dataset, images)
 
 
 if "snakemake" in globals():

@@ -20,8 +20,9 @@ def train_network(
 ) -> None:
     """Write the network and its accuracy per epoch; epoch 0 alone where it is not trained here.
 
-    entry: the network's id in the config. weights: what the result depends on; where they are is
-    in the whole config. published: their file, where only its time can tell of a change.
+    entry: the network's id in the config. weights: the settings that the result depends on; the
+    whole config says where the weights are. published: the file of weights, where only its time
+    shows a change.
     """
     import logging
 
@@ -50,11 +51,11 @@ def train_network(
         from laq.checkpoints import pretrained
         from laq.config import outside_weights, study
 
-        place = {**study.networks(config)[entry]["weights"], **weights}
+        settings = {**study.networks(config)[entry]["weights"], **weights}
         names = train_split.classes
-        origin = pretrained.apply(place, model, spec, names, new_head=training is not None)
-        trained = [entry] if entry in outside_weights.trained_elsewhere(config) else []
-        for line in outside_weights.doubts(config, trained):
+        origin = pretrained.apply(settings, model, spec, names, new_head=training is not None)
+        foreign = [entry] if entry in outside_weights.trained_elsewhere(config) else []
+        for line in outside_weights.doubts(config, foreign):
             logging.getLogger("laq").warning("%s", line)
     state, target = resume.beside(checkpoint), devices.pick(device)
     if training:
@@ -79,7 +80,7 @@ def train_network(
             "seed": seed,
         },
     )
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    disks.check_project()  # Snakemake repeats a job that it cannot record
     resume.clear(state)
 
 

@@ -24,7 +24,7 @@ def train_quantized(
     from laq.utils import devices, disks
     from laq.utils.files import write_rows
 
-    made = quantized.make(
+    result = quantized.make(
         trainable.read(
             *(train, test, classes, subset, parent),
             recipe["qat"]["classes"],
@@ -36,10 +36,10 @@ def train_quantized(
             state=resume.beside(checkpoint),
         )
     )
-    write_rows(history, made.history)
-    write_rows(layers, made.layers)
-    made.save(checkpoint)
-    disks.check_project()  # where Snakemake cannot note that this is done, it is done again
+    write_rows(history, result.history)
+    write_rows(layers, result.layers)
+    result.save(checkpoint)
+    disks.check_project()  # Snakemake repeats a job that it cannot record
     resume.clear(resume.beside(checkpoint))
 
 

@@ -1,6 +1,6 @@
-"""Tables of all networks and subsets: put together, and read again as a whole.
+"""Combine the tables of all networks and subsets, and read the combined tables.
 
-A table that lost rows still parses, and means over it are of something else.
+A table that lost rows still parses, but means over it would be wrong. So rows are checked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from laq.utils.files import AGAIN, read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a row is of, in whichever of the tables has the column. The first two are a table's own.
+# Columns that identify a row, where a table has them. A table has one value of the first two.
 PLACE = ["network", "subset"]
 ROW = [
     *("variant", "method", "calibration", "bits", "images", "scale", "ridge", "layers"),
@@ -28,8 +28,8 @@ def put_together(paths: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
     """The rows of all tables, in the order given.
 
     Raises:
-        DataError: a file is no table, holds what its columns cannot, has a row twice or one that
-            another has as well, or has not the columns and rows of the others.
+        DataError: a file is no table, holds values that its columns cannot, has a row twice or one
+            of another file, or differs from the others in its columns or rows.
     """
     import pandas as pd
 
@@ -37,20 +37,20 @@ def put_together(paths: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
     first = tables[0]
     for path, table in zip(paths, tables, strict=True):
         if list(table.columns) != list(first.columns):
-            odd = sorted({*table.columns} ^ {*first.columns}) or ["in another order"]
+            mismatch = sorted({*table.columns} ^ {*first.columns}) or ["in another order"]
             raise DataError(
-                f"{path} has other columns than {paths[0]} ({', '.join(odd)}): "
+                f"{path} has other columns than {paths[0]} ({', '.join(mismatch)}): "
                 "delete the one that is wrong and run again"
             )
         columns.check(path, table, table.columns)
         _check_rows(path, table)
     _check_alike(paths, tables)
     rows = pd.concat(tables, ignore_index=True)
-    if (twice := rows.duplicated(_known(rows, PLACE + ROW))).any():
-        origin = [path for path, table in zip(paths, tables, strict=True) for _ in table.index]
+    if (duplicated := rows.duplicated(_known(rows, PLACE + ROW))).any():
+        origins = [path for path, table in zip(paths, tables, strict=True) for _ in table.index]
         raise DataError(
-            f"{origin[int(twice.to_numpy().argmax())]} has rows of another table's network and "
-            f"subset: {AGAIN}"
+            f"{origins[int(duplicated.to_numpy().argmax())]} has rows of another table's network "
+            f"and subset: {AGAIN}"
         )
     return rows
 
@@ -59,14 +59,14 @@ def read(path: str | os.PathLike[str], names: Sequence[str]) -> pd.DataFrame:
     """A table of all networks and subsets, with the columns ``names``.
 
     Raises:
-        DataError: as ``read_table``; a row is there twice, or lacking, in that another subset of
-            its network has it; or it is of rates that are not its counts'.
+        DataError: as ``read_table``; a row is there twice, or is missing although another subset
+            of its network has it; or a rate does not match its counts.
     """
     table = read_table(path, names)
     _check_rows(path, table)
-    of_subsets = table[table["subset"].notna()]
-    parts = [rows for _, rows in of_subsets.groupby(PLACE, sort=False)]
-    _check_alike([path] * len(parts), parts)
+    subsets = table[table["subset"].notna()]
+    tables = [rows for _, rows in subsets.groupby(PLACE, sort=False)]
+    _check_alike([path] * len(tables), tables)
     return table
 
 
@@ -74,35 +74,39 @@ def check_covers(
     path: str | os.PathLike[str], table: pd.DataFrame, other: pd.DataFrame, name: str
 ) -> None:
     """Raise ``DataError`` where ``table`` lacks a subset of a network that ``other`` has."""
-    own, wanted = (set(each[PLACE].itertuples(index=False, name=None)) for each in (table, other))
-    if lacking := sorted(wanted - own):
-        raise DataError(f"{path} has no row of {' on '.join(lacking[0])}, and {name} has: {AGAIN}")
+    present, expected = (
+        set(rows[PLACE].itertuples(index=False, name=None)) for rows in (table, other)
+    )
+    if missing := sorted(expected - present):
+        raise DataError(f"{path} has no row of {' on '.join(missing[0])}, and {name} has: {AGAIN}")
 
 
 def _check_rows(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    if (twice := table.duplicated(_known(table, PLACE + ROW))).any():
-        raise DataError(f"{path}, row {int(twice.to_numpy().argmax()) + 1} is there twice: {AGAIN}")
+    if (duplicated := table.duplicated(_known(table, PLACE + ROW))).any():
+        raise DataError(
+            f"{path}, row {int(duplicated.to_numpy().argmax()) + 1} is there twice: {AGAIN}"
+        )
     columns.check_rates(path, table)
 
 
 def _check_alike(paths: Sequence[str | os.PathLike[str]], tables: Sequence[pd.DataFrame]) -> None:
-    """Each network's subsets have a row for the same variants or points, in one table or more."""
-    found: dict[tuple[str, str], tuple[str | os.PathLike[str], set[tuple[object, ...]]]] = {}
+    """Check that a network's subsets, in one table or more, have the same variants or points."""
+    groups: dict[tuple[str, str], tuple[str | os.PathLike[str], set[tuple[object, ...]]]] = {}
     for path, table in zip(paths, tables, strict=True):
-        if not (keys := _known(table, ROW)) or "subset" not in table:
+        if not (names := _known(table, ROW)) or "subset" not in table:
             return
-        place = str(table["network"].iloc[0]), str(table["subset"].iloc[0])
-        _, rows = found.setdefault(place, (path, set()))
-        rows.update(table[keys].itertuples(index=False, name=None))
-    firsts: dict[str, tuple[str | os.PathLike[str], set[tuple[object, ...]]]] = {}
-    for (network, subset), (path, rows) in found.items():
-        other, expected = firsts.setdefault(network, (path, rows))
+        key = str(table["network"].iloc[0]), str(table["subset"].iloc[0])
+        _, rows = groups.setdefault(key, (path, set()))
+        rows.update(table[names].itertuples(index=False, name=None))
+    references: dict[str, tuple[str | os.PathLike[str], set[tuple[object, ...]]]] = {}
+    for (network, subset), (path, rows) in groups.items():
+        reference, expected = references.setdefault(network, (path, rows))
         if rows != expected:
-            odd = ", ".join(map(str, min(rows ^ expected, key=str)))
+            mismatch = ", ".join(map(str, min(rows ^ expected, key=str)))
             raise DataError(
                 f"{path} has not the same rows for {subset} as "
-                f"{f'{other} has' if other != path else 'for others'} ({odd}): delete the one "
-                "that lacks rows and run again"
+                f"{f'{reference} has' if reference != path else 'for others'} ({mismatch}): delete "
+                "the one that lacks rows and run again"
             )
 
 

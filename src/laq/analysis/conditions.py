@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # A condition moves answers where the share inside grows by more than five points.
 MOVES = Region(low=0.05)
-# A ridge up to this re-fits codes as none does, and only rounds the weights of silent inputs.
+# A ridge up to this re-fits codes as no ridge does. It only rounds the weights of silent inputs.
 TINY = 1e-3
 
 COLUMNS = (
@@ -51,8 +51,8 @@ class Condition:
 
 
 def _ends(levels: Sequence[Any], without: Any, present: Any) -> tuple[Any, Any] | None:
-    known = {without, present} <= set(levels) and without != present
-    return (without, present) if known else None
+    has_both = {without, present} <= set(levels) and without != present
+    return (without, present) if has_both else None
 
 
 def _falling(levels: Sequence[Any]) -> tuple[Any, Any] | None:
@@ -127,9 +127,9 @@ def _measured(rows: pd.DataFrame, place: list[str]) -> pd.DataFrame:
     scopes = (
         rows.groupby([*place, "scope"], sort=False)[["top1", "in_subset"]].mean().unstack("scope")
     )
-    found = {"in_subset": scopes["in_subset", "all"]}
-    found |= {f"top1_{scope}": scopes["top1", scope] for scope in ("all", "subset")}
-    return pd.DataFrame(found, columns=list(MEASURES)).round(DECIMALS)
+    measures = {"in_subset": scopes["in_subset", "all"]}
+    measures |= {f"top1_{scope}": scopes["top1", scope] for scope in ("all", "subset")}
+    return pd.DataFrame(measures, columns=list(MEASURES)).round(DECIMALS)
 
 
 def effect(
@@ -137,15 +137,15 @@ def effect(
 ) -> pd.Series:
     """``measure`` with the condition less that without it, all else alike: the mean by subset.
 
-    own: the changes of a network. Of other conditions than that of the classes, label-aware trials
-    alone count.
+    own: the changes of a network. Only label-aware trials count, except for the condition of the
+    classes.
     """
     if condition.key != "classes":
         own = own[own["classes"] == "subset"]
-    others = ["subset", *(name for name in SETTINGS if name != condition.key)]
-    by = own.set_index([*others, condition.key])[measure].unstack(condition.key)
-    without, present = ends
-    return (by[present] - by[without]).dropna().groupby("subset", sort=False).mean()
+    keys = ["subset", *(name for name in SETTINGS if name != condition.key)]
+    table = own.set_index([*keys, condition.key])[measure].unstack(condition.key)
+    absent, present = ends
+    return (table[present] - table[absent]).dropna().groupby("subset", sort=False).mean()
 
 
 def at(own: pd.DataFrame, settings: Mapping[str, Any], measure: str) -> pd.Series:
@@ -180,15 +180,15 @@ def judged(found: pd.DataFrame, base: Mapping[str, Any], confidence: float) -> p
         )
     ]
     for condition in CONDITIONS:
-        if (ends := condition.ends(list(dict.fromkeys(found[condition.key])))) is None:
+        if (levels := condition.ends(list(dict.fromkeys(found[condition.key])))) is None:
             continue
-        effects[condition.id] = partial(effect, condition=condition, ends=ends)
-        without, present = ends
+        effects[condition.id] = partial(effect, condition=condition, ends=levels)
+        absent, present = levels
         hypotheses.append(
             Hypothesis(
                 condition.id,
                 condition.statement,
-                f"share of answers inside: {condition.key} {present} − {without}",
+                f"share of answers inside: {condition.key} {present} − {absent}",
                 MOVES,
                 partial(_numbers, measure_of=effects[condition.id]),
             )

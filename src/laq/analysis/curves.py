@@ -14,8 +14,8 @@ from laq.analysis.statistics import (
     FEWEST_FOR_RANKS,
     Crossing,
     LogCurve,
+    crossing,
     fit_log_curve,
-    logcurve,
     spearman,
 )
 from laq.utils.errors import DataError
@@ -32,9 +32,9 @@ NONE = float("nan")
 class Curves:
     """Fits y = a ln(x) + c by (setting, variant, scope), in the order of the accuracy table.
 
-    ``points`` has every key, its rows of the table. ``fits`` lacks those with too few subsets
-    for a curve. ``gains`` has the keys whose setting has an original, but for the original's
-    own: the columns subset, repeat, median_icd and gain. ``crossings`` are the fits of those.
+    ``points``: the table's rows of every key. ``fits``: the curves, except of keys with too few
+    subsets. ``gains``: tables with the columns subset, repeat, median_icd and gain, of keys whose
+    setting has an original, except the original itself. ``crossings``: fitted to the gains.
     """
 
     points: dict[Key, pd.DataFrame]
@@ -47,9 +47,9 @@ class Curves:
     def table(self) -> pd.DataFrame:
         """One row a curve: the columns of ``tables/curves.csv``.
 
-        Estimates are over all points; p and intervals count subsets, their repeats together.
-        What too few subsets cannot give is empty, as is what belongs to a gain in the rows of
-        an original.
+        Estimates are over all points. The unit of p values and intervals is a subset with all its
+        repeats. Values that too few subsets cannot give are empty, and so are those of a gain in
+        the rows of an original.
         """
         import pandas as pd
 
@@ -80,11 +80,11 @@ class Curves:
                 "spearman_p": ranks.p,
                 "above": int((gains["gain"] > 0).sum()),
             }
-        crossed = self.crossings.get(key)
+        crossing = self.crossings.get(key)
         row |= {
-            "crossing": getattr(crossed, "x", NONE),
-            "crossing_low": getattr(crossed, "low", NONE),
-            "crossing_high": getattr(crossed, "high", NONE),
+            "crossing": getattr(crossing, "x", NONE),
+            "crossing_low": getattr(crossing, "low", NONE),
+            "crossing_high": getattr(crossing, "high", NONE),
         }
         return row
 
@@ -92,17 +92,17 @@ class Curves:
 def fit_curves(table: pd.DataFrame, confidence: float, resamples: int, seed: int) -> Curves:
     """Fit top-1 (as a share) and its gain over the original against median ICD.
 
-    ``table``: as ``observations.read`` gives it. Every row is a point of the fit; resampled are
-    subsets, each with its repeats. A gain is a variant's repeat r less the original's repeat r
-    of that subset, or less the original's only row. Fewer than three subsets, as of a study of
-    one deployed class list, make no curve, and neither do subsets at one distance.
+    ``table``: as ``observations.read`` gives it. Every row is a point of the fit. The bootstrap
+    resamples subsets, each with its repeats. A gain is a variant's repeat r less the original's
+    repeat r of that subset, or less the original's only row. Fewer than three subsets, as of a
+    study of one deployed class list, make no curve, and neither do subsets at one distance.
 
     Raises:
         DataError: a distance that has no logarithm; a variant's row without its original.
     """
     columns = ["setting", "variant", "scope"]
     points = {tuple(map(str, key)): rows for key, rows in table.groupby(columns, sort=False)}
-    how = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    options = {"confidence": confidence, "resamples": resamples, "seed": seed}
     fits: dict[Key, LogCurve] = {}
     gains: dict[Key, pd.DataFrame] = {}
     crossings: dict[Key, Crossing] = {}
@@ -114,10 +114,10 @@ def fit_curves(table: pd.DataFrame, confidence: float, resamples: int, seed: int
         if rows["subset"].nunique() < FEWEST_FOR_CURVE or rows["median_icd"].nunique() < 2:
             continue
         try:
-            fits[key] = fit_log_curve(*_xy(rows, "top1"), groups=rows["subset"], **how)
+            fits[key] = fit_log_curve(*_xy(rows, "top1"), groups=rows["subset"], **options)
             if key in gains:
-                gained = gains[key]
-                crossings[key] = logcurve(*_xy(gained, "gain"), groups=gained["subset"], **how)
+                gain = gains[key]
+                crossings[key] = crossing(*_xy(gain, "gain"), groups=gain["subset"], **options)
         except DataError as error:
             raise DataError(f"no curve for {' / '.join(key)}: {error}") from error
     return Curves(points, fits, gains, crossings, confidence, seed)
@@ -125,13 +125,13 @@ def fit_curves(table: pd.DataFrame, confidence: float, resamples: int, seed: int
 
 def _gains(rows: pd.DataFrame, original: pd.DataFrame, key: Key) -> pd.DataFrame:
     """The rows' top-1 less the original's: subset, repeat, median_icd, gain."""
-    pair = ["subset", "repeat"]
-    reference = rows[pair].merge(original[[*pair, "top1"]], on=pair, how="left")["top1"].to_numpy()
+    keys = ["subset", "repeat"]
+    reference = rows[keys].merge(original[[*keys, "top1"]], on=keys, how="left")["top1"].to_numpy()
     single = original.drop_duplicates("subset", keep=False).set_index("subset")["top1"]
-    otherwise = rows["subset"].map(single).to_numpy(float)
-    reference = np.where(np.isnan(reference), otherwise, reference)
+    fallback = rows["subset"].map(single).to_numpy(float)
+    reference = np.where(np.isnan(reference), fallback, reference)
     if np.isnan(reference).any():
-        subset, repeat = rows[pair].iloc[int(np.flatnonzero(np.isnan(reference))[0])]
+        subset, repeat = rows[keys].iloc[int(np.flatnonzero(np.isnan(reference))[0])]
         raise DataError(
             f"{' / '.join(key)} has subset {subset}, repeat {repeat}, and {ORIGINAL} has not: "
             "delete the accuracy table and run again"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 FROM_ACCURACY = ["network", "subset", "variant", "repeat", "scope", "n", "correct"]
 FROM_MEMORY = ["network", "subset", "variant", "repeat", "packed_bytes", "bits_per_weight"]
 
-# Files so many times as large as the smallest are as small: descriptions alone differ by as much.
+# Files up to this multiple of the smallest count as equal: descriptions alone differ by as much.
 EQUAL = 1.02
 
 
@@ -43,16 +43,16 @@ def choose(
 
     keys = ["network", "subset", "variant"]
     first = accuracy[accuracy["repeat"] == 1]
-    scoped = {scope: first[first["scope"] == scope] for scope in ("subset", "all")}
-    table = scoped["subset"].merge(scoped["all"], on=keys, suffixes=("", "_all"), validate="1:1")
+    scopes = {scope: first[first["scope"] == scope] for scope in ("subset", "all")}
+    table = scopes["subset"].merge(scopes["all"], on=keys, suffixes=("", "_all"), validate="1:1")
     sizes = {
         (row.network, "" if pd.isna(row.subset) else row.subset, row.variant): row
         for row in memory[memory["repeat"] == 1].itertuples()
     }
     rows = []
     for row in table.itertuples():
-        place = row.network, "" if row.variant == "original" else row.subset, row.variant
-        if place not in sizes:
+        arm = row.network, "" if row.variant == "original" else row.subset, row.variant
+        if arm not in sizes:
             raise DataError(
                 f"{row.variant} of {row.network} on {row.subset} has an accuracy but no size in "
                 "memory.csv: delete both tables and run again"
@@ -65,44 +65,44 @@ def choose(
                 "low": float(low),
                 "high": float(high),
                 "top1_all": row.correct_all / row.n_all,
-                "bytes": int(sizes[place].packed_bytes),
-                "bits_per_weight": float(sizes[place].bits_per_weight),
+                "bytes": int(sizes[arm].packed_bytes),
+                "bits_per_weight": float(sizes[arm].bits_per_weight),
             }
         )
-    chosen = pd.DataFrame(rows).groupby(["network", "subset"], sort=False, group_keys=False)
-    judged = [_judged(group, tolerance) for _, group in chosen]
-    return pd.concat(judged, ignore_index=True).drop(columns="correct")
+    groups = pd.DataFrame(rows).groupby(["network", "subset"], sort=False, group_keys=False)
+    blocks = [_judged(group, tolerance) for _, group in groups]
+    return pd.concat(blocks, ignore_index=True).drop(columns="correct")
 
 
 def _judged(group: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """The variants of one subset, with ``recommended`` and ``reason``."""
-    most = group["correct"].max()
-    best = group[group["correct"] == most]["variant"]
-    # In images, so that a variant exactly at the tolerance is within it.
-    within = most - group["correct"] <= tolerance * group["n"] + 1e-9
+    max_correct = group["correct"].max()
+    best = group[group["correct"] == max_correct]["variant"]
+    # Counted in images, so that a variant exactly at the tolerance is within it.
+    within = max_correct - group["correct"] <= tolerance * group["n"] + 1e-9
     small = group["bytes"] <= EQUAL * group.loc[within, "bytes"].min()
     order = {"correct": False, "bytes": True}
-    fit = group[within & small].sort_values(
+    candidates = group[within & small].sort_values(
         list(order), ascending=list(order.values()), kind="stable"
     )
-    chosen = fit.iloc[0]
-    allowed = f"{100 * tolerance:g} {'point' if tolerance == 0.01 else 'points'}"
+    chosen = candidates.iloc[0]
+    limit = f"{100 * tolerance:g} {'point' if tolerance == 0.01 else 'points'}"
 
     def reason(row: pd.Series) -> str:
-        if row["correct"] < most:
-            gap = 100 * (most - row["correct"]) / row["n"]
+        if row["correct"] < max_correct:
+            gap = 100 * (max_correct - row["correct"]) / row["n"]
             rank = f"{gap:.2f} points below {best.iloc[0]}, the best"
         else:
             rank = "the best" if len(best) == 1 else "as good as any"
         if not within[row.name]:
-            return f"{rank}: more than {allowed}"
+            return f"{rank}: more than {limit}"
         if row["variant"] == chosen["variant"]:
-            return f"{rank}; the smallest file within {allowed} of the best"
+            return f"{rank}; the smallest file within {limit} of the best"
         if small[row.name]:
-            more = "as" if row["correct"] == chosen["correct"] else "more"
-            return f"{rank}; {chosen['variant']} is as small and {more} accurate"
-        saved = 100 * (1 - chosen["bytes"] / row["bytes"])
-        return f"{rank}; {chosen['variant']}, {saved:.0f} % smaller, is within {allowed} too"
+            degree = "as" if row["correct"] == chosen["correct"] else "more"
+            return f"{rank}; {chosen['variant']} is as small and {degree} accurate"
+        saving = 100 * (1 - chosen["bytes"] / row["bytes"])
+        return f"{rank}; {chosen['variant']}, {saving:.0f} % smaller, is within {limit} too"
 
     reasons = [reason(row) for _, row in group.iterrows()]
     return group.assign(recommended=group["variant"] == chosen["variant"], reason=reasons)

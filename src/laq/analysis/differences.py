@@ -30,13 +30,13 @@ def differences(table: pd.DataFrame, confidence: float, resamples: int, seed: in
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for (setting, scope), part in table.groupby(["setting", "scope"], sort=False):
-        variants = list(dict.fromkeys(part["variant"]))
+    for (setting, scope), group in table.groupby(["setting", "scope"], sort=False):
+        variants = list(dict.fromkeys(group["variant"]))
         pairs = [(variant, ORIGINAL) for variant in variants if variant != ORIGINAL]
         for variant, reference in (*pairs, *PAIRS):
             if not {variant, reference} <= set(variants):
                 continue
-            d = arm(part, setting, variant, scope) - arm(part, setting, reference, scope)
+            d = arm(group, setting, variant, scope) - arm(group, setting, reference, scope)
             d = d.dropna()  # of subsets that one of the two lacks
             mean = mean_interval(d, confidence, resamples, seed)
             rows.append(

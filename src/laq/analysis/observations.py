@@ -24,11 +24,11 @@ COLUMNS = ("network", "subset", "variant", "repeat", "scope", "median_icd", "n",
 # What all variants are compared with.
 ORIGINAL = "original"
 
-# Rates are ratios of counts: beyond these decimals differ only what floating point rounded, which
-# must not rank equal gains nor decide on which side of a bound a difference lies.
+# Rates are ratios of counts. Beyond these decimals only rounding errors differ. They must not rank
+# equal gains nor decide on which side of a bound a difference lies.
 DECIMALS = 12
 
-# What a row is of.
+# Columns that identify a row.
 ROW = ["setting", "subset", "variant", "repeat", "scope"]
 
 
@@ -39,43 +39,47 @@ def read(accuracy: Source, subsets: Source) -> pd.DataFrame:
     further observations.
 
     Raises:
-        DataError: a file that is no table, lacks a column, has a row twice or one that cannot be
-            true, a subset that the other has not, or, of a study, lacks rows.
+        DataError: a file is no table, lacks a column, has a row twice, a row that cannot be true
+            or a subset that the other file lacks; or the table of a study lacks rows.
     """
     table = read_table(accuracy, COLUMNS)
-    chosen = read_table(subsets, ["subset", "median_icd", "duplicate_of"])
-    study = "setting" not in table
-    if study:
+    subset_table = read_table(subsets, ["subset", "median_icd", "duplicate_of"])
+    is_study = "setting" not in table
+    if is_study:
         table.insert(0, "setting", table["network"])
     table["setting"] = table["setting"].astype(str)
-    if unknown := sorted(set(table["subset"]) - set(chosen["subset"])):
+    if unknown := sorted(set(table["subset"]) - set(subset_table["subset"])):
         raise DataError(
             f"{accuracy} has the subset {', '.join(unknown)}, and {subsets} has not: "
             "delete both and run again"
         )
-    if (twice := chosen["subset"].duplicated()).any():
-        raise DataError(f"{subsets} has two rows of {chosen['subset'][twice].iloc[0]}: {AGAIN}")
-    _check_twins(subsets, chosen)
-    twice = table[ROW].duplicated()
-    if twice.any():
-        row = ", ".join(f"{name} {value}" for name, value in table.loc[twice, ROW].iloc[0].items())
+    if (duplicated := subset_table["subset"].duplicated()).any():
+        raise DataError(
+            f"{subsets} has two rows of {subset_table['subset'][duplicated].iloc[0]}: {AGAIN}"
+        )
+    _check_twins(subsets, subset_table)
+    duplicated = table[ROW].duplicated()
+    if duplicated.any():
+        row = ", ".join(
+            f"{name} {value}" for name, value in table.loc[duplicated, ROW].iloc[0].items()
+        )
         raise DataError(f"{accuracy} has two rows of {row}: {AGAIN}")
     check_rates(accuracy, table)
-    if study:
-        _check_study(accuracy, table, subsets, chosen)
-    first = chosen.loc[chosen["duplicate_of"].isna(), "subset"]
+    if is_study:
+        _check_study(accuracy, table, subsets, subset_table)
+    first = subset_table.loc[subset_table["duplicate_of"].isna(), "subset"]
     return table[table["subset"].isin(first)].reset_index(drop=True)
 
 
 def _check_twins(subsets: Source, chosen: pd.DataFrame) -> None:
-    """What is called a duplicate is left out, so it has to be one."""
+    """Check that subsets marked as duplicates are duplicates, since they are left out."""
     classes = chosen.set_index("subset").get("classes")
     for row in chosen[chosen["duplicate_of"].notna()].to_dict("records"):
-        own, other = row["subset"], row["duplicate_of"]
-        known = other in set(chosen["subset"]) - {own}
-        if not known or (classes is not None and classes[own] != classes[other]):
+        subset, twin = row["subset"], row["duplicate_of"]
+        valid = twin in set(chosen["subset"]) - {subset}
+        if not valid or (classes is not None and classes[subset] != classes[twin]):
             raise DataError(
-                f"{subsets} calls {own} a duplicate of {other} (duplicate_of), which has other "
+                f"{subsets} calls {subset} a duplicate of {twin} (duplicate_of), which has other "
                 f"classes or is not there: {AGAIN}"
             )
 
@@ -83,18 +87,18 @@ def _check_twins(subsets: Source, chosen: pd.DataFrame) -> None:
 def _check_study(
     accuracy: Source, table: pd.DataFrame, subsets: Source, chosen: pd.DataFrame
 ) -> None:
-    """In a study every arm has every subset, at its one distance; published logs have holes."""
+    """Check that a study's arms have every subset, at one distance; published logs have gaps."""
     distance = table["subset"].map(chosen.set_index("subset")["median_icd"])
-    if (apart := (table["median_icd"] - distance).abs() > 1e-9 * distance).any():
-        row = table[apart].iloc[0]
+    if (differs := (table["median_icd"] - distance).abs() > 1e-9 * distance).any():
+        row = table[differs].iloc[0]
         raise DataError(
             f"{accuracy} has the subset {row['subset']} at a median ICD of {row['median_icd']:g}, "
-            f"{subsets} at {distance[apart].iloc[0]:g}: delete both and run again"
+            f"{subsets} at {distance[differs].iloc[0]:g}: delete both and run again"
         )
-    for own, rows in table.groupby(["setting", "variant", "repeat", "scope"], sort=False):
-        if lacking := sorted(set(chosen["subset"]) - set(rows["subset"])):
+    for key, rows in table.groupby(["setting", "variant", "repeat", "scope"], sort=False):
+        if missing := sorted(set(chosen["subset"]) - set(rows["subset"])):
             raise DataError(
-                f"{accuracy} has no row of {', '.join(map(str, own))} on {lacking[0]}: {AGAIN}"
+                f"{accuracy} has no row of {', '.join(map(str, key))} on {missing[0]}: {AGAIN}"
             )
 
 

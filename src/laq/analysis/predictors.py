@@ -1,9 +1,9 @@
-"""What foretells the price of quantization: distances and similarities against what happened.
+"""Predictors of the price of quantization: distances and similarities against measured drops.
 
-Rank correlations over subsets, so that no shape of the relation is assumed. Yu, Yang and Shi
-(2021) found the accuracy of a network that was calibrated on another domain to go with the
-similarity of Gram matrices (``laq.experiments.similarity``): here that is ``agnostic_drop`` and,
-freed of what subsets differ in by themselves, ``gain``.
+Rank correlations over subsets assume no shape of the relation. Yu, Yang and Shi (2021) found that
+the accuracy of a network that was calibrated on another domain goes with the similarity of Gram
+matrices (``laq.experiments.similarity``). Here that is ``agnostic_drop``. In ``gain`` the
+differences that subsets have by themselves cancel.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ def rank(
 
     rows: list[dict[str, Any]] = []
     for setting in dict.fromkeys(table["setting"]):
-        known = of_setting(similarity, setting)
+        by_subset = of_setting(similarity, setting)
         for outcome, roles in OUTCOMES.items():
             if not set(roles) <= arms.keys():
                 continue
             first, second = (arms[role] for role in roles)
-            happened = difference(table, setting, first, second)
+            differences = difference(table, setting, first, second)
             for predictor in PREDICTORS:
-                x = known[predictor].reindex(happened.index).round(DECIMALS)
-                of = np.isfinite(x.to_numpy(float))
-                found = spearman(x[of], happened[of], confidence, seed=seed)
+                x = by_subset[predictor].reindex(differences.index).round(DECIMALS)
+                finite = np.isfinite(x.to_numpy(float))
+                ranks = spearman(x[finite], differences[finite], confidence, seed=seed)
                 ids = (setting, outcome, first, second, predictor)
-                numbers = (found.n, found.rho, found.low, found.high, found.p)
+                numbers = (ranks.n, ranks.rho, ranks.low, ranks.high, ranks.p)
                 rows.append(dict(zip(COLUMNS, (*ids, *numbers), strict=False)))
     result = pd.DataFrame(rows, columns=COLUMNS)
     return result.assign(p_holm=result.groupby("setting")["p"].transform(holm))
@@ -95,7 +95,7 @@ def with_control(
     """
     import pandas as pd
 
-    here = (sweep["bits"] == bits) & (sweep["images"] == images) & (sweep["classes"] == "all")
-    rows = sweep[here & sweep["subset"].isin(table["subset"])]
+    selected = (sweep["bits"] == bits) & (sweep["images"] == images) & (sweep["classes"] == "all")
+    rows = sweep[selected & sweep["subset"].isin(table["subset"])]
     rows = rows.assign(setting=rows["network"], variant=variant)
     return pd.concat([table, rows], ignore_index=True)

@@ -61,10 +61,10 @@ def side_by_side(
     names = {frozenset(subset["indices"]): subset["subset"] for subset in reversed(subsets)}
     rows: list[dict[str, Any]] = []
     for variant, log in logs.items():
-        theirs = _rows_by_subset(log, names, class_names)
+        published = _rows_by_subset(log, names, class_names)
         for setting in dict.fromkeys(table["setting"]):
             for scope in SCOPES:
-                ours = _gains(table, setting, variant, scope)
+                gains = _gains(table, setting, variant, scope)
                 rows += (
                     {
                         "setting": setting,
@@ -72,11 +72,11 @@ def side_by_side(
                         "scope": scope,
                         "subset": subset,
                         "log": Path(log.path).name,
-                        **_published(theirs[subset], scope),
-                        **ours.loc[subset],
+                        **_published(published[subset], scope),
+                        **gains.loc[subset],
                     }
-                    for subset in ours.index
-                    if subset in theirs
+                    for subset in gains.index
+                    if subset in published
                 )
     return pd.DataFrame(rows, columns=COLUMNS).astype({"rows": int, "repeats": int})
 
@@ -85,22 +85,22 @@ def _rows_by_subset(
     log: Log, names: Mapping[frozenset[int], str], class_names: Sequence[str]
 ) -> dict[str, list[Row]]:
     """The log's rows of the study's subsets, by the subset's id."""
-    found: dict[str, list[Row]] = {}
+    by_subset: dict[str, list[Row]] = {}
     for row in log.rows:
         classes = frozenset(positions(row, class_names).values())
         if classes in names:
-            found.setdefault(names[classes], []).append(row)
-    if not found:
+            by_subset.setdefault(names[classes], []).append(row)
+    if not by_subset:
         raise DataError(
             f"{log.path} has none of the study's subsets; take them from it, in "
             "subsets.definitions as published: {kind: log, file: …}"
         )
-    return found
+    return by_subset
 
 
 def _published(rows: Sequence[Row], scope: str) -> dict[str, Any]:
-    first, second = (rate_column(variant, scope, 1) for variant in ("quant", "original"))
-    gains = [row.values[first] - row.values[second] for row in rows]
+    quantized, original = (rate_column(variant, scope, 1) for variant in ("quant", "original"))
+    gains = [row.values[quantized] - row.values[original] for row in rows]
     return {
         "published_icd": median_icd(rows[0]),
         "rows": len(rows),
@@ -110,14 +110,14 @@ def _published(rows: Sequence[Row], scope: str) -> dict[str, Any]:
 
 def _gains(table: pd.DataFrame, setting: str, variant: str, scope: str) -> pd.DataFrame:
     """Our gain on each subset: the mean over repeats, their number, and their range."""
-    here = (table["setting"] == setting) & (table["scope"] == scope)
+    selected = (table["setting"] == setting) & (table["scope"] == scope)
     reference = arm(table, setting, ORIGINAL, scope)
     distance = arm(table, setting, variant, scope, "median_icd")
-    repeats = table[here & (table["variant"] == variant)].groupby("subset", sort=False)["top1"]
-    found = repeats.agg(ours="mean", low="min", high="max")
-    found = found.sub(reference, axis=0).round(DECIMALS)
-    found.loc[repeats.size() == 1, ["low", "high"]] = np.nan
-    return found.assign(repeats=repeats.size(), median_icd=distance).astype(object)
+    repeats = table[selected & (table["variant"] == variant)].groupby("subset", sort=False)["top1"]
+    gains = repeats.agg(ours="mean", low="min", high="max")
+    gains = gains.sub(reference, axis=0).round(DECIMALS)
+    gains.loc[repeats.size() == 1, ["low", "high"]] = np.nan
+    return gains.assign(repeats=repeats.size(), median_icd=distance).astype(object)
 
 
 def correlate(
@@ -149,14 +149,14 @@ def _correlations(
     resamples: int,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    for (setting, variant, scope), part in table.groupby(COLUMNS[:3], sort=False):
-        found = spearman(part["published"], part["ours"], confidence, seed=seed)
-        of = {"setting": setting, "variant": variant, "scope": scope}
-        means = {name: float(part[name].mean()) for name in ("published", "ours")}
-        yield {"compared": GAIN, **of, **means, **_numbers(found)}
+    for (setting, variant, scope), group in table.groupby(COLUMNS[:3], sort=False):
+        association = spearman(group["published"], group["ours"], confidence, seed=seed)
+        labels = {"setting": setting, "variant": variant, "scope": scope}
+        means = {name: float(group[name].mean()) for name in ("published", "ours")}
+        yield {"compared": GAIN, **labels, **means, **_numbers(association)}
     subsets = table.drop_duplicates("subset")
-    found = spearman(subsets["published_icd"], subsets["median_icd"], confidence, seed=seed)
-    yield {"compared": MEDIAN, **_numbers(found)}
+    association = spearman(subsets["published_icd"], subsets["median_icd"], confidence, seed=seed)
+    yield {"compared": MEDIAN, **_numbers(association)}
     if matrices is not None:
         yield {
             "compared": MATRIX,

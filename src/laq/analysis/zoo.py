@@ -31,17 +31,17 @@ def observations(zoo: str | os.PathLike[str], subsets: str | os.PathLike[str]) -
     subset that ``subsets`` has not.
     """
     table = collected.read(zoo, COLUMNS)
-    chosen = read_table(subsets, ["subset", "duplicate_of"])
-    if unknown := sorted(set(table["subset"]) - set(chosen["subset"])):
+    subset_table = read_table(subsets, ["subset", "duplicate_of"])
+    if unknown := sorted(set(table["subset"]) - set(subset_table["subset"])):
         raise DataError(f"{zoo} has the subset {unknown[0]}, and {subsets} has not: {AGAIN}")
-    return table[table["subset"].isin(_first_of_each(chosen, set(table["subset"])))]
+    return table[table["subset"].isin(_first_of_each(subset_table, set(table["subset"])))]
 
 
 def _first_of_each(chosen: pd.DataFrame, there: set[str]) -> list[str]:
     """Of the subsets that are ``there``, one for each set of classes."""
-    own = chosen[chosen["subset"].isin(there)]
-    classes = own["duplicate_of"].fillna(own["subset"])
-    return list(own.loc[~classes.duplicated(), "subset"])
+    present = chosen[chosen["subset"].isin(there)]
+    classes = present["duplicate_of"].fillna(present["subset"])
+    return list(present.loc[~classes.duplicated(), "subset"])
 
 
 def summarise(
@@ -63,23 +63,26 @@ def summarise(
     def estimate(differences: pd.Series) -> Estimate:
         return mean_interval(differences.round(DECIMALS), confidence, resamples, seed)
 
-    found = []
-    for arm, own in top1.items():
+    records = []
+    for arm, rates in top1.items():
         network, method, calibration, scope = arm
         original = top1[network, ORIGINAL, NONE, scope]
         row = {"network": network, "method": method, **columns[method]}
-        row |= {"calibration": calibration, "scope": scope, "n": len(own)}
-        row |= _cells("", "top1", estimate(own))
-        row |= _cells("change_", "change", estimate(own - original))
+        row |= {"calibration": calibration, "scope": scope, "n": len(rates)}
+        row |= _cells("", "top1", estimate(rates))
+        row |= _cells("change_", "change", estimate(rates - original))
         row |= _cells("gain_", "gain", _gain(top1, arm, estimate))
         size, bits = means.loc[arm, ["bytes", "bits_per_weight"]]
-        found.append({**row, "bytes": round(size), "bits_per_weight": bits})
-    return pd.DataFrame(found)
+        records.append({**row, "bytes": round(size), "bits_per_weight": bits})
+    return pd.DataFrame(records)
 
 
 def _gain(top1: Mapping[Any, pd.Series], arm: tuple[str, ...], estimate: Any) -> Estimate:
-    """Over the same method calibrated on all classes: 0, and surely so, where no image is looked
-    at; nothing for that one itself, and where it is not there."""
+    """The gain over the same method calibrated on all classes.
+
+    It is exactly 0 where the calibration uses no image. It is NaN for the method calibrated on all
+    classes itself, and where that one is missing.
+    """
     network, method, calibration, scope = arm
     if calibration == NONE:
         return Estimate(0.0, 0.0, 0.0, len(top1[arm]))

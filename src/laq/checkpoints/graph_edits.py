@@ -2,9 +2,9 @@
 
 A description may hold ``transforms``, a list of mappings such as
 ``{"kind": "input_quantizers", "layers": {…}}``. They are applied in their order to the network that
-``laq.models.networks.create`` builds, before its tensors are loaded, so that modules which they add
-find theirs in the file. A kind is a function ``apply(network, **fields) -> nn.Module``; fields are
-all keys of the mapping but ``kind``.
+``laq.models.networks.create`` builds. Its tensors are loaded afterwards, so that modules which they
+add get theirs from the file. A kind is a function ``apply(network, **fields) -> nn.Module``. Fields
+are all keys of the mapping but ``kind``.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def create(
     ``transforms[1]``, for one that cannot be applied to such a network.
     """
     network = networks.create(name, classes, **arguments)
-    for place, entry in enumerate(transforms):
-        network = _applied(network, entry, f"transforms[{place}]")
+    for index, entry in enumerate(transforms):
+        network = _applied(network, entry, f"transforms[{index}]")
     return network
 
 
 def spec(description: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of ``create`` for the network that a checkpoint's description is of."""
+    """The arguments of ``create`` for the network of a checkpoint with this ``description``."""
     transforms = {key: description[key] for key in ("transforms",) if description.get(key)}
     return {**description["network"], **transforms}
 

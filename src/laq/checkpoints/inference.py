@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
-    """As ``laq.checkpoints.packing.load``, but in integers where the checkpoint is meant to run so.
+    """As ``laq.checkpoints.packing.load``, but in integers where the checkpoint asks for them.
 
     Raises ``CheckpointError`` as that does.
     """
@@ -54,8 +54,10 @@ def simulated(path: str | os.PathLike[str]) -> nn.Module:
 
 
 def on_grids(path: str | os.PathLike[str]) -> bool:
-    """Whether values between layers are quantized, so that a difference in the last bits of a sum
-    may become one of a whole step."""
+    """Whether values between layers are quantized.
+
+    A difference in the last bits of a sum may then become one of a whole step.
+    """
     kinds = {entry["kind"] for entry in packing.describe(path).get("transforms", ())}
     return bool(kinds & {"input_quantizers", "integer"})
 

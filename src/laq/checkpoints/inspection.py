@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint whole and sum it up, ready for JSON.
+    """Read a whole checkpoint and summarise it, ready for JSON.
 
     - ``file``: its path. ``description``: as written, but for the layer report.
     - ``packed``: a row for each run of rows with one grid (with mixed precision a layer may
@@ -44,10 +44,10 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     checkpoint = packing.read(path)
     report = {row["layer"]: row for row in checkpoint.description.get("layers", [])}
-    places = {layer: place for place, layer in enumerate(report)}
+    order = {layer: index for index, layer in enumerate(report)}
 
     def in_order(rows: Iterable[Row]) -> list[Row]:
-        return sorted(rows, key=lambda row: places.get(row["layer"], len(places)))
+        return sorted(rows, key=lambda row: order.get(row["layer"], len(order)))
 
     packed = in_order(_packed_rows(checkpoint, report))
     return {
@@ -63,8 +63,8 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _packed_rows(checkpoint: Checkpoint, report: Mapping[str, Row]) -> Iterator[Row]:
     for name, runs in sorted(checkpoint.packed.items()):
         layer = name.removesuffix(".weight")
-        reported = report.get(layer, {})
-        facts = {key: reported.get(key) for key in ("error", "samples", "silent")}
+        row = report.get(layer, {})
+        facts = {key: row.get(key) for key in ("error", "samples", "silent")}
         for run in runs:
             yield {"layer": layer, **_of_run(run), **facts}
 
@@ -105,8 +105,8 @@ def _float_rows(checkpoint: Checkpoint, report: Mapping[str, Row]) -> Iterator[R
 
 def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The checkpoint's tensors, each by one name alone."""
-    further = packing.aliases(checkpoint.state, checkpoint.packed)
-    return {name: x for name, x in checkpoint.state.items() if name not in further}
+    duplicates = packing.aliases(checkpoint.state, checkpoint.packed)
+    return {name: tensor for name, tensor in checkpoint.state.items() if name not in duplicates}
 
 
 def _totals(checkpoint: Checkpoint, packed: Sequence[Row], file_bytes: int) -> Row:
@@ -125,7 +125,7 @@ def _totals(checkpoint: Checkpoint, packed: Sequence[Row], file_bytes: int) -> R
     }
 
 
-# What a person asks first; other keys of the description follow as they come.
+# Keys of the description that come first. The others follow in their order.
 _FIRST = ("variant", "parent", "network", "steps", "calibration", "seed")
 _LINE = 100  # characters
 
@@ -173,7 +173,7 @@ def render(inspection: Mapping[str, Any]) -> str:
     """The result of ``inspect`` as aligned text."""
     packed = inspection["packed"]
     samples = {row["layer"]: row for row in packed if row["samples"] is not None}
-    parts = [
+    sections = [
         inspection["file"],
         _description(inspection["description"]),
         _table(packed, _PACKED) or "No weight is quantized: every tensor is stored in float.",
@@ -182,7 +182,7 @@ def render(inspection: Mapping[str, Any]) -> str:
         _table(inspection["floats"], _FLOATS),
         _sums(inspection["totals"]),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _description(description: Mapping[str, Any]) -> str:
@@ -199,7 +199,7 @@ def _description(description: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A JSON value in words: {"a": {"b": [1, 2]}} as ``a (b 1 2)``; long lists are counted."""
+    """A JSON value as text: {"a": {"b": [1, 2]}} as ``a (b 1 2)``. Long lists are counted."""
     if isinstance(value, dict):
         return ", ".join(
             f"{key} ({_plain(inner)})" if isinstance(inner, dict) else f"{key} {_plain(inner)}"
@@ -211,11 +211,11 @@ def _plain(value: Any) -> str:
 
 
 def _sums(totals: Row) -> str:
-    size = f"size          {_human(totals['file_bytes'], 'B')}"
+    line = f"size          {_human(totals['file_bytes'], 'B')}"
     if not totals["weights"]:
-        return size
+        return line
     return (
-        f"{size}, {totals['ratio']:.2%} of the "
+        f"{line}, {totals['ratio']:.2%} of the "
         f"{_human(totals['float_bytes'], 'B')} its tensors take in float\n"
         f"entropy bound {_human(totals['entropy_bytes'], 'B')}\n"
         f"quantized     {_human(totals['weights'])} weights, "
@@ -230,17 +230,18 @@ def _table(rows: Iterable[Row], columns: Mapping[str, Callable[[Row], str]]) -> 
         return ""
     table = [list(columns), *lines]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    sides = ["<" if header in _TEXTS else ">" for header in columns]
+    alignments = ["<" if header in _TEXTS else ">" for header in columns]
     return "\n".join(
         " ".join(
-            f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)
+            f"{cell:{alignment}{width}}"
+            for cell, alignment, width in zip(line, alignments, widths, strict=True)
         ).rstrip()
         for line in table
     )
 
 
 def _each(row: Row, part: str) -> str:
-    """Bits that an entry takes of a part in the mean."""
+    """Mean bits an entry of ``part``, ``codes`` or ``indices``."""
     return f"{8 * row[part] / row['entries']:.2f}" if row["entries"] else ""
 
 

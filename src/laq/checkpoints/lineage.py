@@ -1,8 +1,8 @@
 """Whether a checkpoint is the one that a job is meant to read, and not another of the same shape.
 
-A file in the place of another would load, and its numbers stand under the other's name. So a
-variant names its parent by digest, and who reads it compares that, and what else it says of
-itself, with what the job is about.
+A file in the place of another would load, and its results would get the other's name. So a variant
+names its parent by digest. A job that reads it compares the digest, and the rest of the
+description, with what the job needs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _KEYS = ("network", "classes", "variant", "parent", "steps", "seed")
 def describe(path: Path) -> dict[str, Any]:
     """The description of a checkpoint of this workflow, with its ``digest``.
 
-    Raises ``CheckpointError`` as ``laq.checkpoints.packing.describe`` does, and for one that lacks
-    what every network of a study says of itself.
+    Raises ``CheckpointError`` as ``laq.checkpoints.packing.describe`` does, and for a description
+    that lacks a key which every network of a study has.
     """
     with metadata.opened(path) as file:
         content = metadata.content(path, file)
@@ -43,10 +43,10 @@ def of_parent(
     subset: Sequence[int] | None = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """The description of the network that a job sets out from, after ``check``."""
-    described = describe(path)
-    check(path, described, made, split, subset, seed)
-    return described
+    """The description of the network that a job starts from, after ``check``."""
+    description = describe(path)
+    check(path, description, made, split, subset, seed)
+    return description
 
 
 def of_original(path: Path, names: Sequence[str], seed: int) -> dict[str, Any]:
@@ -55,17 +55,21 @@ def of_original(path: Path, names: Sequence[str], seed: int) -> dict[str, Any]:
     names: of the data's classes. Raises ``CheckpointError`` where it is another network, and where
     it does not say what images it takes (``images``: channels, height, width).
     """
-    described = describe(path)
-    own, classes, shape = identity(described), described["classes"], described.get("images")
-    if own != "original":
-        _refuse(path, f"is the variant {own}, not original")
+    description = describe(path)
+    variant, classes, shape = (
+        identity(description),
+        description["classes"],
+        description.get("images"),
+    )
+    if variant != "original":
+        _refuse(path, f"is the variant {variant}, not original")
     if list(names) != classes:
         _refuse(path, f"is of {_classes(classes)}, not of the data's {_classes(names)}")
-    if described["seed"] != seed:
-        _refuse(path, f"was made from the seed {described['seed']}, not {seed}")
+    if description["seed"] != seed:
+        _refuse(path, f"was made from the seed {description['seed']}, not {seed}")
     if not isinstance(shape, list) or len(shape) != 3:
         _refuse(path, "does not say what images it takes")
-    return described
+    return description
 
 
 def check_all(
@@ -79,15 +83,15 @@ def check_all(
     made: variant and repeat of each. chosen: by ``laq.distances.subset_files.read``.
     """
     digests: dict[str, tuple[Path, str]] = {}
-    found = {path: describe(path) for path in paths}
-    for (path, described), (variant, repeat) in zip(found.items(), made, strict=True):
-        own = variant if repeat == 1 else f"{variant}-{repeat}"
-        check(path, described, own, split, chosen["indices"], chosen["seed"])
-        digests[own] = path, described["digest"]
-    for path, described in found.items():
-        if described["parent"] in digests:
-            parent, digest = digests[described["parent"]]
-            check_parent(path, described, parent, digest)
+    descriptions = {path: describe(path) for path in paths}
+    for (path, description), (variant, repeat) in zip(descriptions.items(), made, strict=True):
+        variant_id = variant if repeat == 1 else f"{variant}-{repeat}"
+        check(path, description, variant_id, split, chosen["indices"], chosen["seed"])
+        digests[variant_id] = path, description["digest"]
+    for path, description in descriptions.items():
+        if description["parent"] in digests:
+            parent, digest = digests[description["parent"]]
+            check_parent(path, description, parent, digest)
 
 
 def check(
@@ -98,15 +102,15 @@ def check(
     subset: Sequence[int] | None = None,
     seed: int | None = None,
 ) -> None:
-    """Raise ``CheckpointError`` where a checkpoint is not what the job is about.
+    """Raise ``CheckpointError`` where a checkpoint is not the one that the job needs.
 
-    described: by ``describe``. made: id of the variant with its repeat, ``original`` or
-    ``quant-2``. split: images and classes it has to be for. Where given, subset: indices of the
-    classes it was made for, which an original has not; seed: the study's.
+    described: by ``describe``. made: id of the variant with its repeat, as ``original`` or
+    ``quant-2``. split: has the images and classes that it must be for. subset, where given: indices
+    of the classes it was made for, which an original has not. seed, where given: the study's.
     """
-    own, classes, shape = identity(described), described["classes"], described.get("images")
-    if own != made:
-        _refuse(path, f"is the variant {own}, not {made}")
+    variant, classes, shape = identity(described), described["classes"], described.get("images")
+    if variant != made:
+        _refuse(path, f"is the variant {variant}, not {made}")
     if list(split.classes) != classes:
         _refuse(path, f"is of {_classes(classes)}, not of the data's {_classes(split.classes)}")
     if shape is not None and shape != list(split.images.shape[1:]):
@@ -127,14 +131,14 @@ def check_parent(path: Path, described: Mapping[str, Any], parent: Path, digest:
 
 
 def identity(described: Mapping[str, Any]) -> str:
-    """The id of what a checkpoint holds: its variant, from the second making on with the repeat."""
+    """The id of a checkpoint's network: its variant, and from the second repeat on the repeat."""
     repeat = described.get("repeat", 1)
     return described["variant"] if repeat == 1 else f"{described['variant']}-{repeat}"
 
 
 def _classes(names: Sequence[str]) -> str:
-    shown = ", ".join(map(str, names[:3])) + ", …" * (len(names) > 3)
-    return f"{len(names)} classes ({shown})"
+    excerpt = ", ".join(map(str, names[:3])) + ", …" * (len(names) > 3)
+    return f"{len(names)} classes ({excerpt})"
 
 
 def _refuse(path: Path, fault: str) -> None:

@@ -1,8 +1,8 @@
 """Bytes of compressed networks, from file sizes, headers and layer reports: no tensor is read.
 
-A file is what it weighs on the disk, with its header, the parameters left in float, and the
-scales of the grids. Beside it stands what an ideal entropy coder of each layer's codes would
-leave of it: Shannon's bound for codes drawn independently.
+The size of a file is that on the disk, with its header, the parameters left in float, and the
+scales of the grids. Beside it is the size with an ideal entropy coder for each layer's codes:
+Shannon's bound for codes drawn independently.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _NUMBERS = ("weights", "bits", "entropy", "bytes")
 class Memory:
     """Bytes of one variant: a row of ``tables/memory.csv`` but for its ids.
 
-    weights: number of quantized weights. float_bytes, packed_bytes: of the float32 file of the
-    same network and of the variant's own. ratio: of the second to the first. entropy_bytes: what
-    the variant's file would take, were each layer's codes entropy-coded; rounded up.
-    bits_per_weight: packed codes and scales, over quantized weights. nominal_bits: mean over
-    quantized weights. Both are 32 where nothing is quantized.
+    weights: number of quantized weights. float_bytes: of the float32 file of the same network.
+    packed_bytes: of the variant's file. ratio: packed_bytes over float_bytes. entropy_bytes: of the
+    variant's file if each layer's codes were entropy-coded, rounded up. bits_per_weight: of packed
+    codes and scales, over quantized weights. nominal_bits: mean over quantized weights. Both are 32
+    where nothing is quantized.
     """
 
     weights: int
@@ -60,11 +60,11 @@ def measure(checkpoint: Source, original: Source, layers: Source | None = None) 
     weights = sum(run.weights for run in runs)
     if layers and "layers" in content:
         _check_report(checkpoint, layers, content["layers"])
-    reported, bits, entropy_bits, coded_bytes = _totals(layers) if layers else (0, 0, 0, 0)
-    if reported != weights:
+    reported_weights, bits, entropy_bits, coded_bytes = _totals(layers) if layers else (0, 0, 0, 0)
+    if reported_weights != weights:
         raise DataError(
             f"{checkpoint} holds {weights} quantized weights and its layer report ({layers}) lists "
-            f"{reported}: delete both and run the rule that makes them again"
+            f"{reported_weights}: delete both and run the rule that makes them again"
         )
     float_bytes, packed_bytes = (Path(path).stat().st_size for path in (original, checkpoint))
     code_bytes = sum(run.code_bytes for run in runs)
@@ -80,21 +80,24 @@ def measure(checkpoint: Source, original: Source, layers: Source | None = None) 
 
 
 def _check_report(checkpoint: Source, layers: Source, own: Sequence[Mapping[str, object]]) -> None:
-    """The report beside a checkpoint is the one inside it: two makings differ in nothing else."""
+    """Raise ``DataError`` unless the report beside a checkpoint is the one inside it.
+
+    Only their rows tell the reports of two runs of a rule apart.
+    """
     table = read_table(layers, ["layer", *_NUMBERS])
     check_numbers(layers, "bits", table["bits"], Kind(0, 32))
-    found = table[["layer", *_NUMBERS]].to_dict("records")
-    for row, inside in zip_longest(found, own, fillvalue={}):
-        same = row.get("layer") == inside.get("layer") and all(
-            math.isclose(row[name], inside[name], rel_tol=1e-8)
-            if inside[name] is not None
+    rows = table[["layer", *_NUMBERS]].to_dict("records")
+    for row, entry in zip_longest(rows, own, fillvalue={}):
+        same = row.get("layer") == entry.get("layer") and all(
+            math.isclose(row[name], entry[name], rel_tol=1e-8)
+            if entry[name] is not None
             else row[name] != row[name]
             for name in _NUMBERS
         )
         if not same:
             raise DataError(
                 f"{layers} is not the layer report of {checkpoint}: they differ at the layer "
-                f"{row.get('layer') or inside.get('layer')}: delete both and run the rule that "
+                f"{row.get('layer') or entry.get('layer')}: delete both and run the rule that "
                 "makes them again"
             )
 

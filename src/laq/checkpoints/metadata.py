@@ -1,6 +1,6 @@
-"""What a checkpoint says of itself: one JSON object in the header of a safetensors file.
+"""The description of a checkpoint: one JSON object in the header of a safetensors file.
 
-It stands under the key ``laq``: safetensors writes several keys in random order, and the same
+It is under one key, ``laq``: safetensors writes several keys in random order, and the same
 checkpoint must give the same bytes. It holds
 
     format    3
@@ -9,9 +9,9 @@ checkpoint must give the same bytes. It holds
     digest    sha256 over the rest of the metadata and every tensor's name, dtype, shape, bytes
     …         the description as given: network, variant, calibration, seed, parent
 
-Reading it takes neither torch nor a tensor. What a run takes in the file,
-``laq.checkpoints.packing`` says. Where the key says ``deep``, the file is of
-``laq.checkpoints.deep_container.file``, and the description is inside.
+Reading it takes neither torch nor a tensor. ``laq.checkpoints.packing`` has the tensors of a run.
+Where the value of the key is ``deep``, the file is of ``laq.checkpoints.deep_container.file``, and
+the description is inside the container.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from laq.utils.errors import CheckpointError
 
 FORMAT = 3
 KEY = "laq"
-# What the key says of a deeply compressed network.
+# The key's value in the file of a deeply compressed network.
 DEEP = "deep"
 _REQUIRED = frozenset({"format", "packed", "digest"})
 OWN_KEYS = _REQUIRED | {"aliases"}
@@ -59,7 +59,7 @@ def _kinds(value: Any) -> bool:
     )
 
 
-# Of what a description may say, what code that reads it relies on.
+# The keys of a description that code relies on: a check of the value, and what it must be.
 _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "network": (lambda value: isinstance(value, dict), "a mapping"),
     "classes": (lambda value: value is None or _texts(value), "a list of names"),
@@ -89,11 +89,10 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
 class PackedRun:
     """Consecutive rows of a quantized weight that have one grid.
 
-    shape: of these rows, (n, …). width: bits a code takes. bits, scheme: nominal bits and name of
-    the grid, as documentation. kind, grid: which of ``laq.quantizers.grids`` it is, and its
-    ``fields``.
-    tensors: names of what the file holds of it beside the codes. stored: bytes that codes take
-    where they are no string of bits of one width.
+    shape: of these rows, (n, …). width: bits a code. bits, scheme: nominal bits and name of the
+    grid, as documentation. kind, grid: which of ``laq.quantizers.grids`` it is, and its ``fields``.
+    tensors: names of the run's tensors in the file beside the codes. stored: bytes of the codes
+    where they are not a string of bits of one width.
 
     Raises ``ValueError`` for fields that no weight can have.
     """
@@ -167,19 +166,19 @@ def content(path: str | os.PathLike[str], file: Any) -> dict[str, Any]:
     if text == DEEP:
         from laq.checkpoints.deep_container import header
 
-        inside = header.content(path, file, REMEDY)
-        return _checked(path, {**inside, "format": FORMAT})
+        deep_fields = header.content(path, file, REMEDY)
+        return _checked(path, {**deep_fields, "format": FORMAT})
     try:
-        found = json.loads(text)
+        fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} has a damaged description ({error}): {REMEDY}") from error
-    version = found.get("format") if isinstance(found, dict) else None
+    version = fields.get("format") if isinstance(fields, dict) else None
     if version != FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {version!r}, this version of the workflow reads "
             f"{FORMAT}: {REMEDY}"
         )
-    return _checked(path, found)
+    return _checked(path, fields)
 
 
 def is_deep(file: Any) -> bool:
@@ -188,12 +187,15 @@ def is_deep(file: Any) -> bool:
 
 
 def _checked(path: str | os.PathLike[str], found: dict[str, Any]) -> dict[str, Any]:
-    """``found``, if it says what descriptions have to, and nothing that cannot be."""
+    """``found``, if it has all required keys, and valid values.
+
+    Raises ``CheckpointError`` otherwise.
+    """
     if missing := _REQUIRED - found.keys():
         raise CheckpointError(f"{path} lacks {sorted(missing)} in its description: {REMEDY}")
-    for key, (fits, what) in _KEYS.items():
-        if key in found and not fits(found[key]):
-            raise CheckpointError(f"{path} describes itself wrongly: {key} is not {what}: {REMEDY}")
+    for key, (check, kind) in _KEYS.items():
+        if key in found and not check(found[key]):
+            raise CheckpointError(f"{path} describes itself wrongly: {key} is not {kind}: {REMEDY}")
     classes, members = found.get("classes"), found.get("subset")
     if classes is not None and members and max(members) >= len(classes):
         raise CheckpointError(
@@ -209,7 +211,7 @@ def description(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def subset(described: Mapping[str, Any]) -> list[int]:
-    """Positions of the classes that a checkpoint was made for; all, where it has no subset."""
+    """Positions of the classes that a checkpoint was made for; all where it has no subset."""
     return sorted(described.get("subset") or range(len(described["classes"])))
 
 
@@ -223,10 +225,10 @@ def runs(
     weights = {}
     try:
         for name, entries in found["packed"].items():
-            parts = tuple(PackedRun(**entry) for entry in entries)
-            if len({tuple(part.shape[1:]) for part in parts}) != 1:
+            packed_runs = tuple(PackedRun(**entry) for entry in entries)
+            if len({tuple(run.shape[1:]) for run in packed_runs}) != 1:
                 raise ValueError(f"{name} has no runs, or rows of several shapes")
-            weights[name] = parts
+            weights[name] = packed_runs
     except (AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} describes its packed weights wrongly ({error}): {REMEDY}"

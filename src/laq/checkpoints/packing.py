@@ -37,8 +37,8 @@ class Checkpoint:
     """What a file holds.
 
     description: as given to ``save``.
-    state: name to tensor, packed weights as the float32 values they stand for; a tensor of several
-        names is the same one by all of them.
+    state: name to tensor, with packed weights as the float32 values they stand for. A tensor of
+        several names is one and the same under all of them.
     packed: name of each packed weight to its runs of rows, their codes in the smallest integer
         type that holds their width.
     """
@@ -56,8 +56,8 @@ def save(
 ) -> None:
     """Write ``state`` to ``path`` atomically, the weights in ``packed`` as bit-packed codes.
 
-    A name in ``packed`` replaces the tensor of that name in ``state``: its runs of rows, one
-    below the other, must have that tensor's shape. ``description`` is JSON; ``load`` needs its
+    A name in ``packed`` replaces the tensor of that name in ``state``. Its runs of rows, one below
+    the other, must have that tensor's shape. ``description`` is JSON. ``load`` needs its
     ``network``, the arguments of ``laq.models.networks.create``, and applies its ``transforms``
     (``laq.checkpoints.graph_edits``). Names of the same memory in ``state`` are one tensor in the
     file. Equal arguments give equal bytes.
@@ -67,48 +67,52 @@ def save(
     """
     if clash := metadata.OWN_KEYS & description.keys():
         raise ValueError(f"description uses keys of the format's own: {sorted(clash)}")
-    further = aliases(state, packed)
+    duplicates = aliases(state, packed)
     tensors = {
-        name: tensor for name, tensor in state.items() if name not in packed and name not in further
+        name: tensor
+        for name, tensor in state.items()
+        if name not in packed and name not in duplicates
     }
-    described = {}
+    runs = {}
     for name, weights in packed.items():
         _check_shape(name, weights, state)
-        described[name] = [_described(name, weight) for weight in weights]
-        for place, weight in enumerate(weights):
-            stored = {"codes": bitpacking.pack(weight.codes, weight.grid.width)}
-            stored |= weight.grid.tensors()
-            stored = {_name(name, part, place): tensor for part, tensor in stored.items()}
-            if clash := stored.keys() & state.keys():
+        runs[name] = [_described(name, weight) for weight in weights]
+        for index, weight in enumerate(weights):
+            run_tensors = {"codes": bitpacking.pack(weight.codes, weight.grid.width)}
+            run_tensors |= weight.grid.tensors()
+            run_tensors = {_name(name, key, index): tensor for key, tensor in run_tensors.items()}
+            if clash := run_tensors.keys() & state.keys():
                 raise ValueError(f"state already has {sorted(clash)}")
-            tensors |= stored
+            tensors |= run_tensors
     # Copies: safetensors refuses views of a shared storage.
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    content = {**description, "format": metadata.FORMAT, "packed": described}
-    if further:
-        content["aliases"] = further
+    content = {**description, "format": metadata.FORMAT, "packed": runs}
+    if duplicates:
+        content["aliases"] = duplicates
     content["digest"] = _digest(content, tensors)
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={metadata.KEY: _json(content)})
 
 
 def aliases(state: Mapping[str, Tensor], packed: Collection[str] = ()) -> dict[str, str]:
-    """Further names of tensors that ``state`` has by several names, to the one of each that counts:
-    that in ``packed``, or else the first."""
+    """Further names of tensors that ``state`` has under several names, to the name that each is
+    stored by: the one in ``packed``, or else the first."""
     groups: dict[tuple[Any, ...], list[str]] = {}
     for name, tensor in state.items():
         if tensor.numel():
-            place = tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
-            groups.setdefault(place, []).append(name)
-    found = {}
+            key = tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+            groups.setdefault(key, []).append(name)
+    duplicates = {}
     for names in groups.values():
-        coded = [name for name in names if name in packed]
-        first = coded[0] if coded else names[0]
-        found |= {name: first for name in names if name != first and name not in packed}
-    return found
+        preferred = [name for name in names if name in packed]
+        canonical = preferred[0] if preferred else names[0]
+        duplicates |= {
+            name: canonical for name in names if name != canonical and name not in packed
+        }
+    return duplicates
 
 
 def derived(
@@ -117,11 +121,11 @@ def derived(
     recipe: Mapping[str, Any],
     **facts: Any,
 ) -> dict[str, Any]:
-    """The description of a variant, from that of its parent and the recipe of the step taken.
+    """The description of a variant, from that of its parent and the recipe of its step.
 
-    ``description``: of the parent, as ``laq.checkpoints.lineage.describe`` gives it. ``steps`` is
-    the lineage: variant name to recipe, from the trained network on. ``facts`` (subset, seed, bits,
-    …) replace the parent's.
+    ``description``: of the parent, as ``laq.checkpoints.lineage.describe`` gives it. Its ``steps``
+    are the lineage: variant name to recipe, from the trained network on. ``facts`` (subset, seed,
+    bits, …) replace the parent's.
     """
     lineage = {
         "variant": variant,
@@ -134,9 +138,9 @@ def derived(
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint whole, check its digest, and unpack its codes.
+    """Read a whole checkpoint, check its digest, and unpack its codes.
 
-    Raises ``CheckpointError``, which names the file and the remedy, for one that is missing,
+    Raises ``CheckpointError``, which names the file and the remedy, for a file that is missing,
     truncated, altered, no safetensors, of another tool or of another format version, and for one
     whose tensors are not those that its metadata describes.
     """
@@ -159,9 +163,9 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
             packed[name] = tuple(
                 _unpacked(
                     run,
-                    *(state.pop(_name(name, part, place)) for part in ("codes", *run.tensors)),
+                    *(state.pop(_name(name, key, index)) for key in ("codes", *run.tensors)),
                 )
-                for place, run in enumerate(runs)
+                for index, run in enumerate(runs)
             )
         except (KeyError, DataError) as error:
             raise CheckpointError(
@@ -171,15 +175,15 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         if name in state:
             raise CheckpointError(f"{path} holds {name} both packed and in float: {REMEDY}")
         state[name] = torch.cat([weight.values for weight in packed[name]])
-    for name, held in content.get("aliases", {}).items():
-        if held not in state or name in state:
-            raise CheckpointError(f"{path} names {held} {name} too, wrongly: {REMEDY}")
-        state[name] = state[held]
+    for name, original in content.get("aliases", {}).items():
+        if original not in state or name in state:
+            raise CheckpointError(f"{path} names {original} {name} too, wrongly: {REMEDY}")
+        state[name] = state[original]
     return Checkpoint(metadata.description(content), state, packed)
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the description alone, without any tensor and so without checking the digest.
+    """Read the description alone, without any tensor. The digest is not checked.
 
     Raises ``CheckpointError`` as ``read`` does, but for altered or misdescribed tensors.
     """
@@ -190,7 +194,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 def classes(path: str | os.PathLike[str]) -> dict[int, str]:
     """The classes that the checkpoint was made for: output of the network to the class's name.
 
-    Those of its subset, in the order of the outputs; all of them for a network that has none.
+    They are those of its subset, in the order of the outputs, or all where it has no subset.
     Raises ``CheckpointError`` as ``describe`` does, and for a checkpoint that names no classes.
     """
     description = describe(path)
@@ -266,7 +270,7 @@ def _check_shape(name: str, weights: Sequence[PackedWeight], state: Mapping[str,
 
 
 def _unpacked(run: PackedRun, codes: Tensor, *parts: Tensor) -> PackedWeight:
-    """A run as it was saved. Raises ``DataError`` if its tensors are not as it says."""
+    """A run as it was saved. Raises ``DataError`` if its tensors do not match its fields."""
     tensors = dict(zip(run.tensors, parts, strict=True))
     grid = grids.restore(run.kind, run.bits, run.scheme, run.grid, tensors)
     if grid.width != run.width:
@@ -296,8 +300,8 @@ def _intact(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _digest(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    described = {key: value for key, value in content.items() if key != "digest"}
-    digest = hashlib.sha256(_json(described).encode())
+    fields = {key: value for key, value in content.items() if key != "digest"}
+    digest = hashlib.sha256(_json(fields).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(_json({name: [str(tensor.dtype), list(tensor.shape)]}).encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())

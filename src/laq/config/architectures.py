@@ -1,7 +1,7 @@
-"""Families of published networks by name, and what small images ask of them.
+"""Families of published networks by name, and the changes that small images need.
 
-Names are torchvision's, or with "timm/" in front timm's. The workflow asks while it plans:
-nothing heavy is imported here.
+Names are torchvision's, or timm's with "timm/" in front. The workflow uses this module while it
+plans, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import itertools
 
 # The project's own: ``laq.models.architectures`` has their classes.
 OWN = ("small_resnet", "lenet_300_100", "lenet5", "small_vit")
-# Function of laq.models.small_images to the networks of torchvision that it fits to small images.
+# Networks of torchvision, by the function of laq.models.small_images that fits them to small
+# images.
 STEMS = {
     "resnet": (
         *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
@@ -25,15 +26,15 @@ STEMS = {
     "vgg": tuple(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")),
     "alexnet": ("alexnet",),
 }
-# timm has so many that their names' beginnings must do.
+# Beginnings of timm's names: timm has too many networks to list.
 RESNETS = ("timm/resnet", "timm/resnext", "timm/wide_resnet")
-# Vision transformers: no layer changes, their patches are an eighth of the image's side.
+# Vision transformers. No layer changes, but a patch is an eighth of the image's side.
 TRANSFORMERS = ("timm/vit_", "timm/deit_")
 
-# How images from 0 to 1 are normalised where neither weights nor the config say.
+# Normalisation of images from 0 to 1 where neither the weights nor the config give one.
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
-# What the project's tests and pages speak of.
+# Networks that the project's tests and pages use.
 TESTED = (
     "resnet18",
     "resnet50",
@@ -48,9 +49,7 @@ TESTED = (
 
 
 def stem(architecture: str) -> str | None:
-    """Name of the function of ``laq.models.small_images`` for this architecture, None if it has
-    none.
-    """
+    """Name of the function in ``laq.models.small_images`` for this architecture, or None."""
     if architecture.startswith(RESNETS):
         return "resnet"
     return next((stem for stem, names in STEMS.items() if architecture in names), None)
@@ -64,13 +63,14 @@ def for_small_images(architecture: str) -> bool:
 def patch(side: int) -> int:
     """Pixels of a transformer's patch in images of ``side`` pixels: 4 in 32.
 
-    An eighth of the side, or the next smaller number that divides it: no pixel is left out.
+    It is an eighth of the side, or the next smaller number that divides the side, so that no pixel
+    is left out.
     """
     return next(pixels for pixels in range(max(1, side // 8), 0, -1) if side % pixels == 0)
 
 
 def hint(architecture: str) -> str:
-    """Names that may have been meant, as the end of a sentence."""
+    """Similar names, as the end of a sentence."""
     names = [*OWN, *itertools.chain(*STEMS.values()), *TESTED]
-    close = difflib.get_close_matches(architecture, dict.fromkeys(names), 3)
-    return f"; did you mean {', '.join(close)}?" if close else ""
+    matches = difflib.get_close_matches(architecture, dict.fromkeys(names), 3)
+    return f"; did you mean {', '.join(matches)}?" if matches else ""

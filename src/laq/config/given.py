@@ -1,4 +1,4 @@
-"""What YAML and Snakemake made of a value that a config gives, and how to write it instead."""
+"""How YAML and Snakemake read a value of a config, and how to write it instead."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import yaml
 
 from laq.config.schema import key_text
 
-# Config files as they were written: keys that stand twice, and the text of a value.
+# Config files as they were written: keys that occur twice, and the text of a value.
 #
-# Snakemake's reading shows neither. Of two equal keys it takes the last, and YAML 1.1 makes numbers
-# of a plain ``010`` (octal) and ``12:30`` (base 60).
+# Snakemake's reader shows neither. It takes the last of two equal keys, and YAML 1.1 reads a plain
+# ``010`` (octal) and ``12:30`` (base 60) as numbers.
 
 
-_MERGE = "tag:yaml.org,2002:merge"  # <<, whose keys give way to the mapping's own
+_MERGE = "tag:yaml.org,2002:merge"  # <<: the mapping's own keys take precedence over its keys
 
 
 @dataclass(frozen=True)
@@ -32,61 +32,61 @@ class Written:
 
 
 class ConfigFile:
-    """The nodes of a YAML or JSON file; of one that is neither, or is not there, none."""
+    """The nodes of a YAML or JSON file. A file that is neither, or does not exist, has none."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
             self._loader = yaml.SafeLoader(_text(self.path))
             self._root = self._loader.get_single_node()
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):  # Snakemake's to refuse
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):  # Snakemake refuses it
             self._root = None
 
     def twice(self) -> list[str]:
-        """A line for each key that stands more than once in its mapping, at any depth."""
-        found: list[tuple[int, str]] = []
-        waiting: list[tuple[yaml.Node | None, tuple[Any, ...]]] = [(self._root, ())]
-        seen = set()  # what an alias repeats is said once
-        while waiting:
-            node, path = waiting.pop()
-            if id(node) in seen:
+        """A line for each key that occurs more than once in its mapping, at any depth."""
+        messages: list[tuple[int, str]] = []
+        stack: list[tuple[yaml.Node | None, tuple[Any, ...]]] = [(self._root, ())]
+        visited = set()  # what an alias repeats is reported once
+        while stack:
+            node, path = stack.pop()
+            if id(node) in visited:
                 continue
-            seen.add(id(node))
+            visited.add(id(node))
             if isinstance(node, yaml.MappingNode):
                 lines: dict[Any, list[int]] = {}
                 for key, child in node.value:
                     name = self._value(key)
                     if key.tag == _MERGE:
-                        waiting.append((child, path))
+                        stack.append((child, path))
                     else:
-                        waiting.append((child, (*path, name)))
+                        stack.append((child, (*path, name)))
                         lines.setdefault(name, []).append(key.start_mark.line + 1)
-                for name, places in lines.items():
-                    if len(places) > 1:
-                        found.append((places[0], self._said((*path, name), places)))
+                for name, numbers in lines.items():
+                    if len(numbers) > 1:
+                        messages.append((numbers[0], self._said((*path, name), numbers)))
             elif isinstance(node, yaml.SequenceNode):
-                waiting += [(child, (*path, place)) for place, child in enumerate(node.value)]
-        return [said for _, said in sorted(found)]
+                stack += [(child, (*path, index)) for index, child in enumerate(node.value)]
+        return [message for _, message in sorted(messages)]
 
     def _said(self, path: Sequence[Any], lines: Sequence[int]) -> str:
-        shown = ", ".join(map(str, dict.fromkeys(lines)))
+        text = ", ".join(map(str, dict.fromkeys(lines)))
         return (
-            f"{key_text(path)}: stands {len(lines)} times in {self.path}, line {shown}; the last "
+            f"{key_text(path)}: stands {len(lines)} times in {self.path}, line {text}; the last "
             "alone would count, so rename or remove the others, or put together what is below them"
         )
 
     def value(self, path: Sequence[Any]) -> Written | None:
-        """The scalar at a path of keys and places in lists, where it stands without quotes."""
+        """The scalar at a path of keys and list indices, if it is written without quotes."""
         node = self._root
-        for part in path:
-            _, node = self._child(node, part)
+        for key in path:
+            _, node = self._child(node, key)
         return self._written(node)
 
     def key(self, path: Sequence[Any]) -> Written | None:
-        """The last key of a path, where it stands without quotes."""
+        """The last key of a path, if it is written without quotes."""
         node = self._root
-        for part in path[:-1]:
-            _, node = self._child(node, part)
+        for key in path[:-1]:
+            _, node = self._child(node, key)
         return self._written(self._child(node, path[-1])[0])
 
     def _child(
@@ -102,14 +102,14 @@ class ConfigFile:
                 return key, child
         for key, child in node.value:
             if key.tag == _MERGE:
-                merged = child.value if isinstance(child, yaml.SequenceNode) else [child]
-                for each in merged:
-                    if (found := self._child(each, part))[1] is not None:
-                        return found
+                mappings = child.value if isinstance(child, yaml.SequenceNode) else [child]
+                for mapping in mappings:
+                    if (match := self._child(mapping, part))[1] is not None:
+                        return match
         return None, None
 
     def _value(self, key: yaml.Node) -> Any:
-        """What YAML makes of a key; its text where it makes nothing that can be one."""
+        """A key as YAML constructs it, or its text where that is no possible key."""
         try:
             value = self._loader.construct_object(key, deep=True)
             hash(value)
@@ -124,7 +124,7 @@ class ConfigFile:
 
 
 def _text(path: Path) -> str:
-    """A file's text, of which JSON is YAML but for tabs between its parts."""
+    """A file's text. JSON is YAML except for tabs between its tokens, which become blanks."""
     text = path.read_text(encoding="utf-8")
     try:
         json.loads(text)
@@ -138,21 +138,22 @@ _LONGEST = 160  # letters of a mapping that a message repeats
 
 @dataclass(frozen=True)
 class Given:
-    """Where a config is from: its files, later ones over earlier ones, and over all ``named``.
+    """The sources of a config: its files and the command line, which takes precedence.
 
-    named: what the command line gives by ``--config``, as Snakemake reads it.
+    files: later ones take precedence over earlier ones. named: what the command line gives by
+    ``--config``, as Snakemake reads it.
     """
 
     files: Sequence[ConfigFile] = ()
     named: Mapping[str, Any] = field(default_factory=dict)
 
     def twice(self) -> Iterator[str]:
-        """A line for each key that stands more than once in a mapping of a file."""
+        """A line for each key that occurs more than once in a mapping of a file."""
         for file in self.files:
             yield from file.twice()
 
     def remedy(self, path: Sequence[Any], value: Any, wanted: str) -> str:
-        """What a ``value`` at ``path`` was made of, and what to write instead; "" where unknown.
+        """How the ``value`` at ``path`` was written, and what to write instead; "" where unknown.
 
         wanted: the schema's type for it.
         """
@@ -160,18 +161,18 @@ class Given:
             return self._on_command_line(path, value, wanted)
         if wanted != "string" or isinstance(value, str | list | Mapping):
             return ""
-        found = [written for file in self.files if (written := file.value(path))]
-        return _in_file(found[-1], value) if found else ""
+        matches = [written for file in self.files if (written := file.value(path))]
+        return _in_file(matches[-1], value) if matches else ""
 
     def key_remedy(self, path: Sequence[Any]) -> str:
-        """The same for a key that YAML took for something else than text."""
+        """``remedy`` for a key that YAML did not read as text."""
         if isinstance(path[-1], str):
             return ""
-        found = [written for file in self.files if (written := file.key(path))]
-        return _in_file(found[-1], path[-1]) if found else ""
+        matches = [written for file in self.files if (written := file.key(path))]
+        return _in_file(matches[-1], path[-1]) if matches else ""
 
     def several(self) -> str:
-        """The end of a message on keys that no file has, where files were named one by one."""
+        """The end of a message on missing keys, where config files were named one by one."""
         if not self.files:
             return ""
         return (
@@ -197,9 +198,9 @@ class Given:
         if value is None:
             return f"--config {top}= gives no value; write one, or leave it out"
         if wanted == "string" and isinstance(value, bool | int | float):
-            made = "true or false" if isinstance(value, bool) else "a number"
+            kind = "true or false" if isinstance(value, bool) else "a number"
             return (
-                f"Snakemake takes a value of --config that reads like one for {made}, in quotes "
+                f"Snakemake takes a value of --config that reads like one for {kind}, in quotes "
                 "too; " + _from_file(f'{top}: "{value}"')
             )
         return ""
@@ -213,23 +214,23 @@ def _from_file(text: str) -> str:
 
 
 def _in_file(written: Any, value: Any) -> str:
-    """Where the text of a value is not what Python prints of it."""
+    """A remedy where the text of a value is not what Python prints of it."""
     if not written.text or written.text == str(value):
         return ""
-    made = {True: "true", False: "false", None: "no value"}
-    shown = made[value] if value is None or isinstance(value, bool) else str(value)
+    constants = {True: "true", False: "false", None: "no value"}
+    text = constants[value] if value is None or isinstance(value, bool) else str(value)
     kind = {int: "the number ", float: "the number "}.get(type(value), "")
     return (
         f"line {written.line} of {written.file} says {written.text}, of which YAML makes "
-        f'{kind}{shown}; write "{written.text}", in quotes'
+        f'{kind}{text}; write "{written.text}", in quotes'
     )
 
 
 def _at(config: Any, path: Sequence[Any]) -> Any:
     """The value at a path, or an object that nothing equals."""
-    for part in path:
+    for key in path:
         try:
-            config = config[part]
+            config = config[key]
         except (KeyError, IndexError, TypeError):
             return object()
     return config
@@ -240,7 +241,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _flow(value: Any) -> str:
-    """Text from inside a value of ``--config``, as a file would have it in one line."""
+    """A value from inside one of ``--config``, as a file would write it in one line."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_flow(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list):

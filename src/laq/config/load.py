@@ -1,4 +1,4 @@
-"""The door that every config goes through, before anything is planned."""
+"""Loading of a config: its defaults and checks, before anything is planned."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def checked(
     named: Mapping[str, Any] | None = None,
     files: Iterable[str | Path] = (),
 ) -> tuple[dict[str, Any], list[str], data.Survey | None]:
-    """The config with its defaults, lines to be said of it, and what is known of a study's images.
+    """The config with its defaults, warnings about it, and the survey of a study's images.
 
     schemas: folder of the schemas. named: keys and values that the command line gives. files: those
-    that the config was read from, later ones over earlier ones.
+    that the config was read from. Later files take precedence over earlier ones.
 
     Raises ``LaqError`` that lists all faults, whatever the config holds.
     """
-    given = Given([ConfigFile(file) for file in files], named or {})
-    schema.refuse(given.twice())
+    origin = Given([ConfigFile(file) for file in files], named or {})
+    schema.refuse(origin.twice())
     kind = config.get("kind", "study")
     if not isinstance(kind, str) or kind not in SCHEMAS:
         schema.refuse([f"kind: {kind!r} must be one of: {', '.join(SCHEMAS)}"])
     description = yaml.safe_load((schemas / SCHEMAS[kind]).read_text(encoding="utf-8"))
-    completed = schema.complete(config, description, given)
+    completed = schema.complete(config, description, origin)
     if kind == "study":
-        absent = completed["dataset"]
-        if other := sources.instead(absent):
-            put = {"kind": other, "superclasses": absent["superclasses"]}
-            completed = schema.complete({**config, "dataset": put}, description, given)
+        dataset = completed["dataset"]
+        if substitute := sources.instead(dataset):
+            replacement = {"kind": substitute, "superclasses": dataset["superclasses"]}
+            completed = schema.complete({**config, "dataset": replacement}, description, origin)
         survey = sources.survey(completed["dataset"])
         completed = study.with_composed_names(completed)
         checks.check(completed, survey.classes, survey)
         return completed, list(cautions.of_study(completed, survey, config)), survey
-    completed, left_out = replay.with_files(completed, given.named)
-    return replay.filled(completed), left_out, None
+    completed, messages = replay.with_files(completed, origin.named)
+    return replay.filled(completed), messages, None

@@ -1,8 +1,8 @@
 """The compression methods and the alphabets by name: one line each.
 
-A method chooses codes, an alphabet the levels that they stand for. Here is what the config asks of
-them; ``laq.ptq.registry`` has the functions of the methods, ``laq.quantizers.registry`` those of
-the alphabets.
+A method chooses codes. An alphabet gives the levels that the codes stand for. This module has what
+the config needs to know of them; ``laq.ptq.registry`` has the functions of the methods,
+``laq.quantizers.registry`` those of the alphabets.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Method:
-    """rounding: a kind of ``laq.quantizers.rounding``. options: what it takes. data:
+    """rounding: a kind of ``laq.quantizers.rounding``. options: settings of its solver. data:
     whether codes depend on images. equispaced: whether it takes grids of equispaced levels alone.
     """
 
@@ -36,8 +36,8 @@ class Method:
 
 @dataclass(frozen=True)
 class AlphabetSpec:
-    """bits: those it takes. settings: others it takes. granularities:
-    that scales may have. equispaced: whether its levels are.
+    """bits: those that it takes. settings: other settings that it takes. granularities: those that
+    its scales may have. equispaced: whether its levels are equispaced.
     """
 
     bits: range
@@ -76,10 +76,10 @@ ALPHABETS = {
 def unused(settings: Mapping[str, Any]) -> set[str]:
     """The ``compress`` settings that make no difference to a variant that has them."""
     method, alphabet = METHODS[settings["method"]], ALPHABETS[settings["alphabet"]]
-    every = {name for known in (METHODS, ALPHABETS) for m in known.values() for name in m.settings}
-    left = every - {*method.settings, *alphabet.settings}
+    names = {name for table in (METHODS, ALPHABETS) for m in table.values() for name in m.settings}
+    unused_names = names - {*method.settings, *alphabet.settings}
     if settings.get("range") != "percentile":
-        left.add("percentile")
+        unused_names.add("percentile")
     if settings["granularity"] not in ("per_channel_group", "per_group"):
-        left.add("group")
-    return left
+        unused_names.add("group")
+    return unused_names

@@ -1,6 +1,6 @@
-"""Networks whose weights come from outside, and what may not be as in their training.
+"""Networks whose weights come from outside, and what may differ from their training.
 
-All of it is known while the workflow plans, from the config alone: nothing heavy is imported here.
+All of it is known from the config alone, while the workflow plans. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from laq.utils.files import expanded
 def trained_elsewhere(config: Mapping[str, Any]) -> list[str]:
     """Ids of networks whose weights others may have trained on the study's own classes.
 
-    Not of those that have torchvision's weights and are trained here: these knew other images.
+    Networks that have torchvision's weights and are trained here are not among them: those weights
+    were trained on other images.
     """
     return [
         name
@@ -27,12 +28,12 @@ def trained_elsewhere(config: Mapping[str, Any]) -> list[str]:
 
 
 def doubts(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
-    """Lines to be said of ``trained``, ids of networks that were trained elsewhere."""
+    """Warnings about ``trained``, ids of networks that were trained elsewhere."""
     return [*unsplit(config, trained), *unnormalised(config, trained)]
 
 
 def unsplit(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
-    """A line where the study draws its test images from those that ``trained`` may have learnt.
+    """A line where test images may be among those that ``trained`` were trained on.
 
     ``trained``: ids of networks that were trained elsewhere.
     """
@@ -48,9 +49,10 @@ def unsplit(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
 
 
 def unnormalised(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]:
-    """A line for each of ``trained`` of which nothing says how images are normalised.
+    """A line for each of ``trained`` whose normalisation of images is not given.
 
-    The project's own architectures always do it their way, and torchvision's weights say.
+    The project's own architectures have a normalisation of their own. torchvision's weights bring
+    theirs.
     """
     lines = []
     for name in trained:
@@ -59,10 +61,12 @@ def unnormalised(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]
         if source == "torchvision" or architecture in architectures.OWN:
             continue
         section = "networks" if name in config["networks"] else "partial_qat.further_networks"
-        usual = {"mean": list(architectures.MEAN), "std": list(architectures.STD)}
-        taken = {f"{section}.{name}.{key}": usual[key] for key in usual if key not in network}
-        if taken:
-            values = " and ".join(f"{key}: {value}" for key, value in taken.items())
+        defaults = {"mean": list(architectures.MEAN), "std": list(architectures.STD)}
+        missing = {
+            f"{section}.{name}.{key}": defaults[key] for key in defaults if key not in network
+        }
+        if missing:
+            values = " and ".join(f"{key}: {value}" for key, value in missing.items())
             lines.append(
                 f"the weights of {name} come from outside and do not say how images are "
                 f"normalised: {values} is taken; set it as in the training"

@@ -15,19 +15,19 @@ Partial = Mapping[str, Any]
 # Positions of layers that the config may ask for.
 POSITIONS = ("first", "middle", "last", "single")
 CONTROL, COMPARED, WHOLE, NAMED = "control", "compared", "whole", "named"
-# A position of which the rest of the network is not trained.
+# Suffix of a position: the rest of the network is not trained.
 _ALONE = "_alone"
 
 
 def networks(partial: Partial, study: Iterable[str]) -> list[str]:
-    """Ids of the networks: of the study's those that are asked for, then those of its own."""
-    asked = list(study) if partial["networks"] == "all" else partial["networks"]
-    return [*asked, *partial["further_networks"]]
+    """Ids of the networks: those of the study that are asked for, then the section's own."""
+    ids = list(study) if partial["networks"] == "all" else partial["networks"]
+    return [*ids, *partial["further_networks"]]
 
 
 def names(partial: Partial, network: str) -> list[str]:
-    """The jobs of a network: ``control``, ``compared``, and one a position and number of bits."""
-    positions = [*partial["positions"], *(f"{each}{_ALONE}" for each in partial["alone"]), WHOLE]
+    """The jobs of a network: ``control``, ``compared``, and one per position and number of bits."""
+    positions = [*partial["positions"], *(f"{name}{_ALONE}" for name in partial["alone"]), WHOLE]
     if network in partial["named"]:
         positions.append(NAMED)
     arms = [f"{position}-{bits}" for position in positions for bits in partial["bits"]]
@@ -36,7 +36,7 @@ def names(partial: Partial, network: str) -> list[str]:
 
 
 def settings(partial: Partial, network: str, name: str) -> dict[str, Any]:
-    """Of the section, what a job's arms depend on, and no more."""
+    """The section's settings that a job's arms depend on, and no others."""
     shared = {
         "subsets": partial["subsets"],
         "images": partial["images"],
@@ -66,9 +66,9 @@ def control_training(partial: Partial) -> dict[str, Any]:
         "skip_layers": [],
     }
     training = {**training, "classes": "all", "train": "all"}
-    own = effect({"parent": "original", "qat": training})["qat"]
-    return {**_NEEDED, **{k: v for k, v in own.items() if k != "bits"}}
+    qat = effect({"parent": "original", "qat": training})["qat"]
+    return {**_NEEDED, **{k: v for k, v in qat.items() if k != "bits"}}
 
 
-# What an entry always says, also where it makes no difference.
+# Settings that an entry always has, even where they make no difference.
 _NEEDED = {"layers": "all", "skip_layers": [], "activations": None}

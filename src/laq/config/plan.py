@@ -1,7 +1,7 @@
 """What a study makes, and what its jobs take: files and settings, from the completed config.
 
-Rules ask here. Files are patterns below ``<results>``, as Snakemake's pathvars have them.
-Everything is pure and light, since it runs each time the workflow is parsed.
+The rules call these methods. Files are patterns below ``<results>``, as Snakemake's pathvars have
+them. Everything here is pure and light, since it runs each time the workflow is parsed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ DATASET = ("train.npz", "test.npz", "classes.json", "origin.json")
 def files(pattern: str, **values: Iterable[str]) -> list[str]:
     """``pattern`` with every combination of values of its names; each name is in braces."""
     combinations = product(*values.values())
-    return [pattern.format(**dict(zip(values, each, strict=True))) for each in combinations]
+    return [pattern.format(**dict(zip(values, choice, strict=True))) for choice in combinations]
 
 
 class Plan:
-    """What rules of tables, figures and verdicts ask of a study or a replay alike.
+    """What rules of tables, figures and verdicts need of a study and of a replay.
 
-    Attributes: scale, of the axis of median ICD. published: the log drawn over figure 5, or none.
+    Attributes: scale: of the axis of median ICD. published: the log drawn over figure 5, or none.
     """
 
     scale: str
@@ -61,20 +61,20 @@ class Plan:
         return []
 
     def exports(self) -> list[str]:
-        """Files that go out of the study; tables about them are among ``further_tables``."""
+        """Files for use outside the study. Tables about them are among ``further_tables``."""
         return []
 
     def claim_bits(self) -> dict[str, int]:
-        """Bits a weight of the arms in the claims, where they are one number."""
+        """Bits per weight of the arms in the claims, where they are one number."""
         return {}
 
     def sweep_base(self) -> Settings | None:
-        """The settings of the variant that the sweep departs from."""
+        """The settings of the variant that the sweep starts from."""
         return None
 
 
 class Replay(Plan):
-    """A replay of published logs. logs: path of each setting's."""
+    """A replay of published logs. logs: the path of each setting's log."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -85,7 +85,7 @@ class Replay(Plan):
         return ["<results>/tables/logs.csv"]
 
     def outside(self) -> dict[str, list[str]]:
-        """What tells of files from outside: the logs themselves."""
+        """Files that describe data from outside: the logs themselves."""
         logs = list(self.logs.values())
         return {"dataset": [], "checkpoints": [], "features": [], "logs": logs}
 
@@ -102,7 +102,7 @@ class Replay(Plan):
         return replay.mixed_arms(self.config)
 
     def claim_arms(self) -> dict[str, Any]:
-        """Which arm stands for each part in the claims."""
+        """The arm that plays each role in the claims."""
         return replay.claim_arms(self.config)
 
     def artifacts(self) -> list[str]:
@@ -110,16 +110,16 @@ class Replay(Plan):
         return ["<results>/accuracy.csv", "<results>/tables/subsets.csv", *self.logs_table()]
 
     def figures(self) -> list[str]:
-        """The figures that there is something to show in."""
+        """The figures that have something to show."""
         return ["fig5", *(["fig6"] if self.figured["mixed"] else [])]
 
 
 class Study(Plan):
     """A study that makes and measures networks.
 
-    Attributes: networks, of the config by id. trainable, with those of a study of its own. subsets,
-    definitions by id. variants, all that is made for every subset, repeats too, by id; made,
-    trained, packed and deep, ids of these by what their steps leave.
+    Attributes: networks: of the config, by id. trainable: these and the networks of partial
+    training. subsets: definitions by id. variants: all that is made for every subset, repeats
+    included, by id. made, trained, packed and deep: ids of variants by the steps that make them.
     """
 
     def __init__(self, config: Config, survey: Survey) -> None:
@@ -140,13 +140,13 @@ class Study(Plan):
     # Networks
 
     def checkpoint(self, network: str, subset: str | None, variant: str) -> str:
-        """The file of a variant; original is the same for every subset."""
+        """The file of a variant. The original is the same for every subset."""
         if variant == "original":
             return f"<results>/models/{network}/original.safetensors"
         return f"<results>/models/{network}/{subset}/{variant}.safetensors"
 
     def network_settings(self, network: str) -> Settings:
-        """Settings of a network: only what its own entry says."""
+        """Settings of a network: those of its own entry alone."""
         description = dict(self.trainable[network])
         training, weights = (description.pop(key, None) for key in ("training", "weights"))
         description["name"] = description.pop("architecture")
@@ -169,7 +169,7 @@ class Study(Plan):
     # Features and subsets
 
     def features_checkpoint(self) -> str | list[str]:
-        """The study's network that features come from; none where another's, or pixels."""
+        """The study's network that features come from; none for another network, or for pixels."""
         source = self.config["features"]["source"]
         return self.checkpoint(source, None, "original") if source in self.networks else []
 
@@ -182,10 +182,10 @@ class Study(Plan):
         return {"extractor": extractor, **({} if pixels else {"threads": self.threads})}
 
     def target_series(self, wildcards: Wildcards) -> str | list[str]:
-        """The series that a subset is a member of; none for one that is found by itself."""
+        """The series that a subset is a member of; none for a single target."""
         definition = self.subsets[wildcards.subset]
-        alone = definition["kind"] != "target" or "count" not in definition
-        return [] if alone else f"<results>/icd/targets_{definition['count']}.json"
+        single = definition["kind"] != "target" or "count" not in definition
+        return [] if single else f"<results>/icd/targets_{definition['count']}.json"
 
     # Variants
 
@@ -205,8 +205,8 @@ class Study(Plan):
         return self.checkpoint(wildcards.network, wildcards.subset, wildcards.variant)
 
     def all_checkpoints(self, wildcards: Wildcards) -> list[str]:
-        place = wildcards.network, wildcards.subset
-        return [self.checkpoint(*place, variant) for variant in self.variants]
+        ids = wildcards.network, wildcards.subset
+        return [self.checkpoint(*ids, variant) for variant in self.variants]
 
     def calibration_subset(self, wildcards: Wildcards) -> str:
         """The subset whose classes calibrate a variant: its own, or another one's."""
@@ -215,9 +215,9 @@ class Study(Plan):
         return f"<results>/subsets/{subset}.json"
 
     def variant_settings(self, variant: str) -> Settings:
-        """Settings of making a variant: its own recipe, and of it what makes a difference."""
+        """Settings of making a variant: those of its recipe that make a difference."""
         recipe = self.variants[variant]
-        # Of each process of a training; Snakemake is told of the threads of all.
+        # The threads of one process of a training. Snakemake gets those of all processes.
         trains = recipes.STEPS[recipes.of(recipe)].trains
         return {
             "variant": recipe["variant"],
@@ -241,7 +241,7 @@ class Study(Plan):
     # Calibration images made without data
 
     def made_images(self) -> list[str]:
-        """All images that are made, and how their losses fell."""
+        """Files of all images that are made, and of their losses."""
         pairs = study.made_images(self.config, self.subsets)
         return [
             f"<results>/synthetic/{network}/{classes}/{kind}.{suffix}"
@@ -260,18 +260,18 @@ class Study(Plan):
 
     def synthesis_settings(self, network: str, classes: str, kind: str) -> Settings:
         """Settings of making images: of the config's, those that make a difference to them."""
-        used = study.synthesis_effect(self.config["synthesis"], classes, kind)
-        own = {"network": network, "asked": classes, "kind": kind, "synthesis": used}
-        return {**own, "seed": self.seed}
+        synthesis = study.synthesis_effect(self.config["synthesis"], classes, kind)
+        settings = {"network": network, "asked": classes, "kind": kind, "synthesis": synthesis}
+        return {**settings, "seed": self.seed}
 
     def shown_images(self) -> tuple[Settings, list[str], list[list[str]]]:
-        """What the figure shows: network and subset, and of each row its file, classes and kind."""
-        first = {"network": next(iter(self.networks)), "subset": next(iter(self.subsets))}
-        chosen = {**first, **self.figured["synthetic"]}
-        rows = study.made_images(self.config, [chosen["subset"]])
-        place = f"<results>/synthetic/{chosen['network']}"
-        found = [f"{place}/{classes}/{kind}.npz" for classes, kind in rows]
-        return chosen, found, [list(row) for row in rows]
+        """The figure's network and subset, and of each row its file, classes and kind."""
+        defaults = {"network": next(iter(self.networks)), "subset": next(iter(self.subsets))}
+        example = {**defaults, **self.figured["synthetic"]}
+        rows = study.made_images(self.config, [example["subset"]])
+        folder = f"<results>/synthetic/{example['network']}"
+        paths = [f"{folder}/{classes}/{kind}.npz" for classes, kind in rows]
+        return example, paths, [list(row) for row in rows]
 
     # Sweeps
 
@@ -297,7 +297,7 @@ class Study(Plan):
     def sweep_settings(
         self, section: str, levels: Sequence[str], crossed: bool
     ) -> Callable[[Wildcards], Settings]:
-        """Settings of a section's sweep: its levels, and the recipe that its points depart from."""
+        """Settings of a section's sweep: its levels, and the recipe that its points start from."""
         sweep = self.config[section]
         recipe = study.effect(self.config["variants"][sweep["variant"]])["compress"]
         return lambda wildcards: {
@@ -312,7 +312,7 @@ class Study(Plan):
     def sweep_base(
         self, section: str = "sweep", keys: Sequence[str] = ("bits", "images")
     ) -> Settings | None:
-        """The settings of the variant that a sweep departs from; layers are all of them."""
+        """The settings of the variant that a sweep starts from; its layers are all layers."""
         if not self._has(section):
             return None
         settings = self.config["variants"][self.config[section]["variant"]]["compress"]
@@ -333,7 +333,7 @@ class Study(Plan):
         return [[None, variant, None] for variant in self.figured["mixed"]]
 
     def claim_arms(self) -> dict[str, list[str | None]]:
-        """Which arm stands for each part in the claims; the setting is each network in turn."""
+        """The arm that plays each role in the claims; the setting is each network in turn."""
         roles = ["original", "quant", "ft", "ft_quant", "mp53", "mp35", "agnostic", "bits32"]
         arms = {role: self.config["claims"].get(role, role) for role in roles}
         return {
@@ -361,32 +361,32 @@ class Study(Plan):
     def weights_inputs(self) -> dict[str, str | list[str]]:
         """The compressed network of figure 4 and its parent; none where no network is compressed.
 
-        Where BatchNorm is folded into the weights, tracing the parent takes an image.
+        Where BatchNorm is folded into the weights, tracing the parent needs an image.
         """
         example = self.weights_example()
         if example["variant"] is None:
             return {"checkpoint": [], "parent": [], "train": [], "classes": []}
-        place, recipe = (example["network"], example["subset"]), self.variants[example["variant"]]
+        ids, recipe = (example["network"], example["subset"]), self.variants[example["variant"]]
         folded = recipe["compress"]["fold_batchnorm"]
         return {
-            "checkpoint": self.checkpoint(*place, example["variant"]),
-            "parent": self.checkpoint(*place, recipe["parent"]),
+            "checkpoint": self.checkpoint(*ids, example["variant"]),
+            "parent": self.checkpoint(*ids, recipe["parent"]),
             "train": "<results>/dataset/train.npz" if folded else [],
             "classes": "<results>/dataset/classes.json" if folded else [],
         }
 
     def outside(self) -> dict[str, str | list[str]]:
-        """What tells of files from outside the study: inputs of its provenance."""
+        """Files that describe data from outside the study: inputs of its provenance."""
         features = self.config["features"]["source"] == "pretrained"
         logs = [*study.log_files(self.config), *study.replicated_logs(self.config).values()]
-        foreign = [*self.published, *logs, *study.given_matrix(self.config)]
+        paths = [*self.published, *logs, *study.given_matrix(self.config)]
         return {
             "dataset": "<results>/dataset/origin.json",
             "checkpoints": [
                 self.checkpoint(network, None, "original") for network in self.pretrained_networks()
             ],
             "features": "<results>/features/train.parquet" if features else [],
-            "logs": list(dict.fromkeys(foreign)),
+            "logs": list(dict.fromkeys(paths)),
         }
 
     # All of it
@@ -395,7 +395,7 @@ class Study(Plan):
         return ["<results>/tables/memory.csv"]
 
     def similarity_tables(self) -> list[str]:
-        """The table of all similarities, and what they foretell."""
+        """The table of all similarities, and that of what they predict."""
         names = ["similarity", "predictors"] if self._has("similarity") else []
         return files("<results>/tables/{name}.csv", name=names)
 
@@ -410,13 +410,13 @@ class Study(Plan):
         ]
 
     def exported(self, suffix: str) -> list[str]:
-        """What is made in ONNX: the variants that ``deploy`` names for its subsets, or for all."""
-        deployed = self.config.get("deploy", {"variants": [], "subsets": []})
+        """Files of the ONNX exports: the variants of ``deploy`` for its subsets, or for all."""
+        deploy = self.config.get("deploy", {"variants": [], "subsets": []})
         return files(
             f"<results>/onnx/{{network}}/{{subset}}/{{variant}}.{suffix}",
             network=self.networks,
-            subset=deployed["subsets"] or self.subsets,
-            variant=deployed["variants"],
+            subset=deploy["subsets"] or self.subsets,
+            variant=deploy["variants"],
         )
 
     def deploy_tables(self) -> list[str]:
@@ -430,7 +430,7 @@ class Study(Plan):
 
     def artifacts(self) -> list[str]:
         """All files but the tables and figures that a replay has as well."""
-        similar = self.networks if self._has("similarity") else []
+        networks = self.networks if self._has("similarity") else []
         return [
             *files("<results>/dataset/{name}", name=DATASET),
             "<results>/features/train.parquet",
@@ -460,15 +460,15 @@ class Study(Plan):
             *self.sweep_table(),
             *self.condition_tables(),
             *(["<results>/tables/conditions.csv"] if self._has("conditions") else []),
-            *files("<results>/similarity/{network}.csv", network=similar),
-            *(["<results>/tables/similarity.csv"] if similar else []),
+            *files("<results>/similarity/{network}.csv", network=networks),
+            *(["<results>/tables/similarity.csv"] if networks else []),
             "<results>/tables/subsets.csv",
             "<results>/tables/memory.csv",
         ]
 
     def figures(self) -> list[str]:
-        """The figures that there is something to show in."""
-        shown = {
+        """The figures that have something to show."""
+        figures = {
             "fig1": True,
             "fig2": True,
             "fig3": True,
@@ -482,7 +482,7 @@ class Study(Plan):
             "synthetic": bool(self.made_images()),
             "replication": self._has("replication"),
         }
-        return [figure for figure, there in shown.items() if there]
+        return [figure for figure, exists in figures.items() if exists]
 
     def _has(self, section: str) -> bool:
         return section in self.config

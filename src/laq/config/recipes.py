@@ -17,11 +17,11 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Step:
-    """rule: the one that takes it. made: what a network is afterwards, in a word.
+    """rule: the rule that runs it. made: what a network is afterwards, in a word.
 
-    trains: it has epochs, with a history of them, and the settings of a training. packs: weights
-    end as codes, with a layer report, and no other step can be taken from there. told: settings
-    that the figure of the setup always tells. effect: settings without what makes no difference.
+    trains: whether it has epochs, with a history of them, and the settings of a training. packs:
+    whether weights end as codes, with a layer report; no other step can follow. told: settings that
+    the figure of the setup always shows. effect: removes the settings that make no difference.
     """
 
     rule: str
@@ -32,7 +32,7 @@ class Step:
     effect: Callable[[Settings], dict[str, Any]]
 
 
-# Settings of training that ask for nothing; `laq.training` takes them where they are not named.
+# Settings of training that switch something off. ``laq.training`` has them as defaults.
 _OFF = {
     "decay_norms": True,
     "warmup": 0,
@@ -59,26 +59,26 @@ def training_effect(settings: Settings) -> dict[str, Any]:
         "decay_norms": not settings["weight_decay"],
         "gradient_bits": settings["processes"] == 1,
     }
-    used = {key: value for key, value in settings.items() if not unused.get(key)}
-    used = {key: value for key, value in used.items() if (key, value) not in _OFF.items()}
-    if "milestones" in used:
-        used["milestones"] = sorted(used["milestones"])
-    return used
+    effect = {key: value for key, value in settings.items() if not unused.get(key)}
+    effect = {key: value for key, value in effect.items() if (key, value) not in _OFF.items()}
+    if "milestones" in effect:
+        effect["milestones"] = sorted(effect["milestones"])
+    return effect
 
 
 def compression_effect(settings: Settings) -> dict[str, Any]:
     """Settings of ``compress`` without the order of layers and what is not in use."""
     settings = {**settings, "skip_layers": sorted(settings["skip_layers"])}
     unused = methods.unused(settings) | ({"fraction"} if settings["patches"] == "all" else set())
-    used = {key: value for key, value in settings.items() if key not in unused}
-    used = {key: value for key, value in used.items() if (key, value) not in _IN_FLOAT.items()}
-    if "activations" in used:
-        used["activations"] = _activations_effect(used["activations"])
-    if "widths" in used:
-        used["widths"] = sorted(used["widths"])
-    if isinstance(used["bits"], list) and len(set(used["bits"])) == 1:
-        used["bits"] = used["bits"][0]
-    return used
+    effect = {key: value for key, value in settings.items() if key not in unused}
+    effect = {key: value for key, value in effect.items() if (key, value) not in _IN_FLOAT.items()}
+    if "activations" in effect:
+        effect["activations"] = _activations_effect(effect["activations"])
+    if "widths" in effect:
+        effect["widths"] = sorted(effect["widths"])
+    if isinstance(effect["bits"], list) and len(set(effect["bits"])) == 1:
+        effect["bits"] = effect["bits"][0]
+    return effect
 
 
 # Settings of a compression that leave activations as they are.
@@ -93,37 +93,39 @@ def _activations_effect(settings: Settings) -> dict[str, Any]:
 
 def qat_effect(settings: Settings) -> dict[str, Any]:
     """Settings of ``qat`` without the order of layers, other methods' and what is not in use."""
-    others = {option for method in METHODS.values() for option in method.options}
-    others -= set(METHODS[settings["method"]].options)
+    unused = {option for method in METHODS.values() for option in method.options}
+    unused -= set(METHODS[settings["method"]].options)
     if settings["activations"] is None:
-        others.add("activations")
+        unused.add("activations")
         if not METHODS[settings["method"]].learns:
-            others.add("step_rate")
+            unused.add("step_rate")
     if settings["train"] == "all":
-        others.add("train")
-    used = {key: value for key, value in settings.items() if key not in others}
+        unused.add("train")
+    effect = {key: value for key, value in settings.items() if key not in unused}
     for key in ("skip_layers", "layers"):
-        if isinstance(used[key], list):
-            used[key] = sorted(used[key])
-    return training_effect(used)
+        if isinstance(effect[key], list):
+            effect[key] = sorted(effect[key])
+    return training_effect(effect)
 
 
-# Settings of ``deep`` that one way of pruning has for itself.
+# Settings of ``deep`` that belong to one kind of pruning.
 _PRUNING = {"scan": ("density", "held_back"), "ratios": ("ratios",), "deviation": ("quality",)}
 
 
 def deep_effect(settings: Settings) -> dict[str, Any]:
     """Settings of ``deep`` without the order of layers and what is not in use."""
-    others = {key for way, keys in _PRUNING.items() if way != settings["pruning"] for key in keys}
+    unused = {
+        key for pruning, keys in _PRUNING.items() if pruning != settings["pruning"] for key in keys
+    }
     if settings["rounds"] == 1:
-        others.add("round_epochs")
+        unused.add("round_epochs")
     if not settings["tuning_epochs"]:
-        others.add("tuning_rate")
-    used = {key: value for key, value in settings.items() if key not in others}
-    used["skip_layers"] = sorted(used["skip_layers"])
-    if "ratios" in used:  # a layer that is not named keeps all
-        used["ratios"] = {k: v for k, v in sorted(used["ratios"].items()) if v != 1}
-    return training_effect(used)
+        unused.add("tuning_rate")
+    effect = {key: value for key, value in settings.items() if key not in unused}
+    effect["skip_layers"] = sorted(effect["skip_layers"])
+    if "ratios" in effect:  # a layer that is not named keeps all
+        effect["ratios"] = {k: v for k, v in sorted(effect["ratios"].items()) if v != 1}
+    return training_effect(effect)
 
 
 STEPS: dict[str, Step] = {

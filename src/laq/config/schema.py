@@ -1,4 +1,4 @@
-"""The config against its JSON schema: faults said in the config's own words, defaults filled in."""
+"""The config against its JSON schema: faults in the config's own terms, and defaults."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ def complete(
 ) -> dict[str, Any]:
     """Return a validated copy of ``config`` with the schema's defaults filled in.
 
-    The schema's keys come in its order, names that the config gives in the config's, so that
-    equal configs are equal texts. Where the schema says number, the copy holds a float, so that
-    1 and 1.0 are one setting; whole numbers stay ints. ``given``: where the values are from.
+    The schema's keys come in the schema's order. Names that the config gives come in the config's
+    order. Equal configs are therefore equal texts. Where the schema says number, the copy holds a
+    float, so that 1 and 1.0 are one setting; whole numbers stay ints. ``given``: the sources of the
+    values.
 
     Raises:
         ConfigError: one line for each fault, naming the key, the value and what is allowed.
@@ -78,12 +79,15 @@ def _is_integer(checker: Any, value: Any) -> bool:
 
 
 def _is_null(_: Any, value: Any) -> bool:
-    # What --config gives for key=null is text.
+    # ``--config key=null`` gives text.
     return value is None or value in ("null", "Null", "NULL", "~")
 
 
 def _with_text_keys(keyword: str) -> Any:
-    """The keyword's check where keys have patterns: YAML's keys may be numbers, which have none."""
+    """The keyword's check where keys have patterns, with keys as text.
+
+    YAML's keys may be numbers, which no pattern matches.
+    """
     check = Draft202012Validator.VALIDATORS[keyword]
 
     def checked(validator: Any, rule: Any, value: Any, schema: Schema) -> Any:
@@ -133,7 +137,7 @@ def _completed(value: Any, schema: Any, root: Schema) -> Any:
 
 
 def _overlaid(child: Any, base: Any, root: Schema) -> Schema:
-    """A key's schema in a branch with that outside of it, which wins."""
+    """A key's schema in a branch, merged with the one outside it, which takes precedence."""
     return {**_resolved(child, root), **_resolved(base, root)}
 
 
@@ -146,7 +150,7 @@ def _family(key: Any, schema: Schema) -> Any:
 
 
 def _resolved(schema: Any, root: Schema) -> Schema:
-    """``schema`` with its local reference followed; what stands beside the reference wins."""
+    """``schema`` with its local reference followed. Keys beside the reference take precedence."""
     if not isinstance(schema, Mapping):  # true and false are schemas too
         return {}
     if "$ref" not in schema:
@@ -154,85 +158,83 @@ def _resolved(schema: Any, root: Schema) -> Schema:
     target: Any = root
     for part in schema["$ref"].removeprefix("#/").split("/"):
         target = target[part]
-    beside = {key: value for key, value in schema.items() if key != "$ref"}
-    return {**_resolved(target, root), **beside}
+    siblings = {key: value for key, value in schema.items() if key != "$ref"}
+    return {**_resolved(target, root), **siblings}
 
 
 def _explain(fault: ValidationError, root: Schema, given: Given | None) -> Iterator[str]:
-    """Say a schema fault in the config's own words."""
+    """Describe a schema fault in the config's own terms."""
     path, value, schema = list(fault.absolute_path), fault.instance, fault.schema
     rule, meaning = fault.validator_value, _meaning(schema)
     if "propertyNames" in fault.absolute_schema_path:
         remedy = given.key_remedy([*path, value]) if given else ""
-        how = "; ".join(filter(None, [remedy, f"give {schema['description']}"]))
-        yield f"{key_text([*path, value])}: {_show(value)} is no id; {how}"
+        advice = "; ".join(filter(None, [remedy, f"give {schema['description']}"]))
+        yield f"{key_text([*path, value])}: {_show(value)} is no id; {advice}"
         return
-    key, shown = key_text(path), _show(value)
+    key, text = key_text(path), _show(value)
     match fault.validator:
         case "type":
-            wanted = rule if isinstance(rule, str) else rule[0]
-            remedy = given.remedy(path, value, wanted) if given else ""
+            expected = rule if isinstance(rule, str) else rule[0]
+            remedy = given.remedy(path, value, expected) if given else ""
             yield f"{key}: {_type_fault(value, schema, root, remedy)}"
         case "additionalProperties":
             yield from _unknown_keys(path, value, schema)
         case "required":
             missing = [name for name in rule if name not in value]
             for name in missing:
-                wanted = _resolved(schema.get("properties", {}).get(name), root)
+                expected = _resolved(schema.get("properties", {}).get(name), root)
                 hint = given.several() if given and not path and name == missing[-1] else ""
-                yield f"{key_text([*path, name])}: this key is missing{_meaning(wanted)}{hint}"
+                yield f"{key_text([*path, name])}: this key is missing{_meaning(expected)}{hint}"
         case "enum":
-            given = "no value is given" if value is None else f"{shown} is not allowed"
+            given = "no value is given" if value is None else f"{text} is not allowed"
             renamed = RENAMED_VALUES.get(path[-1] if path else None, {}).get(str(value))
-            hint = f"; {shown} is now called {renamed}" if renamed in rule else ""
+            hint = f"; {text} is now called {renamed}" if renamed in rule else ""
             yield f"{key}: {given}; it must be one of: {', '.join(map(str, rule))}{hint}"
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
-            yield f"{key}: {shown} must be {_limits(schema)}{meaning}"
+            yield f"{key}: {text} must be {_limits(schema)}{meaning}"
         case "oneOf" if isinstance(value, Mapping):
             choices = [option["required"][0] for option in rule]
-            there = " and ".join(name for name in choices if name in value)
-            given = f"{there} are given" if there else "none is given"
+            present = " and ".join(name for name in choices if name in value)
+            given = f"{present} are given" if present else "none is given"
             yield f"{key}: give one of {', '.join(choices)}; {given}"
         case "oneOf":
-            return  # no mapping at all, which is a fault of its own
+            return  # it is no mapping, which is another fault
         case "minProperties" | "minItems":
             yield f"{key}: {len(value) or 'none'} given, at least {rule} needed{meaning}"
         case "maxItems":
             yield f"{key}: {len(value)} given, at most {rule} allowed{meaning}"
         case "uniqueItems":
-            twice = dict.fromkeys(_show(item) for item in value if value.count(item) > 1)
-            yield f"{key}: listed more than once: {', '.join(twice)}; each may stand there once"
+            repeated = dict.fromkeys(_show(item) for item in value if value.count(item) > 1)
+            yield f"{key}: listed more than once: {', '.join(repeated)}; each may stand there once"
         case "pattern":
-            yield f"{key}: {shown} is not allowed; give {schema['description']}"
+            yield f"{key}: {text} is not allowed; give {schema['description']}"
         case "maxLength":
             yield f"{key}: {len(value)} characters given, at most {rule} allowed{meaning}"
         case "minLength":
-            yield f"{key}: {shown} is empty; give at least {rule} character{meaning}"
+            yield f"{key}: {text} is empty; give at least {rule} character{meaning}"
         case _:
             yield f"{key}: {fault.message}"
 
 
 def _type_fault(value: Any, schema: Schema, root: Schema, remedy: str = "") -> str:
-    """What type is wanted, and how to write it: as ``remedy`` says, or where it can be told."""
-    wanted = schema["type"]
-    if value is None and wanted == "object" and not remedy:
+    """The expected type, and how to write it: by ``remedy``, or by a guess from the value."""
+    expected = schema["type"]
+    if value is None and expected == "object" and not remedy:
         if _Validator({"$defs": root["$defs"], **schema}).is_valid({}):
             return "nothing stands below it; write {} if that is meant"
-        given = "nothing stands below it; it"
+        subject = "nothing stands below it; it"
     elif value is None:
-        given = "no value is given; it"
+        subject = "no value is given; it"
     elif isinstance(value, list | Mapping):
-        given = f"{_show(value)} is given; it"
+        subject = f"{_show(value)} is given; it"
     else:
-        given = _show(value)
-    needs = (
-        f" with at least the key {', '.join(schema['required'])}" if "required" in schema else ""
-    )
+        subject = _show(value)
+    keys = f" with at least the key {', '.join(schema['required'])}" if "required" in schema else ""
     limits = f", {limits}" if (limits := _limits(schema)) else ""
-    kinds = [wanted] if isinstance(wanted, str) else wanted
-    must = f"{given} must be {' or '.join(_TYPES[kind] for kind in kinds)}{needs}{limits}"
-    how = f": {remedy}" if remedy else _remedy(value, kinds[0])
-    return f"{must}{how}{_meaning(schema)}"
+    kinds = [expected] if isinstance(expected, str) else expected
+    requirement = f"{subject} must be {' or '.join(_TYPES[kind] for kind in kinds)}{keys}{limits}"
+    advice = f": {remedy}" if remedy else _remedy(value, kinds[0])
+    return f"{requirement}{advice}{_meaning(schema)}"
 
 
 def _remedy(value: Any, wanted: str) -> str:
@@ -267,33 +269,33 @@ def _number_remedy(value: str | float, wanted: str) -> str:
 def _unknown_keys(path: Sequence[Any], value: Mapping[Any, Any], schema: Schema) -> Iterator[str]:
     allowed = list(schema.get("properties", {}))
     families = schema.get("patternProperties", {})
-    named = [child.get("title", pattern) for pattern, child in families.items()]
-    here = f" of kind {value['kind']}" if "kind" in allowed and "kind" in value else ""
-    options = f"allowed{here}: {', '.join(allowed + named) or f'none{_meaning(schema)}'}"
+    patterns = [child.get("title", pattern) for pattern, child in families.items()]
+    scope = f" of kind {value['kind']}" if "kind" in allowed and "kind" in value else ""
+    options = f"allowed{scope}: {', '.join(allowed + patterns) or f'none{_meaning(schema)}'}"
     for unknown in [name for name in value if name not in allowed]:
         if any(re.search(pattern, str(unknown)) for pattern in families):
             continue
-        close = difflib.get_close_matches(str(unknown).lower(), allowed, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        matches = difflib.get_close_matches(str(unknown).lower(), allowed, 1)
+        hint = f"; did you mean {matches[0]}?" if matches else ""
         if (renamed := RENAMED_KEYS.get(str(unknown))) in allowed:
             hint = f"; {unknown} is now called {renamed}"
         yield f"{key_text([*path, unknown])}: there is no such key; {options}{hint}"
 
 
 def key_text(path: Sequence[Any]) -> str:
-    """Where in the config: ``subsets.definitions.even.classes[0]``."""
+    """A path in the config as text: ``subsets.definitions.even.classes[0]``."""
     text = ""
-    for part in path:
-        if isinstance(part, int) and not isinstance(part, bool):
-            text += f"[{part}]"
+    for key in path:
+        if isinstance(key, int) and not isinstance(key, bool):
+            text += f"[{key}]"
         else:
-            plain = isinstance(part, str) and re.fullmatch(r"[\w-]+", part)
-            text += f".{part if plain else _show(part)}"
+            is_plain = isinstance(key, str) and re.fullmatch(r"[\w-]+", key)
+            text += f".{key if is_plain else _show(key)}"
     return text.removeprefix(".") or "the config"
 
 
 def _show(value: Any) -> str:
-    """A value as the config would have it, in one line and not too long."""
+    """A value as the config would write it, in one line and not too long."""
     match value:
         case None:
             return "null"
@@ -314,10 +316,12 @@ def _meaning(schema: Schema) -> str:
 
 
 def _limits(schema: Schema) -> str:
-    words = {
+    phrases = {
         "minimum": "at least",
         "exclusiveMinimum": "above",
         "maximum": "at most",
         "exclusiveMaximum": "below",
     }
-    return " and ".join(f"{word} {schema[rule]}" for rule, word in words.items() if rule in schema)
+    return " and ".join(
+        f"{phrase} {schema[rule]}" for rule, phrase in phrases.items() if rule in schema
+    )

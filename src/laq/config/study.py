@@ -1,4 +1,4 @@
-"""The completed config taken apart: subsets, variants, and what of a recipe makes a difference.
+"""Parts of the completed config: subsets, variants, and the settings of a recipe that matter.
 
 Everything here is pure and light, since it runs each time the workflow is parsed.
 """
@@ -16,9 +16,7 @@ from laq.data.published import subsets as published
 from laq.data.published.log import Row
 from laq.utils.files import expanded
 
-# What a config names, wherever in it.
-#
-# Apart from ``laq.config.study``, so that a job that asks depends on no more than this.
+# Networks that a config names, in any of its sections.
 
 
 def networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -28,7 +26,7 @@ def networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 Config = dict[str, Any]
 
-# Stands for the sweep's label-agnostic control; no variant has a stroke in its name.
+# Id of the sweep's label-agnostic control. No variant has a slash in its name.
 SWEPT = "sweep/agnostic"
 
 
@@ -39,7 +37,7 @@ def weights_file(entry: Mapping[str, Any]) -> list[str]:
 
 
 def unverified_file(entry: Mapping[str, Any]) -> list[str]:
-    """The same, where no sum says what is in it, so that only its time tells of a change."""
+    """``weights_file`` where no sha256 is given, so that only its time shows a change."""
     return (
         weights_file(entry)
         if entry.get("weights", {}).get("source") == "file" and ("sha256" not in entry["weights"])
@@ -48,13 +46,16 @@ def unverified_file(entry: Mapping[str, Any]) -> list[str]:
 
 
 def weights_identity(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of weights that results depend on: not where a file is whose sum is known."""
-    place = {"download"} if unverified_file({"weights": weights}) else {"download", "file"}
-    return {key: value for key, value in weights.items() if key not in place}
+    """The settings of weights that results depend on.
+
+    The path of a file is none of them where its sha256 is given.
+    """
+    excluded = {"download"} if unverified_file({"weights": weights}) else {"download", "file"}
+    return {key: value for key, value in weights.items() if key not in excluded}
 
 
 def with_composed_names(config: Config) -> Config:
-    """The config with its names of classes as data sets have them, in Unicode's composed form."""
+    """The config with its names of classes in Unicode's composed form, as data sets have them."""
 
     def composed(classes: Sequence[str]) -> list[str]:
         return [names.composed(name) for name in classes]
@@ -62,8 +63,8 @@ def with_composed_names(config: Config) -> Config:
     dataset, subsets = dict(config["dataset"]), dict(config["subsets"])
     dataset["superclasses"] = {k: composed(v) for k, v in dataset["superclasses"].items()}
     subsets["definitions"] = {
-        name: {key: composed(value) if key == "classes" else value for key, value in each.items()}
-        for name, each in subsets["definitions"].items()
+        name: {key: composed(value) if key == "classes" else value for key, value in entry.items()}
+        for name, entry in subsets["definitions"].items()
     }
     return {**config, "dataset": dataset, "subsets": subsets}
 
@@ -71,47 +72,46 @@ def with_composed_names(config: Config) -> Config:
 def subsets(config: Config, class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Every subset's id and full definition, series expanded (``target`` → ``target_1``, …).
 
-    A definition holds all that choosing the subset needs besides distances and seed: kind,
-    size, and rank (its place in the series), count, scale, median or class indices, and the
-    name of a superclass. Only what concerns the subset is in it, so that editing one
-    definition leaves the others be.
+    A definition holds all that choosing the subset needs besides distances and seed: kind, size,
+    and rank (its place in the series), count, scale, median or class indices, and the name of a
+    superclass. It holds nothing else, so that editing one definition does not change the others.
     """
     size, scale = config["subsets"]["size"], config["subsets"]["scale"]
     groups = sources.superclasses(config["dataset"])
-    expanded: dict[str, dict[str, Any]] = {}
+    definitions: dict[str, dict[str, Any]] = {}
     for name, definition in config["subsets"]["definitions"].items():
         kind = definition["kind"]
         if kind == "classes":
             indices = sorted(class_names.index(c) for c in definition["classes"])
-            expanded[name] = {"kind": kind, "indices": indices}
+            definitions[name] = {"kind": kind, "indices": indices}
         elif kind == "superclasses":
             ids = members(name, definition, groups)
             for member, (group, classes) in zip(ids, groups.items(), strict=True):
                 indices = sorted(class_names.index(c) for c in classes)
-                expanded[member] = {"kind": kind, "superclass": group, "indices": indices}
+                definitions[member] = {"kind": kind, "superclass": group, "indices": indices}
         elif kind == "log":
             for member, row in logged(name, definition).items():
-                found = published.positions(row, class_names).values()
-                indices = sorted(place for place in found if place is not None)
-                expanded[member] = {"kind": kind, "indices": indices}
+                positions = published.positions(row, class_names).values()
+                indices = sorted(position for position in positions if position is not None)
+                definitions[member] = {"kind": kind, "indices": indices}
         elif "median" in definition:
-            expanded[name] = {"kind": kind, "size": size, "median": definition["median"]}
+            definitions[name] = {"kind": kind, "size": size, "median": definition["median"]}
         else:
             count = definition["count"]
             series = {"scale": scale, "count": count} if kind == "target" else {}
             for rank, member in enumerate(members(name, definition)):
-                expanded[member] = {"kind": kind, "size": size, "rank": rank, **series}
-    return expanded
+                definitions[member] = {"kind": kind, "size": size, "rank": rank, **series}
+    return definitions
 
 
 def made_variants(config: Config) -> dict[str, dict[str, Any]]:
     """What is made for every subset: each variant, and each repeat of it, by id.
 
-    Repeat 1 has the variant's name for its id, later ones ``quant-2`` and so on (a hyphen is in
-    no name). A recipe is the variant's own, with its ``variant``, its ``repeat``, and for
-    ``parent`` the parent's same repeat, or the first where the parent has fewer.
+    Repeat 1 has the variant's name for its id, later ones ``quant-2`` and so on (a hyphen is in no
+    name). A recipe is the variant's own, with its ``variant`` and its ``repeat``. Its ``parent`` is
+    the parent's same repeat, or the first where the parent has fewer.
     """
-    made: dict[str, dict[str, Any]] = {}
+    recipes: dict[str, dict[str, Any]] = {}
     variants = config["variants"]
     for name, recipe in variants.items():
         parent = variants.get(recipe.get("parent"), {})
@@ -119,8 +119,8 @@ def made_variants(config: Config) -> dict[str, dict[str, Any]]:
             entry = {k: v for k, v in recipe.items() if k != "repeats"}
             if "parent" in recipe and repeat <= parent.get("repeats", 1):
                 entry["parent"] = _repeat_id(recipe["parent"], repeat)
-            made[_repeat_id(name, repeat)] = {**entry, "variant": name, "repeat": repeat}
-    return made
+            recipes[_repeat_id(name, repeat)] = {**entry, "variant": name, "repeat": repeat}
+    return recipes
 
 
 def _repeat_id(name: str, repeat: int) -> str:
@@ -129,8 +129,8 @@ def _repeat_id(name: str, repeat: int) -> str:
 
 def variants_with(config: Config, *names: str) -> list[str]:
     """Ids of all that is made by one of the steps called ``names``, repeats too, step by step."""
-    made = made_variants(config)
-    return [name for step in names for name, recipe in made.items() if step in recipe]
+    recipes = made_variants(config)
+    return [name for step in names for name, recipe in recipes.items() if step in recipe]
 
 
 def trained_variants(config: Config) -> list[str]:
@@ -144,16 +144,16 @@ def packed_variants(config: Config) -> list[str]:
 
 
 def made_images(config: Config, subsets: Iterable[str]) -> list[tuple[str, str]]:
-    """Images that are made without data: for which classes (a subset's id, all or none), and how.
+    """Images that are made without data: their classes (a subset's id, all or none) and their kind.
 
-    Each pair once; ``subsets``: ids of all.
+    Each pair occurs once. ``subsets``: ids of all.
     """
     recipes = (recipe.get("compress", {}) for recipe in config["variants"].values())
-    asked = [(s["classes"], s["images_from"]) for s in recipes if calibrates_on_made(s)]
+    requests = [(s["classes"], s["images_from"]) for s in recipes if calibrates_on_made(s)]
     pairs = [
-        (each, kind)
-        for classes, kind in asked
-        for each in (subsets if classes == "subset" else [classes])
+        (group, kind)
+        for classes, kind in requests
+        for group in (subsets if classes == "subset" else [classes])
     ]
     return list(dict.fromkeys(pairs))
 
@@ -168,19 +168,19 @@ def synthesis_effect(settings: Mapping[str, Any], classes: str, kind: str) -> di
 
     ``classes``: a subset's id, all, or none, which asks for no class.
     """
-    used = {key: value for key, value in settings.items() if key != "generator"}
+    synthesis = {key: value for key, value in settings.items() if key != "generator"}
     if kind == "generated":
-        del used["shift"]
-        used |= settings["generator"]
+        del synthesis["shift"]
+        synthesis |= settings["generator"]
     if classes == "none":
-        del used["class_weight"]
-    return used
+        del synthesis["class_weight"]
+    return synthesis
 
 
 def ranked_arms(config: Config) -> dict[str, str]:
     """The variants whose top-1 predictors are ranked against, by role: original, quant, agnostic.
 
-    Without a label-agnostic variant ``SWEPT`` plays it where the sweep departs from quant's.
+    Without a label-agnostic variant, ``SWEPT`` has that role where the sweep starts from quant's.
     """
     roles = {role: config["claims"].get(role, role) for role in ("original", "quant", "agnostic")}
     arms = {role: name for role, name in roles.items() if name in config["variants"]}
@@ -214,7 +214,7 @@ def logged(name: str, definition: Mapping[str, Any]) -> dict[str, Row]:
 
 
 def published_medians(config: Config) -> dict[str, float]:
-    """The median ICD in the log, in nats, of every subset that comes from one, by its id."""
+    """The median ICD in its log, in nats, of every subset that comes from a log, by its id."""
     return {
         member: published.median_icd(row)
         for name, definition in config["subsets"]["definitions"].items()
@@ -226,11 +226,11 @@ def published_medians(config: Config) -> dict[str, float]:
 def log_files(config: Config) -> list[str]:
     """The published logs that subsets come from."""
     definitions = config["subsets"]["definitions"].values()
-    return [str(expanded(each["file"])) for each in definitions if each["kind"] == "log"]
+    return [str(expanded(entry["file"])) for entry in definitions if entry["kind"] == "log"]
 
 
 def replicated_logs(config: Config) -> dict[str, str]:
-    """The published logs that gains are compared with, by the variant that takes their part."""
+    """The published logs that gains are compared with, by the variant they are compared with."""
     logs = config.get("replication", {}).get("logs", {})
     return {variant: str(expanded(path)) for variant, path in logs.items()}
 
@@ -244,10 +244,10 @@ def given_matrix(config: Config) -> list[str]:
 def identifier(text: str) -> str:
     """The part of an id that a name gives: ``Large man-made things`` → ``large_man_made_things``.
 
-    Empty where no Latin letter or digit is in it.
+    It is empty where the name has no Latin letter or digit.
     """
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_")
 
 
 def effective_variants(config: Config) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The zoo's entries as the workflow plans them: on whose images, by which code, in which words.
+"""The zoo's entries as the workflow plans them: calibrations, settings, columns and family.
 
 Everything here is pure and light, since it runs each time the workflow is parsed.
 """
@@ -22,39 +22,47 @@ def recipes(zoo: Mapping[str, Any]) -> dict[str, Recipe]:
 
 
 def calibrations(recipe: Recipe, asked: Sequence[str]) -> list[str]:
-    """Of the calibrations ``asked`` for, those of an entry: ``none`` alone where it looks at no
-    image, and no synthetic images where it trains."""
+    """The calibrations of an entry, out of those ``asked`` for.
+
+    An entry that looks at no image has ``none`` alone. One that trains has no synthetic images.
+    """
     step = steps.of(recipe)
     if step is None or (step == "compress" and not _looks_at_images(recipe["compress"])):
         return [NONE]
-    return [each for each in asked if each != "synthetic" or step == "compress"]
+    return [
+        calibration for calibration in asked if calibration != "synthetic" or step == "compress"
+    ]
 
 
 def settings(name: str, recipe: Recipe, asked: Sequence[str]) -> dict[str, Any]:
-    """Settings of measuring an entry with the calibrations ``asked`` for: its name, its recipe
-    without what makes no difference, and its calibrations."""
+    """Settings of measuring an entry with the calibrations ``asked`` for.
+
+    They are its name, its recipe without what makes no difference, and its calibrations.
+    """
     return {"method": name, "recipe": effect(recipe), "calibrations": calibrations(recipe, asked)}
 
 
 def processes(recipe: Recipe) -> int:
-    """How many share an entry's training; one where there is none."""
+    """How many processes share an entry's training; one where there is none."""
     return recipe.get(steps.of(recipe), {}).get("processes", 1)
 
 
 def columns(recipe: Recipe) -> dict[str, Any]:
-    """What an entry is, in the words of its settings: columns of ``zoo/methods.csv``."""
+    """An entry described by its settings: columns of ``zoo/methods.csv``."""
     step = steps.of(recipe)
-    own = recipe[step] if step in ("compress", "qat") else {}
-    inputs = own.get("activations")
+    spec = recipe[step] if step in ("compress", "qat") else {}
+    inputs = spec.get("activations")
     mode = (inputs or {}).get("mode", "learned")
     return {
         "family": family(recipe),
-        "rule": own.get("method", step),
-        "alphabet": "shared" if step == "deep" else own.get("alphabet", "packed" if own else None),
+        "rule": spec.get("method", step),
+        "alphabet": "shared"
+        if step == "deep"
+        else spec.get("alphabet", "packed" if spec else None),
         "bits": "+".join(map(str, _bits(recipe))),
-        "granularity": "per_tensor" if step == "deep" else _granularity(own),
+        "granularity": "per_tensor" if step == "deep" else _granularity(spec),
         "activations": f"{inputs['bits']} {mode}" if inputs else None,
-        "inference": own.get("inference", "simulated"),
+        "inference": spec.get("inference", "simulated"),
     }
 
 
@@ -62,38 +70,38 @@ _FAMILIES = {"gptq": "GPTQ", "rtn": "nearest", "msq": "nearest", "stochastic": "
 
 
 def family(recipe: Recipe) -> str:
-    """One of ``FAMILIES``, by what tells an entry from others first."""
+    """One of ``FAMILIES``, by the most distinctive setting of an entry."""
     if "qat" in recipe:
         return "in training"
     if "deep" in recipe:
         return "pruned, coded"
     if "compress" not in recipe:
         return "float"
-    own = recipe["compress"]
-    if own.get("activations"):
+    spec = recipe["compress"]
+    if spec.get("activations"):
         return "activations too"
-    if own["alphabet"] in ("binary", "ternary"):
+    if spec["alphabet"] in ("binary", "ternary"):
         return "binary, ternary"
-    if not methods.ALPHABETS[own["alphabet"]].equispaced:
+    if not methods.ALPHABETS[spec["alphabet"]].equispaced:
         return "codebook"
-    return _FAMILIES.get(own["method"], "GPFQ")
+    return _FAMILIES.get(spec["method"], "GPFQ")
 
 
 def _bits(recipe: Recipe) -> list[int]:
-    """Of weights, one number where all layers have as many."""
+    """The bits of weights; one number where all layers have as many."""
     if "deep" in recipe:
-        own = recipe["deep"]["bits_conv"], recipe["deep"]["bits_linear"]
-        return list(dict.fromkeys(own))
+        counts = recipe["deep"]["bits_conv"], recipe["deep"]["bits_linear"]
+        return list(dict.fromkeys(counts))
     bits = recipe.get(steps.of(recipe), {}).get("bits", 32)
     return bits if isinstance(bits, list) else [bits]
 
 
 def _granularity(own: Mapping[str, Any]) -> str | None:
-    shared = own.get("granularity")
-    return f"{shared} of {own['group']}" if shared in ("per_channel_group", "per_group") else shared
+    kind = own.get("granularity")
+    return f"{kind} of {own['group']}" if kind in ("per_channel_group", "per_group") else kind
 
 
 def _looks_at_images(own: Mapping[str, Any]) -> bool:
     inputs = own.get("activations")
-    ranges = inputs is not None and inputs["mode"] == "static"
-    return methods.METHODS[own["method"]].data or "widths" in own or ranges
+    static = inputs is not None and inputs["mode"] == "static"
+    return methods.METHODS[own["method"]].data or "widths" in own or static

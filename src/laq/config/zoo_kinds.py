@@ -12,10 +12,10 @@ Recipe = Mapping[str, Any]
 # The entry that all are compared with: the trained network in float.
 ORIGINAL = "original"
 
-# The calibration of what looks at no image.
+# The calibration of an entry that looks at no image.
 NONE = "none"
 
-# Whose images, as settings of a ``compress`` entry.
+# Settings of a ``compress`` entry that say whose images calibrate.
 _WHOSE = {
     "subset": {"classes": "subset", "images_from": "training"},
     "all": {"classes": "all", "images_from": "training"},
@@ -40,13 +40,13 @@ FAMILIES = (
 
 
 def calibrated(recipe: Recipe, calibration: str) -> dict[str, Any]:
-    """The recipe of a variant: an entry's, with whose images it takes."""
+    """The recipe of a variant: that of an entry, with the source of its images."""
     step = recipes.of(recipe)
-    whose = _WHOSE[calibration]
+    source = _WHOSE[calibration]
     if step == "compress":
-        return {"parent": ORIGINAL, step: {**recipe[step], **whose}}
+        return {"parent": ORIGINAL, step: {**recipe[step], **source}}
     if step in ("qat", "deep"):
-        return {"parent": ORIGINAL, step: {**recipe[step], "classes": whose["classes"]}}
+        return {"parent": ORIGINAL, step: {**recipe[step], "classes": source["classes"]}}
     return {"parent": ORIGINAL, **recipe}
 
 

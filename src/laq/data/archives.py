@@ -46,16 +46,17 @@ def load(
 ) -> Dataset:
     """Read what ``save`` wrote, and the class names beside it (a JSON list).
 
-    whole: every class has an image, as in a data set, and not in images made for some classes.
+    whole: check that every class has an image, as in a data set. Images made for some classes do
+    not have that.
 
     Raises ``DataError`` naming the file that is missing, truncated, altered or of another content.
     """
     classes = load_names(classes_path)
     with _opened(path) as archive:
         dataset = Dataset(archive["images"], archive["labels"], tuple(classes))
-        empty = sorted(set(range(len(classes))) - set(np.unique(dataset.labels).tolist()))
-        if whole and empty:
-            raise DataError(f"no image is of the class {classes[empty[0]]!r} of {classes_path}")
+        missing = sorted(set(range(len(classes))) - set(np.unique(dataset.labels).tolist()))
+        if whole and missing:
+            raise DataError(f"no image is of the class {classes[missing[0]]!r} of {classes_path}")
         return dataset
 
 
@@ -73,16 +74,16 @@ def load_names(path: str | os.PathLike[str]) -> list[str]:
     names = read_json(path)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path} is not a list of class names: {AGAIN}")
-    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise DataError(f"{path} names a class more than once ({', '.join(twice)}): {AGAIN}")
+    if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise DataError(f"{path} names a class more than once ({', '.join(repeated)}): {AGAIN}")
     return names
 
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
-    """The archive, whose arrays are read within the block; what goes wrong there is told of it."""
+    """Open the archive. An error from it, also while the block reads its arrays, names the file."""
     try:
-        # Members that are compressed are none of ours, and may unpack to any size.
+        # This project writes no compressed members. They could unpack to any size.
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
         if {member.filename for member in members} != _MEMBERS or len(members) != len(_MEMBERS):

@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009) as published: 32 × 32 RGB images in pickles.
 
-Images depend on no file's time or place: what is read has the official checksum or the one
-that the config names, so there is no fingerprint, and ``PLACE`` says which settings only say
-where the files are. To move or fetch them makes no other data set.
+Images do not depend on the time or place of a file: what is read has the official checksum or the
+one that the config gives. There is therefore no fingerprint. ``PLACE`` lists the settings that only
+say where the files are. Moving or fetching the files makes no other data set.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from laq.utils.errors import DataError
 
 # The published files of CIFAR: found, fetched, verified, and read without extracting.
 #
-# URLs, checksums and the members' names are those of torchvision, which is slow to import and so
-# is imported here by the job alone.
+# URLs, checksums and the members' names are torchvision's. torchvision is slow to import, so only
+# the job imports it here.
 
 
-# Bytes of a member; of the official ones the largest has 155 million. A few kilobytes of an
+# The limit of a member in bytes. The largest official one has 155 million. A few kilobytes of an
 # archive may unpack to any number.
 LARGEST = 2**30
 
@@ -55,15 +55,15 @@ def official(kind: str) -> Official:
     """The files of ``cifar10`` or ``cifar100``."""
     from torchvision import datasets
 
-    known = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[kind]
+    published = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[kind]
     return Official(
-        known.url,
-        known.filename,
-        known.tgz_md5,
-        known.base_folder,
-        dict(known.train_list),
-        dict(known.test_list),
-        {known.meta["filename"]: known.meta["md5"]},
+        published.url,
+        published.filename,
+        published.tgz_md5,
+        published.base_folder,
+        dict(published.train_list),
+        dict(published.test_list),
+        {published.meta["filename"]: published.meta["md5"]},
     )
 
 
@@ -76,20 +76,20 @@ def read(settings: Mapping[str, Any], files: Official) -> tuple[Path, dict[str, 
     path = Path(settings["path"])
     try:
         path = path.expanduser()
-        found = locate(path, files)
-        if found is None:
-            found = _target(path, files)
-            _fetch(found, settings, files)
-        if found.is_dir():
-            return found, _from_folder(found, settings["md5"], files)
-        return found, _from_archive(found, settings["md5"], files)
-    # RuntimeError: ~someone whom nobody knows; ValueError: a name that no system takes.
+        source = locate(path, files)
+        if source is None:
+            source = _target(path, files)
+            _fetch(source, settings, files)
+        if source.is_dir():
+            return source, _from_folder(source, settings["md5"], files)
+        return source, _from_archive(source, settings["md5"], files)
+    # RuntimeError: ~ with an unknown user. ValueError: a name that no system allows.
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{path.absolute()} cannot be read or written: {error}") from error
 
 
 def locate(path: Path, files: Official) -> Path | None:
-    """The archive or the folder of members that ``path`` is or holds; None where none is."""
+    """The archive or the folder of members that ``path`` is or contains, if there is one."""
     if path.is_file():
         return path
     candidates = (path / files.archive, path / files.folder)
@@ -143,15 +143,15 @@ def _from_archive(archive: Path, md5: str | None, files: Official) -> dict[str, 
 
 
 def _from_folder(folder: Path, md5: str | None, files: Official) -> dict[str, bytes]:
-    """Members in a folder, each of the official md5, or all in a row of the one given."""
-    there = [name for name in files.members if (folder / name).is_file()]
-    _complete(there, f"{folder} lacks ", files)
-    contents = {name: (folder / name).read_bytes() for name in there}
+    """Members in a folder: each has the official md5, or all together have the given one."""
+    names = [name for name in files.members if (folder / name).is_file()]
+    _complete(names, f"{folder} lacks ", files)
+    contents = {name: (folder / name).read_bytes() for name in names}
     if md5 is None:
         for name, expected in files.members.items():
-            if (found := _md5(contents[name])) != expected:
+            if (digest := _md5(contents[name])) != expected:
                 raise DataError(
-                    f"{folder / name} is not the official file: its md5 is {found}, not "
+                    f"{folder / name} is not the official file: its md5 is {digest}, not "
                     f"{expected}. If it is damaged, take the folder away and {_again(files)}; if "
                     f"these are files of your own, set dataset.md5: {_of_all(contents, files)}"
                 )
@@ -188,7 +188,7 @@ def _again(files: Official) -> str:
 
 
 def _of_all(contents: Mapping[str, bytes], files: Official) -> str:
-    """What ``cat`` of all members, in the official order, through ``md5sum`` gives."""
+    """The md5 of all members in the official order, as ``cat`` and ``md5sum`` give it."""
     return _md5(b"".join(contents[name] for name in files.members))
 
 
@@ -198,7 +198,7 @@ def _md5(content: bytes) -> str:
 
 # Class names of CIFAR-10 and CIFAR-100 (Krizhevsky 2009), in label order.
 #
-# The workflow asks for them while it plans, when no file need be there yet.
+# The workflow needs them while it plans, when the files may not exist yet.
 
 
 CIFAR10 = (
@@ -273,23 +273,23 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
 def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The archive, or the members of its folder, that ``make`` reads."""
     files = official(settings["kind"])
-    found = locate(Path(settings["path"]).expanduser(), files)
-    if found is None:
+    source = locate(Path(settings["path"]).expanduser(), files)
+    if source is None:
         raise DataError(f"{settings['path']} was there and is gone: put the data set back")
-    members = [found / name for name in files.members] if found.is_dir() else [found]
+    members = [source / name for name in files.members] if source.is_dir() else [source]
     return [downloads.of_file(member) for member in members]
 
 
 def _check_names(source: Path, contents: Mapping[str, bytes], files: Official, kind: str) -> None:
-    """The file numbers the classes as this module does."""
+    """Check that the file numbers the classes as this module does."""
     (member,) = files.meta
-    named = {_NAMES[kind]: _CLASSES[kind]}
+    fields = {_NAMES[kind]: _CLASSES[kind]}
     if kind == "cifar100":
-        named["coarse_label_names"] = tuple(SUPERCLASSES)
-    meta = _mapping(source, member, contents[member], named)
-    for key, expected in named.items():
-        given = meta[key]
-        if not isinstance(given, Sequence) or tuple(map(_text, given)) != expected:
+        fields["coarse_label_names"] = tuple(SUPERCLASSES)
+    meta = _mapping(source, member, contents[member], fields)
+    for key, expected in fields.items():
+        names = meta[key]
+        if not isinstance(names, Sequence) or tuple(map(_text, names)) != expected:
             raise DataError(
                 f"{key} in {member} of {source} is not the {len(expected)} names of {kind}, from "
                 f"{expected[0]} to {expected[-1]}: take the official files, or make yours an "
@@ -300,26 +300,26 @@ def _check_names(source: Path, contents: Mapping[str, bytes], files: Official, k
 def _split(
     source: Path, contents: Mapping[str, bytes], members: Iterable[str], kind: str
 ) -> Dataset:
-    parts = [_batch(source, name, contents[name], kind) for name in members]
-    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    batches = [_batch(source, name, contents[name], kind) for name in members]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
     classes = _CLASSES[kind]
-    if empty := [name for i, name in enumerate(classes) if not (labels == i).any()]:
+    if missing := [name for i, name in enumerate(classes) if not (labels == i).any()]:
         raise DataError(
-            f"{', '.join(members)} of {source} hold no image of {len(empty)} classes: "
-            f"{', '.join(empty[:10])}{', …' * (len(empty) > 10)}; take the official files"
+            f"{', '.join(members)} of {source} hold no image of {len(missing)} classes: "
+            f"{', '.join(missing[:10])}{', …' * (len(missing) > 10)}; take the official files"
         )
     return Dataset(images, labels, classes)
 
 
 def _batch(source: Path, name: str, content: bytes, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (n, 3, 32, 32) and labels int64 (n,) of one member."""
-    wanted = ["data", _LABELS[kind]] + ["coarse_labels"] * (kind == "cifar100")
-    batch = _mapping(source, name, content, wanted)
+    keys = ["data", _LABELS[kind]] + ["coarse_labels"] * (kind == "cifar100")
+    batch = _mapping(source, name, content, keys)
     data = batch["data"]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (_PIXELS,):
-        what = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        form = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
         raise DataError(
-            f"data in {name} of {source} is {what}; expected uint8 (n, {_PIXELS}): "
+            f"data in {name} of {source} is {form}; expected uint8 (n, {_PIXELS}): "
             "take the official files"
         )
     labels = _labels(source, name, _LABELS[kind], batch, len(data), len(_CLASSES[kind]))
@@ -338,13 +338,13 @@ def _batch(source: Path, name: str, content: bytes, kind: str) -> tuple[np.ndarr
 def _labels(
     source: Path, name: str, key: str, batch: Mapping[str, Any], n: int, classes: int
 ) -> np.ndarray:
-    given = batch[key]
+    values = batch[key]
     try:
-        labels = np.asarray(given)
+        labels = np.asarray(values)
     except ValueError:  # lists of different lengths in it
         labels = np.empty(0, dtype=object)
-    whole = np.issubdtype(labels.dtype, np.integer)
-    if not whole or labels.shape != (n,) or not ((labels >= 0) & (labels < classes)).all():
+    integral = np.issubdtype(labels.dtype, np.integer)
+    if not integral or labels.shape != (n,) or not ((labels >= 0) & (labels < classes)).all():
         raise DataError(
             f"{key} in {name} of {source} are not {n} whole numbers from 0 to {classes - 1}, one "
             "an image: take the official files"
@@ -355,15 +355,15 @@ def _labels(
 def _mapping(source: Path, name: str, content: bytes, keys: Iterable[str]) -> dict[str, Any]:
     """A member's pickle, which has to be a mapping with these keys, as text or as bytes."""
     try:
-        found = unpickle(content)
+        mapping = unpickle(content)
     except DataError as error:
         raise DataError(f"{name} of {source}: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(mapping, dict):
         raise DataError(f"{name} of {source} is no mapping: take the official files")
-    found = {_text(key): value for key, value in found.items()}
-    if missing := [key for key in keys if key not in found]:
+    mapping = {_text(key): value for key, value in mapping.items()}
+    if missing := [key for key in keys if key not in mapping]:
         raise DataError(f"{name} of {source} lacks {', '.join(missing)}: take the official files")
-    return found
+    return mapping
 
 
 def _text(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Images that are the same: copies in training and test, and copies under two labels.
 
-Images are the same where the pixels in the data set are, since a network cannot tell them apart.
-Files that are the same byte for byte always are; others may be, such as one picture saved as PNG
-and as BMP. Near copies, such as a picture saved as JPEG twice, are not found.
+Images are the same where their pixels in the data set are, since a network cannot tell them apart.
+Files that are the same byte for byte are always the same images. Other files may be, such as one
+picture saved as PNG and as BMP. Near copies, such as a picture saved as JPEG twice, are not found.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 def groups(images: np.ndarray) -> np.ndarray:
     """Equal numbers for equal images; images: uint8 (n, …), returns int64 (n,)."""
     numbers: dict[bytes, int] = {}
-    digests = (hashlib.blake2b(np.ascontiguousarray(image), digest_size=16) for image in images)
-    return np.array([numbers.setdefault(each.digest(), len(numbers)) for each in digests])
+    hashers = (hashlib.blake2b(np.ascontiguousarray(image), digest_size=16) for image in images)
+    return np.array([numbers.setdefault(hasher.digest(), len(numbers)) for hasher in hashers])
 
 
 def told(tree: Tree, groups: np.ndarray, test: np.ndarray) -> dict[str, int]:
@@ -38,15 +38,15 @@ def told(tree: Tree, groups: np.ndarray, test: np.ndarray) -> dict[str, int]:
     """
     counts = np.bincount(groups)
     repeated = np.flatnonzero(counts[groups] > 1).tolist()
-    across = _across_splits(groups, test, repeated)
+    pairs = _across_splits(groups, test, repeated)
     conflicts = _across_classes(groups, tree.labels, repeated)
     paths = tree.paths()
-    identical = sum(filecmp.cmp(paths[a], paths[b], shallow=False) for a, b in across)
-    if across:
+    identical = sum(filecmp.cmp(paths[a], paths[b], shallow=False) for a, b in pairs)
+    if pairs:
         logger.warning(
             "%d of %d test images are copies of training images, %d of them byte for byte: "
             "accuracy counts what is known by heart. Remove them from one of the two:\n%s",
-            *(len(across), int(test.sum()), identical, _pairs(tree, across)),
+            *(len(pairs), int(test.sum()), identical, _pairs(tree, pairs)),
         )
     if conflicts:
         logger.warning(
@@ -55,12 +55,12 @@ def told(tree: Tree, groups: np.ndarray, test: np.ndarray) -> dict[str, int]:
             "one:\n%s",
             *(len(conflicts), _pairs(tree, conflicts)),
         )
-    extra = len(groups) - len(counts)
-    if extra > len(across):
-        logger.info("%d of %d images are copies of others", extra, len(groups))
+    copy_count = len(groups) - len(counts)
+    if copy_count > len(pairs):
+        logger.info("%d of %d images are copies of others", copy_count, len(groups))
     return {
-        "all": extra,
-        "across_splits": len(across),
+        "all": copy_count,
+        "across_splits": len(pairs),
         "identical_files": identical,
         "across_classes": len(conflicts),
     }
@@ -71,29 +71,29 @@ def _across_splits(
 ) -> list[tuple[int, int]]:
     """Positions of each test image that is a copy of a training image, and of the first such."""
     training: dict[int, int] = {}
-    for place in repeated:
-        if not test[place]:
-            training.setdefault(int(groups[place]), place)
+    for index in repeated:
+        if not test[index]:
+            training.setdefault(int(groups[index]), index)
     return [
-        (place, training[int(groups[place])])
-        for place in repeated
-        if test[place] and int(groups[place]) in training
+        (index, training[int(groups[index])])
+        for index in repeated
+        if test[index] and int(groups[index]) in training
     ]
 
 
 def _across_classes(
     groups: np.ndarray, labels: np.ndarray, repeated: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """Of each image in several classes, the first position in one and the first in another."""
-    first: dict[int, int] = {}
+    """The first positions, in one class and in another, of each image in several classes."""
+    first_index: dict[int, int] = {}
     pairs: dict[int, tuple[int, int]] = {}
-    for place in repeated:
-        other = first.setdefault(int(groups[place]), place)
-        if labels[other] != labels[place]:
-            pairs.setdefault(int(groups[place]), (place, other))
+    for index in repeated:
+        earlier = first_index.setdefault(int(groups[index]), index)
+        if labels[earlier] != labels[index]:
+            pairs.setdefault(int(groups[index]), (index, earlier))
     return list(pairs.values())
 
 
 def _pairs(tree: Tree, pairs: Sequence[tuple[int, int]]) -> str:
-    shown = [names.shown(file) for file in tree.files]
-    return listed([f"{shown[one]} = {shown[two]}" for one, two in pairs])
+    texts = [names.shown(file) for file in tree.files]
+    return listed([f"{texts[one]} = {texts[two]}" for one, two in pairs])

@@ -17,7 +17,7 @@ class Survey:
     """classes: names, in label order. training, testing: images of each class, int64 (classes,);
     None where only the files say. image_bytes: of one image in memory.
 
-    remarks: what is to be said of it. fingerprint: see ``laq.data.fingerprint``.
+    remarks: warnings about it. fingerprint: see ``laq.data.sources.fingerprint``.
     """
 
     classes: Sequence[str]
@@ -29,7 +29,7 @@ class Survey:
 
     @property
     def megabytes(self) -> int:
-        """Of all images together, rounded up; 0 where that is not known."""
+        """Megabytes of all images together, rounded up; 0 where that is not known."""
         if self.training is None or self.testing is None:
             return 0
         return -(-int(self.training.sum() + self.testing.sum()) * self.image_bytes // 10**6)
@@ -59,8 +59,8 @@ class Dataset:
                 f"labels are {labels.dtype} {labels.shape}; expected int64 {images.shape[:1]}"
             )
         if len(set(classes)) != len(classes):
-            twice = sorted({name for name in classes if classes.count(name) > 1})
-            raise DataError(f"class names occur more than once: {twice}")
+            repeated = sorted({name for name in classes if classes.count(name) > 1})
+            raise DataError(f"class names occur more than once: {repeated}")
         if labels.min() < 0 or labels.max() >= len(classes):
             raise DataError(
                 f"labels run from {labels.min()} to {labels.max()}, "
@@ -79,13 +79,15 @@ def of_classes(dataset: Dataset, indices: Sequence[int]) -> tuple[np.ndarray, np
             f"class indices {unknown} are outside 0…{len(dataset.classes) - 1}: "
             "they belong to another data set"
         )
-    chosen = np.isin(dataset.labels, np.asarray(indices, dtype=np.int64))
-    return dataset.images[chosen], dataset.labels[chosen]
+    mask = np.isin(dataset.labels, np.asarray(indices, dtype=np.int64))
+    return dataset.images[mask], dataset.labels[mask]
 
 
 def only(dataset: Dataset, indices: Sequence[int]) -> Dataset:
-    """The data set without images of other classes, which are still classes; itself where those
-    are all. Raises as ``of_classes``."""
+    """The data set without images of other classes, which remain among its classes.
+
+    It is the same object where the indices are all classes. Raises as ``of_classes``.
+    """
     if set(indices) == set(range(len(dataset.classes))):
         return dataset
     return Dataset(*of_classes(dataset, indices), dataset.classes)

@@ -1,7 +1,7 @@
-"""Which files a user's folder of images holds, of which classes, and what of it is left out.
+"""The files of a user's folder of images: their classes, and what is left out.
 
-Nothing is opened here, but for files whose names leave it to their content, and those only when
-the images are read: the workflow asks at every plan, of folders of any size.
+Nothing is opened here, since the workflow scans the folder at every plan, whatever its size. Files
+whose names leave it to their content are opened only when the images are read.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from laq.utils.files import expanded
 
 # Which files are images by their names: those that Pillow decodes, and those without a suffix.
 #
-# Nothing is opened here: the workflow asks at every plan. The table is our own and not Pillow's
-# registry, so that the same folder is the same data set whatever plug-ins are installed, and so
-# that planning need not import Pillow.
+# The table is this project's and not Pillow's registry. The same folder is then the same data set
+# whatever plug-ins are installed, and planning need not import Pillow.
 
 
 # Pillow's formats and their suffixes, without those that it hands to other programs (EPS, WMF,
-# GRIB, BUFR, HDF5), only recognises (MPEG) or only writes (PDF, PALM). The order is that in which
-# a file's content is tried: TGA has no mark to know it by.
+# GRIB, BUFR, HDF5), only recognises (MPEG) or only writes (PDF, PALM). A file's content is tried in
+# this order. TGA comes last, since it has no magic number.
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png", ".apng"),
@@ -66,7 +65,7 @@ FORMATS = {
     "XPM": (".xpm",),
     "TGA": (".tga", ".icb", ".vda", ".vst"),
 }
-# Formats that a file without a suffix may have: each begins with a mark that no text has.
+# Formats that a file without a suffix may have: each begins with a magic number that no text has.
 MARKED = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "PPM", "QOI", "PSD")
 
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
@@ -78,7 +77,7 @@ _SUFFIX = re.compile(r"\.\w*[^\W\d_]\w*")
 def suffix(name: str) -> str:
     """The suffix of a file's name in lower case, such as ``.jpg``; "" where it has none.
 
-    What follows the last dot is one where it is a word with a letter in it: not in
+    The text behind the last dot is a suffix if it is a word with a letter in it. There is none in
     ``at 10.15.32``, ``photo.jpg.1`` or ``photo.jpg?width=100``.
     """
     ending = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
@@ -86,7 +85,7 @@ def suffix(name: str) -> str:
 
 
 def may_be_image(name: str) -> bool:
-    """Whether a file's name is an image's, or leaves it to the content."""
+    """Whether a file's name is an image's, or says nothing, so that the content decides."""
     ending = suffix(name)
     return not ending or ending in SUFFIXES
 
@@ -95,7 +94,7 @@ def may_be_image(name: str) -> bool:
 
 
 PARTS = ("train", "test")
-# What others call a part that is kept from training. Such a folder is no part here.
+# Other names for a part that is kept from training. Such a folder is no part here.
 VALIDATION = ("val", "valid", "validation")
 LAYOUTS = "expected <path>/<class>/* or <path>/train/<class>/* and <path>/test/<class>/*"
 
@@ -107,16 +106,16 @@ def is_split(root: Path) -> bool:
 
 def unread(folders: Iterable[str]) -> str:
     """What to do with a validation part, by the names of all folders; "" where there is none."""
-    found = sorted(name for name in folders if name.casefold() in VALIDATION)
-    if not found:
+    parts = sorted(name for name in folders if name.casefold() in VALIDATION)
+    if not parts:
         return ""
     return (
-        f"{', '.join(found)} is not read as a split: rename it to test where its images are to be "
+        f"{', '.join(parts)} is not read as a split: rename it to test where its images are to be "
         "tested on"
     )
 
 
-# Of each folder, how many files are no images, by suffix.
+# The number of files that are no images, by folder and suffix.
 LeftOut = dict[str, Counter[str]]
 
 
@@ -156,15 +155,15 @@ class Tree:
         if kept.all():
             return self
         left_out = {folder: Counter(kinds) for folder, kinds in self.left_out.items()}
-        for place in np.flatnonzero(~kept):
-            folder = names.composed(self.files[place].rpartition("/")[0])
+        for index in np.flatnonzero(~kept):
+            folder = names.composed(self.files[index].rpartition("/")[0])
             left_out.setdefault(folder, Counter())["without suffix"] += 1
         files = [file for file, keep in zip(self.files, kept, strict=True) if keep]
         test = None if self.test is None else self.test[kept]
-        rest = replace(self, files=files, labels=self.labels[kept], test=test, left_out=left_out)
-        parts = [("", rest.labels)]
+        tree = replace(self, files=files, labels=self.labels[kept], test=test, left_out=left_out)
+        parts = [("", tree.labels)]
         if test is not None:
-            parts = [("train", rest.labels[~test]), ("test", rest.labels[test])]
+            parts = [("train", tree.labels[~test]), ("test", tree.labels[test])]
         _refuse_empty(
             [
                 str(self.root / part / name)
@@ -174,14 +173,14 @@ class Tree:
             ],
             left_out,
         )
-        return rest
+        return tree
 
 
 def scan(settings: Mapping[str, Any]) -> Tree:
     """The images of ``path`` with their classes in ``class_order``.
 
-    Raises ``DataError`` naming the folder that is missing or without classes, the classes whose
-    folders are empty, in one split only, not called by text, or hold folders, and broken links.
+    Raises ``DataError`` naming a folder that is missing or without classes, and broken links. Also
+    for classes whose folders are empty, in one split only, not named by text, or hold folders.
     """
     try:
         return _scanned(expanded(settings["path"]), settings.get("class_order", "alphabetical"))
@@ -192,21 +191,21 @@ def scan(settings: Mapping[str, Any]) -> Tree:
 
 
 def said(left_out: Mapping[str, Mapping[str, int]]) -> str:
-    """How many files are left out, and of each folder by suffix."""
+    """How many files are left out, in all and by folder and suffix."""
     total = sum(sum(kinds.values()) for kinds in left_out.values())
     lines = []
     for folder, kinds in sorted(left_out.items()):
         counts = (f"{count} × {kind}" for kind, count in sorted(kinds.items()))
         lines.append(f"folder {folder}: {', '.join(counts)}")
     hint = unread(folder for folder, kinds in left_out.items() if "folder" in kinds)
-    first = f"{total} left out, as no images by name, content or place:"
-    return "\n".join(filter(None, [first, listed(lines), hint]))
+    header = f"{total} left out, as no images by name, content or place:"
+    return "\n".join(filter(None, [header, listed(lines), hint]))
 
 
 def listed(items: Sequence[str], most: int = 10) -> str:
     """Items as lines, the first ``most`` of them."""
-    rest = [f"… and {len(items) - most} more"] if len(items) > most else []
-    return "\n".join(f"  {item}" for item in [*items[:most], *rest])
+    more = [f"… and {len(items) - most} more"] if len(items) > most else []
+    return "\n".join(f"  {item}" for item in [*items[:most], *more])
 
 
 def _scanned(root: Path, class_order: str) -> Tree:
@@ -230,9 +229,9 @@ def _scanned(root: Path, class_order: str) -> Tree:
     classes = tuple(folders[0])  # in the order of train, on which networks were trained
     triples = [
         (file, label, bool(part))
-        for part, held in enumerate(folders)
+        for part, images in enumerate(folders)
         for label, name in enumerate(classes)
-        for file in held[name]
+        for file in images[name]
     ]
     files, labels, in_test = zip(*triples, strict=True)
     test_mask = np.array(in_test) if split else None
@@ -245,42 +244,42 @@ def _class_folders(
     """Images of every class folder of a part, by class: classes in order, images by name."""
     with os.scandir(root / part) as entries:
         visible = [entry for entry in entries if _visible(entry)]
-    found = names.in_order((entry.name for entry in visible if entry.is_dir()), class_order)
-    names.check_folders(found, _located(root / part))
-    if len(found) < 2:
+    classes = names.in_order((entry.name for entry in visible if entry.is_dir()), class_order)
+    names.check_folders(classes, _located(root / part))
+    if len(classes) < 2:
         raise DataError(
-            f"{_located(root / part)} has {len(found)} class folders {found}; "
+            f"{_located(root / part)} has {len(classes)} class folders {classes}; "
             f"at least 2 are needed: {LAYOUTS}"
         )
     _count(left_out, part or ".", _loose(visible))
-    folders = {name: _images(root, f"{part}/{name}".lstrip("/"), left_out) for name in found}
-    _refuse_empty([str(root / part / n) for n in found if not folders[n]], left_out)
+    folders = {name: _images(root, f"{part}/{name}".lstrip("/"), left_out) for name in classes}
+    _refuse_empty([str(root / part / n) for n in classes if not folders[n]], left_out)
     return {names.composed(name): files for name, files in folders.items()}
 
 
 def _images(root: Path, folder: str, left_out: LeftOut) -> list[str]:
     """Images directly in a class folder, by their names below root, sorted."""
     with os.scandir(root / folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    images, others = [], []
-    for entry in found:
+        children = sorted(entries, key=lambda entry: entry.name)
+    images, kinds = [], []
+    for entry in children:
         name = entry.name
         if not _visible(entry):
             # ._photo.jpg is what macOS leaves beside photo.jpg.
             if suffix(name) in SUFFIXES and not name.startswith("._"):
-                others.append(f"hidden {suffix(name)}")
+                kinds.append(f"hidden {suffix(name)}")
         elif entry.is_dir():
             raise DataError(
                 f"class folder {root / folder} holds a folder, {name!r}, and not images alone: "
                 f"{LAYOUTS}{_hint(root)}"
             )
         elif not may_be_image(name):
-            others.append(suffix(name))
+            kinds.append(suffix(name))
         elif entry.is_file():
             images.append(f"{folder}/{name}")
         else:
             raise DataError(f"{entry.path} is a broken link: mend or remove it")
-    _count(left_out, folder, others)
+    _count(left_out, folder, kinds)
     return images
 
 
@@ -295,28 +294,28 @@ def _beside(root: Path) -> LeftOut:
 
 
 def _loose(entries: Iterable[os.DirEntry[str]]) -> list[str]:
-    """Kinds of the files among entries that are in no class's folder."""
+    """Suffixes of the files among entries that are in no class folder."""
     return [suffix(entry.name) or "without suffix" for entry in entries if entry.is_file()]
 
 
 def _hint(root: Path) -> str:
-    """The end of a message where a part has a name that is not read, else nothing."""
+    """The end of a message where a part has a name that is not read; empty otherwise."""
     with os.scandir(root) as entries:
         hint = unread(entry.name for entry in entries if entry.is_dir())
     return f"; {hint}" if hint else ""
 
 
 def _count(left_out: LeftOut, folder: str, kinds: Iterable[str]) -> None:
-    if counted := Counter(kinds):
-        left_out[names.composed(folder)] = counted
+    if counts := Counter(kinds):
+        left_out[names.composed(folder)] = counts
 
 
 def _refuse_empty(folders: Sequence[str], left_out: LeftOut) -> None:
     if folders:
-        more = f"\n{said(left_out)}" if left_out else ""
+        details = f"\n{said(left_out)}" if left_out else ""
         raise DataError(
             f"{len(folders)} class folders hold no image ({', '.join(sorted(SUFFIXES))}); "
-            f"add images to them or remove them:\n{listed(folders)}{more}"
+            f"add images to them or remove them:\n{listed(folders)}{details}"
         )
 
 

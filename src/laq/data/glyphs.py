@@ -1,10 +1,10 @@
 """Characters of four scripts, drawn from the font files that Matplotlib ships.
 
-Every glyph of every face is rasterised once, large; an image is one of them seen through a
-random affine map, coloured on a graded background, with noise. All images of a class are
-drawn together as arrays, from a random stream of its own: an image depends on the seed, the
-split, its class and the count per class, and on nothing else, so that a study of the first
-ten classes sees the same images of them as one of a hundred.
+Every glyph of every face is rasterised once, large. An image is one of them seen through a random
+affine map, coloured on a graded background, with noise. All images of a class are drawn together as
+arrays, from a random stream of its own. An image therefore depends on the seed, the split, its
+class and the count per class, and on nothing else. A study of the first ten classes sees the same
+images of them as one of a hundred.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from laq.data.dataset import Dataset, Survey
 from laq.utils.errors import DataError
 
-# One of each group that some face draws alike once size is random: no O, Θ, θ (0), I, l (1),
-# lower-case c k o p s u v w x z (their capitals), r (Γ), Λ (A), Π, И (H), π (n), χ (X), γ (Y),
-# З (3), б, δ (6), Ь (b), Џ (Ц), and no letter that two scripts share.
+# One character of each group that some face draws alike once size is random. Left out are O, Θ, θ
+# (0), I, l (1), lower-case c k o p s u v w x z (their capitals), r (Γ), Λ (A), Π, И (H), π (n), χ
+# (X), γ (Y), З (3), б, δ (6), Ь (b), Џ (Ц), and letters that two scripts share.
 CHARACTERS = (
     "0123456789"
     "ABCDEFGHJKLMNPQRSTUVWXYZabdefghijmnqtyÆŒÞßæðøə"
@@ -50,8 +50,8 @@ FACES = (
 
 SIDE = 32  # pixels of an image
 
-# How hard the images are. Angles in degrees, lengths in pixels, colours in 0…255; a pair is
-# the range of a uniform draw, a single number its bound on either side of zero.
+# The images' difficulty. Angles are in degrees, lengths in pixels, colours in 0…255. A pair is the
+# range of a uniform draw; a single number is its bound on either side of zero.
 LONGER_SIDE = (14.0, 26.0)
 ROTATION = 20.0
 SHEAR = 0.25
@@ -77,7 +77,7 @@ def _class_name(character: str) -> str:
 
 
 def survey(settings: Mapping[str, Any]) -> Survey:
-    """So many images of every class."""
+    """As many images of every class as the settings say."""
     names = class_names(settings)
     counts = (np.full(len(names), settings[f"{part}_per_class"]) for part in ("train", "test"))
     return Survey(names, *counts, image_bytes=3 * SIDE**2)
@@ -111,13 +111,13 @@ def rasterise(characters: str) -> np.ndarray:
         path = Path(matplotlib.get_data_path(), "fonts", "ttf", face)
         if not path.is_file():
             raise DataError(f"font file {path} is missing: reinstall matplotlib")
-        known = FT2Font(str(path)).get_charmap()
+        charmap = FT2Font(str(path)).get_charmap()
         font = ImageFont.truetype(str(path), em, layout_engine=ImageFont.Layout.BASIC)
         for row, character in enumerate(characters):
             page = Image.new("L", (3 * em, 3 * em))
             ImageDraw.Draw(page).text((em, 2 * em), character, font=font, fill=255, anchor="ls")
             box = page.getbbox()
-            if ord(character) not in known or box is None:
+            if ord(character) not in charmap or box is None:
                 raise DataError(
                     f"font {face} has no glyph for {character!r} (U+{ord(character):04X}), unlike "
                     "the file that Matplotlib ships: reinstall matplotlib"
@@ -135,10 +135,10 @@ def rasterise(characters: str) -> np.ndarray:
 
 def _half_extents(cells: np.ndarray) -> np.ndarray:
     """Distance from each cell's centre to its outermost ink: (faces, CELL, CELL) to (faces, 2)."""
-    away = np.abs(np.arange(CELL) + 0.5 - CELL / 2) + 0.5
-    across = (cells.max(axis=1) > 0) * away
-    down = (cells.max(axis=2) > 0) * away
-    return np.stack([across.max(axis=1), down.max(axis=1)], axis=1)
+    distance = np.abs(np.arange(CELL) + 0.5 - CELL / 2) + 0.5
+    horizontal = (cells.max(axis=1) > 0) * distance
+    vertical = (cells.max(axis=2) > 0) * distance
+    return np.stack([horizontal.max(axis=1), vertical.max(axis=1)], axis=1)
 
 
 def _affine(extents: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -162,27 +162,27 @@ def _affine(extents: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
     matrix *= zoom[:, None, None]
 
     room = SIDE / 2 - MARGIN
-    reach = (np.abs(matrix) * extents[:, None, :]).sum(axis=2)
-    shrink = np.minimum(1, room / reach.max(axis=1))
+    half_size = (np.abs(matrix) * extents[:, None, :]).sum(axis=2)
+    shrink = np.minimum(1, room / half_size.max(axis=1))
     matrix *= shrink[:, None, None]
-    free = np.minimum(SHIFT, room - reach * shrink[:, None])
-    return matrix, rng.uniform(-1, 1, (n, 2)) * free
+    max_shift = np.minimum(SHIFT, room - half_size * shrink[:, None])
+    return matrix, rng.uniform(-1, 1, (n, 2)) * max_shift
 
 
 def _masks(
     cells: np.ndarray, face: np.ndarray, matrix: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
-    """Look at glyphs through affine maps, with linear interpolation: (n, SIDE, SIDE), 0…1."""
+    """Sample glyphs through affine maps, with linear interpolation: (n, SIDE, SIDE), 0…1."""
     centres = np.arange(SIDE) + 0.5 - SIDE / 2
     x = (centres - shift[:, :1])[:, None, :]
     y = (centres - shift[:, 1:])[:, :, None]
     inverse = np.linalg.inv(matrix)[:, :, :, None, None]
 
     def source(row: int) -> tuple[np.ndarray, np.ndarray]:
-        place = inverse[:, row, 0] * x + inverse[:, row, 1] * y + (CELL - 1) / 2
-        place = np.clip(place, 0, CELL - 1)
-        whole = np.minimum(place.astype(np.int64), CELL - 2)
-        return whole, (place - whole).astype(np.float32)
+        position = inverse[:, row, 0] * x + inverse[:, row, 1] * y + (CELL - 1) / 2
+        position = np.clip(position, 0, CELL - 1)
+        index = np.minimum(position.astype(np.int64), CELL - 2)
+        return index, (position - index).astype(np.float32)
 
     (column, right), (line, down) = source(0), source(1)
     corner = (face[:, None, None] * CELL + line) * CELL + column
@@ -197,10 +197,10 @@ def _colours(n: int, rng: np.random.Generator) -> np.ndarray:
     pairs = rng.uniform(0, 255, (n, 2, 3))
     while True:
         luminance = pairs @ LUMINANCE
-        near = np.abs(luminance[:, 0] - luminance[:, 1]) < CONTRAST
-        if not near.any():
+        too_near = np.abs(luminance[:, 0] - luminance[:, 1]) < CONTRAST
+        if not too_near.any():
             return pairs
-        pairs[near] = rng.uniform(0, 255, (int(near.sum()), 2, 3))
+        pairs[too_near] = rng.uniform(0, 255, (int(too_near.sum()), 2, 3))
 
 
 def draw(cells: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

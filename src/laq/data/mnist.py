@@ -1,9 +1,9 @@
 """MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao et al. 2017): four IDX files, gzipped or not.
 
-Images depend on no file's time or place: what is read has the official checksums or the one that
-the config names, so there is no fingerprint, and ``PLACE`` says which settings only say where the
-files are. URLs and checksums are torchvision's, which is slow to import and so is imported here
-by the job alone.
+Images do not depend on the time or place of a file: what is read has the official checksums or the
+one that the config gives. There is therefore no fingerprint. ``PLACE`` lists the settings that only
+say where the files are. URLs and checksums are torchvision's. torchvision is slow to import, so
+only the job imports it here.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from laq.utils.errors import DataError
 # read, the type of every file of MNIST's kind.
 
 
-# Bytes of a file's content; of the official ones the largest has 47 million. A few kilobytes of
-# gzip may unpack to any number.
+# The limit of a file's content in bytes. The largest official one has 47 million. A few kilobytes
+# of gzip may unpack to any number.
 LARGEST = 2**30
 
 _UNSIGNED_BYTES = 0x08
@@ -39,7 +39,7 @@ _MOST = {1: "labels", 3: "images"}
 
 
 def content(path: Path) -> bytes:
-    """What a file holds, unpacked where it is gzipped, by its first bytes and not its name.
+    """A file's content, unpacked if it is gzipped. Its first bytes say so, not its name.
 
     Raises ``DataError`` for a damaged gzip file or one of more than ``LARGEST`` bytes, ``OSError``
     for one that cannot be read.
@@ -48,14 +48,14 @@ def content(path: Path) -> bytes:
         zipped = file.read(2) == b"\x1f\x8b"
     try:
         with (gzip.open if zipped else open)(path, "rb") as file:
-            found = file.read(LARGEST + 1)
+            data = file.read(LARGEST + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path} is cut short or damaged ({error}): delete it and fetch it anew"
         ) from error
-    if len(found) > LARGEST:
+    if len(data) > LARGEST:
         raise DataError(f"{path} holds more than {LARGEST:,} bytes: take the official file")
-    return found
+    return data
 
 
 def parse(found: bytes, axes: int, path: Path) -> np.ndarray:
@@ -75,20 +75,20 @@ def parse(found: bytes, axes: int, path: Path) -> np.ndarray:
         raise DataError(f"{path} is cut short in its header: delete it and fetch it anew")
     shape = struct.unpack(f">{axes}I", found[4:start])
     if len(found) - start != math.prod(shape):
-        what = " × ".join(f"{length:,}" for length in shape)
+        sizes = " × ".join(f"{length:,}" for length in shape)
         raise DataError(
-            f"{path} says that it has {what} values, and has {len(found) - start:,}: it was cut "
+            f"{path} says that it has {sizes} values, and has {len(found) - start:,}: it was cut "
             "short or altered; delete it and fetch it anew"
         )
     return np.frombuffer(found, np.uint8, offset=start).reshape(shape)
 
 
 def _meant(magic: bytes, path: Path) -> str:
-    other = next(
-        (what for axes, what in _MOST.items() if magic == struct.pack(">HBB", 0, 8, axes)), None
+    kind = next(
+        (name for axes, name in _MOST.items() if magic == struct.pack(">HBB", 0, 8, axes)), None
     )
-    if other is not None:
-        return f"it holds {other}; give each file its own name back"
+    if kind is not None:
+        return f"it holds {kind}; give each file its own name back"
     return (
         f"delete it and fetch it anew, or, if {path.name} is of another format, take image_folder"
     )
@@ -107,8 +107,7 @@ _FILES["test"] = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _NAMES = (*_FILES["train"], *_FILES["test"])
 # Where torchvision keeps them, below a root.
 _FOLDERS = {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw"}
-# sha256 of what the official files hold, for those that were unpacked; of Fashion-MNIST nobody
-# publishes them.
+# sha256 of the official files' unpacked content. For Fashion-MNIST nobody publishes them.
 _UNPACKED = {
     ("mnist", name): digest
     for name, digest in zip(
@@ -139,9 +138,9 @@ def official(kind: str) -> OfficialFile:
     """The files of ``mnist`` or ``fashion_mnist``."""
     from torchvision import datasets
 
-    known = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[kind]
-    md5 = {name.removesuffix(".gz"): md5 for name, md5 in known.resources}
-    return OfficialFile(tuple(known.mirrors), md5)
+    published = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[kind]
+    md5 = {name.removesuffix(".gz"): md5 for name, md5 in published.resources}
+    return OfficialFile(tuple(published.mirrors), md5)
 
 
 def class_names(settings: Mapping[str, Any]) -> list[str]:
@@ -150,7 +149,7 @@ def class_names(settings: Mapping[str, Any]) -> list[str]:
 
 
 def instead(settings: Mapping[str, Any]) -> str | None:
-    """The kind of data set that is made where the files are not there and are not to be fetched."""
+    """The kind of data set that replaces files that are absent and not to be fetched; else None."""
     if settings["otherwise"] is None or settings["download"]:
         return None
     return None if len(_found(settings)[1]) == len(_NAMES) else settings["otherwise"]
@@ -167,7 +166,7 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
     try:
         paths = _there(settings, files)
         contents = {name: content(path) for name, path in paths.items()}
-    # RuntimeError: ~someone whom nobody knows; ValueError: a name that no system takes.
+    # RuntimeError: ~ with an unknown user. ValueError: a name that no system allows.
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{settings['path']} cannot be read or written: {error}") from error
     classes = _CLASSES[settings["kind"]]
@@ -184,7 +183,7 @@ def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _there(settings: Mapping[str, Any], files: OfficialFile) -> dict[str, Path]:
-    """The four files' paths by name; what is missing is fetched where the settings ask for it."""
+    """The four files' paths by name. Missing files are fetched where the settings ask for it."""
     folder, paths = _found(settings)
     missing = [name for name in _NAMES if name not in paths]
     if missing and not settings["download"]:
@@ -212,14 +211,14 @@ def _found(settings: Mapping[str, Any]) -> tuple[Path, dict[str, Path]]:
     if root.is_file():
         raise DataError(f"{root.absolute()} is a file: dataset.path is the folder of all four")
     folders = [root, root / _FOLDERS[settings["kind"]], root / "raw"]
-    found = [{name: p for name in _NAMES if (p := _file(folder, name))} for folder in folders]
-    return max(zip(folders, found, strict=True), key=lambda pair: len(pair[1]))
+    matches = [{name: p for name in _NAMES if (p := _file(folder, name))} for folder in folders]
+    return max(zip(folders, matches, strict=True), key=lambda pair: len(pair[1]))
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    """The file of this name, packed before unpacked, also with the dot that some write."""
+    """The file of this name. A packed one comes first; a dot in place of the hyphen is allowed."""
     dotted = name.replace("-idx", ".idx")
-    candidates = (folder / each for each in (f"{name}.gz", name, f"{dotted}.gz", dotted))
+    candidates = (folder / variant for variant in (f"{name}.gz", name, f"{dotted}.gz", dotted))
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -253,7 +252,7 @@ def _split(
             f"{paths[labels_name]} holds no label {', '.join(map(str, absent))}: take the official "
             "files, or make yours an image_folder"
         )
-    # A copy: what lies in the file's content cannot be written to, nor can it be given back.
+    # A copy: an array on the file's content is read-only, and keeps all of it in memory.
     return Dataset(images[:, None].copy(), labels.astype(np.int64), classes)
 
 
@@ -263,25 +262,25 @@ def _verify(
     contents: Mapping[str, bytes],
     files: OfficialFile,
 ) -> None:
-    """The files are the official ones, or hold what has the config's md5."""
-    held = _md5(b"".join(contents.values()))
+    """Check that the files are the official ones, or that their content has the config's md5."""
+    digest = _md5(b"".join(contents.values()))
     if settings["md5"] is not None:
-        if held != settings["md5"].lower():
+        if digest != settings["md5"].lower():
             raise DataError(
                 f"what the four files in {paths[_NAMES[0]].parent} hold has the md5 "
-                f"{held}, and dataset.md5 says {settings['md5']}: if the files are as "
+                f"{digest}, and dataset.md5 says {settings['md5']}: if the files are as "
                 "you mean them, write the former, else bring those that you mean; without "
                 "dataset.md5 the official ones are expected"
             )
         return
     for name, path in paths.items():
-        unpacked = hashlib.sha256(contents[name]).hexdigest()
-        known = unpacked == _UNPACKED.get((settings["kind"], name))
-        if not known and _md5(path.read_bytes()) != files.md5[name]:
+        sha256 = hashlib.sha256(contents[name]).hexdigest()
+        is_official = sha256 == _UNPACKED.get((settings["kind"], name))
+        if not is_official and _md5(path.read_bytes()) != files.md5[name]:
             raise DataError(
                 f"{path} is not the official file. If it is damaged, delete it and fetch "
                 f"{files.urls(name)[0]} (dataset.download: true does so where nothing is there); "
-                f"if these are files of your own, set dataset.md5: {held}"
+                f"if these are files of your own, set dataset.md5: {digest}"
             )
 
 

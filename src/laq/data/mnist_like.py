@@ -1,9 +1,9 @@
 """Digits in the form of MNIST, 28 × 28 grey, of scans and fonts that libraries already bring.
 
 A source is one of scikit-learn's 8 × 8 scans of handwriting, or a digit in one of Matplotlib's
-fonts. It is seen through a random affine map that also bends, its strokes are made thicker or
-thinner, and it is brought into the frame as MNIST's were (LeCun et al. 1998, sec. III.A): the
-longer side of the ink is 20 pixels, the centre of its mass lies in the middle, all else is black.
+fonts. It is seen through a random affine map that also bends. Its strokes are made thicker or
+thinner. It is brought into the frame as MNIST's digits were (LeCun et al. 1998, sec. III.A): the
+longer side of the ink is 20 pixels, the centre of mass is in the middle, all else is black.
 
 No scan is in both splits. An image depends on the seed, the split, its class and the count per
 class, and on nothing else.
@@ -24,8 +24,8 @@ SIDE, BOX = 28, 20  # pixels of an image, and of the longer side of its ink
 SCANNED = 0.5  # share of the images that are scans; the others are drawn from fonts
 TEST_SCANS = 0.2  # share of the scans of each class that only the test split sees
 
-# How hard the images are: angles in degrees; a pair is the range of a uniform draw, a single
-# number its bound on either side of zero.
+# The images' difficulty. Angles are in degrees. A pair is the range of a uniform draw; a single
+# number is its bound on either side of zero.
 ROTATION = 12.0
 SHEAR = 0.2
 STRETCH = (0.75, 1.33)  # width over height, times the source's own
@@ -47,7 +47,7 @@ def class_names(settings: Mapping[str, Any]) -> list[str]:
 
 
 def survey(settings: Mapping[str, Any]) -> Survey:
-    """So many images of every class."""
+    """As many images of every class as the settings say."""
     names = class_names(settings)
     counts = (np.full(len(names), settings[f"{part}_per_class"]) for part in ("train", "test"))
     return Survey(names, *counts, image_bytes=SIDE**2)
@@ -59,16 +59,16 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
     settings: ``train_per_class``, ``test_per_class``.
     """
     classes = tuple(class_names(settings))
-    drawn = _font_cells("".join(classes))
+    font_cells = _font_cells("".join(classes))
     scans = digits.make({"test_fraction": TEST_SCANS}, seed)
     splits = []
     for split, key in enumerate(("train_per_class", "test_per_class")):
         count = settings[key]
         images = np.empty((len(classes), count, 1, SIDE, SIDE), dtype=np.uint8)
         for label in range(len(classes)):
-            scanned = _scan_cells(scans[split].images[scans[split].labels == label])
+            scan_cells = _scan_cells(scans[split].images[scans[split].labels == label])
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(split, label)))
-            images[label, :, 0] = draw(scanned, drawn[label], count, rng)
+            images[label, :, 0] = draw(scan_cells, font_cells[label], count, rng)
         labels = np.repeat(np.arange(len(classes), dtype=np.int64), count)
         splits.append(Dataset(images.reshape(-1, 1, SIDE, SIDE), labels, classes))
     train, test = splits
@@ -84,13 +84,13 @@ def draw(
     turn, so that all are seen equally often.
     """
     scans = round(count * SCANNED)
-    turns = rng.permutation(np.resize(rng.permutation(len(scanned)), scans))
+    scan_indices = rng.permutation(np.resize(rng.permutation(len(scanned)), scans))
     faces = rng.integers(len(drawn), size=count - scans)
     cells = np.concatenate([scanned, drawn])
-    chosen = np.concatenate([turns, len(scanned) + faces])
+    sources = np.concatenate([scan_indices, len(scanned) + faces])
     bends = np.repeat(BEND, [scans, count - scans])
-    parts = np.array_split(np.arange(count), -(-count // CHUNK))
-    return np.concatenate([frame(warp(cells[chosen[p]], bends[p], rng)) for p in parts])
+    chunks = np.array_split(np.arange(count), -(-count // CHUNK))
+    return np.concatenate([frame(warp(cells[sources[p]], bends[p], rng)) for p in chunks])
 
 
 def warp(cells: np.ndarray, bend: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -103,7 +103,7 @@ def warp(cells: np.ndarray, bend: np.ndarray, rng: np.random.Generator) -> np.nd
     cos, sin = np.cos(angle), np.sin(angle)
     shear = rng.uniform(-SHEAR, SHEAR, n)
     stretch = np.exp(0.5 * rng.uniform(*np.log(STRETCH), n))
-    # From canvas to cell: what turns, shears and stretches an image, the other way round.
+    # From canvas to cell: the inverse of the rotation, shear and stretch of an image.
     across = np.stack([cos + shear * sin, sin - shear * cos]) / stretch
     down = np.stack([-sin, cos]) * stretch
 
@@ -127,15 +127,15 @@ def frame(ink: np.ndarray) -> np.ndarray:
     mean of the ink that it covers.
     """
     side = ink.shape[-1]
-    extents, middles = [], []
+    extents, centres = [], []
     for axis in (2, 1):  # the axis to sum over: rows are left, then columns
-        there = ink.max(axis=axis) >= 0.5
-        first, last = there.argmax(axis=1), side - there[:, ::-1].argmax(axis=1)
+        mask = ink.max(axis=axis) >= 0.5
+        first, last = mask.argmax(axis=1), side - mask[:, ::-1].argmax(axis=1)
         extents.append(last - first)
         mass = ink.sum(axis=axis, dtype=np.float64)
-        middles.append(mass @ (np.arange(side) + 0.5) / mass.sum(axis=1))
+        centres.append(mass @ (np.arange(side) + 0.5) / mass.sum(axis=1))
     scale = np.maximum(*extents) / BOX  # pixels of the raster in one of the image
-    down, across = (_coverage(middle, scale, side) for middle in middles)
+    down, across = (_coverage(centre, scale, side) for centre in centres)
     images = down @ ink @ across.transpose(0, 2, 1) / (scale**2)[:, None, None]
     return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
 
@@ -150,7 +150,7 @@ def _coverage(middle: np.ndarray, scale: np.ndarray, side: int) -> np.ndarray:
 
 def _sample(cells: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Cells at places x, y (n, CANVAS, CANVAS), with linear interpolation; no ink beyond a cell."""
-    column, line = (np.clip(place, 0, CELL - 1.001) for place in (x, y))
+    column, line = (np.clip(position, 0, CELL - 1.001) for position in (x, y))
     left, top = column.astype(np.int32), line.astype(np.int32)
     right, low = column - left, line - top
     corner = (np.arange(len(cells), dtype=np.int32)[:, None, None] * CELL + top) * CELL + left
@@ -174,7 +174,7 @@ def _scan_cells(images: np.ndarray) -> np.ndarray:
     cells = np.zeros((len(images), CELL, CELL), dtype=np.float32)
     edge = (CELL - RASTER) // 2
     for cell, image in zip(cells, images[:, 0], strict=True):
-        # A row of paper around it, so that strokes at the border end there.
+        # A border without ink, so that strokes at the edge end there.
         page = Image.fromarray(np.pad(image, 1).astype(np.float32) / 255)
         page = page.resize((RASTER, RASTER), Image.Resampling.BICUBIC)
         cell[edge:-edge, edge:-edge] = np.asarray(page)
@@ -191,11 +191,11 @@ def _framed(cells: np.ndarray) -> np.ndarray:
 
 # Cubic B-splines over KNOTS points that span the canvas, (CANVAS, KNOTS): rows sum to nearly one.
 def _smooth() -> np.ndarray:
-    places = np.linspace(0, KNOTS - 1, CANVAS)
-    away = np.abs(places[:, None] - np.arange(KNOTS))
-    near = 2 / 3 - away**2 + away**3 / 2
-    far = (2 - away) ** 3 / 6
-    return np.where(away < 1, near, np.where(away < 2, far, 0)).astype(np.float32)
+    positions = np.linspace(0, KNOTS - 1, CANVAS)
+    distance = np.abs(positions[:, None] - np.arange(KNOTS))
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = (2 - distance) ** 3 / 6
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0)).astype(np.float32)
 
 
 _SMOOTH = _smooth()

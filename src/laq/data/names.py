@@ -1,4 +1,4 @@
-"""Names of class folders: how they are written, and in which order classes stand.
+"""Names of class folders: their Unicode form, and the order of the classes.
 
 A letter such as ä may be one character (NFC) or two (NFD, as macOS writes names of files). Class
 names are NFC throughout, so that folders of either form and the config's names are the same class.
@@ -21,10 +21,12 @@ def composed(name: str) -> str:
 
 
 def natural_key(name: str) -> list[Any]:
-    """The key by which timm sorts class folders (``timm.utils.natural_key``): numbers by value,
-    letters without regard to capitals."""
-    words = re.split(r"(\d+)", name.lower())
-    return [int(word) if place % 2 else word for place, word in enumerate(words)]
+    """The key by which timm sorts class folders (``timm.utils.natural_key``).
+
+    Numbers are sorted by value, letters without regard to capitals.
+    """
+    tokens = re.split(r"(\d+)", name.lower())
+    return [int(token) if index % 2 else token for index, token in enumerate(tokens)]
 
 
 # torchvision's ImageFolder sorts by code points.
@@ -38,16 +40,16 @@ def in_order(names: Iterable[str], order: str) -> list[str]:
 
 
 def check_folders(names: Iterable[str], where: str) -> None:
-    """Raise ``DataError`` for names of folders that are no text, or are the same class."""
-    same = defaultdict(list)
+    """Raise ``DataError`` for names of folders that are no text, or that are the same class."""
+    groups = defaultdict(list)
     for name in names:
-        same[composed(name)].append(name)
-    if unreadable := [shown(name) for name in same if not _is_text(name)]:
+        groups[composed(name)].append(name)
+    if unreadable := [shown(name) for name in groups if not _is_text(name)]:
         raise DataError(
             f"names of class folders in {where} are not UTF-8: {', '.join(unreadable)}; "
             "rename them, or convert all of them, such as with convmv -f latin1 -t utf8"
         )
-    for name, spellings in same.items():
+    for name, spellings in groups.items():
         if len(spellings) > 1:
             raise DataError(
                 f"{where} holds {len(spellings)} folders called {name!r}, whose letters are "
@@ -56,7 +58,7 @@ def check_folders(names: Iterable[str], where: str) -> None:
 
 
 def shown(name: str) -> str:
-    """A file's name that can be printed and encoded, its bytes that are no text escaped."""
+    """A file's name that can be printed and encoded. Bytes that are no text are escaped."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

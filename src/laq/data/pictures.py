@@ -1,8 +1,9 @@
-"""One picture of a user's own: opened, brought to its size, and what was passed over on the way.
+"""One picture of a user's own: its pixels in the data set's size, and remarks about it.
 
-Pixels are those that torchvision's ImageFolder hands to a training, so that a network which was
-trained there sees the same here: colours without their transparency, as the file stores them and
-not as the camera was held. ``transparency`` and ``orientation`` say otherwise.
+By default pixels are those that torchvision's ImageFolder gives to a training, so that a network
+that was trained there sees the same here. Colours are taken without their transparency, and pixels
+as the file stores them, not as the camera was held. ``transparency`` and ``orientation`` change
+that.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ def read(path: str, size: int, transparency: str, orientation: str) -> tuple[np.
     """Read one picture: uint8 (3, size, size), the shorter side resized and the centre cut out.
 
     transparency: ``ignored`` takes colours as they are stored, under transparent pixels too;
-    ``white`` and ``black`` lay the picture on such paper. orientation: ``ignored`` or ``applied``,
-    what EXIF says.
+    ``white`` and ``black`` put the picture on such a background. orientation: ``ignored``, or
+    ``applied``: as EXIF says.
 
-    Raises ``DataError`` for pixels that would be clipped, or too many; of a damaged file whatever
-    Pillow raises.
+    Raises ``DataError`` for pixels that would be clipped, or too many. For a damaged file it raises
+    whatever Pillow raises.
     """
     from PIL import Image, ImageOps
 
@@ -51,12 +52,12 @@ def read(path: str, size: int, transparency: str, orientation: str) -> tuple[np.
         frames = _has_frames(image)
         image.load()
         oriented = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
-        seen: Image.Image = ImageOps.exif_transpose(image) if orientation == "applied" else image
-        transparent = _is_transparent(seen)
+        picture: Image.Image = ImageOps.exif_transpose(image) if orientation == "applied" else image
+        transparent = _is_transparent(picture)
         if transparent and transparency != "ignored":
-            paper = Image.new("RGBA", seen.size, transparency)
-            seen = Image.alpha_composite(paper, seen.convert("RGBA"))
-        square = ImageOps.fit(seen.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
+            background = Image.new("RGBA", picture.size, transparency)
+            picture = Image.alpha_composite(background, picture.convert("RGBA"))
+        square = ImageOps.fit(picture.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
     return np.asarray(square).transpose(2, 0, 1), Remarks(transparent, oriented, frames)
 
 
@@ -65,14 +66,14 @@ def is_picture(path: str) -> bool:
     try:
         with _opened(path):
             return True
-    except DataError:  # too large a one
+    except DataError:  # it is too large
         return True
-    except Exception:  # headers of what is none raise of many kinds
+    except Exception:  # headers of other files raise errors of many kinds
         return False
 
 
 def _opened(path: str) -> Any:
-    """A picture that is not decoded yet; ``DataError`` for one that would fill the memory."""
+    """A picture that is not decoded yet. ``DataError`` for one that would fill the memory."""
     from PIL import Image
 
     try:
@@ -89,8 +90,8 @@ def _is_transparent(image: Any) -> bool:
 
 
 def _has_frames(image: Any) -> bool:
-    """Whether the file holds further pictures; those of a camera's (MPO) are previews."""
+    """Whether the file holds further pictures. A camera's (MPO) are previews, and do not count."""
     try:
         return image.format != "MPO" and getattr(image, "n_frames", 1) > 1
-    except Exception:  # damage behind the first picture, which may be whole
+    except Exception:  # damage behind the first picture, which may be intact
         return False

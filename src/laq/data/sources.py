@@ -1,16 +1,15 @@
 """The kinds of data sets by name: one line a kind.
 
-A kind is one module with ``make(settings, seed)``, ``class_names(settings)`` and, where
-the images depend on more than settings and code, ``fingerprint(settings)`` and
-``origin(settings)``. A module may have ``survey(settings)`` where more is known before images are
-made; ``made(settings, seed)`` where more is told of what they came from once they are read;
-``instead(settings)`` where another kind may take its place;
-``superclasses(settings)``; and ``PLACE``, the settings that say where verified files are and not
-what they hold. Settings are the config's ``dataset`` as the schema has completed and checked it:
-every key of the kind is there.
+A kind is one module with ``make(settings, seed)`` and ``class_names(settings)``. Where the images
+depend on more than settings and code, it also has ``fingerprint(settings)`` and
+``origin(settings)``. Optional functions are ``survey(settings)``, where more is known before images
+are made; ``made(settings, seed)``, where reading the images tells more of their origin;
+``instead(settings)``, where another kind may take its place; and ``superclasses(settings)``.
+``PLACE`` lists the settings that say where verified files are and not what they hold. Settings are
+the config's ``dataset`` as the schema has completed and checked it: every key of the kind is there.
 
-The workflow asks for class names while it plans, before any job: so that only
-NumPy is imported at the top of the kinds' modules.
+The workflow needs class names while it plans, before any job. The kinds' modules therefore import
+only NumPy at their top.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
 
 
 def made(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset, list[dict[str, Any]]]:
-    """The splits of ``make``, and ``origin`` with what was found in the images."""
+    """The splits of ``make``, and ``origin`` with what reading the images has shown."""
     module = KINDS[settings["kind"]]
     if hasattr(module, "made"):
         return module.made(settings, seed)
@@ -53,14 +52,14 @@ def made(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset, list
 def origin(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the images were read from, by name, bytes and sha256; nothing where they are drawn.
 
-    Reads all of it, so it is for the job that reads it anyway.
+    It reads all files, so it is for the job that reads them anyway.
     """
     module = KINDS[settings["kind"]]
     return module.origin(settings) if hasattr(module, "origin") else []
 
 
 def instead(settings: Mapping[str, Any]) -> str | None:
-    """The kind of data set that takes this one's place where its files are not there, or None."""
+    """The kind of data set that replaces this one where its files are absent, or None."""
     module = KINDS[settings["kind"]]
     return module.instead(settings) if hasattr(module, "instead") else None
 
@@ -79,19 +78,19 @@ def class_names(settings: Mapping[str, Any]) -> list[str]:
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """What the images depend on besides settings and code: "" where that is nothing."""
+    """What the images depend on besides settings and code; empty where that is nothing."""
     module = KINDS[settings["kind"]]
     return module.fingerprint(settings) if hasattr(module, "fingerprint") else ""
 
 
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that images depend on: not where verified files are, nor how classes group."""
-    other = {"superclasses", *getattr(KINDS[settings["kind"]], "PLACE", ())}
-    return {key: value for key, value in settings.items() if key not in other}
+    """The settings that images depend on, without the places of verified files and superclasses."""
+    excluded = {"superclasses", *getattr(KINDS[settings["kind"]], "PLACE", ())}
+    return {key: value for key, value in settings.items() if key not in excluded}
 
 
 def superclasses(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     """Groups of classes by name: those of the config, else the data set's own, if it has any."""
     module = KINDS[settings["kind"]]
-    own = module.superclasses(settings) if hasattr(module, "superclasses") else {}
-    return settings.get("superclasses") or own
+    groups = module.superclasses(settings) if hasattr(module, "superclasses") else {}
+    return settings.get("superclasses") or groups

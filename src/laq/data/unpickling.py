@@ -1,6 +1,6 @@
 """Plain data and NumPy arrays out of a pickle, which may otherwise run any program.
 
-For data sets that are published as pickles. What a pickle may name is listed here; another name
+For data sets that are published as pickles. This module lists what a pickle may name. Another name
 is refused before it is imported.
 """
 
@@ -19,14 +19,14 @@ _Maker = Callable[..., Any]
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How protocol 2 writes bytes from Python 3."""
+    """The function that protocol 2 names for bytes written by Python 3."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}")
     return text.encode("latin1")
 
 
 def _arrays() -> dict[tuple[str, str], _Maker]:
-    """What pickled arrays name, under NumPy 1 and 2: ``_frombuffer`` from protocol 5 on."""
+    """The names in pickled arrays, under NumPy 1 and 2: ``_frombuffer`` from protocol 5 on."""
     makers: dict[tuple[str, str], _Maker] = {
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
@@ -53,7 +53,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def unpickle(content: bytes) -> Any:
-    """What a pickle holds, if that is arrays, text, bytes, numbers, lists, tuples, mappings.
+    """The content of a pickle of arrays, text, bytes, numbers, lists, tuples and mappings.
 
     Text written by Python 2 is read as Latin-1, as its arrays need.
 

@@ -1,1 +1,1 @@
-"""Features, the plane, inter-class distance, and class subsets."""
+"""Features, their embedding in the plane, inter-class distance, and class subsets."""

@@ -90,7 +90,7 @@ def kl_matrix(gaussians: Gaussians) -> NDArray[np.float64]:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[list[str], NDArray[np.float64]]:
-    """The classes' names and their distances (C, C), out of the table that holds both.
+    """The classes' names and their distances (C, C), from the table that holds both.
 
     Raises:
         DataError: the table is not square, names its rows otherwise than its columns, or holds
@@ -100,13 +100,13 @@ def read(path: str | os.PathLike[str]) -> tuple[list[str], NDArray[np.float64]]:
     names = list(table.columns)
     if list(table.index) != names or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path} names its {len(table)} rows otherwise than its columns: {AGAIN}")
-    if any(kind != np.float64 for kind in table.dtypes):
+    if any(dtype != np.float64 for dtype in table.dtypes):
         raise DataError(f"{path} holds other columns than float64: {AGAIN}")
     distances = table.to_numpy()
-    fits = (distances >= 0) & np.isfinite(distances) & (distances == distances.T)
-    fits &= (distances == 0) | ~np.eye(len(names), dtype=bool)
-    if not fits.all():
-        row, column = np.argwhere(~fits)[0]
+    valid = (distances >= 0) & np.isfinite(distances) & (distances == distances.T)
+    valid &= (distances == 0) | ~np.eye(len(names), dtype=bool)
+    if not valid.all():
+        row, column = np.argwhere(~valid)[0]
         raise DataError(
             f"{path}: {names[row]!r} and {names[column]!r} are {distances[row, column]:g} apart, "
             f"and the other way {distances[column, row]:g}: {AGAIN}"
@@ -126,9 +126,9 @@ def _check_points(
         )
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"labels are {labels.dtype}: give integers from 0 to {classes - 1}")
-    outside = labels[(labels < 0) | (labels >= classes)]
-    if outside.size:
-        raise DataError(f"label {outside[0]} names none of the {classes} classes (0-based)")
+    invalid = labels[(labels < 0) | (labels >= classes)]
+    if invalid.size:
+        raise DataError(f"label {invalid[0]} names none of the {classes} classes (0-based)")
 
 
 def _gaussian(
@@ -136,12 +136,12 @@ def _gaussian(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean (k,) and covariance (k, k) of one class's points (n, k)."""
     n, k = points.shape
-    needed = 2 if shrinkage > 0 else k + 1
-    if n < needed:
-        lower = "" if shrinkage > 0 or n < 2 else ", or set icd.shrinkage above 0"
+    minimum = 2 if shrinkage > 0 else k + 1
+    if n < minimum:
+        hint = "" if shrinkage > 0 or n < 2 else ", or set icd.shrinkage above 0"
         raise DataError(
-            f"class {name!r} has {n} of the {needed} points that its Gaussian needs: "
-            f"give it more images{lower}"
+            f"class {name!r} has {n} of the {minimum} points that its Gaussian needs: "
+            f"give it more images{hint}"
         )
     if not np.isfinite(points).all():
         raise DataError(
@@ -151,8 +151,8 @@ def _gaussian(
     mean = points.mean(axis=0)
     centred = points - mean
     covariance = centred.T @ centred / (n - 1)
-    circle = np.trace(covariance) / k * np.eye(k)
-    covariance = (1 - shrinkage) * covariance + shrinkage * circle
+    isotropic = np.trace(covariance) / k * np.eye(k)
+    covariance = (1 - shrinkage) * covariance + shrinkage * isotropic
 
     variances = np.linalg.eigvalsh(covariance)  # ascending
     # Points that coincide keep a variance of about (ε |x|)², the rounding of their mean.

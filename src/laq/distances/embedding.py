@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from laq.utils.errors import DataError
 from laq.utils.files import AGAIN, read_table
 
-# Up to so many images neighbours are found by comparing all pairs: exact, and faster than
-# compiling the approximate search, whose time grows more slowly.
+# Up to this many images, neighbours are found by comparing all pairs. That is exact, and faster
+# than compiling the approximate search, whose time grows more slowly.
 EXACT = 20_000
 
 
@@ -56,7 +56,7 @@ def read(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The plane's points (n, 2) and their labels (n,), in the order of the images.
 
-    ``labels``: of the training images, with which the table has to agree.
+    ``labels``: of the training images. The table has to agree with them.
 
     Raises:
         DataError: the file is no table of coordinates, or of other images.
@@ -67,8 +67,8 @@ def read(
             f"{path} has not one row for each of the {len(labels)} training images, in their "
             f"order (index): {AGAIN}"
         )
-    if (other := table["label"].to_numpy() != labels).any():
-        row = int(other.argmax())
+    if (mismatch := table["label"].to_numpy() != labels).any():
+        row = int(mismatch.argmax())
         raise DataError(
             f"{path} is of other images: row {row + 1} has the label {table['label'][row]}, its "
             f"image {labels[row]}: {AGAIN}"
@@ -81,13 +81,13 @@ def exact_neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices and distances, both (n, count), of each row's nearest rows, itself first.
 
-    A row is at distance 0 from itself. Computed by matrix products it would be some 1e-6 away,
-    and UMAP, which measures from the nearest neighbour at a positive distance, would take it
-    for that.
+    A row's distance from itself is set to 0. Computed by matrix products it would be some 1e-6.
+    UMAP measures from the nearest neighbour at a positive distance, and would take the row for
+    that.
     """
     from sklearn.neighbors import NearestNeighbors
 
     search = NearestNeighbors(n_neighbors=count - 1, metric=metric, algorithm="brute")
     distances, indices = search.fit(features).kneighbors()  # without the rows themselves
-    own = np.arange(len(features))[:, None]
-    return np.hstack([own, indices]), np.hstack([np.zeros_like(distances[:, :1]), distances])
+    rows = np.arange(len(features))[:, None]
+    return np.hstack([rows, indices]), np.hstack([np.zeros_like(distances[:, :1]), distances])

@@ -25,28 +25,28 @@ def penultimate(
 ) -> Iterator[np.ndarray]:
     """Yield float32 features (b, d) batch by batch for uint8 images (n, c, h, w).
 
-    They are what enters the layer that gives the logits; of a convolution over a map of more than
-    its own size the mean over all pixels. Where several give the logits together (DeiT with a
-    distilled head), what enters one follows on what enters the other.
+    Features are the inputs of the layer that gives the logits. Those of a convolution over a map
+    larger than its kernel are averaged over all pixels. Where several layers give the logits
+    together (DeiT with a distilled head), their inputs are concatenated.
 
     ``network`` is moved to ``device`` and put into evaluation mode, and stays so. Raises
     ``ConfigError`` for a network without such a layer.
     """
     network.to(device).eval()
-    seen: list[Tensor] = []
+    vectors: list[Tensor] = []
 
     def keep(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        seen.append(_vectors(layer, args[0] if args else kwargs["input"]))
+        vectors.append(_vectors(layer, args[0] if args else kwargs["input"]))
 
     with ExitStack() as hooks:
         for name in output_layers(network, images[:1]):
             layer = network.get_submodule(name)
             hooks.callback(layer.register_forward_pre_hook(keep, with_kwargs=True).remove)
         for batch in tqdm(images.split(batch_size), "features", mininterval=2):
-            seen.clear()
+            vectors.clear()
             with torch.inference_mode():
                 network(to_input(batch, device))
-            yield torch.cat(seen, dim=1).cpu().numpy()
+            yield torch.cat(vectors, dim=1).cpu().numpy()
 
 
 def _vectors(layer: nn.Module, inputs: Tensor) -> Tensor:
@@ -70,9 +70,9 @@ def write(
 ) -> None:
     """Stream features to Parquet, a row an image: index, label, features (fixed-size list).
 
-    ``batches`` yields (b, d) in the order of ``labels`` (n,), n rows in all; only one is in
-    memory at a time. ``origin``: where the weights are from that made them, kept in the file's
-    metadata. Written atomically; equal features give equal bytes.
+    ``batches`` yields (b, d) in the order of ``labels`` (n,), n rows in all. Only one batch is in
+    memory at a time. ``origin``: the record of the weights that the features come from, kept in the
+    file's metadata. Written atomically; equal features give equal bytes.
 
     Raises:
         ValueError: batches and labels differ in number, a defect of the caller.
@@ -107,7 +107,7 @@ def write(
 
 
 def origin(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Where the weights are from that made the features; None where the study made them itself.
+    """The record of the weights that the features come from; None where the study made them.
 
     Raises ``DataError`` for a file that is missing or not Parquet.
     """

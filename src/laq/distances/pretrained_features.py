@@ -1,4 +1,4 @@
-"""A network as others trained it, for the features of images it never saw."""
+"""A network with published weights, for the features of images it was not trained on."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from laq.checkpoints import pretrained
 from laq.models.architectures import Prepare, build
 
-IMAGENET = 1000  # classes; a head for others stays as it is, since features come before it
+IMAGENET = 1000  # classes; a head for others stays, since features come before it
 
 
 class Extractor(nn.Module):
     """A network with its weights; takes float images in [0, 1], (n, 1 or 3, h, w).
 
-    Images are resized, cropped to the centre and normalised, antialiased: as torchvision's weights
-    ask, or as the settings say of others. Grey images become RGB.
+    Images are resized, cropped to the centre and normalised, antialiased. torchvision's weights say
+    how; for other weights the settings do. Grey images become RGB.
     """
 
-    origin: dict[str, Any]  # what says of where the weights are from
+    origin: dict[str, Any]  # record of where the weights are from
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """``settings``: ``features`` of the config.

@@ -1,11 +1,11 @@
 """Subsets of classes, chosen by the inter-class distances (ICD) within them.
 
-The published greedy rule finds the most similar and the most dissimilar classes and leaves
-holes between. Targets of median ICD fill the axis evenly.
+The published greedy rule finds the most similar and the most dissimilar classes, and few subsets
+between them. Targets of median ICD fill the axis evenly.
 
-Classes are positions in a (C, C) matrix of distances: symmetric, zero on the diagonal.
-Every function that takes one raises DataError where it is not, and where a subset's size is
-not within 2..C.
+Classes are positions in a (C, C) matrix of distances: symmetric, zero on the diagonal. Every
+function that takes one raises DataError where it is not, and where a subset's size is not within
+2..C.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ KINDS: tuple[Kind, ...] = ("similar", "dissimilar")
 Scale = Literal["linear", "log"]
 Distances = NDArray[np.float64]
 
-# Up to so many subsets all are tried: the optimum, and no dead end by exclusion.
+# Up to this many subsets, all are tried. That finds the optimum, and exclusion leads to no dead
+# end.
 ENUMERATED = 10_000
 
 
@@ -62,11 +63,11 @@ def ranked_greedy(distances: ArrayLike, size: int, kind: Kind) -> list[list[int]
     distances = _checked(distances, size)
     sign = _towards(kind)
     signed = sign * distances
-    found: dict[frozenset[int], list[int]] = {}
+    subsets: dict[frozenset[int], list[int]] = {}
     for start in range(len(distances)):
         subset = _grow(signed, size, start)
-        found.setdefault(frozenset(subset), subset)
-    return sorted(found.values(), key=lambda subset: sign * _median_icd(distances, subset))
+        subsets.setdefault(frozenset(subset), subset)
+    return sorted(subsets.values(), key=lambda subset: sign * _median_icd(distances, subset))
 
 
 def random_subsets(classes: int, size: int, count: int, seed: int) -> list[list[int]]:
@@ -81,10 +82,10 @@ def random_subsets(classes: int, size: int, count: int, seed: int) -> list[list[
             f"there are only {math.comb(classes, size)}; ask for fewer"
         )
     rng = seeds.stream(seed, "random subsets")
-    found: dict[tuple[int, ...], None] = {}  # a set that keeps its order
-    while len(found) < count:
-        found.setdefault(tuple(sorted(rng.choice(classes, size, replace=False).tolist())))
-    return [list(subset) for subset in found]
+    subsets: dict[tuple[int, ...], None] = {}  # a set that keeps its order
+    while len(subsets) < count:
+        subsets.setdefault(tuple(sorted(rng.choice(classes, size, replace=False).tolist())))
+    return [list(subset) for subset in subsets]
 
 
 def target_median(
@@ -97,17 +98,17 @@ def target_median(
 ) -> list[int]:
     """The subset, ascending, whose median ICD is nearest ``target``, as far as is found.
 
-    From random classes: a greedy that takes at each step the class that brings the median
-    nearest the target, then the best swap of one class for another until none helps. That
-    is begun from up to ``restarts`` classes, until a median is within 0.5 % or the best has
-    been found ten times. Where neither comes about, as for targets near the axis's ends, swaps
-    are also begun from the best similar and dissimilar subset, from annealed subsets, and
-    ``restarts`` times from the best so far with a third of its classes replaced. Where there
-    are few subsets all are tried.
+    Where there are few subsets all are tried. Otherwise a greedy search starts from a random class
+    and adds at each step the class that brings the median nearest the target. The best swap of one
+    class for another follows, until none helps. The search has up to ``restarts`` starts, and ends
+    when a median is within 0.5 % or the best has been found ten times. Where neither happens, as
+    for targets near the axis's ends, swaps also start from the best similar and dissimilar subset,
+    from an annealed subset, and ``restarts`` times from the best so far with a third of its classes
+    replaced.
 
-    Nearness is the ratio of median and target: medians run over decades, and a difference
-    would call every small median about equally good for a target and ask an accuracy that
-    no small target gets. Only for a target of 0 it is the difference.
+    Nearness is the ratio of median and target, since medians run over decades. A difference would
+    call every small median about equally good for a target, and ask an accuracy that no small
+    target gets. Only for a target of 0 it is the difference.
 
     Subsets in ``exclude`` are not returned, so that a series of targets has no duplicates.
 
@@ -120,12 +121,12 @@ def target_median(
         raise DataError(f"target median {target}: give a finite number, 0 or above")
     excluded = {frozenset(subset) for subset in exclude}
     if math.comb(classes, size) <= ENUMERATED:
-        every = np.array(list(combinations(range(classes), size)))
-        found = median_search.nearest(distances, every, target, excluded)
+        candidates = np.array(list(combinations(range(classes), size)))
+        result = median_search.nearest(distances, candidates, target, excluded)
     else:
-        ends = (ranked_greedy(distances, size, kind)[0] for kind in KINDS)
-        found = median_search.search(distances, size, target, seed, restarts, excluded, ends)
-    error, subset = found
+        extremes = (ranked_greedy(distances, size, kind)[0] for kind in KINDS)
+        result = median_search.search(distances, size, target, seed, restarts, excluded, extremes)
+    error, subset = result
     if error == np.inf:
         raise DataError(
             f"no subset of {size} from {classes} classes is left for a median of {target:g}: "
@@ -137,8 +138,8 @@ def target_median(
 def attainable(distances: ArrayLike, size: int, seed: int) -> tuple[float, float]:
     """The smallest and the largest median ICD that ``target_median`` finds: the axis's ends.
 
-    The greedy subsets are no ends: they seek small and large *means*, and a few huge distances
-    make a mean large that leave the median small.
+    The greedy subsets are no ends: they seek small and large *means*. A few huge distances make a
+    mean large and leave the median small.
     """
     distances = _checked(distances, size)
     low, high = (
@@ -161,8 +162,8 @@ def spread(low: float, high: float, count: int, scale: Scale) -> NDArray[np.floa
         raise DataError(
             f"no log scale from {low:g}: some classes are the same; merge them, or use 'linear'"
         )
-    borders = np.linspace if scale == "linear" else np.geomspace
-    return borders(low, high, 2 * count + 1)[1::2]
+    spaced = np.linspace if scale == "linear" else np.geomspace
+    return spaced(low, high, 2 * count + 1)[1::2]
 
 
 def describe(distances: ArrayLike, indices: Sequence[int]) -> dict[str, float]:
@@ -239,22 +240,24 @@ def member(series: str | Path, definition: Mapping[str, Any]) -> SubsetSelection
     """
     count, size = definition["count"], definition["size"]
     try:
-        found = [SubsetSelection(list(e["indices"]), float(e["target"])) for e in read_json(series)]
+        members = [
+            SubsetSelection(list(e["indices"]), float(e["target"])) for e in read_json(series)
+        ]
     except (TypeError, KeyError, ValueError):
-        found = []
-    if len(found) != count or any(len(one.indices) != size for one in found):
+        members = []
+    if len(members) != count or any(len(selection.indices) != size for selection in members):
         raise DataError(
             f"{series} does not hold {count} subsets of {size} classes with their targets: {AGAIN}"
         )
-    return found[definition["rank"]]
+    return members[definition["rank"]]
 
 
 def duplicates(subsets: Mapping[str, Collection[int]]) -> dict[str, str]:
     """Ids of subsets that hold the same classes as an earlier one, with that one's id."""
-    first: dict[frozenset[int], str] = {}
+    ids: dict[frozenset[int], str] = {}
     repeated = {}
     for name, indices in subsets.items():
-        earlier = first.setdefault(frozenset(indices), name)
+        earlier = ids.setdefault(frozenset(indices), name)
         if earlier != name:
             repeated[name] = earlier
     return repeated
@@ -266,31 +269,31 @@ def target_series(
     """All members of a series of ``count`` targets, in the order of the targets.
 
     They differ from each other and from the first similar and dissimilar subset. They are found
-    from both ends of the axis inwards, and by half of what one misses its target the next is
-    aimed beside its own. Near its ends the axis has few medians: a member may miss by half the
-    distance of two targets, which would widen the hole beside it to one and a half.
+    from both ends of the axis inwards. The aim for a target is shifted by half the error of its
+    outer neighbour. Near its ends the axis has few medians: a member may miss by half the distance
+    of two targets, which would widen the hole beside it to one and a half.
     """
     distances = _checked(distances, size)
     targets = spread(*attainable(distances, size, seed), count, scale)
-    onto_axis, back = (np.log, np.exp) if scale == "log" else (float, float)
-    # Neither of the greedy subsets, which a study often has beside the series.
-    taken = [frozenset(ranked_greedy(distances, size, kind)[0]) for kind in KINDS]
+    onto_axis, from_axis = (np.log, np.exp) if scale == "log" else (float, float)
+    # The greedy subsets are excluded, since a study often has them beside the series.
+    excluded = [frozenset(ranked_greedy(distances, size, kind)[0]) for kind in KINDS]
     members: dict[int, SubsetSelection] = {}
-    missed: dict[int, float] = {}  # found less target, on the axis
+    errors: dict[int, float] = {}  # median found minus target, on the axis
     for rank in sorted(range(count), key=lambda rank: min(rank, count - 1 - rank)):
-        outer = rank - 1 if 2 * rank < count else rank + 1
-        aim = float(back(onto_axis(targets[rank]) + missed.get(outer, 0.0) / 2))
-        # A seed each: searches that share their starts would share classes.
+        neighbour = rank - 1 if 2 * rank < count else rank + 1
+        aim = float(from_axis(onto_axis(targets[rank]) + errors.get(neighbour, 0.0) / 2))
+        # Each search has its own seed: searches that share their starts would share classes.
         key = seeds.key(seed, "target", rank)
-        indices = target_median(distances, size, aim, key, exclude=taken)
-        taken.append(frozenset(indices))
+        indices = target_median(distances, size, aim, key, exclude=excluded)
+        excluded.append(frozenset(indices))
         members[rank] = SubsetSelection(indices, float(targets[rank]))
-        missed[rank] = onto_axis(_median_icd(distances, indices)) - onto_axis(targets[rank])
+        errors[rank] = onto_axis(_median_icd(distances, indices)) - onto_axis(targets[rank])
     return [members[rank] for rank in range(count)]
 
 
 def _grow(signed: Distances, size: int, start: int) -> list[int]:
-    """Take from ``start`` on the class with the smallest mean signed distance to the chosen."""
+    """Repeatedly add the class with the smallest mean signed distance to the chosen ones."""
     chosen = [start]
     sums = signed[start].copy()  # sums order the classes as means do
     while len(chosen) < size:
@@ -343,8 +346,8 @@ def _check_size(size: int, classes: int) -> None:
 
 
 def _check_indices(indices: Sequence[int], classes: int) -> None:
-    outside = [index for index in indices if not 0 <= index < classes]
-    if outside:
-        raise DataError(f"class {outside[0]} is none of the {classes} classes (0-based)")
+    invalid = [index for index in indices if not 0 <= index < classes]
+    if invalid:
+        raise DataError(f"class {invalid[0]} is none of the {classes} classes (0-based)")
     if len(set(indices)) < len(indices):
         raise DataError(f"classes {list(indices)} hold one twice: name each once")

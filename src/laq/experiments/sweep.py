@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from laq import data
@@ -105,7 +104,8 @@ def finished(
 
     facts: what trials depend on beside the recipe and the images.
     """
-    return Kept(table, {**facts, "recipe": dict(recipe)}, [training.images, testing.images])
+    arrays = [training.images, training.labels, testing.images, testing.labels]
+    return Kept(table, {**facts, "recipe": dict(recipe)}, arrays)
 
 
 def measure(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 TICKS = [0, 20, 40, 60, 80, 90, 95, 98, 99, 100]
-FINE = [99.5, 99.8]  # ticks beside these, where all is better than the last but two
+FINE = [99.5, 99.8]  # further ticks where all values are above 90
 
 
 def by_error(panel: Axes, top1: ArrayLike, above: float = 0.06) -> None:
@@ -40,8 +40,8 @@ def by_error(panel: Axes, top1: ArrayLike, above: float = 0.06) -> None:
     values = np.asarray(top1, float)
     panel.set_yscale("function", functions=(spread, gathered))
     low, high = spread(np.array([values.min(), values.max()]))
-    span = max(high - low, 1.0)
-    panel.set_ylim(*gathered(np.array([low - 0.06 * span, high + above * span])))
+    extent = max(high - low, 1.0)
+    panel.set_ylim(*gathered(np.array([low - 0.06 * extent, high + above * extent])))
     panel.yaxis.set_major_locator(FixedLocator([*TICKS, *(FINE if values.min() > 90 else [])]))
     panel.yaxis.set_major_formatter("{x:g}")
     panel.yaxis.set_minor_locator(NullLocator())
@@ -74,7 +74,7 @@ NARROWEST = 0.6
 def limits(x: ArrayLike, scale: str, share: float = MARGIN) -> Limits:
     """Limits of an axis, ``linear`` or ``log``, that hold all ``x`` (n,) and a share of their span.
 
-    They are set outright, since Matplotlib counts no point that is drawn beside its place.
+    They are set explicitly, since Matplotlib ignores points that are drawn with an offset.
     """
     values = np.asarray(x, dtype=np.float64)
     values = values[np.isfinite(values) & ((values > 0) | (scale == "linear"))]
@@ -109,9 +109,9 @@ def span(panel: Axes, between: Limits, scale: str) -> None:
         return
     # Not by Matplotlib's locator, which falls back to more and even steps where these are few.
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    places = np.outer(decades, (1, 3) if high / low >= 30 else (1, 2, 5)).ravel()
-    if high / low >= 3 and np.sum((places >= low) & (places <= high)) > 1:
-        axis.set_major_locator(FixedLocator(places))
+    ticks = np.outer(decades, (1, 3) if high / low >= 30 else (1, 2, 5)).ravel()
+    if high / low >= 3 and np.sum((ticks >= low) & (ticks <= high)) > 1:
+        axis.set_major_locator(FixedLocator(ticks))
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         return
     axis.set_minor_locator(NullLocator())
@@ -128,34 +128,37 @@ def asides(x: ArrayLike, between: Limits, scale: str, count: int, panels: int) -
     Args:
         x: of all subsets of the panel.
         between: the axis's limits.
-        panels: side by side on the page, by which a shift in print is one in ``x``.
+        panels: number of panels side by side, which gives the width of one in print.
     """
     values = np.unique(np.asarray(x, dtype=np.float64))
-    wide = DODGE * max(min(1.0, ROOMY / max(len(values), 1)), NARROWEST)
-    place = np.log if scale == "log" else np.asarray
-    low, high = place(between)
+    width = DODGE * max(min(1.0, ROOMY / max(len(values), 1)), NARROWEST)
+    transform = np.log if scale == "log" else np.asarray
+    low, high = transform(between)
     unit = print_width(panels) / (high - low)
     if len(values) > 1:
-        wide = min(wide, unit * float(np.median(np.diff(place(values)))))
+        width = min(width, unit * float(np.median(np.diff(transform(values)))))
     if scale == "linear" and len(values):
-        wide = min(wide, 2 * unit * max(float(values[0]), 0.0))
-    return wide * ((np.arange(count) + 0.5) / count - 0.5)
+        width = min(width, 2 * unit * max(float(values[0]), 0.0))
+    return width * ((np.arange(count) + 0.5) / count - 0.5)
 
 
 def print_width(panels: int) -> float:
-    """Width in points of print of one of so many panels side by side, rather less than more."""
+    """Width in points of print of one of ``panels`` side by side, estimated rather low."""
     return 72 * (WIDTH - 0.9) / panels
 
 
 def roomy(places: Sequence[float], texts: Sequence[str], size: float = 8) -> list[str]:
-    """``texts`` at ``places`` (points of print, rising), emptied where neighbours would meet.
+    """``texts`` at ``places`` (points of print, ascending), emptied where neighbours would overlap.
 
-    The last stays whatever happens, the first before those between. ``size``: of the letters,
+    The last is always kept. The first has precedence over those between. ``size``: of the letters,
     in points.
     """
-    half = [36 * text_width(text, size) + 1.5 for text in texts]
+    half_widths = [36 * text_width(text, size) + 1.5 for text in texts]
     kept: list[int] = []
-    for at in dict.fromkeys([len(texts) - 1, *range(len(texts))]):
-        if all(abs(places[at] - places[other]) >= half[at] + half[other] for other in kept):
-            kept.append(at)
-    return [text if at in kept else "" for at, text in enumerate(texts)]
+    for index in dict.fromkeys([len(texts) - 1, *range(len(texts))]):
+        if all(
+            abs(places[index] - places[other]) >= half_widths[index] + half_widths[other]
+            for other in kept
+        ):
+            kept.append(index)
+    return [text if index in kept else "" for index, text in enumerate(texts)]

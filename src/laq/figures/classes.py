@@ -23,7 +23,7 @@ from laq.figures.style import PALETTE, STYLE, WIDTH, heading
 
 Floats = NDArray[np.float64]
 
-# Standard deviations that an ellipse reaches out to, and what it then holds of a Gaussian.
+# Radius of an ellipse in standard deviations, and the share of a Gaussian that it holds.
 REACH = 1.0
 HELD = 1 - math.exp(-(REACH**2) / 2)
 # Share of the panel that the example images take together, and their largest side in inches.
@@ -53,8 +53,8 @@ class Plane:
     def example(self, label: int) -> NDArray[np.uint8]:
         """The image of the class that lies nearest its centre: (channels, h, w)."""
         members = np.flatnonzero(self.labels == label)
-        away = np.linalg.norm(self.points[members] - self.gaussians.means[label], axis=1)
-        return self.images[self.index[members[away.argmin()]]]
+        distances = np.linalg.norm(self.points[members] - self.gaussians.means[label], axis=1)
+        return self.images[self.index[members[distances.argmin()]]]
 
 
 def class_centres(plane: Plane, study: str) -> Figure:
@@ -90,13 +90,13 @@ def neighbour_colours(centres: Floats, count: int) -> NDArray[np.int64]:
 
     Greedy: a class takes the colour whose nearest centre so far is farthest.
     """
-    chosen = np.empty(len(centres), dtype=np.int64)
+    colours = np.empty(len(centres), dtype=np.int64)
     nearest = np.full((len(centres), count), np.inf)  # of each colour, to each class
-    for place, centre in enumerate(centres):
-        chosen[place] = nearest[place].argmax()
-        away = np.linalg.norm(centres - centre, axis=1)
-        nearest[:, chosen[place]] = np.minimum(nearest[:, chosen[place]], away)
-    return chosen
+    for label, centre in enumerate(centres):
+        colours[label] = nearest[label].argmax()
+        distances = np.linalg.norm(centres - centre, axis=1)
+        nearest[:, colours[label]] = np.minimum(nearest[:, colours[label]], distances)
+    return colours
 
 
 def spread(anchors: Floats, side: float, box: Sequence[float]) -> tuple[Floats, float]:
@@ -108,53 +108,53 @@ def spread(anchors: Floats, side: float, box: Sequence[float]) -> tuple[Floats, 
     it is smaller than the one given where the box holds no such grid.
     """
     box = np.asarray(box, dtype=float)
-    centres = KDTree(anchors)
-    places = _inside(anchors + side * _outwards(anchors), side, box)
+    tree = KDTree(anchors)
+    positions = _inside(anchors + side * _outwards(anchors), side, box)
     for step in range(STEPS):
         settled = step > STEPS / 2  # then squares only make room
-        move = np.zeros_like(places) if settled else 0.03 * (anchors - places)
-        pairs = KDTree(places).query_pairs(GAP * side, p=np.inf, output_type="ndarray")
+        move = np.zeros_like(positions) if settled else 0.03 * (anchors - positions)
+        pairs = KDTree(positions).query_pairs(GAP * side, p=np.inf, output_type="ndarray")
         if len(pairs) > CROWDED * len(anchors):
             break
-        apart = places[pairs[:, 1]] - places[pairs[:, 0]]
-        if settled and (np.abs(apart).max(axis=1) >= side).all():
-            return places, side
-        push = _push(apart, GAP * side)
+        offsets = positions[pairs[:, 1]] - positions[pairs[:, 0]]
+        if settled and (np.abs(offsets).max(axis=1) >= side).all():
+            return positions, side
+        push = _push(offsets, GAP * side)
         np.add.at(move, pairs[:, 0], -push)
         np.add.at(move, pairs[:, 1], push)
         if not settled:
-            away, nearest = centres.query(places, p=np.inf)
-            hit = away < CLEAR * side
-            move[hit] += _push(places[hit] - anchors[nearest[hit]], CLEAR * side)
-        places = _inside(places + move, side, box)
+            distances, nearest = tree.query(positions, p=np.inf)
+            hit = distances < CLEAR * side
+            move[hit] += _push(positions[hit] - anchors[nearest[hit]], CLEAR * side)
+        positions = _inside(positions + move, side, box)
     return _on_grid(anchors, side, box)
 
 
 def _on_grid(anchors: Floats, side: float, box: Floats) -> tuple[Floats, float]:
-    """Distinct cells of a grid, the squares of the distances to the anchors least in sum."""
+    """Distinct cells of a grid, with the least sum of squared distances to the anchors."""
     while np.floor(box / (GAP * side)).prod() < len(anchors):
         side *= 0.95
     counts = np.floor(box / (GAP * side)).astype(int)
     ticks = [(np.arange(n) + 0.5) * length / n for n, length in zip(counts, box, strict=True)]
     cells = np.stack(np.meshgrid(*ticks), axis=-1).reshape(-1, 2)
-    _, chosen = linear_sum_assignment(cdist(anchors, cells, "sqeuclidean"))
-    return cells[chosen], side
+    _, assignment = linear_sum_assignment(cdist(anchors, cells, "sqeuclidean"))
+    return cells[assignment], side
 
 
 def _outwards(anchors: Floats) -> Floats:
     """Unit vectors (C, 2) from the middle of the nearest anchors to each; on a spiral if none."""
     _, nearest = KDTree(anchors).query(anchors, k=min(8, len(anchors)))
-    away = anchors - anchors[nearest.reshape(len(anchors), -1)].mean(axis=1)
-    turn = 2.4 * np.arange(len(anchors))
-    away += 1e-6 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    return away / np.linalg.norm(away, axis=1, keepdims=True)
+    directions = anchors - anchors[nearest.reshape(len(anchors), -1)].mean(axis=1)
+    angles = 2.4 * np.arange(len(anchors))
+    directions += 1e-6 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
 def _push(apart: Floats, distance: float) -> Floats:
-    """Part of the way along one axis that brings ``apart`` (k, 2) to ``distance``."""
-    lacking = distance - np.abs(apart)
-    push = np.where(apart < 0, -1.0, 1.0) * lacking * 0.3
-    push[np.arange(len(push)), lacking.argmax(axis=1)] = 0
+    """Part of the shift along one axis that brings the offsets ``apart`` (k, 2) to ``distance``."""
+    deficit = distance - np.abs(apart)
+    push = np.where(apart < 0, -1.0, 1.0) * deficit * 0.3
+    push[np.arange(len(push)), deficit.argmax(axis=1)] = 0
     return push
 
 
@@ -164,16 +164,16 @@ def _inside(places: Floats, side: float, box: Floats) -> Floats:
 
 def _panel(points: Floats, gaussians: Gaussians) -> tuple[Axes, Floats]:
     """Axes of equal scale around all points and ellipses, and their width and height in inches."""
-    reach = REACH * np.sqrt(np.diagonal(gaussians.covariances, axis1=1, axis2=2))  # (C, 2)
-    low = np.minimum(points.min(axis=0), (gaussians.means - reach).min(axis=0))
-    high = np.maximum(points.max(axis=0), (gaussians.means + reach).max(axis=0))
+    radii = REACH * np.sqrt(np.diagonal(gaussians.covariances, axis1=1, axis2=2))  # (C, 2)
+    low = np.minimum(points.min(axis=0), (gaussians.means - radii).min(axis=0))
+    high = np.maximum(points.max(axis=0), (gaussians.means + radii).max(axis=0))
     extent = np.maximum(high - low, 1e-9)
     width = WIDTH - MARGINS["left"] - MARGINS["right"]
     height = width * np.clip(extent[1] / extent[0], 0.55, 1.0)
-    whole = height + MARGINS["bottom"] + MARGINS["top"]
-    figure = plt.figure(figsize=(WIDTH, whole))
+    total = height + MARGINS["bottom"] + MARGINS["top"]
+    figure = plt.figure(figsize=(WIDTH, total))
     panel = figure.add_axes(
-        (MARGINS["left"] / WIDTH, MARGINS["bottom"] / whole, width / WIDTH, height / whole)
+        (MARGINS["left"] / WIDTH, MARGINS["bottom"] / total, width / WIDTH, height / total)
     )
     size = np.array([width, height])
     scale = 1.14 * (extent / size).max()  # units of the embedding an inch
@@ -188,14 +188,14 @@ def _panel(points: Floats, gaussians: Gaussians) -> tuple[Axes, Floats]:
 def _draw_spread(panel: Axes, gaussians: Gaussians, colours: Floats) -> None:
     variances, axes = np.linalg.eigh(gaussians.covariances)  # ascending, (C, 2) and (C, 2, 2)
     short, long = (2 * REACH * np.sqrt(variances)).T
-    turned = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
+    angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
     filled = {"facecolors": colours, "alpha": 0.18, "zorder": 1}
     outline = {"facecolors": "none", "edgecolors": colours, "linewidths": 0.8, "zorder": 1}
     for style in (filled, outline):
         ellipses = EllipseCollection(
             long,
             short,
-            turned,
+            angles,
             units="xy",
             offsets=gaussians.means,
             offset_transform=panel.transData,
@@ -209,16 +209,16 @@ def _draw_examples(panel: Axes, size: Floats, plane: Plane, colours: Floats) -> 
     limits = np.array([panel.get_xlim(), panel.get_ylim()])
     scale = (limits[:, 1] - limits[:, 0]) / size
     side = min(LARGEST, math.sqrt(COVERED * size.prod() / len(centres)))
-    places, side = spread((centres - limits[:, 0]) / scale, side, size)
-    places = places * scale + limits[:, 0]
-    half, frame = side * scale / 2, min(0.8, 3 * side)
-    lines = LineCollection(np.stack([centres, places], axis=1), colors=colours, linewidths=0.6)
+    positions, side = spread((centres - limits[:, 0]) / scale, side, size)
+    positions = positions * scale + limits[:, 0]
+    half_size, frame = side * scale / 2, min(0.8, 3 * side)
+    lines = LineCollection(np.stack([centres, positions], axis=1), colors=colours, linewidths=0.6)
     panel.add_collection(lines)
     panel.scatter(*centres.T, s=6, c=colours, edgecolors="white", linewidths=0.3, zorder=2)
-    for label, place in enumerate(places):
+    for label, position in enumerate(positions):
         pixels = _pixels(plane.example(label), math.ceil(side * RESOLUTION))
-        share = np.array([pixels.shape[1], pixels.shape[0]]) / max(pixels.shape[:2])
-        low, high = place - half * share, place + half * share
+        aspect = np.array([pixels.shape[1], pixels.shape[0]]) / max(pixels.shape[:2])
+        low, high = position - half_size * aspect, position + half_size * aspect
         panel.imshow(
             pixels,
             extent=(low[0], high[0], low[1], high[1]),
@@ -229,7 +229,7 @@ def _draw_examples(panel: Axes, size: Floats, plane: Plane, colours: Floats) -> 
         panel.add_patch(
             Rectangle(low, *(high - low), fill=False, edgecolor=colours[label], lw=frame, zorder=4)
         )
-    panel.set_xlim(limits[0])  # imshow takes them for itself
+    panel.set_xlim(limits[0])  # imshow changes the limits
     panel.set_ylim(limits[1])
 
 

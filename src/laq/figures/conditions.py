@@ -72,7 +72,7 @@ def figure(
     names = [row_lines(network) for network in networks if len(networks) > 1]
     height = 0.6 + 2.6 * len(networks) + taller(labels, title) + LINE * sum(map(len, names))
     with plt.rc_context(STYLE):
-        drawn, axes = plt.subplots(
+        fig, axes = plt.subplots(
             len(networks),
             1 + len(AXES),
             figsize=(WIDTH, height),
@@ -80,10 +80,10 @@ def figure(
             layout="constrained",
         )
         for row, network in zip(axes, networks, strict=True):
-            own = found[found["network"] == network]
+            changes = found[found["network"] == network]
             _effects(row[0], verdicts[verdicts["network"] == network])
             for panel, key in zip(row[1:], AXES, strict=True):
-                _changes(panel, own, {**base, "classes": "subset"}, key, confidence)
+                _changes(panel, changes, {**base, "classes": "subset"}, key, confidence)
             row[1].set_ylabel("Change from the original (points)")
             heads = ("(a) Effect on answers inside", "(b) Clipping", "(c) Rounding")
             for panel, head in zip(row, heads, strict=True):
@@ -91,22 +91,24 @@ def figure(
         for row, lines in zip(axes, names, strict=False):
             name_row(row, lines)
         columns = legend_columns(labels)
-        drawn.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
-        drawn.suptitle(title)
-    return drawn
+        fig.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+        fig.suptitle(title)
+    return fig
 
 
 def _effects(panel: Axes, verdicts: pd.DataFrame) -> None:
     colour = MEASURES["in_subset"][1]
-    for place, row in enumerate(verdicts.to_dict("records")):
+    for y, row in enumerate(verdicts.to_dict("records")):
         value, low, high = (100 * row[name] for name in ("effect", "low", "high"))
-        panel.hlines(place, low, high, color=colour, linewidth=1.4)
+        panel.hlines(y, low, high, color=colour, linewidth=1.4)
         fill = VERDICTS[row["verdict"]]
         style = {"color": colour, "fillstyle": fill, "markerfacecoloralt": "white"}
-        panel.plot(value, place, "s", markersize=5.5, **style)
+        panel.plot(value, y, "s", markersize=5.5, **style)
     panel.axvline(0, color=BASELINE, linewidth=0.9)
     panel.axvline(100 * MOVES.low, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 2)))
-    panel.set_yticks(range(len(verdicts)), [NAMES[each] for each in verdicts["hypothesis"]])
+    panel.set_yticks(
+        range(len(verdicts)), [NAMES[hypothesis] for hypothesis in verdicts["hypothesis"]]
+    )
     panel.invert_yaxis()
     panel.set_xlabel("Points of the share inside")
 
@@ -117,13 +119,13 @@ def _changes(
     levels = sorted(own[key].unique())
     for shift, measure in zip((-0.08, 0, 0.08), MEASURES, strict=True):
         _, colour, marker = MEASURES[measure]
-        numbers = [100 * at(own, {**settings, key: level}, measure) for level in levels]
-        means = [stratified_mean([each]) for each in numbers]
-        places = np.arange(len(levels)) + shift
-        ends = np.array([mean.interval(confidence) for mean in means])
-        panel.vlines(places, ends[:, 0], ends[:, 1], color=colour, linewidth=1.1)
+        samples = [100 * at(own, {**settings, key: level}, measure) for level in levels]
+        means = [stratified_mean([sample]) for sample in samples]
+        x = np.arange(len(levels)) + shift
+        intervals = np.array([mean.interval(confidence) for mean in means])
+        panel.vlines(x, intervals[:, 0], intervals[:, 1], color=colour, linewidth=1.1)
         values = [mean.value for mean in means]
-        panel.plot(places, values, marker, linestyle="-", linewidth=1, markersize=5, color=colour)
+        panel.plot(x, values, marker, linestyle="-", linewidth=1, markersize=5, color=colour)
     panel.axhline(0, color=BASELINE, linewidth=0.9)
     panel.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
     panel.set_xlim(-0.5, len(levels) - 0.5)

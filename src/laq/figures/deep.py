@@ -67,22 +67,22 @@ def curves(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: fl
             layout="constrained",
         )
         for row, network in zip(panels, networks, strict=True):
-            own = table[table["network"] == network]
+            rows = table[table["network"] == network]
             top1 = 100 * float(original(stages, network)["top1"])
-            span(row[0], limits(own["ratio"], "log"), "log")
-            for panel, (training, words) in zip(row, TRAINED.items(), strict=True):
-                there = own[own["training"] == training]
-                low, high = wilson_interval(there["correct"], there["n"], confidence)
+            span(row[0], limits(rows["ratio"], "log"), "log")
+            for panel, (training, label) in zip(row, TRAINED.items(), strict=True):
+                group = rows[rows["training"] == training]
+                low, high = wilson_interval(group["correct"], group["n"], confidence)
                 by_error(panel, [*100 * low, *100 * high, top1])
-                _draw_deep_curves(panel, there, confidence)
+                _draw_deep_curves(panel, group, confidence)
                 panel.axhline(top1, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
-                panel.set_title(words)
+                panel.set_title(label)
             row[0].set_ylabel(TOP1)
         for row, lines in zip(panels, names, strict=False):
             name_row(row, lines)
         for panel in panels[-1]:
             panel.set_xlabel("Compression ratio, before entropy coding")
-        handles = [_handle(words, look) for words, look in METHODS.values()]
+        handles = [_handle(label, look) for label, look in METHODS.values()]
         handles.append(
             Line2D([], [], color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)), label="in float")
         )
@@ -95,8 +95,8 @@ def curves(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: fl
 
 def original(stages: pd.DataFrame, network: str) -> pd.Series:
     """The row of ``stages.csv`` of a network in float."""
-    own = (stages["network"] == network) & (stages["stage"] == "original")
-    return stages[own].iloc[0]
+    mask = (stages["network"] == network) & (stages["stage"] == "original")
+    return stages[mask].iloc[0]
 
 
 def _study(study: str, networks: list[str]) -> str:
@@ -126,7 +126,7 @@ WAYS = {
     "random": ("random (Forgy)", Look(PALETTE[2], "D")),
     "optimal": ("optimal", Look(PALETTE[3], "o")),
 }
-# The three panels of a network: a column, of which stage, and what it is called.
+# The three panels of a network: the column, its stage, and the title.
 PANELS = (
     ("error", "clustered", "how far weights are moved"),
     ("top1", "clustered", "as k-means leaves them"),
@@ -140,12 +140,13 @@ def initial(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: f
     """A row of panels for each network: error of the weights, accuracy before and after training.
 
     table: rows of ``deep/{network}/initial.csv`` of all networks; stages: of ``stages.csv``, which
-    say what the pruned networks score. Of random centroids the mean over draws, bars from the least
-    draw to the highest; of the other accuracies they are Wilson's intervals over test images.
+    say what the pruned networks score. For random centroids points are means over draws, and bars
+    go from the least draw to the highest. The bars of other accuracies are Wilson's intervals over
+    test images.
     """
     networks = list(dict.fromkeys(table["network"]))
-    one = f"{study}, {networks[0]}" if len(networks) == 1 else study
-    title = heading(f"{one}: first centroids compared")
+    subject = f"{study}, {networks[0]}" if len(networks) == 1 else study
+    title = heading(f"{subject}: first centroids compared")
     names = [row_lines(network) for network in networks if len(networks) > 1]
     height = 0.9 + 2.4 * len(networks) + LINE * (sum(map(len, names)) + title.count("\n"))
     with plt.rc_context(STYLE):
@@ -156,24 +157,24 @@ def initial(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: f
             layout="constrained",
         )
         for row, network in zip(panels, networks, strict=True):
-            own = table[table["network"] == network]
+            rows = table[table["network"] == network]
             pruned = stages[(stages["network"] == network) & (stages["stage"] == "pruned")]
             top1 = 100 * float(
                 (original(stages, network) if pruned.empty else pruned.iloc[0])["top1"]
             )
-            low, high = wilson_interval(own["correct"], own["n"], confidence)
+            low, high = wilson_interval(rows["correct"], rows["n"], confidence)
             rates = [*100 * low, *100 * high, top1]
-            for panel, (column, stage, words) in zip(row, PANELS, strict=True):
-                _draw(panel, own[own["stage"] == stage], column, confidence)
-                panel.set_title(words)
-                bits = sorted(own["bits"].unique())
+            for panel, (column, stage, label) in zip(row, PANELS, strict=True):
+                _draw(panel, rows[rows["stage"] == stage], column, confidence)
+                panel.set_title(label)
+                bits = sorted(rows["bits"].unique())
                 panel.set_xticks(bits)
                 panel.set_xlim(bits[0] - 0.5, bits[-1] + 0.5)
                 if column == "top1":
                     by_error(panel, rates)
                     panel.axhline(top1, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
             row[0].set_ylabel("‖w − c‖ / ‖w‖ (%)")
-            row[0].set_ylim(0, 108 * own["error"].max())  # what is drawn aside does not scale it
+            row[0].set_ylim(0, 108 * rows["error"].max())  # points with an offset do not scale it
             row[1].set_ylabel(TOP1)
         for row, lines in zip(panels, names, strict=False):
             name_row(row, lines)
@@ -181,8 +182,8 @@ def initial(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: f
             panel.set_xlabel("Bits of a code")
         style = {"linewidth": 1.0}
         handles = [
-            Line2D([], [], color=look.colour, marker=look.marker, label=words, **style)
-            for words, look in WAYS.values()
+            Line2D([], [], color=look.colour, marker=look.marker, label=label, **style)
+            for label, look in WAYS.values()
         ]
         dashed = {"linewidth": 0.9, "linestyle": (0, (4, 3))}
         handles.append(Line2D([], [], color=BASELINE, label="pruned, not shared", **dashed))
@@ -193,22 +194,22 @@ def initial(table: pd.DataFrame, stages: pd.DataFrame, study: str, confidence: f
 
 
 def _draw(panel: Axes, own: pd.DataFrame, column: str, confidence: float) -> None:
-    for place, (way, (_, look)) in enumerate(WAYS.items()):
-        rows = own[own["initial"] == way]
+    for index, (scheme, (_, look)) in enumerate(WAYS.items()):
+        rows = own[own["initial"] == scheme]
         if rows.empty:
             continue
         by_bits = rows.groupby("bits")
         value = 100 * by_bits[column].mean()
         low, high = 100 * by_bits[column].min(), 100 * by_bits[column].max()
-        if column == "top1" and way != "random":
+        if column == "top1" and scheme != "random":
             counts = by_bits[["correct", "n"]].sum()
             low, high = (
-                100 * end for end in wilson_interval(counts["correct"], counts["n"], confidence)
+                100 * limit for limit in wilson_interval(counts["correct"], counts["n"], confidence)
             )
-        shift = DODGE * (place / (len(WAYS) - 1) - 0.5) / 72
-        beside = panel.transData + ScaledTranslation(shift, 0, panel.figure.dpi_scale_trans)
+        shift = DODGE * (index / (len(WAYS) - 1) - 0.5) / 72
+        transform = panel.transData + ScaledTranslation(shift, 0, panel.figure.dpi_scale_trans)
         line_with_bars(
-            *(panel, value.index, value, (low, high), look, PEN), zorder=(2, 2), transform=beside
+            *(panel, value.index, value, (low, high), look, PEN), zorder=(2, 2), transform=transform
         )
 
 
@@ -222,14 +223,14 @@ STAGES = {
 def weights(table: pd.DataFrame, study: str) -> Figure:
     """A row of panels for each network: its largest layer, stage by stage.
 
-    table: rows of ``deep/{network}/weights.csv`` of all networks. Bins are counted, and shared
-    values each by the weights that have it, on a logarithmic axis; hollow marks say where k-means
-    had put these values before they were trained.
+    table: rows of ``deep/{network}/weights.csv`` of all networks. A logarithmic axis
+    counts the weights of each bin, or of each shared value. Hollow marks are the shared values of
+    k-means, before they were trained.
     """
     networks = list(dict.fromkeys(table["network"]))
     title = heading(f"{study}: weights before and after")
-    shown = {network: _largest(table[table["network"] == network]) for network in networks}
-    names = {network: row_lines(f"{network}, {own[0]}") for network, own in shown.items()}
+    layers = {network: _largest(table[table["network"] == network]) for network in networks}
+    names = {network: row_lines(f"{network}, {entry[0]}") for network, entry in layers.items()}
     height = 0.6 + 2.3 * len(networks) + LINE * (sum(map(len, names.values())) + title.count("\n"))
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
@@ -241,11 +242,11 @@ def weights(table: pd.DataFrame, study: str) -> Figure:
             squeeze=False,
             layout="constrained",
         )
-        for row, (network, (_, own)) in zip(panels, shown.items(), strict=True):
-            for panel, (stage, (words, colour)) in zip(row, STAGES.items(), strict=True):
-                rows = own[own["stage"] == stage]
+        for row, (network, (_, layer_rows)) in zip(panels, layers.items(), strict=True):
+            for panel, (stage, (label, colour)) in zip(row, STAGES.items(), strict=True):
+                rows = layer_rows[layer_rows["stage"] == stage]
                 if stage == "shared":
-                    _stems(panel, own[own["stage"] == "clustered"], rows, colour)
+                    _stems(panel, layer_rows[layer_rows["stage"] == "clustered"], rows, colour)
                 else:
                     panel.stairs(
                         rows["count"],
@@ -254,8 +255,8 @@ def weights(table: pd.DataFrame, study: str) -> Figure:
                         color=colour,
                         alpha=0.85,
                     )
-                panel.set_title(f"{words}\n{_told(rows, stage)}")
-            _axes(row[0], own)
+                panel.set_title(f"{label}\n{_told(rows, stage)}")
+            _axes(row[0], layer_rows)
             row[0].set_ylabel("Weights, in each bin\nor of each value")
             name_row(row, names[network])
         for panel in panels[-1]:
@@ -265,7 +266,7 @@ def weights(table: pd.DataFrame, study: str) -> Figure:
 
 
 def _largest(own: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """The layer of the most weights, the first of equals, with its rows."""
+    """The layer with the most weights, the first of ties, with its rows."""
     sizes = own[own["stage"] == "original"].groupby("layer", sort=False)["count"].sum()
     layer = str(sizes.idxmax())
     return layer, own[own["layer"] == layer]
@@ -279,7 +280,7 @@ def _told(rows: pd.DataFrame, stage: str) -> str:
 
 
 def _stems(panel: Axes, before: pd.DataFrame, after: pd.DataFrame, colour: object) -> None:
-    """A stem for each trained value, and a hollow mark where it was to begin with."""
+    """A stem for each trained value, and a hollow mark for its value before training."""
     panel.vlines(after["low"], 0.7, after["count"], color=colour, linewidth=0.9)
     panel.plot(after["low"], after["count"], "o", color=colour, markersize=3, label="trained")
     panel.plot(
@@ -298,6 +299,6 @@ def _stems(panel: Axes, before: pd.DataFrame, after: pd.DataFrame, colour: objec
 def _axes(panel: Axes, own: pd.DataFrame) -> None:
     panel.set_yscale("log")
     panel.set_ylim(0.7, 4 * float(own["count"].max()))
-    reach = float(np.abs(own[["low", "high"]].to_numpy(float)).max())
-    panel.set_xlim(-1.05 * reach, 1.05 * reach)
+    limit = float(np.abs(own[["low", "high"]].to_numpy(float)).max())
+    panel.set_xlim(-1.05 * limit, 1.05 * limit)
     panel.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))

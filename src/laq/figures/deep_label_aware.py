@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from laq.analysis.claims.effects import Rigour
 
-# Whose images, as the sweep's figure draws them.
+# Looks by the classes of the images, as in the sweep's figure.
 LOOKS = {
     classes: looks([variant])[variant]
     for classes, variant in (("subset", "quant"), ("all", "agnostic"))
@@ -63,30 +63,30 @@ def label_aware(
     """Two panels a network: both curves, and the ratio gained against median ICD.
 
     table: of ``laq.analysis.deep.ratio_claims.observations``; gains, claims: the tables of these
-    names. On the left a faint line a subset and the mean with its interval over subsets at each
-    share kept; dashed the network in float, dotted ``tolerance`` below it, in the mean. On the
-    right a point a subset, where a curve does not cross that level with a bar over what it leaves
-    open, the curve through the points with its band, and the mean with its interval as a band of
-    its own.
+    names. On the left there is a faint line per subset, and at each density the mean over subsets
+    with its interval. The dashed line is the mean of the network in float, the dotted one
+    ``tolerance`` below it. On the right there is a point per subset. Where a curve does not cross
+    that level, a bar spans the ratios that it leaves possible. The curve through the points has its
+    band, and the mean has its interval as a band of its own.
     """
-    table, gains = (each[each["scope"] == SCOPE] for each in (table, gains))
+    table, gains = (rows[rows["scope"] == SCOPE] for rows in (table, gains))
     networks = list(dict.fromkeys(table["network"]))
-    one = f"{study}, {networks[0]}" if len(networks) == 1 else study
-    title = heading(f"{one}: Deep Compression for a subset's classes")
+    subject = f"{study}, {networks[0]}" if len(networks) == 1 else study
+    title = heading(f"{subject}: Deep Compression for a subset's classes")
     names = [row_lines(network) for network in networks if len(networks) > 1]
     handles = _handles(bool((gains["censored"].fillna("") != "").any()))
     labels = [str(handle.get_label()) for handle in handles]
     columns = legend_columns(labels)
-    below = LINE * (-(-len(labels) // columns))
-    height = 0.7 + 2.8 * len(networks) + below + LINE * (sum(map(len, names)) + title.count("\n"))
+    bottom = LINE * (-(-len(labels) // columns))
+    height = 0.7 + 2.8 * len(networks) + bottom + LINE * (sum(map(len, names)) + title.count("\n"))
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
             len(networks), 2, figsize=(WIDTH, height), squeeze=False, layout="constrained"
         )
         for row, network in zip(panels, networks, strict=True):
             _curves(row[0], table[table["network"] == network], tolerance, rigour)
-            own = claims[(claims["setting"] == network) & (claims["claim"] == GAINS.id)]
-            _gains(row[1], gains[gains["network"] == network], own.iloc[0], scale, rigour)
+            claim_rows = claims[(claims["setting"] == network) & (claims["claim"] == GAINS.id)]
+            _gains(row[1], gains[gains["network"] == network], claim_rows.iloc[0], scale, rigour)
             row[0].set_ylabel(TOP1.replace("Top-1", "Top-1 on Sub"))
             row[1].set_ylabel("Ratio gained at equal accuracy")
         for row, lines in zip(panels, names, strict=False):
@@ -101,66 +101,69 @@ def label_aware(
 def _curves(panel: Axes, own: pd.DataFrame, tolerance: float, rigour: Rigour) -> None:
     points = own.assign(ratio=np.log(own["ratio"]), top1=100 * own["top1"])
     points = points.groupby(["classes", "subset", "density"])[["ratio", "top1"]].mean()
-    whole = float(points.loc[FLOAT, "top1"].mean())
+    float_top1 = float(points.loc[FLOAT, "top1"].mean())
     measured = points[points.index.get_level_values("classes") != FLOAT]
-    by_error(panel, [*measured["top1"], whole])
+    by_error(panel, [*measured["top1"], float_top1])
     span(panel, limits(np.exp(measured["ratio"]), "log"), "log")
     for classes in NAMES:
         look, rows = LOOKS[classes], points.loc[classes]
-        for _, each in rows.groupby("subset", sort=False):
-            each = each.sort_values("ratio")
+        for _, curve in rows.groupby("subset", sort=False):
+            curve = curve.sort_values("ratio")
             panel.plot(
-                np.exp(each["ratio"]), each["top1"], color=look.colour, alpha=0.25, linewidth=0.7
+                np.exp(curve["ratio"]), curve["top1"], color=look.colour, alpha=0.25, linewidth=0.7
             )
         means = rows.groupby("density").mean().sort_values("ratio")
-        over = rows.groupby("density")["top1"]
-        ends = [_interval(over.get_group(kept), rigour) for kept in means.index]
+        groups = rows.groupby("density")["top1"]
+        intervals = [_interval(groups.get_group(density), rigour) for density in means.index]
         x = np.exp(means["ratio"].to_numpy(float))
-        low, high = np.array(ends).T
+        low, high = np.array(intervals).T
         line_with_bars(panel, x, means["top1"], (low, high), look, PEN, zorder=(3, 4))
-    panel.axhline(whole, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
-    panel.axhline(whole - 100 * tolerance, color=BASELINE, linewidth=1.1, linestyle=":")
+    panel.axhline(float_top1, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
+    panel.axhline(float_top1 - 100 * tolerance, color=BASELINE, linewidth=1.1, linestyle=":")
 
 
 def _interval(values: pd.Series, rigour: Rigour) -> tuple[float, float]:
-    found = mean_interval(values, rigour.confidence, rigour.resamples, rigour.seed)
-    return found.low, found.high
+    estimate = mean_interval(values, rigour.confidence, rigour.resamples, rigour.seed)
+    return estimate.low, estimate.high
 
 
 def _gains(panel: Axes, own: pd.DataFrame, claim: pd.Series, scale: str, rigour: Rigour) -> None:
     look, icd = LOOKS["subset"], own["median_icd"].to_numpy(float)
     y = own["gained"].to_numpy(float)
     low, high = (own[name].to_numpy(float) for name in ("gained_low", "gained_high"))
-    known = np.concatenate([y, low, high, [1.0], claim[["low", "high"]].to_numpy(float)])
-    known = known[np.isfinite(known) & (known > 0)]
-    least, most = known.min() / ARROW, known.max() * ARROW
+    values = np.concatenate([y, low, high, [1.0], claim[["low", "high"]].to_numpy(float)])
+    values = values[np.isfinite(values) & (values > 0)]
+    lowest, highest = values.min() / ARROW, values.max() * ARROW
     span(panel, limits(icd, scale), scale)
     panel.axhline(1, color=BASELINE, linewidth=0.9, zorder=2)
-    _mean(panel, claim, least, most)
+    _mean(panel, claim, lowest, highest)
     _fit(panel, icd, y, scale, rigour, sure=bool((low == high).all()))
-    drawn = np.clip(low, least, most), np.clip(high, least, most)
-    panel.vlines(icd, *drawn, color=look.colour, linewidth=1.1, zorder=3)
-    for ends, open_, marker in ((drawn[0], low < least, "v"), (drawn[1], high > most, "^")):
-        panel.plot(icd[open_], ends[open_], marker, color=look.colour, markersize=5, zorder=3)
+    clipped = np.clip(low, lowest, highest), np.clip(high, lowest, highest)
+    panel.vlines(icd, *clipped, color=look.colour, linewidth=1.1, zorder=3)
+    for bounds, is_open, marker in (
+        (clipped[0], low < lowest, "v"),
+        (clipped[1], high > highest, "^"),
+    ):
+        panel.plot(icd[is_open], bounds[is_open], marker, color=look.colour, markersize=5, zorder=3)
     crossed = low == high
     panel.plot(icd[crossed], y[crossed], look.marker, color=look.colour, markersize=5, zorder=4)
     hollow = {"markerfacecolor": "white", "markersize": 5, "zorder": 4}
     panel.plot(icd[~crossed], y[~crossed], look.marker, color=look.colour, **hollow)
     panel.set_yscale("log")
-    panel.set_ylim(least / ARROW, most * ARROW)
-    _ticks(panel, most / least)
+    panel.set_ylim(lowest / ARROW, highest * ARROW)
+    _ticks(panel, highest / lowest)
 
 
 def _mean(panel: Axes, claim: pd.Series, least: float, most: float) -> None:
-    """The mean and its interval, over the whole width, and in words."""
+    """The mean and its interval, over the whole width and in the title."""
     effect, low, high = (float(claim[name]) for name in ("effect", "low", "high"))
-    said = f"mean {effect:.2f}"
+    text = f"mean {effect:.2f}"
     if np.isfinite([low, high]).any():
-        ends = np.clip([low, high], least / ARROW**2, most * ARROW**2)
-        panel.axhspan(*ends, color="0.5", alpha=0.18, linewidth=0, zorder=1)
-        said += f" ({low:.2f} to {'∞' if np.isinf(high) else f'{high:.2f}'})"
+        interval = np.clip([low, high], least / ARROW**2, most * ARROW**2)
+        panel.axhspan(*interval, color="0.5", alpha=0.18, linewidth=0, zorder=1)
+        text += f" ({low:.2f} to {'∞' if np.isinf(high) else f'{high:.2f}'})"
     panel.axhline(effect, color="0.45", linewidth=1, zorder=1.5)
-    panel.set_title(f"{said}, n = {int(claim['n'])}")
+    panel.set_title(f"{text}, n = {int(claim['n'])}")
 
 
 def _fit(
@@ -195,8 +198,8 @@ def _ticks(panel: Axes, factor: float) -> None:
 
 def _handles(censored: bool) -> list[Line2D]:
     handles = [
-        Line2D([], [], color=LOOKS[key].colour, marker=LOOKS[key].marker, label=words)
-        for key, words in WORDS.items()
+        Line2D([], [], color=LOOKS[key].colour, marker=LOOKS[key].marker, label=text)
+        for key, text in WORDS.items()
     ]
     dashed = {"color": BASELINE, "linewidth": 0.9}
     handles.append(Line2D([], [], linestyle=(0, (4, 3)), label="in float", **dashed))

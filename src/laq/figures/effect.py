@@ -46,15 +46,15 @@ if TYPE_CHECKING:
 # Panels of figure 8 that show gains: against calibration images, and against bits.
 
 
-# Whose images calibrate, in the words of the sweep's table, and the variant that looks like it.
+# By the classes of calibration images in the sweep's table: a label, and the variant's look.
 CALIBRATED = {"subset": ("Label-aware", "quant"), "all": ("Label-agnostic", "agnostic")}
 FULL = 32  # bits at which hardly anything is rounded
 # Label-aware and label-agnostic at one x stand side by side, so many points of print apart.
 DODGE = 5.0
-PANEL = 118.0  # points of print that a panel is wide, rather less than more
+PANEL = 118.0  # width of a panel in points of print, estimated rather low
 BUSY = 6  # places on an axis, beyond which marks are smaller
-# Gains of few bits are far larger than all others: beyond three times this many points, the
-# axis is linear within so many about 0 and logarithmic outside.
+# Gains of few bits are far larger than all others. Where gains exceed three times this many points,
+# the axis is linear within this many points of 0 and logarithmic outside.
 NEAR = 2.0
 GAIN = "Gain in top-1 on All (points)"
 
@@ -82,16 +82,16 @@ def draw_images(panel: Axes, gained: pd.DataFrame, base: Base) -> None:
     columns = ["value", "low", "high"]
     _gain_axis(panel, np.concatenate([gained[columns], control[columns]]))
     left, right = np.log(panel.get_xlim())
-    places = PANEL * (np.log(counts) - left) / (right - left)
-    panel.set_xticks(counts, roomy(places, [f"{count:,}" for count in counts]))
+    positions = PANEL * (np.log(counts) - left) / (right - left)
+    panel.set_xticks(counts, roomy(positions, [f"{count:,}" for count in counts]))
     panel.xaxis.set_minor_locator(NullLocator())
 
 
 def draw_bits(panel: Axes, gained: pd.DataFrame) -> None:
     """Gain against bits, evenly spaced: 32 bits are a control, far from where the others lie."""
     bits = sorted(gained["bits"].unique())
-    places = gained["bits"].map({count: place for place, count in enumerate(bits)})
-    _draw_gains(panel, gained, places.to_numpy(float), "none")
+    positions = gained["bits"].map({count: index for index, count in enumerate(bits)})
+    _draw_gains(panel, gained, positions.to_numpy(float), "none")
     _gain_axis(panel, gained[["value", "low", "high"]].to_numpy())
     texts = roomy(PANEL / len(bits) * np.arange(len(bits)), list(map(str, bits)))
     panel.set_xticks(range(len(bits)), texts)
@@ -102,18 +102,18 @@ def _draw_gains(panel: Axes, gained: pd.DataFrame, x: np.ndarray, line: str) -> 
     """Means with their intervals: label-aware, label-agnostic, and label-aware unrounded."""
     control = is_control(gained).to_numpy()
     size = 5.0 if len(np.unique(x)) <= BUSY else 3.5
-    for place, (classes, (_, key)) in enumerate(CALIBRATED.items()):
-        aside = ScaledTranslation(DODGE * (place - 0.5) / 72, 0, panel.figure.dpi_scale_trans)
-        beside = panel.transData + aside
-        of = (gained["classes"] == classes).to_numpy()
-        for chosen, look in ((of & ~control, look_of(key)), (of & control, look_of("bits32"))):
-            order = np.argsort(x[chosen])
-            rows, at = gained[chosen].iloc[order], x[chosen][order]
-            style = {"color": look.colour, "transform": beside}
-            panel.vlines(at, rows["low"], rows["high"], linewidth=1.1, **style)
+    for index, (classes, (_, key)) in enumerate(CALIBRATED.items()):
+        offset = ScaledTranslation(DODGE * (index - 0.5) / 72, 0, panel.figure.dpi_scale_trans)
+        transform = panel.transData + offset
+        match = (gained["classes"] == classes).to_numpy()
+        for mask, look in ((match & ~control, look_of(key)), (match & control, look_of("bits32"))):
+            order = np.argsort(x[mask])
+            rows, positions = gained[mask].iloc[order], x[mask][order]
+            style = {"color": look.colour, "transform": transform}
+            panel.vlines(positions, rows["low"], rows["high"], linewidth=1.1, **style)
             if len(rows):
-                more = {"markersize": size * (1.4 if look.marker == "*" else 1), "linewidth": 1}
-                panel.plot(at, rows["value"], look.marker, linestyle=line, **more, **style)
+                marks = {"markersize": size * (1.4 if look.marker == "*" else 1), "linewidth": 1}
+                panel.plot(positions, rows["value"], look.marker, linestyle=line, **marks, **style)
 
 
 def is_control(gained: pd.DataFrame) -> pd.Series:
@@ -126,7 +126,7 @@ def look_of(key: str) -> Look:
 
 
 def _gain_axis(panel: Axes, values: np.ndarray) -> None:
-    """The line of the original and a y axis on which small gains are seen beside large ones."""
+    """Draw the line of the original, and a y axis that shows small gains beside large ones."""
     low, high = around_zero(panel, values)
     panel.set_ylabel(GAIN)
     if max(-low, high) <= 3 * NEAR:
@@ -141,14 +141,14 @@ def _gain_axis(panel: Axes, values: np.ndarray) -> None:
 
 
 def around_zero(panel: Axes, values: np.ndarray) -> Limits:
-    """The line of the original, and y limits that hold it and all ``values`` that are known.
+    """Draw the line of the original, and set y limits that hold it and all finite ``values``.
 
-    Gives the least and the largest of these.
+    Returns the least and the largest of these.
     """
     panel.axhline(0, color=BASELINE, linewidth=0.9, zorder=2)
-    known = np.append(values[np.isfinite(values)], 0)
-    margin = 0.08 * np.ptp(known) or 1.0
-    low, high = float(known.min()), float(known.max())
+    finite = np.append(values[np.isfinite(values)], 0)
+    margin = 0.08 * np.ptp(finite) or 1.0
+    low, high = float(finite.min()), float(finite.max())
     panel.set_ylim(low - margin, high + margin)
     return low, high
 
@@ -195,17 +195,17 @@ def effect(
             len(networks), 3, figsize=(WIDTH, height), squeeze=False, layout="constrained"
         )
         for row, network in zip(axes, networks, strict=True):
-            own = sweep[sweep["network"] == network]
-            if own.empty:
+            rows = sweep[sweep["network"] == network]
+            if rows.empty:
                 raise DataError(
                     f"the sweep of {network} has no subset of the accuracy table: "
                     "delete both tables and run again"
                 )
             original = arm(accuracy, network, "original", "all")
-            gained = gains(own, original, mean)
+            gained = gains(rows, original, mean)
             draw_images(row[0], gained, base)
             draw_bits(row[1], gained[gained["images"] == base.images])
-            _draw_inside(row[2], inside(accuracy, own, network, base), mean)
+            _draw_inside(row[2], inside(accuracy, rows, network, base), mean)
             row[2].set_ylabel("Change in share inside (points)")
             heads = ["(a) Calibration images", "(b) Bits", "(c) Predictions inside"]
             for panel, head in zip(row, heads, strict=True):
@@ -230,10 +230,15 @@ def gains(
     import pandas as pd
 
     rows = []
-    for key, part in sweep.groupby(GROUPS):
-        d = (part.groupby("subset")["top1"].mean() - original).dropna()
-        of = mean(d)
-        numbers = {"value": 100 * of.value, "low": 100 * of.low, "high": 100 * of.high, "n": of.n}
+    for key, group in sweep.groupby(GROUPS):
+        d = (group.groupby("subset")["top1"].mean() - original).dropna()
+        estimate = mean(d)
+        numbers = {
+            "value": 100 * estimate.value,
+            "low": 100 * estimate.low,
+            "high": 100 * estimate.high,
+            "n": estimate.n,
+        }
         rows.append({**dict(zip(GROUPS, key, strict=True)), **numbers})
     return pd.DataFrame(rows)
 
@@ -277,21 +282,25 @@ def _draw_inside(
     import pandas as pd
 
     original = shares["original"]
-    table = pd.DataFrame({key: of - original for key, of in shares.items() if key != "original"})
-    places = np.arange(table.shape[1])
-    panel.plot(places, table.to_numpy().T, color="0.8", linewidth=0.6, marker=".", markersize=2)
-    for place, key in enumerate(table):
-        look, of = look_of(key), mean(table[key].dropna())
-        panel.vlines(place, of.low, of.high, color=look.colour, linewidth=1.4, zorder=3)
-        panel.plot(place, of.value, look.marker, color=look.colour, markersize=6, zorder=4)
-    panel.set_xticks(places, [INSIDE[key] for key in table])
-    panel.set_xlim(-0.5, len(places) - 0.5)
+    table = pd.DataFrame(
+        {key: share - original for key, share in shares.items() if key != "original"}
+    )
+    positions = np.arange(table.shape[1])
+    panel.plot(positions, table.to_numpy().T, color="0.8", linewidth=0.6, marker=".", markersize=2)
+    for position, key in enumerate(table):
+        look, estimate = look_of(key), mean(table[key].dropna())
+        panel.vlines(
+            position, estimate.low, estimate.high, color=look.colour, linewidth=1.4, zorder=3
+        )
+        panel.plot(position, estimate.value, look.marker, color=look.colour, markersize=6, zorder=4)
+    panel.set_xticks(positions, [INSIDE[key] for key in table])
+    panel.set_xlim(-0.5, len(positions) - 0.5)
     panel.set_xlabel(f"Original: {original.mean():.1f} % inside")
     around_zero(panel, table.to_numpy())
 
 
 def _handles(sweep: pd.DataFrame, base: Base) -> list[Line2D]:
-    """Of what the panels show alone."""
+    """Handles of what the panels show, and of nothing else."""
     varied = sweep[(sweep["bits"] == base.bits) | (sweep["images"] == base.images)]
     control = is_control(varied)
     handles = []

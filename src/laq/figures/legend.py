@@ -71,7 +71,7 @@ def growth(entries: Sequence[Entry], published: bool, *headings: str) -> float:
 
 
 def below(figure: Figure, entries: Sequence[Entry], published: bool) -> None:
-    """Draw it: a handle for each label, with its marker on its line, and the dashed line."""
+    """Draw the legend: a handle for each label, with its marker on its line, and a dashed one."""
     handles = [
         Line2D(
             [],

@@ -36,8 +36,8 @@ def memory_by_variant(memory: pd.DataFrame, variants: Sequence[str], study: str)
     the table lacks left out.
     """
     networks = list(dict.fromkeys(memory["network"]))
-    rows = [_of_network(memory[memory["network"] == one], variants) for one in networks]
-    counts = [len(table) for table in rows]
+    tables = [_of_network(memory[memory["network"] == network], variants) for network in networks]
+    counts = [len(table) for table in tables]
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
             len(networks),
@@ -47,15 +47,15 @@ def memory_by_variant(memory: pd.DataFrame, variants: Sequence[str], study: str)
             squeeze=False,
             layout="constrained",
         )
-        for panel, network, table in zip(panels[:, 0], networks, rows, strict=True):
+        for panel, network, table in zip(panels[:, 0], networks, tables, strict=True):
             _draw_network(panel, table)
             if len(networks) > 1:
                 panel.set_title(network, loc="left")
         title = study if len(networks) > 1 else f"{study}, {networks[0]}"
         figure.suptitle(heading(f"{title}: files on the disk"))
-        found = [panel.get_legend_handles_labels() for panel in panels[:, 0]]
+        legends = [panel.get_legend_handles_labels() for panel in panels[:, 0]]
         marks = {
-            text: mark for marks, texts in found for mark, text in zip(marks, texts, strict=True)
+            text: mark for marks, texts in legends for mark, text in zip(marks, texts, strict=True)
         }
         figure.legend(marks.values(), marks, loc="outside lower center", ncols=2, frameon=False)
     return figure
@@ -82,19 +82,19 @@ def _of_network(memory: pd.DataFrame, variants: Sequence[str]) -> pd.DataFrame:
 
 
 def _draw_network(panel: Axes, table: pd.DataFrame) -> None:
-    places = np.arange(len(table))
-    whole, codes = table["packed_bytes"].to_numpy(), table["codes"].to_numpy()
-    rest = "Parameters in float, header"
-    panel.barh(places, codes, 0.68, color=CODES, label="Packed codes and steps")
-    panel.barh(places, whole - codes, 0.68, left=codes, color=REST, label=rest)
+    positions = np.arange(len(table))
+    total, codes = table["packed_bytes"].to_numpy(), table["codes"].to_numpy()
+    float_label = "Parameters in float, header"
+    panel.barh(positions, codes, 0.68, color=CODES, label="Packed codes and steps")
+    panel.barh(positions, total - codes, 0.68, left=codes, color=REST, label=float_label)
     longest = max(table["high"].max(), table["float_bytes"].max())
     varies = (table["high"] - table["low"] > 0.01 * longest).to_numpy()
     if varies.any():
-        reach = np.abs(table[["low", "high"]].to_numpy().T - whole)[:, varies]
+        errors = np.abs(table[["low", "high"]].to_numpy().T - total)[:, varies]
         panel.errorbar(
-            whole[varies],
-            places[varies],
-            xerr=reach,
+            total[varies],
+            positions[varies],
+            xerr=errors,
             fmt="none",
             ecolor=BASELINE,
             elinewidth=0.9,
@@ -105,23 +105,23 @@ def _draw_network(panel: Axes, table: pd.DataFrame) -> None:
     if bounded.any():
         panel.plot(
             table["entropy_bytes"].to_numpy()[bounded],
-            places[bounded],
+            positions[bounded],
             "|",
             color=BASELINE,
             markersize=10,
             markeredgewidth=1.4,
             label="Whole file, were codes entropy-coded (bound)",
         )
-    for place, (row, end) in enumerate(zip(table.itertuples(), table["high"], strict=True)):
+    for position, (row, high) in enumerate(zip(table.itertuples(), table["high"], strict=True)):
         panel.annotate(
             _label(row.packed_bytes, row.float_bytes),
-            (end, place),
+            (high, position),
             (5, 0),
             textcoords="offset points",
             va="center",
             fontsize=8,
         )
-    panel.set_yticks(places, [name(variant) for variant in table.index])
+    panel.set_yticks(positions, [name(variant) for variant in table.index])
     panel.set_ylim(len(table) - 0.5, -0.5)
     panel.set_xlim(0, 1.32 * longest)  # room for the longest bar's label
     panel.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
@@ -133,7 +133,7 @@ def _draw_network(panel: Axes, table: pd.DataFrame) -> None:
 
 
 def _label(packed: float, original: float) -> str:
-    saved = 1 - packed / original
-    if abs(saved) < 5e-4:
+    saving = 1 - packed / original
+    if abs(saving) < 5e-4:
         return size(packed)
-    return f"{size(packed)}, {'saves' if saved > 0 else 'adds'} {abs(saved):.1%}"
+    return f"{size(packed)}, {'saves' if saving > 0 else 'adds'} {abs(saving):.1%}"

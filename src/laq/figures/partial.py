@@ -56,24 +56,24 @@ def words(width: str) -> str:
 
 def by_bits(table: pd.DataFrame) -> list[str]:
     """The widths of a table, the fewest bits first."""
-    known = table[["bits", "width"]].drop_duplicates().sort_values(["bits", "width"])
-    return list(dict.fromkeys(known["width"]))
+    pairs = table[["bits", "width"]].drop_duplicates().sort_values(["bits", "width"])
+    return list(dict.fromkeys(pairs["width"]))
 
 
 def faces(widths: Sequence[str], colour: object) -> dict[str, object]:
-    """What markers are filled with for each width: their colour, white, and paler and paler."""
-    shades = [colour, "white", *((colour, 0.45 / place) for place in range(1, len(widths)))]
+    """Face colours of markers by width: their colour, white, then ever paler shades."""
+    shades = [colour, "white", *((colour, 0.45 / rank) for rank in range(1, len(widths)))]
     return dict(zip(widths, shades, strict=False))
 
 
 def lines(widths: Sequence[str]) -> dict[str, Line]:
     """A line for each width, whole for the first."""
-    return {width: _LINES[place % len(_LINES)] for place, width in enumerate(widths)}
+    return {width: _LINES[index % len(_LINES)] for index, width in enumerate(widths)}
 
 
 def markers(widths: Sequence[str]) -> dict[str, str]:
     """A marker for each width."""
-    return {width: _MARKERS[place % len(_MARKERS)] for place, width in enumerate(widths)}
+    return {width: _MARKERS[index % len(_MARKERS)] for index, width in enumerate(widths)}
 
 
 def subplots(networks: Sequence[str], columns: int, height: float) -> tuple[Figure, np.ndarray]:
@@ -96,14 +96,14 @@ def name(figure: Figure, rows: np.ndarray, networks: Sequence[str], study: str, 
             else:
                 text = plain("\n".join(row_lines(network)))
                 row[0].set_title(text, loc="left", fontweight="bold")
-    one = f"{study}, {networks[0]}" if len(networks) == 1 else study
-    figure.suptitle(heading(f"{one}: {shows}"))
+    subject = f"{study}, {networks[0]}" if len(networks) == 1 else study
+    figure.suptitle(heading(f"{subject}: {shows}"))
 
 
 def alone(there: Iterable[str], line: Line = "-") -> list[Line2D]:
     """An entry for layers that were trained alone, where there are some."""
-    some = any(position.endswith(ALONE) for position in there)
-    return [handle(TRAINED_ALONE, "0.35", "o", line, "white")] if some else []
+    present = any(position.endswith(ALONE) for position in there)
+    return [handle(TRAINED_ALONE, "0.35", "o", line, "white")] if present else []
 
 
 def look(position: str) -> tuple[object, str, bool]:
@@ -112,7 +112,7 @@ def look(position: str) -> tuple[object, str, bool]:
 
 
 def edge(colour: object, hollow: bool) -> dict[str, object]:
-    """Of a marker, as Matplotlib takes it."""
+    """Matplotlib's arguments for the edge of a marker."""
     if hollow:
         return {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 0.8}
     return {"markeredgecolor": "white", "markeredgewidth": 0.4}
@@ -139,11 +139,11 @@ def handle(
 
 def positions(there: Iterable[str], line: Line = "-") -> list[Line2D]:
     """Entries for the positions that are there."""
-    known = {position.removesuffix(ALONE) for position in there}
+    names = {position.removesuffix(ALONE) for position in there}
     return [
         handle(f"{key} layers", colour, marker, line)
         for key, (colour, marker) in POSITIONS.items()
-        if key in known
+        if key in names
     ]
 
 
@@ -166,8 +166,8 @@ def counts(panel: Axes) -> None:
 
 def over_repeats(rows: pd.DataFrame, column: str, scale: float = 1.0) -> tuple[np.ndarray, ...]:
     """k, and mean, least and largest of a column at each: four (n,)."""
-    found = rows.groupby("k")[column].agg(["mean", "min", "max"]) * scale
-    return found.index.to_numpy(float), *found.to_numpy(float).T
+    statistics = rows.groupby("k")[column].agg(["mean", "min", "max"]) * scale
+    return statistics.index.to_numpy(float), *statistics.to_numpy(float).T
 
 
 def control_line(panel: Axes, controls: pd.DataFrame, scale: float = 100.0) -> None:
@@ -180,7 +180,7 @@ def control_line(panel: Axes, controls: pd.DataFrame, scale: float = 100.0) -> N
 # Accuracy against the number of quantized layers, by position and bits, with the formula.
 
 
-ACCURACY_LEAST = 2.0  # points that an axis spans, so that noise does not fill it
+ACCURACY_LEAST = 2.0  # least span of an axis in points, so that noise does not fill it
 
 
 def accuracy(runs: pd.DataFrame, formula: pd.DataFrame, study: str) -> Figure:
@@ -189,19 +189,21 @@ def accuracy(runs: pd.DataFrame, formula: pd.DataFrame, study: str) -> Figure:
     runs: rows of ``laq.analysis.partial.table.read``; formula: of ``partial_qat/formula.csv``. A
     line is the mean over repeats, its band their range; thin is the formula that was chosen.
     """
-    everything = table.on_everything(runs)
-    curves = table.curves(table.drops(everything), table.WITH_ALONE)
+    all_classes = table.on_everything(runs)
+    curves = table.curves(table.drops(all_classes), table.WITH_ALONE)
     networks, widths = list(dict.fromkeys(curves["network"])), by_bits(curves)
     chosen = formula[formula["chosen"].astype(bool) & (formula["quantity"] == "top1_drop")]
     with plt.rc_context(STYLE):
         figure, panels = subplots(networks, len(widths), 2.5)
         for row, network in zip(panels, networks, strict=True):
-            own = curves[curves["network"] == network]
-            controls = table.controls(everything)
+            rows = curves[curves["network"] == network]
+            controls = table.controls(all_classes)
             controls = controls[controls["network"] == network]
             for panel, width in zip(row, widths, strict=True):
-                here = (chosen["network"] == network) & (chosen["width"].astype(str) == width)
-                _draw_partial_accuracy(panel, own[own["width"] == width], controls, chosen[here])
+                selected = (chosen["network"] == network) & (chosen["width"].astype(str) == width)
+                _draw_partial_accuracy(
+                    panel, rows[rows["width"] == width], controls, chosen[selected]
+                )
                 panel.set_title(words(width))
             row[0].set_ylabel("Top-1 (%)")
         name(figure, panels, networks, study, "accuracy by number of quantized layers")
@@ -223,7 +225,7 @@ def _draw_partial_accuracy(
 ) -> None:
     control_line(panel, controls)
     top1 = 100 * controls["top1"]
-    before, start = top1.mean(), (top1.mean(), top1.min(), top1.max())
+    float_top1, start = top1.mean(), (top1.mean(), top1.min(), top1.max())
     for position, rows in own.groupby("position", sort=False):
         colour, marker, hollow = look(str(position))
         k, *values = over_repeats(rows, "top1", 100)
@@ -235,8 +237,10 @@ def _draw_partial_accuracy(
         line = (0, (3, 2)) if hollow else "-"
         panel.plot(k, values[0], color=colour, linewidth=0.9 if hollow else 1.2, linestyle=line)
         for fit in chosen[chosen["position"] == position].to_dict("records"):
-            at, drop = _formula(fit, rows)
-            panel.plot(at, before - 100 * drop, color=colour, linewidth=1, linestyle=(0, (1, 1)))
+            grid, drop = _formula(fit, rows)
+            panel.plot(
+                grid, float_top1 - 100 * drop, color=colour, linewidth=1, linestyle=(0, (1, 1))
+            )
     counts(panel)
     low, high = panel.get_ylim()
     if high - low < ACCURACY_LEAST:
@@ -249,9 +253,9 @@ def _begin(values: np.ndarray, first: float) -> np.ndarray:
 
 def _formula(fit: dict, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """k and the drop that a row of the formula's table says, between the k that were run."""
-    known = rows.groupby("k")[["share", "weights_share"]].mean()
-    ks = np.insert(known.index.to_numpy(float), 0, 0)
-    x = np.insert(known[fit["variable"]].to_numpy(float), 0, 0)
+    means = rows.groupby("k")[["share", "weights_share"]].mean()
+    ks = np.insert(means.index.to_numpy(float), 0, 0)
+    x = np.insert(means[fit["variable"]].to_numpy(float), 0, 0)
     k = np.linspace(0, ks[-1], 121) if fit["variable"] == "share" else ks
     parameters = np.array([fit["a"], fit["b"], fit["c"]], dtype=float)
     return k, FORMS[fit["form"]].at(np.interp(k, ks, x), parameters)
@@ -269,18 +273,18 @@ SENT = {
 
 def sizes(runs: pd.DataFrame, study: str) -> Figure:
     """The packed file: a row of panels for each network, a panel for each width."""
-    everything = table.on_everything(runs)
-    curves = table.curves(table.drops(everything))
+    all_classes = table.on_everything(runs)
+    curves = table.curves(table.drops(all_classes))
     networks, widths = list(dict.fromkeys(curves["network"])), by_bits(curves)
     with plt.rc_context(STYLE):
         figure, panels = subplots(networks, len(widths), 2.4)
         for row, network in zip(panels, networks, strict=True):
-            own = curves[curves["network"] == network]
-            controls = table.controls(everything)
-            before = float(controls.loc[controls["network"] == network, "bytes"].mean())
+            rows = curves[curves["network"] == network]
+            controls = table.controls(all_classes)
+            float_bytes = float(controls.loc[controls["network"] == network, "bytes"].mean())
             for panel, width in zip(row, widths, strict=True):
-                panel.axhline(before, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
-                _draw_partial_bytes(panel, own[own["width"] == width], "bytes", "-", before)
+                panel.axhline(float_bytes, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
+                _draw_partial_bytes(panel, rows[rows["width"] == width], "bytes", "-", float_bytes)
                 panel.set_title(words(width))
                 _axes(panel)
             row[0].set_ylabel("Bytes of the file")
@@ -301,21 +305,21 @@ def bandwidth(runs: pd.DataFrame, study: str) -> Figure:
     Lines of a position differ by bits; thin ones are the same layers in float. What a client
     downloads is on a logarithmic axis.
     """
-    everything = table.on_everything(runs)
-    curves = table.curves(table.drops(everything), table.WITH_ALONE)
+    all_classes = table.on_everything(runs)
+    curves = table.curves(table.drops(all_classes), table.WITH_ALONE)
     networks, widths = list(dict.fromkeys(curves["network"])), by_bits(curves)
     styles = lines(widths)
     with plt.rc_context(STYLE):
         figure, panels = subplots(networks, len(SENT), 2.7)
         for row, network in zip(panels, networks, strict=True):
-            own = curves[curves["network"] == network]
+            rows = curves[curves["network"] == network]
             for panel, (quantity, title) in zip(row, SENT.items(), strict=True):
                 for width, line in styles.items():
-                    _draw_partial_bytes(panel, own[own["width"] == width], quantity, line)
-                _in_float(panel, own[own["width"] == widths[0]], f"{quantity}_float")
+                    _draw_partial_bytes(panel, rows[rows["width"] == width], quantity, line)
+                _in_float(panel, rows[rows["width"] == widths[0]], f"{quantity}_float")
                 panel.set_title(title)
                 _axes(panel, logarithmic=quantity == "update_bytes")
-                if own[quantity].isna().all():
+                if rows[quantity].isna().all():
                     panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center")
             row[0].set_ylabel("Bytes")
         name(figure, panels, networks, study, "bandwidth by number of quantized layers")
@@ -324,7 +328,7 @@ def bandwidth(runs: pd.DataFrame, study: str) -> Figure:
             [
                 *positions(curves["position"]),
                 *alone(curves["position"]),
-                *(handle(words(one), "0.35", line=line) for one, line in styles.items()),
+                *(handle(words(width), "0.35", line=line) for width, line in styles.items()),
                 handle(IN_FLOAT, "0.35", "."),
             ],
         )
@@ -379,25 +383,25 @@ WIDE = 15.0  # points, beyond which an axis goes by the root of the error, as th
 def pareto(runs: pd.DataFrame, study: str) -> Figure:
     """A panel for each network: every arm by its file and its top-1, means over repeats.
 
-    Bars span the repeats; the line is the front of what no other arm outdoes in both. Layers that
-    were quantized alone are not shown: nearly all else stays in float.
+    Bars span the repeats. The line is the Pareto front: no other arm is better in both. Layers that
+    were quantized alone are not shown, since nearly all else stays in float.
     """
-    everything = table.on_everything(runs)
-    shown = _means(everything[everything["position"] != "single"])
-    partial = ~everything["position"].isin(["none", "whole"])
-    widths = by_bits(everything[partial])
-    networks = list(dict.fromkeys(shown["network"]))
-    whole = list(dict.fromkeys(shown.loc[shown["position"] == "whole", "kind"]))
-    marks = {kind: _WHOLE[place % len(_WHOLE)] for place, kind in enumerate(whole)}
+    all_classes = table.on_everything(runs)
+    arms = _means(all_classes[all_classes["position"] != "single"])
+    partial = ~all_classes["position"].isin(["none", "whole"])
+    widths = by_bits(all_classes[partial])
+    networks = list(dict.fromkeys(arms["network"]))
+    kinds = list(dict.fromkeys(arms.loc[arms["position"] == "whole", "kind"]))
+    marks = {kind: _WHOLE[index % len(_WHOLE)] for index, kind in enumerate(kinds)}
     with plt.rc_context(STYLE):
         figure, panels = subplots(networks, 1, 3.3)
         for panel, network in zip(panels[:, 0], networks, strict=True):
-            _draw_partial_pareto(panel, shown[shown["network"] == network], marks, widths)
+            _draw_partial_pareto(panel, arms[arms["network"] == network], marks, widths)
             panel.tick_params(axis="x", labelrotation=0)
         name(figure, panels, networks, study, "accuracy against bytes")
         handles = [
-            *positions(shown.loc[~_alone(shown), "position"], ""),
-            *([handle(TRAINED_ALONE, *_ALONE_LOOK, "")] if _alone(shown).any() else []),
+            *positions(arms.loc[~_alone(arms), "position"], ""),
+            *([handle(TRAINED_ALONE, *_ALONE_LOOK, "")] if _alone(arms).any() else []),
             *(handle(kind, colour, marker, "") for kind, (colour, marker) in marks.items()),
             handle(CONTROL, BASELINE, "h", ""),
             *(
@@ -416,14 +420,14 @@ def _alone(shown: pd.DataFrame) -> pd.Series:
 
 def _means(runs: pd.DataFrame) -> pd.DataFrame:
     """A row for each arm: mean bytes, and mean, least and largest top-1 over its repeats."""
-    arm = ["network", "position", "method", "arm", "width"]
-    found = runs.groupby(arm, sort=False).agg(
+    keys = ["network", "position", "method", "arm", "width"]
+    means = runs.groupby(keys, sort=False).agg(
         bytes=("bytes", "mean"), top1=("top1", "mean"), low=("top1", "min"), high=("top1", "max")
     )
-    found = found.reset_index()
-    trained = (found["position"] == "whole") & (found["method"] == "qat")
-    kinds = found["arm"].map(kind_of).where(~trained, TRAINED)
-    return found.assign(kind=kinds)
+    means = means.reset_index()
+    trained = (means["position"] == "whole") & (means["method"] == "qat")
+    kinds = means["arm"].map(kind_of).where(~trained, TRAINED)
+    return means.assign(kind=kinds)
 
 
 def _draw_partial_pareto(panel: Axes, own: pd.DataFrame, marks: dict, widths: list[str]) -> None:
@@ -431,25 +435,25 @@ def _draw_partial_pareto(panel: Axes, own: pd.DataFrame, marks: dict, widths: li
     panel.set_xscale("log")
     chosen = front(sizes, top1)
     panel.step(sizes[chosen], top1[chosen], where="post", color="0.45", linewidth=1, zorder=1.8)
-    looked = [(key, own["position"] == key, look) for key, look in POSITIONS.items()]
-    looked.append((TRAINED_ALONE, _alone(own), _ALONE_LOOK))
-    looked += [
+    series = [(key, own["position"] == key, look) for key, look in POSITIONS.items()]
+    series.append((TRAINED_ALONE, _alone(own), _ALONE_LOOK))
+    series += [
         (kind, (own["position"] == "whole") & (own["kind"] == kind), look)
         for kind, look in marks.items()
     ]
-    looked.append((FLOAT, own["position"] == "none", (BASELINE, "h")))
-    for _, of, (colour, marker) in looked:
-        if not of.any():
+    series.append((FLOAT, own["position"] == "none", (BASELINE, "h")))
+    for _, mask, (colour, marker) in series:
+        if not mask.any():
             continue
-        rows = own[of]
+        rows = own[mask]
         panel.vlines(rows["bytes"], 100 * rows["low"], 100 * rows["high"], color=colour,
                      linewidth=0.7, alpha=0.5)  # fmt: skip
         large = marker in "*^v<h"
         for width, face in faces(widths, colour).items():
             if large:
                 continue
-            part = rows[rows["width"] == width]
-            panel.plot(part["bytes"], 100 * part["top1"], marker, color=colour, markersize=4.2,
+            group = rows[rows["width"] == width]
+            panel.plot(group["bytes"], 100 * group["top1"], marker, color=colour, markersize=4.2,
                        markerfacecolor=face, markeredgewidth=0.8, zorder=2.5)  # fmt: skip
         if large:
             panel.plot(rows["bytes"], 100 * rows["top1"], marker, color=colour,
@@ -466,7 +470,7 @@ def _draw_partial_pareto(panel: Axes, own: pd.DataFrame, marks: dict, widths: li
 
 
 _COLOURS = (PALETTE[3], PALETTE[0], PALETTE[2], PALETTE[1])
-LEAST = 0.5  # points that an axis spans on either side of 0
+LEAST = 0.5  # least span of an axis on either side of 0, in points
 
 
 def position(runs: pd.DataFrame, study: str) -> Figure:
@@ -474,8 +478,8 @@ def position(runs: pd.DataFrame, study: str) -> Figure:
 
     Raises ``DataError`` where no layer was quantized alone.
     """
-    everything = table.on_everything(runs)
-    single = table.drops(everything)
+    all_classes = table.on_everything(runs)
+    single = table.drops(all_classes)
     single = single[(single["position"] == "single") & (single["method"] == "qat")]
     if single.empty:
         raise DataError(f"no layer was quantized alone, so there is nothing to draw: {AGAIN}")
@@ -495,7 +499,7 @@ def position(runs: pd.DataFrame, study: str) -> Figure:
         name(figure, panels, networks, study, "what a single quantized layer costs")
         legend(
             figure,
-            [handle(words(one), *look, "") for one, look in marks.items()],
+            [handle(words(width), *look, "") for width, look in marks.items()],
         )
     return figure
 
@@ -503,14 +507,14 @@ def position(runs: pd.DataFrame, study: str) -> Figure:
 def _draw(panel: Axes, own: pd.DataFrame, marks: dict) -> None:
     names = own.drop_duplicates("k").set_index("k")["layers"].sort_index()
     panel.axhline(0, color=BASELINE, linewidth=0.9, zorder=1.5)
-    for place, (width, (colour, marker)) in enumerate(marks.items()):
+    for index, (width, (colour, marker)) in enumerate(marks.items()):
         rows = own[own["width"] == width]
         if rows.empty:
             continue
         k, mean, low, high = over_repeats(rows, "drop", 100)
-        at = np.searchsorted(names.index, k) + 0.3 * ((place + 0.5) / len(marks) - 0.5)
-        panel.vlines(at, low, high, color=colour, linewidth=1.1)
-        panel.plot(at, mean, marker, color=colour, markersize=4.5, markeredgecolor="white",
+        x = np.searchsorted(names.index, k) + 0.3 * ((index + 0.5) / len(marks) - 0.5)
+        panel.vlines(x, low, high, color=colour, linewidth=1.1)
+        panel.plot(x, mean, marker, color=colour, markersize=4.5, markeredgecolor="white",
                    markeredgewidth=0.4)  # fmt: skip
     panel.set_xticks(range(len(names)), [plain(name) for name in names], rotation=40, ha="right",
                      rotation_mode="anchor", fontsize=7)  # fmt: skip

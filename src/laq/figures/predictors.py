@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# A rank correlation written into the panel whose points it is of.
+# A rank correlation, written into the panel that shows its points.
 
 
 NOTE = 0.17  # share of a panel, at its top, kept free for the correlation
 
 
 def limit_y(panel: Axes, values: np.ndarray) -> None:
-    """Limits of the y axis that hold all values, and at the top a line of words."""
+    """Set limits of the y axis that hold all values, and at the top a line of text."""
     low, high = float(values.min()), float(values.max())
     margin = 0.05 * (high - low) or 1.0
     low, high = low - margin, high + margin
@@ -53,16 +53,16 @@ def limit_y(panel: Axes, values: np.ndarray) -> None:
 def write_correlation(panel: Axes, row: pd.Series) -> None:
     """Spearman's correlation in the panel's upper left corner."""
     if not np.isfinite(row["spearman"]):
-        said = f"No rank correlation (n = {row['n']})"
+        text = f"No rank correlation (n = {row['n']})"
     else:
-        ends = [row["low"], row["high"]]
-        known = np.isfinite(ends).all()
-        between = f" ({_signed(ends[0])} to {_signed(ends[1])})" if known else ""
-        said = f"Spearman {_signed(row['spearman'])}{between}\n"
-        said += (
+        interval = [row["low"], row["high"]]
+        finite = np.isfinite(interval).all()
+        interval_text = f" ({_signed(interval[0])} to {_signed(interval[1])})" if finite else ""
+        text = f"Spearman {_signed(row['spearman'])}{interval_text}\n"
+        text += (
             f"p {_p(row['p'])} (after Holm {_p(row['p_holm']).removeprefix('= ')}); n = {row['n']}"
         )
-    panel.text(0.02, 0.98, said, transform=panel.transAxes, va="top", fontsize=7, linespacing=1.3)
+    panel.text(0.02, 0.98, text, transform=panel.transAxes, va="top", fontsize=7, linespacing=1.3)
 
 
 def _signed(value: float) -> str:
@@ -120,14 +120,14 @@ def price(
             layout="constrained",
         )
         for row, setting in zip(axes, settings, strict=True):
-            known = of_setting(similarity, setting)
+            by_subset = of_setting(similarity, setting)
             drop = points(table, setting, variant, confidence)
-            ranked = drops[drops["setting"] == setting].set_index("predictor")
+            correlations = drops[drops["setting"] == setting].set_index("predictor")
             y = drop[["value", "low", "high"]].to_numpy().ravel()
             limit_y(row[0], np.append(y[np.isfinite(y)], 0.0))
             for panel, predictor in zip(row, LABELS, strict=True):
-                _across(panel, known.reindex(drop.index), drop, predictor, variant, scale)
-                write_correlation(panel, ranked.loc[predictor])
+                _across(panel, by_subset.reindex(drop.index), drop, predictor, variant, scale)
+                write_correlation(panel, correlations.loc[predictor])
             row[0].set_ylabel(f"Top-1 lost by {name(variant)} on Sub (points)")
         for row, lines in zip(axes, names, strict=False):
             name_row(row, lines)
@@ -147,7 +147,7 @@ def points(table: pd.DataFrame, setting: str, variant: str, confidence: float) -
     value = 100 * difference(table, setting, "original", variant)
     rows = table[(table["setting"] == setting) & (table["scope"] == SCOPE)]
     means = rows.groupby(["variant", "subset"], sort=False)[["correct", "n"]].mean()
-    first, second = (means.loc[of].loc[value.index] for of in ("original", variant))
+    first, second = (means.loc[arm].loc[value.index] for arm in ("original", variant))
     low, high = difference_interval(first["correct"], second["correct"], first["n"], confidence)
     return pd.DataFrame({"value": value, "low": 100 * low, "high": 100 * high})
 
@@ -160,10 +160,10 @@ def _across(
     variant: str,
     scale: str,
 ) -> None:
-    """The drop of each subset at its place; of a similarity with its error, beside the floors."""
+    """The drop of each subset over a predictor; a similarity has its error and a band of floors."""
     x = known[predictor].to_numpy(float)
-    look, crowd = looks([variant])[variant], min(1.0, ROOMY / max(len(x), 1))
-    bars = {"color": look.colour, "alpha": 0.4, "linewidth": 0.5 + 0.3 * crowd, "zorder": 2.5}
+    look, sparsity = looks([variant])[variant], min(1.0, ROOMY / max(len(x), 1))
+    bars = {"color": look.colour, "alpha": 0.4, "linewidth": 0.5 + 0.3 * sparsity, "zorder": 2.5}
     if predictor == "gram_similarity":
         error, floor = known["gram_error"].fillna(0).to_numpy(float), known["gram_floor"].dropna()
         span(panel, limits(np.concatenate([x - error, x + error, floor]), "linear"), "linear")
@@ -175,7 +175,7 @@ def _across(
     panel.axhline(0, color=BASELINE, linewidth=0.9, zorder=2)
     panel.vlines(x, drop["low"], drop["high"], **bars)
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.3}
-    size = 3.5 + crowd
+    size = 3.5 + sparsity
     panel.plot(x, drop["value"], look.marker, color=look.colour, markersize=size, zorder=3, **edge)
 
 

@@ -55,7 +55,7 @@ def replicated(
         row_lines(f"{setting}: {name(variant)}" if several else name(variant))
         for setting, variant in rows
     ]
-    looked = looks(variants)
+    variant_looks = looks(variants)
     repeated = bool(table["low"].notna().any())
     handles = _handles(repeated)
     labels = [str(handle.get_label()) for handle in handles]
@@ -65,15 +65,15 @@ def replicated(
             len(rows), len(SCOPES), figsize=(WIDTH, height), squeeze=False, layout="constrained"
         )
         for row, (setting, variant), lines in zip(axes, rows, names, strict=True):
-            here = (table["setting"] == setting) & (table["variant"] == variant)
-            known = correlations[
+            selected = (table["setting"] == setting) & (table["variant"] == variant)
+            by_scope = correlations[
                 (correlations["setting"] == setting) & (correlations["variant"] == variant)
             ].set_index("scope")
-            for panel, (scope, words) in zip(row, SCOPES.items(), strict=True):
-                _across(panel, table[here & (table["scope"] == scope)], looked[variant])
-                write_correlation(panel, known.loc[scope])
-                panel.set_ylabel(f"Gain here on {words} (points)")
-                panel.set_xlabel(f"Published gain on {words} (points)")
+            for panel, (scope, label) in zip(row, SCOPES.items(), strict=True):
+                _across(panel, table[selected & (table["scope"] == scope)], variant_looks[variant])
+                write_correlation(panel, by_scope.loc[scope])
+                panel.set_ylabel(f"Gain here on {label} (points)")
+                panel.set_xlabel(f"Published gain on {label} (points)")
             name_row(row, lines)
         figure.legend(
             handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
@@ -87,15 +87,15 @@ def _across(panel: Axes, part: pd.DataFrame, look: Look) -> None:
     x = POINTS * part["published"].to_numpy(float)
     y, low, high = (POINTS * part[key].to_numpy(float) for key in ("ours", "low", "high"))
     span(panel, limits(np.append(x, 0.0), "linear"), "linear")
-    ends = np.concatenate([y, low, high])
-    limit_y(panel, np.append(ends[np.isfinite(ends)], 0.0))
+    values = np.concatenate([y, low, high])
+    limit_y(panel, np.append(values[np.isfinite(values)], 0.0))
     panel.axhline(0, color=BASELINE, linewidth=0.6, zorder=2)
     panel.axvline(0, color=BASELINE, linewidth=0.6, zorder=2)
     panel.axline((0, 0), slope=1, color=BASELINE, linewidth=0.9, linestyle=DIAGONAL, zorder=2)
-    crowd = min(1.0, ROOMY / max(len(x), 1))
-    panel.vlines(x, low, high, color=look.colour, alpha=0.4, linewidth=0.5 + 0.3 * crowd)
+    sparsity = min(1.0, ROOMY / max(len(x), 1))
+    panel.vlines(x, low, high, color=look.colour, alpha=0.4, linewidth=0.5 + 0.3 * sparsity)
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.3}
-    size = 3.5 + crowd
+    size = 3.5 + sparsity
     panel.plot(x, y, look.marker, color=look.colour, markersize=size, zorder=3, **edge)
 
 

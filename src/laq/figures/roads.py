@@ -57,14 +57,14 @@ class Paint:
 
 def paint_of(stages: Sequence[str], stage: str) -> Paint:
     """A stage's paint, which its place among all stages of the study decides."""
-    place = list(stages).index(stage)
-    number, contrast = _PAINTS[place % len(_PAINTS)]
+    index = list(stages).index(stage)
+    number, contrast = _PAINTS[index % len(_PAINTS)]
     colour = PALETTE[number]
     return Paint(
         wire=_darkened(colour, contrast),
-        dash=_DASHES[place // _SOLID % len(_DASHES)],
+        dash=_DASHES[index // _SOLID % len(_DASHES)],
         words=_darkened(colour, max(contrast, _WORDS)),
-        face=tuple(1 - 0.22 * (1 - part) for part in colour),
+        face=tuple(1 - 0.22 * (1 - channel) for channel in colour),
     )
 
 
@@ -94,25 +94,25 @@ def road(
         paints = {step.stage: paint_of(stages, step.stage) for step in steps.values()}
         title = heading(title, HEADING)
         wired = {steps[arrow.source].stage for arrow in arrows}
-        shown = [stage for stage in dict.fromkeys(stages) if stage in paints]
-        legend = _legend_rows(shown)
-        above = 0.1 + HEADING * LINE * (1 + title.count("\n"))
-        below = 0.12 + LEGEND * len(legend)
-        height = above + layout.height + below
+        present = [stage for stage in dict.fromkeys(stages) if stage in paints]
+        legend = _legend_rows(present)
+        top = 0.1 + HEADING * LINE * (1 + title.count("\n"))
+        bottom = 0.12 + LEGEND * len(legend)
+        height = top + layout.height + bottom
         figure = plt.figure(figsize=(WIDTH, height))
         axes = figure.add_axes((0, 0, 1, 1))
-        axes.set(xlim=(0, WIDTH), ylim=(layout.height + below, -above))
+        axes.set(xlim=(0, WIDTH), ylim=(layout.height + bottom, -top))
         axes.set_axis_off()
-        axes.text(WIDTH / 2, -above / 2, title, ha="center", va="center", fontsize=HEADING)
+        axes.text(WIDTH / 2, -top / 2, title, ha="center", va="center", fontsize=HEADING)
         routes = list(zip(arrows, layout.routes, strict=True))
         for number, (arrow, route) in enumerate(routes):
-            its = paints[steps[arrow.source].stage]
-            _draw_route(axes, route, its, number / len(arrows))
-            _draw_words(axes, arrow.label, route.label, its)
-        for number, name, place in repeat(layout, [_short(arrow.name) for arrow in arrows]):
-            _draw_words(axes, [name], place, paints[steps[arrows[number].source].stage])
-        for name, place in layout.boxes.items():
-            _draw_box(axes, steps[name], boxes[name], place, paints[steps[name].stage])
+            paint = paints[steps[arrow.source].stage]
+            _draw_route(axes, route, paint, number / len(arrows))
+            _draw_words(axes, arrow.label, route.label, paint)
+        for number, name, rectangle in repeat(layout, [_short(arrow.name) for arrow in arrows]):
+            _draw_words(axes, [name], rectangle, paints[steps[arrows[number].source].stage])
+        for name, rectangle in layout.boxes.items():
+            _draw_box(axes, steps[name], boxes[name], rectangle, paints[steps[name].stage])
         for number, row in enumerate(legend):
             y = layout.height + 0.06 + LEGEND * (number + 0.5)
             _draw_legend(axes, {stage: paints[stage] for stage in row}, wired, y)
@@ -138,21 +138,21 @@ def _draw_box(
     style = {"va": "center", "zorder": 5}
     y = place.y + 0.8 * PAD
     for title in step.titles:
-        at = y + TITLE * LINE / 2
+        title_y = y + TITLE * LINE / 2
         axes.text(
-            place.centre, at, plain(title), fontsize=TITLE, weight="bold", ha="center", **style
+            place.centre, title_y, plain(title), fontsize=TITLE, weight="bold", ha="center", **style
         )
         y += TITLE * LINE
     left = place.centre - notes_width(lines) / 2
     for line in lines:
-        note = line.indent is not None
+        is_note = line.indent is not None
         axes.text(
-            left + line.indent if note else place.centre,
+            left + line.indent if is_note else place.centre,
             y + SMALL * LINE / 2,
             plain(line.text),
             fontsize=SMALL,
-            ha="left" if note else "center",
-            color="0.25" if note else "black",
+            ha="left" if is_note else "center",
+            color="0.25" if is_note else "black",
             **style,
         )
         y += SMALL * LINE
@@ -209,7 +209,7 @@ def _draw_words(axes: Axes, lines: Sequence[str], place: Rectangle, paint: Paint
 
 
 def _short(name: str) -> list[str]:
-    """A file's name, and for where it finds no room the same without its suffix."""
+    """A file's name, and the name without its suffix for where the first finds no room."""
     return list(dict.fromkeys([name, name.partition(".")[0]])) if name else []
 
 
@@ -232,8 +232,8 @@ def _draw_legend(axes: Axes, paints: Mapping[str, Paint], wired: set[str], y: fl
     x = (WIDTH - sum(map(_legend_width, paints))) / 2 + 0.08
     for stage, paint in paints.items():
         if stage in wired:
-            ends = [x - 0.06, x + 0.19]
-            axes.plot(ends, [y, y], color=paint.wire, lw=1.2, ls=paint.dash, zorder=1)
+            wire_x = [x - 0.06, x + 0.19]
+            axes.plot(wire_x, [y, y], color=paint.wire, lw=1.2, ls=paint.dash, zorder=1)
         axes.add_patch(
             FancyBboxPatch(
                 (x, y - 0.045),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Of a figure over the whole page, in inches.
+# Width of a figure over the whole page, in inches.
 WIDTH = 7.0
 STYLE = {
     "font.size": 9,
@@ -49,7 +49,7 @@ STYLE = {
     "pdf.fonttype": 42,
     "figure.dpi": 200,
 }
-# Of the variants that the study is about; others go by their names in the config.
+# Names of the variants that the study is about; others have their names of the config.
 NAMES = {
     "original": "Original",
     "quant": "Quant",
@@ -61,7 +61,7 @@ NAMES = {
     "bits32": "32-bit control",
 }
 PALETTE = sns.color_palette("colorblind")
-BASELINE = (0.2, 0.2, 0.2)  # what others are compared with is no colour of its own
+BASELINE = (0.2, 0.2, 0.2)  # what others are compared with is grey
 
 LINE = 0.17  # inches that a further line of text adds to a figure's height
 
@@ -109,7 +109,9 @@ def heading(text: str, size: float = 10) -> str:
 
     ``size``: of the letters, in points.
     """
-    lines = [line for given in text.splitlines() for line in wrap(given, 0.96 * WIDTH, size)]
+    lines = [
+        line for paragraph in text.splitlines() for line in wrap(paragraph, 0.96 * WIDTH, size)
+    ]
     return plain("\n".join(lines))
 
 
@@ -119,8 +121,8 @@ def looks(variants: Iterable[str]) -> dict[str, Look]:
     Give all variants of the study, in the config's order, so that one which a figure leaves
     out does not change the look of the rest.
     """
-    parts = (_FURTHER_COLOURS, _FURTHER_MARKERS, _FURTHER_LINES)
-    further = zip(*map(cycle, parts), strict=False)
+    cycles = (_FURTHER_COLOURS, _FURTHER_MARKERS, _FURTHER_LINES)
+    further = zip(*map(cycle, cycles), strict=False)
     return {
         variant: _KNOWN[variant] if variant in _KNOWN else Look(*next(further))
         for variant in dict.fromkeys(variants)
@@ -135,8 +137,8 @@ def legend_columns(labels: Sequence[str], handle: float = HANDLE) -> int:
     """
     widths = [24 + 8 * handle + 4.8 * len(label) for label in labels]
     for columns in range(len(labels), 1, -1):
-        filled = np.array_split(widths, columns)  # as Matplotlib fills them
-        if sum(max(column) for column in filled) <= 72 * WIDTH:
+        groups = np.array_split(widths, columns)  # as Matplotlib fills them
+        if sum(max(column) for column in groups) <= 72 * WIDTH:
             return columns
     return 1
 

@@ -42,10 +42,10 @@ class ImageRow:
     @classmethod
     def of_classes(cls, name: str, images: Dataset, members: Sequence[int], count: int) -> ImageRow:
         """The first images of each of the classes ``members`` in turn, ``count`` at most."""
-        places = [np.flatnonzero(images.labels == member) for member in members]
-        deepest = max(map(len, places))
-        turns = [each[turn] for turn in range(deepest) for each in places if turn < len(each)]
-        return cls._at(name, images, turns[:count])
+        indices = [np.flatnonzero(images.labels == member) for member in members]
+        depth = max(map(len, indices))
+        order = [index[rank] for rank in range(depth) for index in indices if rank < len(index)]
+        return cls._at(name, images, order[:count])
 
     @classmethod
     def first(cls, name: str, images: Dataset, count: int, asked: bool = True) -> ImageRow:
@@ -54,9 +54,9 @@ class ImageRow:
 
     @classmethod
     def _at(cls, name: str, images: Dataset, places: Sequence[int], asked: bool = True) -> ImageRow:
-        chosen = list(places)
-        names = [images.classes[label] for label in images.labels[chosen]]
-        return cls(name, images.images[chosen], names, asked)
+        indices = list(places)
+        names = [images.classes[label] for label in images.labels[indices]]
+        return cls(name, images.images[indices], names, asked)
 
 
 def title(classes: str, kind: str) -> str:
@@ -72,13 +72,13 @@ def made_images(rows: Sequence[ImageRow], columns: int, heading_text: str) -> Fi
     side = (WIDTH - SIDE) / columns
     text = heading(heading_text)
     top = 0.1 + 0.17 * (text.count("\n") + 1)
-    each = side + LINE
-    height = top + each * len(rows) + 0.05
+    row_height = side + LINE
+    height = top + row_height * len(rows) + 0.05
     with plt.rc_context({**STYLE, "axes.grid": False}):
         figure = plt.figure(figsize=(WIDTH, height))
         figure.suptitle(text, y=1 - 0.05 / height, va="top")
         for number, row in enumerate(rows):
-            bottom = height - top - each * (number + 1) + LINE
+            bottom = height - top - row_height * (number + 1) + LINE
             lines = wrap(row.name, SIDE - 0.15, NAME)
             figure.text(
                 (SIDE - 0.08) / WIDTH,
@@ -88,8 +88,8 @@ def made_images(rows: Sequence[ImageRow], columns: int, heading_text: str) -> Fi
                 ha="right",
                 va="center",
             )
-            for place, (image, name) in enumerate(zip(row.images, row.classes, strict=True)):
-                box = (SIDE + place * side, bottom, 0.94 * side, 0.94 * side)
+            for column, (image, name) in enumerate(zip(row.images, row.classes, strict=True)):
+                box = (SIDE + column * side, bottom, 0.94 * side, 0.94 * side)
                 panel = figure.add_axes(
                     (box[0] / WIDTH, box[1] / height, box[2] / WIDTH, box[3] / height)
                 )

@@ -33,9 +33,10 @@ Floats = NDArray[np.float64]
 class RunWeights:
     """Consecutive filters of a layer that have one grid, n weights of them all together.
 
-    before: (n,) weights as they were. in_steps: (n,) what they became, over ``step`` (n,), the
-    unit of each weight: the step of its grid, or 1 in a codebook. ends: of the grid's range, in
-    steps. levels: of the grid. filters: their number. bits: nominal.
+    before: (n,) the weights before quantization. in_steps: (n,) the weights after it, divided by
+    ``step``. step: (n,) the unit of each weight, which is the step of its grid, or 1 in a codebook.
+    ends: limits of the grid's range, in steps. levels: their number in the grid. filters: their
+    number. bits: nominal.
     """
 
     before: Floats
@@ -101,9 +102,9 @@ def read(
             f"the parent of {checkpoint} has no weight {name} of shape "
             f"{tuple(quantized.state[name].shape)}: delete both and run again"
         )
-    parts = quantized.packed[name]
-    rows = parent[name].detach().split([len(part.codes) for part in parts])
-    runs = tuple(_run(part, before) for part, before in zip(parts, rows, strict=True))
+    packed = quantized.packed[name]
+    rows = parent[name].detach().split([len(weight.codes) for weight in packed])
+    runs = tuple(_run(weight, before) for weight, before in zip(packed, rows, strict=True))
     return LayerWeights(layer, runs, report.get(layer, {}).get("error"))
 
 
@@ -127,15 +128,15 @@ def _run(part: PackedWeight, before: Tensor) -> RunWeights:
     codes, grid = part.codes.flatten(1), part.grid
     if isinstance(grid, Uniform):
         step = grid.steps(codes.shape).double().expand(codes.shape)
-        in_steps, ends = grid.in_steps(codes), grid.ends()
+        in_steps, bounds = grid.in_steps(codes), grid.ends()
     else:
         step, in_steps = torch.ones(codes.shape, dtype=torch.float64), grid.values(codes)
-        ends = float(grid.table.min()), float(grid.table.max())
+        bounds = float(grid.table.min()), float(grid.table.max())
     return RunWeights(
         before.double().reshape(-1).numpy(),
         in_steps.double().reshape(-1).numpy(),
         step.reshape(-1).numpy(),
-        ends,
+        bounds,
         grid.levels,
         len(codes),
         grid.bits,
@@ -159,19 +160,19 @@ def _unknown(
     path: str | os.PathLike[str],
 ) -> str:
     names = {name.removesuffix(".weight") for name in quantized.packed}
-    known = ", ".join([name for name in report if name in names] or sorted(names)) or "none"
+    choices = ", ".join([name for name in report if name in names] or sorted(names)) or "none"
     if reason := report.get(layer, {}).get("reason"):
         return (
             f"figures.weights.layer is {layer!r}, which {path} leaves in float ({reason}): "
-            f"choose one of its quantized layers, {known}"
+            f"choose one of its quantized layers, {choices}"
         )
     return (
         f"figures.weights.layer is {layer!r}, which is no quantized layer of {path}: "
-        f"choose one of {known}"
+        f"choose one of {choices}"
     )
 
 
-# More levels than these, from end to end, cannot be told apart: a histogram is drawn of them.
+# More levels than these cannot be told apart on the axis, so that a histogram is drawn of them.
 COUNTABLE = 65
 BEFORE, AFTER = (0.72, 0.72, 0.72), PALETTE[0]
 # A level with less than this share of the fullest one's weights is lost on a linear axis.
@@ -224,19 +225,21 @@ def _totals(layer: LayerWeights) -> str:
 def _draw_run(panel: Axes, run: RunWeights) -> None:
     unit = run.step[0] if run.one_step else 1.0
     before = run.before if run.one_step else run.before / run.step
-    ends = unit * np.array(run.ends)
+    bounds = unit * np.array(run.ends)
     low, high = min(before.min(), _used(run).min()), max(before.max(), _used(run).max())
     margin = 0.03 * (high - low) or 1.0
     countable = run.levels <= COUNTABLE
     if countable:
-        low, high = min(low, ends[0]), max(high, ends[1])
+        low, high = min(low, bounds[0]), max(high, bounds[1])
         smallest = _draw_levels(panel, run, before, unit, (low, high))
     else:
         smallest = _draw_histograms(panel, before, _used(run), unit, (low, high))
-    for end, visible in zip(ends, (ends[0] >= low - margin, ends[1] <= high + margin), strict=True):
+    for bound, visible in zip(
+        bounds, (bounds[0] >= low - margin, bounds[1] <= high + margin), strict=True
+    ):
         if visible:
             style = {"color": BASELINE, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
-            panel.axvline(end, **style, label="Alphabet's range" if end == ends[0] else None)
+            panel.axvline(bound, **style, label="Alphabet's range" if bound == bounds[0] else None)
     panel.set_xlim(low - margin, high + margin)
     if smallest < FAINT:
         panel.set_yscale("log")
@@ -244,7 +247,7 @@ def _draw_run(panel: Axes, run: RunWeights) -> None:
         panel.set_ylim(bottom=0)
     panel.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}"))
     panel.set_ylabel(f"Share of weights\n(% per {'step' if countable else 'bin'})")
-    _note(panel, run, ends, before)
+    _note(panel, run, bounds, before)
 
 
 def _used(run: RunWeights) -> Floats:
@@ -258,9 +261,9 @@ def _draw_levels(
     bins = _bins(len(before), ends)
     heights = np.histogram(before, bins)[0] / len(before) * unit / (bins[1] - bins[0])
     panel.stairs(heights, bins, fill=True, color=BEFORE, label="Before, in float", zorder=2)
-    found, counts = np.unique(run.in_steps, return_counts=True)
+    values, counts = np.unique(run.in_steps, return_counts=True)
     shares = counts / len(run.in_steps)
-    levels = unit * found
+    levels = unit * values
     panel.vlines(levels, 0, shares, color=AFTER, linewidth=1.2, zorder=3)
     panel.plot(levels, shares, "o", color=AFTER, markersize=4, label="After, on levels", zorder=3)
     return float(shares.min() / shares.max())
@@ -275,13 +278,13 @@ def _draw_histograms(
     """
     rough = _bins(len(before), ends)
     steps = 2 * max(0, round((rough[1] - rough[0]) / unit / 2 - 0.5)) + 1
-    first, last = (np.rint(end / (steps * unit)) for end in ends)
+    first, last = (np.rint(bound / (steps * unit)) for bound in ends)
     bins = (np.arange(first, last + 2) - 0.5) * steps * unit
     shares = [np.histogram(values, bins)[0] / len(values) for values in (before, after)]
     panel.stairs(shares[0], bins, fill=True, color=BEFORE, label="Before, in float", zorder=2)
     panel.stairs(shares[1], bins, color=AFTER, linewidth=1.1, label="After", zorder=3)
-    held = np.concatenate(shares)
-    return float(held[held > 0].min() / held.max())
+    all_shares = np.concatenate(shares)
+    return float(all_shares[all_shares > 0].min() / all_shares.max())
 
 
 def _bins(count: int, ends: tuple[float, float]) -> Floats:
@@ -291,15 +294,15 @@ def _bins(count: int, ends: tuple[float, float]) -> Floats:
 
 def _note(panel: Axes, run: RunWeights, ends: Floats, before: Floats) -> None:
     """What the run's alphabet is, and what became of the weights, beside the panel."""
-    used = len(np.unique(run.in_steps))
+    used_levels = len(np.unique(run.in_steps))
     step = f"{run.step[0]:.3g}" if run.one_step else f"{run.step.min():.3g} to {run.step.max():.3g}"
-    beyond = np.mean((before < ends[0]) | (before > ends[1]))
+    outside = np.mean((before < ends[0]) | (before > ends[1]))
     lines = [
         f"{run.bits} bits: {run.levels:,} levels,",
-        f"{used:,} of them used",
+        f"{used_levels:,} of them used",
         f"step {step}",
         f"alphabet {_span(ends)}" + ("" if run.one_step else " steps"),
-        f"beyond it before: {beyond:.2%}",
+        f"beyond it before: {outside:.2%}",
         f"became zero: {np.mean(run.in_steps == 0):.2%}",
     ]
     panel.text(

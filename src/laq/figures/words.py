@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Fonts that have the letters of a figure's words: of those installed as many as it takes.
+# Fonts that have the letters of a figure's text: as many of the installed ones as it takes.
 #
-# A font has some scripts of many. A letter that it lacks Matplotlib takes from further families of
-# a text, where some are named, and otherwise draws an empty box.
+# A font has only some of many scripts. Matplotlib takes a letter that it lacks from the further
+# families of a text, where some are named, and otherwise draws an empty box.
 
 
 logger = logging.getLogger(__name__)
@@ -42,19 +42,19 @@ def supply(figure: Figure, name: str) -> None:
 
     ``name``: of the figure, for the message.
     """
-    nowhere: set[str] = set()
+    unsupported: set[str] = set()
     for text in figure.findobj(Text):
         if lacking := _lacking(text.get_text()):
-            found, left = _further(lacking)
-            text.set_fontfamily([*text.get_fontfamily(), *found])
-            nowhere |= left
-    if nowhere:
-        shown = " ".join(sorted(nowhere)[:_SHOWN]) + " …" * (len(nowhere) > _SHOWN)
+            fallbacks, missing = _further(lacking)
+            text.set_fontfamily([*text.get_fontfamily(), *fallbacks])
+            unsupported |= missing
+    if unsupported:
+        letters = " ".join(sorted(unsupported)[:_SHOWN]) + " …" * (len(unsupported) > _SHOWN)
         logger.warning(
             "%s shows boxes in place of letters that no installed font has: %s; install one that "
             "has them (Noto has fonts for every script), delete the figure, and run again",
             name,
-            shown,
+            letters,
         )
 
 
@@ -83,21 +83,25 @@ def _further(letters: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
     """Installed families that have ``letters``, the fewest that will do; letters that none has."""
     if not letters:
         return (), letters
-    have = {family: held for family, path in _installed() if (held := _held(path, letters))}
-    found: list[str] = []
-    left = letters
-    while have and (best := max(sorted(have), key=lambda family: len(have[family] & left))):
-        if not have[best] & left:
+    coverage = {
+        family: covered for family, path in _installed() if (covered := _held(path, letters))
+    }
+    chosen: list[str] = []
+    missing = letters
+    while coverage and (
+        best := max(sorted(coverage), key=lambda family: len(coverage[family] & missing))
+    ):
+        if not coverage[best] & missing:
             break
-        found.append(best)
-        left -= have.pop(best)
-    return tuple(found), left
+        chosen.append(best)
+        missing -= coverage.pop(best)
+    return tuple(chosen), missing
 
 
 def _installed() -> Iterator[tuple[str, str]]:
     """Family and file of the upright font of each family, also those installed of late."""
-    known = {font.fname for font in fontManager.ttflist}
-    for path in sorted(set(findSystemFonts()) - known):
+    registered = {font.fname for font in fontManager.ttflist}
+    for path in sorted(set(findSystemFonts()) - registered):
         try:
             fontManager.addfont(path)
         except Exception as error:  # FreeType has errors of its own for what is no font
@@ -111,8 +115,8 @@ def _held(path: str, letters: frozenset[str]) -> frozenset[str]:
     """Those of ``letters`` for which a font has an outline: pictures in colour are not drawn."""
     try:
         font = FT2Font(path)
-        held = [letter for letter in letters if ord(letter) in font.get_charmap()]
-        return frozenset(letter for letter in held if font.scalable and _drawn(font, letter))
+        mapped = [letter for letter in letters if ord(letter) in font.get_charmap()]
+        return frozenset(letter for letter in mapped if font.scalable and _drawn(font, letter))
     except (OSError, RuntimeError):
         return frozenset()
 
@@ -141,7 +145,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 def wrap(text: str, width: float, size: float, indent: float = 0.0) -> list[str]:
     """Break a text into lines of at most ``width`` inches: between words, else within them.
 
-    ``indent``: what the lines after the first have less, in inches.
+    ``indent``: the inches by which lines after the first are shorter.
     """
     lines: list[str] = []
     for word in text.split():
@@ -150,12 +154,12 @@ def wrap(text: str, width: float, size: float, indent: float = 0.0) -> list[str]
             if text_width(f"{lines[-1]} {word}", size) <= room:
                 lines[-1] += f" {word}"
                 continue
-        rest = word
-        while rest:
+        remainder = word
+        while remainder:
             room = width - indent * bool(lines)
-            letters = len(rest)
-            while letters > 1 and text_width(rest[:letters], size) > room:
-                letters -= 1
-            lines.append(rest[:letters])
-            rest = rest[letters:]
+            count = len(remainder)
+            while count > 1 and text_width(remainder[:count], size) > room:
+                count -= 1
+            lines.append(remainder[:count])
+            remainder = remainder[count:]
     return lines

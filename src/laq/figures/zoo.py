@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# The zoo's methods by accuracy and bytes, with the front of those that no other outdoes.
+# The zoo's methods by accuracy and bytes, with the Pareto front.
 
 
 # A family is told by colour and by marker.
@@ -44,9 +44,9 @@ def accuracy_against_bytes(methods: pd.DataFrame, study: str) -> Figure:
     methods: rows of ``zoo/methods.csv``. Shown is each method calibrated on the subset's classes,
     or on all where it has no other; a dashed line is the trained network's accuracy.
     """
-    shown = _shown(methods)
-    networks = list(dict.fromkeys(shown["network"]))
-    families = [family for family in FAMILIES if family in set(shown["family"])]
+    selected = _shown(methods)
+    networks = list(dict.fromkeys(selected["network"]))
+    families = [family for family in FAMILIES if family in set(selected["family"])]
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
             len(networks),
@@ -56,15 +56,15 @@ def accuracy_against_bytes(methods: pd.DataFrame, study: str) -> Figure:
             layout="constrained",
         )
         for row, network in zip(panels, networks, strict=True):
-            for panel, (scope, words) in zip(row, SCOPES.items(), strict=True):
-                own = shown[(shown["network"] == network) & (shown["scope"] == scope)]
-                _draw_pareto(panel, own)
-                panel.set_title(f"on {words}")
+            for panel, (scope, label) in zip(row, SCOPES.items(), strict=True):
+                points = selected[(selected["network"] == network) & (selected["scope"] == scope)]
+                _draw_pareto(panel, points)
+                panel.set_title(f"on {label}")
             row[0].set_ylabel("Top-1, mean over subsets (%),\nby the root of the error")
             if len(networks) > 1:
                 name_row(row, row_lines(network))
-        one = f"{study}, {networks[0]}" if len(networks) == 1 else study
-        figure.suptitle(heading(f"{one}: accuracy against bytes"))
+        subject = f"{study}, {networks[0]}" if len(networks) == 1 else study
+        figure.suptitle(heading(f"{subject}: accuracy against bytes"))
         figure.legend(
             handles=[_handle_pareto(family) for family in families]
             + [Line2D([], [], color="0.45", linewidth=1, label="front")],
@@ -76,14 +76,16 @@ def accuracy_against_bytes(methods: pd.DataFrame, study: str) -> Figure:
 
 
 def front(sizes: NDArray[np.float64], top1: NDArray[np.float64]) -> list[int]:
-    """Positions, by size, of the points that no other outdoes: none is as small and as good, and
-    better in one. Both arrays are (n,)."""
-    best, found = -np.inf, []
-    for place in np.lexsort((-top1, sizes)):
-        if top1[place] > best:
-            best = top1[place]
-            found.append(int(place))
-    return found
+    """Indices of the Pareto front, by size: no other point is as small, as good, and better in one.
+
+    Both arrays are (n,).
+    """
+    best, indices = -np.inf, []
+    for index in np.lexsort((-top1, sizes)):
+        if top1[index] > best:
+            best = top1[index]
+            indices.append(int(index))
+    return indices
 
 
 def _shown(methods: pd.DataFrame) -> pd.DataFrame:
@@ -102,19 +104,19 @@ def _draw_pareto(panel: Axes, own: pd.DataFrame) -> None:
         panel.axhline(value, color=BASELINE, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
     chosen = front(sizes, top1)
     panel.step(sizes[chosen], top1[chosen], where="post", color="0.45", linewidth=1, zorder=2)
-    reach = np.abs(100 * own[["low", "high"]].to_numpy(float).T - top1)
+    errors = np.abs(100 * own[["low", "high"]].to_numpy(float).T - top1)
     for family, (colour, marker) in PARETO_LOOKS.items():
-        of = (own["family"] == family).to_numpy()
-        if not of.any():
+        mask = (own["family"] == family).to_numpy()
+        if not mask.any():
             continue
-        bars = reach[:, of]
+        bars = errors[:, mask]
         if np.isfinite(bars).all():
             panel.errorbar(
-                sizes[of], top1[of], bars, fmt="none", ecolor=colour, elinewidth=0.5, alpha=0.45
+                sizes[mask], top1[mask], bars, fmt="none", ecolor=colour, elinewidth=0.5, alpha=0.45
             )
         panel.plot(
-            sizes[of],
-            top1[of],
+            sizes[mask],
+            top1[mask],
             marker,
             color=colour,
             markersize=6.5 if marker == "*" else 5,
@@ -127,8 +129,10 @@ def _draw_pareto(panel: Axes, own: pd.DataFrame) -> None:
 
 
 def axes(panel: Axes, sizes: NDArray[np.float64], top1: NDArray[np.float64]) -> None:
-    """Axes for points at ``sizes`` (n,) in bytes and ``top1`` (n,) in percent, the latter by the
-    root of the error."""
+    """Set axes for points at ``sizes`` (n,) in bytes and ``top1`` (n,) in percent.
+
+    The axis of top-1 goes by the root of the error.
+    """
     by_error(panel, top1, above=0.2)
     bytes_axis(panel, sizes)
 
@@ -166,7 +170,7 @@ def _handle_pareto(family: str) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, linestyle="none", label=family)
 
 
-# How each calibration is drawn, and where beside the middle of its method's row.
+# Label, colour and marker of each calibration, and its offset from the middle of a method's row.
 LOOKS = {
     "subset": ("label-aware", PALETTE[0], "s", -0.17),
     "synthetic": ("label-aware without data", PALETTE[1], "D", 0.17),
@@ -179,12 +183,15 @@ def gains(methods: pd.DataFrame, study: str, confidence: float) -> Figure:
     """A row for each method and a panel for each scope, networks one below the other.
 
     methods: rows of ``zoo/methods.csv``. A point is the mean gain in top-1 over the same method
-    calibrated on all classes, in points, its bar the interval over subsets. What looks at no image
-    has no row: it gains 0 by nature.
+    calibrated on all classes, in points, its bar the interval over subsets. A method that uses no
+    image has no row: its gain is 0.
     """
-    shown = methods[methods["calibration"].isin(LOOKS) & methods["gain"].notna()]
+    selected = methods[methods["calibration"].isin(LOOKS) & methods["gain"].notna()]
     networks = list(dict.fromkeys(methods["network"]))
-    orders = [list(dict.fromkeys(shown[shown["network"] == one]["method"])) for one in networks]
+    orders = [
+        list(dict.fromkeys(selected[selected["network"] == network]["method"]))
+        for network in networks
+    ]
     lines = max(sum(map(len, orders)), 1)
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
@@ -197,22 +204,22 @@ def gains(methods: pd.DataFrame, study: str, confidence: float) -> Figure:
             layout="constrained",
         )
         for row, network, order in zip(panels, networks, orders, strict=True):
-            for panel, (scope, words) in zip(row, SCOPES.items(), strict=True):
-                own = shown[(shown["network"] == network) & (shown["scope"] == scope)]
-                _draw(panel, own, order)
-                panel.set_title(f"on {words}")
+            for panel, (scope, label) in zip(row, SCOPES.items(), strict=True):
+                points = selected[(selected["network"] == network) & (selected["scope"] == scope)]
+                _draw(panel, points, order)
+                panel.set_title(f"on {label}")
             row[0].set_yticks(range(len(order)), [plain(name) for name in order])
             row[0].set_ylim(len(order) - 0.4, -0.6)
             if len(networks) > 1:
                 row[0].set_title("\n".join([*map(plain, row_lines(network)), "on All"]))
-        one = f"{study}, {networks[0]}" if len(networks) == 1 else study
+        subject = f"{study}, {networks[0]}" if len(networks) == 1 else study
         bars = f"means with {100 * confidence:g} % intervals"
-        figure.suptitle(heading(f"{one}: what label-awareness gains, {bars}"))
-        there = [key for key in LOOKS if key in set(shown["calibration"])]
+        figure.suptitle(heading(f"{subject}: what label-awareness gains, {bars}"))
+        present = [key for key in LOOKS if key in set(selected["calibration"])]
         figure.legend(
-            handles=[_handle(key) for key in there],
+            handles=[_handle(key) for key in present],
             loc="outside lower center",
-            ncols=max(len(there), 1),
+            ncols=max(len(present), 1),
             frameon=False,
         )
     return figure
@@ -221,27 +228,27 @@ def gains(methods: pd.DataFrame, study: str, confidence: float) -> Figure:
 def _draw(panel: Axes, own: pd.DataFrame, order: list[str]) -> None:
     panel.set_xlabel(LABEL)
     panel.axvline(0, color=BASELINE, linewidth=0.9, zorder=1.5)
-    places = {method: place for place, method in enumerate(order)}
-    for key, (_, colour, marker, aside) in LOOKS.items():
+    row_of = {method: row for row, method in enumerate(order)}
+    for key, (_, colour, marker, offset) in LOOKS.items():
         rows = own[own["calibration"] == key]
-        at = np.array([places[method] + aside for method in rows["method"]])
+        y = np.array([row_of[method] + offset for method in rows["method"]])
         low, value, high = 100 * rows[["gain_low", "gain", "gain_high"]].to_numpy(float).T
-        panel.hlines(at, low, high, color=colour, linewidth=1.1)
-        panel.plot(value, at, marker, color=colour, markersize=4)
+        panel.hlines(y, low, high, color=colour, linewidth=1.1)
+        panel.plot(value, y, marker, color=colour, markersize=4)
     _spread(panel, 100 * own[["gain_low", "gain", "gain_high"]].to_numpy(float))
     panel.grid(axis="y", visible=False)
     panel.tick_params(axis="y", length=0, labelsize=7)
 
 
 def _handle(key: str) -> Line2D:
-    words, colour, marker, _ = LOOKS[key]
-    return Line2D([], [], color=colour, marker=marker, ls="none", label=words)
+    label, colour, marker, _ = LOOKS[key]
+    return Line2D([], [], color=colour, marker=marker, ls="none", label=label)
 
 
 def _spread(panel: Axes, values: np.ndarray) -> None:
     """Where gains are large, an axis that is logarithmic beyond ``NEAR``, as in figure 8."""
-    known = values[np.isfinite(values)]
-    if np.abs(known).max(initial=0) > 3 * NEAR:
+    finite = values[np.isfinite(values)]
+    if np.abs(finite).max(initial=0) > 3 * NEAR:
         panel.set_xscale("symlog", linthresh=NEAR)
         steps = [1.0, 2.0, 5.0, 20.0, 50.0]
         panel.xaxis.set_major_locator(FixedLocator([-step for step in steps] + [0.0, *steps]))

@@ -35,7 +35,7 @@ TIMM = "timm/"
 
 
 class Classifier(nn.Module):
-    """A published network with all that its images need in front: ``body(prepare(x))``.
+    """A published network behind the preparation of its images: ``body(prepare(x))``.
 
     Takes float images in [0, 1], (n, channels, h, w); grey ones enter as three equal channels.
     Returns logits (n, classes).
@@ -77,9 +77,9 @@ class Classifier(nn.Module):
 class Prepare(nn.Module):
     """Grey to RGB, ``Resize(resize)``, ``CenterCrop(crop)`` and ``Normalize(mean, std)``.
 
-    These are torchvision's transforms of float images (bilinear, antialiased), for squares. Of a
-    PIL image torchvision's ``Resize`` rounds to whole grey levels, so that a pixel may differ by
-    one level of 255.
+    These are torchvision's transforms of float images (bilinear, antialiased), for squares. For a
+    PIL image torchvision's ``Resize`` rounds to whole grey levels, so a pixel may differ by one
+    level of 255.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class Prepare(nn.Module):
             size = (self.resize, self.resize)
             x = nn.functional.interpolate(x, size, mode="bilinear", antialias=True)
         if self.crop is not None:
-            first = round((x.shape[-1] - self.crop) / 2)
-            x = x[..., first : first + self.crop, first : first + self.crop]
+            offset = round((x.shape[-1] - self.crop) / 2)
+            x = x[..., offset : offset + self.crop, offset : offset + self.crop]
         return (x - self.mean) / self.std
 
 
@@ -136,14 +136,14 @@ def build(architecture: str, classes: int, side: int, stem: str) -> nn.Module:
 def _torchvision(name: str, classes: int, side: int) -> nn.Module:
     from torchvision import models
 
-    known = models.list_models(module=models)
-    if name not in known:
+    names = models.list_models(module=models)
+    if name not in names:
         raise ConfigError(
             f"no network is called {name!r}: names are {', '.join(ARCHITECTURES)}, those of "
-            f"torchvision, and timm/ with those of timm{_hint(name, [*ARCHITECTURES, *known])}"
+            f"torchvision, and timm/ with those of timm{_hint(name, [*ARCHITECTURES, *names])}"
         )
     options = {}
-    if name in ("googlenet", "inception_v3"):  # heads for training as in 2014; a warning
+    if name in ("googlenet", "inception_v3"):  # no auxiliary heads, no warning
         options = {"aux_logits": False, "init_weights": True}
     if name.startswith("vit_"):
         options = {"image_size": side}
@@ -170,5 +170,5 @@ def _by_channel(values: Sequence[float]) -> Tensor:
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, 3)
-    return f"; did you mean {', '.join(close)}?" if close else ""
+    matches = difflib.get_close_matches(name, known, 3)
+    return f"; did you mean {', '.join(matches)}?" if matches else ""

@@ -1,7 +1,7 @@
 """LeNet-300-100 and LeNet-5 (LeCun et al. 1998), in the shapes in which Caffe trained them.
 
-These shapes, not the paper's, are those that pruning and compression are reported on: 266,610 and
-431,080 parameters for ten classes of 28 × 28 grey images (Han et al. 2015, 2016).
+Results of pruning and compression are reported on these shapes, not on the paper's. They have
+266,610 and 431,080 parameters for ten classes of 28 × 28 grey images (Han et al. 2015, 2016).
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class LeNet300100(nn.Module):
 
 
 class LeNet5(nn.Module):
-    """Two 5×5 convolutions, each with a 2×2 maximum behind it, and two linear layers.
+    """Two 5×5 convolutions, each with 2×2 max pooling behind it, and two linear layers.
 
-    As in Caffe, the first linear layer alone has a ReLU behind it.
+    As in Caffe, only the first linear layer has a ReLU behind it.
     """
 
     def __init__(self, classes: int, channels: int = 1, side: int = 28) -> None:
         super().__init__()
-        left = ((side - 4) // 2 - 4) // 2  # pixels of a side behind the second maximum
-        if left < 1:
+        map_side = ((side - 4) // 2 - 4) // 2  # pixels of a side behind the second pooling
+        if map_side < 1:
             raise ConfigError(
                 f"lenet5 takes images of 16 × 16 pixels or more, not of {side} × {side}: take "
                 "another architecture, or the data set mnist or mnist_like"
@@ -47,7 +47,7 @@ class LeNet5(nn.Module):
         self.conv2 = nn.Conv2d(20, 50, 5)
         self.pool2 = nn.MaxPool2d(2)
         self.flatten = nn.Flatten()
-        self.fc1 = nn.Linear(50 * left**2, 500)
+        self.fc1 = nn.Linear(50 * map_side**2, 500)
         self.relu = nn.ReLU()
         self.fc2 = nn.Linear(500, classes)
 

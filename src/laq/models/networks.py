@@ -1,7 +1,7 @@
 """Networks by name, built from plain arguments so that a checkpoint can say how to rebuild them.
 
-Every network takes float images in [0, 1], shape (n, channels, h, w), and returns logits
-(n, classes). Normalisation belongs to the network: who loads a checkpoint cannot forget it.
+Every network takes float images in [0, 1], shape (n, channels, h, w), and returns logits (n,
+classes). Normalisation is part of the network, so that a loaded checkpoint always has it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from laq.utils.errors import ConfigError
 def create(name: str, classes: int, **arguments: Any) -> nn.Module:
     """Build the network called ``name`` with ``classes`` outputs and fresh weights.
 
-    ``arguments`` go to the architecture: channels, and for ``small_resnet`` widths, for
-    ``lenet5`` side, for torchvision's (``resnet50``) and timm's (``timm/resnet50``) those of
+    ``arguments`` go to the architecture: channels, and for ``small_resnet`` widths, for ``lenet5``
+    side, for torchvision's (``resnet50``) and timm's (``timm/resnet50``) those of
     ``laq.models.architectures.Classifier``. Weights are drawn from torch's global generator.
 
     Raises:
-        ConfigError: the name is unknown, or the architecture cannot be had so.
+        ConfigError: the name is unknown, or the architecture cannot be built with the arguments.
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name](classes=classes, **arguments)
@@ -45,24 +45,24 @@ def specification(
     ``settings``: name, and the architecture's own keys; ``weights``: the entry's weights, which may
     say how images are normalised; ``images``: uint8 (n, c, h, w), squares.
     """
-    own = {"classes": classes, "channels": images.shape[1]}
+    arguments = {"classes": classes, "channels": images.shape[1]}
     if settings["name"] in ARCHITECTURES:
         if "side" in inspect.signature(ARCHITECTURES[settings["name"]]).parameters:
-            own["side"] = images.shape[-1]
-        return {**settings, **own}
+            arguments["side"] = images.shape[-1]
+        return {**settings, **arguments}
     from laq.config import architectures
     from laq.models import weight_sources
 
-    asked = weight_sources.normalisation(weights, settings["name"]) if weights else {}
-    usual = {"mean": list(architectures.MEAN), "std": list(architectures.STD)}
-    return {**usual, **asked, **settings, **own, "side": images.shape[-1]}
+    normalisation = weight_sources.normalisation(weights, settings["name"]) if weights else {}
+    defaults = {"mean": list(architectures.MEAN), "std": list(architectures.STD)}
+    return {**defaults, **normalisation, **settings, **arguments, "side": images.shape[-1]}
 
 
 @torch.no_grad()
 def check_images(network: nn.Module, name: str, images: Tensor) -> None:
     """Raise ``ConfigError`` if ``network`` cannot take such ``images``, uint8 (n, c, h, w).
 
-    Two go through a copy as in training, where some networks do more than in evaluation.
+    Two images go through a copy in training mode, where some networks do more than in evaluation.
     """
     side = images.shape[-1]
     try:
@@ -80,7 +80,7 @@ def check_images(network: nn.Module, name: str, images: Tensor) -> None:
 def head(network: nn.Module) -> nn.Conv2d | nn.Linear:
     """The last convolution or linear layer in the order of the network's modules.
 
-    Of what it computes nothing is known: ``output_layers`` sees it.
+    It need not give the logits: ``output_layers`` finds the layers that do.
     """
     layers = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     if not layers:
@@ -92,19 +92,19 @@ def head(network: nn.Module) -> nn.Conv2d | nn.Linear:
 
 
 def output_layers(network: nn.Module, images: Tensor) -> list[str]:
-    """The convolutions and linear layers that the logits come from without another such layer
-    between, in the order of their calls; one in most networks.
+    """The convolutions and linear layers that give the logits, in the order of their calls.
 
-    ``network``: in evaluation mode, run on ``images``, uint8 (n, c, h, w), where it is. Raises
-    ``ConfigError`` for a network that has none.
+    No other such layer is between them and the logits. Most networks have one. ``network``: in
+    evaluation mode; it runs on its device. ``images``: uint8 (n, c, h, w). Raises ``ConfigError``
+    for a network that has none.
     """
     values: dict[str, list[Tensor]] = {}
 
     def cut(name: str, value: Tensor) -> Tensor:
-        """The output of a layer as if it came from nowhere: gradients end there."""
+        """The output of a layer as a leaf of the graph: gradients end there."""
         leaf = value.detach().requires_grad_()
         values.setdefault(name, []).append(leaf)
-        return leaf.clone()  # which may be changed in place
+        return leaf.clone()  # a clone may be changed in place
 
     device = next(network.parameters(), torch.empty(0)).device
     with ExitStack() as hooks, torch.enable_grad():
@@ -113,18 +113,20 @@ def output_layers(network: nn.Module, images: Tensor) -> list[str]:
                 hook = module.register_forward_hook(lambda _, __, x, name=name: cut(name, x))
                 hooks.callback(hook.remove)
         logits = network(to_input(images, device))
-        leaves = [(name, leaf) for name, found in values.items() for leaf in found]
-        slopes = ()
+        leaves = [(name, leaf) for name, outputs in values.items() for leaf in outputs]
+        gradients = ()
         if leaves and logits.requires_grad:
             tensors = [leaf for _, leaf in leaves]
-            slopes = torch.autograd.grad(logits.sum(), tensors, allow_unused=True)
-    reached = [name for (name, _), slope in zip(leaves, slopes, strict=False) if slope is not None]
-    if not reached:
+            gradients = torch.autograd.grad(logits.sum(), tensors, allow_unused=True)
+    layers = [
+        name for (name, _), gradient in zip(leaves, gradients, strict=False) if gradient is not None
+    ]
+    if not layers:
         raise ConfigError(
             f"{type(network).__name__} computes its logits with no convolution and no linear "
             "layer, so it has no features: take another network, or features.source: pixels"
         )
-    return list(dict.fromkeys(reached))
+    return list(dict.fromkeys(layers))
 
 
 def load_state(
@@ -133,14 +135,14 @@ def load_state(
     versions: Mapping[str, Any] | None = None,
     strict: bool = True,
 ) -> Any:
-    """``network.load_state_dict`` of tensors by name, with its own versions of its modules.
+    """``network.load_state_dict`` of tensors by name, with the network's versions of modules.
 
-    Tensors in a file have no ``_metadata``, which the loading of some networks looks at
-    (torchvision's MNASNet). versions: others than the network's own.
+    Tensors in a file have no ``_metadata``, which some networks use while they load (torchvision's
+    MNASNet). versions: used in place of the network's own.
     """
-    versioned = OrderedDict(state)
-    versioned._metadata = network.state_dict()._metadata if versions is None else versions
-    return network.load_state_dict(versioned, strict=strict)
+    tensors = OrderedDict(state)
+    tensors._metadata = network.state_dict()._metadata if versions is None else versions
+    return network.load_state_dict(tensors, strict=strict)
 
 
 def to_input(images: Tensor | Any, device: torch.device | str = "cpu") -> Tensor:
@@ -155,14 +157,14 @@ def safe_kernels(network: nn.Module) -> AbstractContextManager[None]:
     convolution of stride 2 with 2 to 7 input channels in channels-last layout. Networks that have
     one are trained without oneDNN.
     """
-    corrupting = any(
+    is_affected = any(
         isinstance(layer, nn.Conv2d)
         and 1 < layer.in_channels < 8
         and layer.kernel_size == (1, 1)
         and max(layer.stride) > 1
         for layer in network.modules()
     )
-    return torch.backends.mkldnn.flags(enabled=False) if corrupting else nullcontext()
+    return torch.backends.mkldnn.flags(enabled=False) if is_affected else nullcontext()
 
 
 @torch.inference_mode()

@@ -1,8 +1,8 @@
 """Published networks for small images: their first layers keep the resolution.
 
-ImageNet's networks halve an image's side five times, and twice or more before the first block:
-of 32 × 32 pixels hardly any are left. The usual remedy, since He et al. 2016 (section 4.2), is a
-stem of one 3 × 3 convolution with stride 1 and no pooling; blocks and names stay as they are.
+ImageNet's networks halve an image's side five times, and twice or more before the first block. Of
+32 × 32 pixels hardly any are left. The usual remedy, since He et al. 2016 (section 4.2), is a stem
+of one 3 × 3 convolution with stride 1 and no pooling. Blocks and names stay as they are.
 
 Each function changes one family's network in place, for images of ``side`` pixels, and returns it.
 It is called right after construction: layers that it replaces get fresh weights.
@@ -56,9 +56,9 @@ def efficientnet(network: nn.Module, side: int) -> nn.Module:
 def vgg(network: nn.Module, side: int) -> nn.Module:
     """VGG: one 512-vector an image, and linear layers of that width.
 
-    So Liu and Deng 2015, "Very deep convolutional neural network based image classification
-    using small training sample size". At 32 × 32 the map before the classifier is one pixel,
-    which the original would repeat 49 times.
+    This follows Liu and Deng 2015, "Very deep convolutional neural network based image
+    classification using small training sample size". At 32 × 32 the map before the classifier is
+    one pixel, which the original would repeat 49 times.
     """
     network.avgpool = nn.AdaptiveAvgPool2d(1)
     network.classifier[0] = nn.Linear(512, 512)
@@ -70,12 +70,12 @@ def vgg(network: nn.Module, side: int) -> nn.Module:
 def alexnet(network: nn.Module, side: int) -> nn.Module:
     """AlexNet: a 5 × 5 stem of stride 1; the classifier takes the pixels that are left."""
     network.features[0] = nn.Conv2d(3, 64, 5, stride=1, padding=2)
-    left = side
+    map_side = side
     for _ in range(3):  # its poolings, 3 × 3 with stride 2
-        left = max(1, (left - 3) // 2 + 1)
-    left = min(left, 6)
-    network.avgpool = nn.AdaptiveAvgPool2d(left)
-    network.classifier[1] = nn.Linear(256 * left**2, 4096)
+        map_side = max(1, (map_side - 3) // 2 + 1)
+    map_side = min(map_side, 6)
+    network.avgpool = nn.AdaptiveAvgPool2d(map_side)
+    network.classifier[1] = nn.Linear(256 * map_side**2, 4096)
     return network
 
 

@@ -63,11 +63,11 @@ class SmallResNet(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         )
-        before = (widths[0], *widths[:-1])
+        in_widths = (widths[0], *widths[:-1])
         self.stages = nn.Sequential(
             *(
                 BasicBlock(inputs, outputs, stride=1 if stage == 0 else 2)
-                for stage, (inputs, outputs) in enumerate(zip(before, widths, strict=True))
+                for stage, (inputs, outputs) in enumerate(zip(in_widths, widths, strict=True))
             )
         )
         self.pool = nn.AdaptiveAvgPool2d(1)

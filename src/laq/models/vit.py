@@ -2,8 +2,8 @@
 
 Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021, with the mean over the patches in
 place of a class token (Beyer, Zhai and Kolesnikov, "Better plain ViT baselines for ImageNet-1k",
-2022). Everything that holds weights of two dimensions is a convolution or a linear layer, but for
-the positions, which are added to activations.
+2022). Weights of two dimensions are all in convolutions and linear layers, except the positions,
+which are added to activations.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each on what is normalised before it and added to what came in."""
+    """Attention, then an MLP, each on normalised inputs. Its output is added to the inputs."""
 
     def __init__(self, width: int, heads: int, ratio: int) -> None:
         super().__init__()
@@ -65,11 +65,10 @@ class Block(nn.Module):
 class SmallViT(nn.Module):
     """Convolutions, patches, ``depth`` blocks, the mean over the patches, and a linear head.
 
-    convolutions: channels of 3×3 convolutions with BatchNorm before the patches are cut, of which
-    each after the first halves the side; none in the original (Xiao et al., "Early convolutions
-    help transformers see better", NeurIPS 2021: with them it trains in fewer epochs). patch: side
-    of a patch in pixels of the image. width: numbers that stand for a patch. ratio: width of an
-    MLP over that.
+    convolutions: channels of 3×3 convolutions with BatchNorm before the patches are cut. Each after
+    the first halves the side. The original has none; with them it trains in fewer epochs (Xiao et
+    al., "Early convolutions help transformers see better", NeurIPS 2021). patch: side of a patch in
+    pixels of the image. width: numbers that stand for a patch. ratio: width of an MLP over that.
     """
 
     def __init__(
@@ -85,22 +84,22 @@ class SmallViT(nn.Module):
         ratio: int = 2,
     ) -> None:
         super().__init__()
-        smaller = 2 ** max(0, len(convolutions) - 1)
-        if side % patch or patch % smaller or width % heads:
+        reduction = 2 ** max(0, len(convolutions) - 1)
+        if side % patch or patch % reduction or width % heads:
             raise ConfigError(
                 f"small_vit cannot cut {side} × {side} pixels into patches of {patch} × {patch} "
                 f"behind {len(convolutions)} convolutions, each of {width} numbers for {heads} "
-                f"heads: set patch to a divisor of {side} and a multiple of {smaller}, and width "
+                f"heads: set patch to a divisor of {side} and a multiple of {reduction}, and width "
                 "to a multiple of heads"
             )
         self.normalize = Normalize()
-        before = (channels, *convolutions[:-1])
-        pairs = zip(before, convolutions, strict=False)
+        in_channels = (channels, *convolutions[:-1])
+        pairs = zip(in_channels, convolutions, strict=False)
         self.stem = nn.Sequential(
-            *(_convolution(*pair, 2 if place else 1) for place, pair in enumerate(pairs))
+            *(_convolution(*pair, 2 if index else 1) for index, pair in enumerate(pairs))
         )
-        side_left = patch // smaller
-        self.patches = nn.Conv2d((channels, *convolutions)[-1], width, side_left, side_left)
+        kernel_size = patch // reduction
+        self.patches = nn.Conv2d((channels, *convolutions)[-1], width, kernel_size, kernel_size)
         self.positions = nn.Parameter(torch.empty(1, (side // patch) ** 2, width))
         self.blocks = nn.Sequential(*(Block(width, heads, ratio) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)

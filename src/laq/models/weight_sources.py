@@ -1,7 +1,7 @@
-"""Where weights of others are, on this machine or after a download, and that they are right.
+"""Files of published weights, on this machine or after a download, and their verification.
 
-torchvision's file names end in the first digits of their sha256. A hub's files and a user's own
-are compared with the config's ``sha256``, where it is given.
+torchvision's file names end in the first digits of their sha256. A hub's files and a user's own are
+compared with the config's ``sha256``, where it is given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from laq.utils.files import expanded, is_file
 logger = logging.getLogger(__name__)
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-# torchvision turns the usual normalisation of their images into another, within the network.
+# Networks that replace the usual normalisation of images by another, within torchvision's code.
 TRANSFORMING = ("googlenet", "inception_v3")
 
 
@@ -30,7 +30,7 @@ def find(settings: Mapping[str, Any], architecture: str) -> tuple[Path, dict[str
     """The file of the weights, verified, and a description of them for a checkpoint.
 
     source: ``torchvision`` (name; file, a copy of it), ``hub`` (repository, revision) or ``file``
-    (file), each with a sha256 where given. Only with ``download`` is the network touched.
+    (file), each with a sha256 where given. The internet is used only with ``download``.
 
     Raises ``ConfigError`` for weights that do not exist, ``DataError`` for a file that is missing
     or another, or that cannot be downloaded.
@@ -72,17 +72,17 @@ def torchvision_weights(architecture: str, name: str) -> Any:
         return models.get_model_weights(architecture)[name]
     except (ValueError, KeyError) as error:
         try:
-            known = [weights.name for weights in models.get_model_weights(architecture)]
+            names = [weights.name for weights in models.get_model_weights(architecture)]
         except ValueError:
-            known = []
+            names = []
         raise ConfigError(
             f"torchvision has no weights {name!r} of {architecture!r} (weights.name); "
-            f"there are: {', '.join(known) or 'none'}"
+            f"there are: {', '.join(names) or 'none'}"
         ) from error
 
 
 def normalisation(settings: Mapping[str, Any], architecture: str) -> dict[str, list[float]]:
-    """The mean and std that weights ask of their images; nothing where they do not say."""
+    """The mean and std that weights need of their images; empty where the weights do not say."""
     if settings["source"] != "torchvision":
         return {}
     if architecture in TRANSFORMING:
@@ -92,11 +92,14 @@ def normalisation(settings: Mapping[str, Any], architecture: str) -> dict[str, l
 
 
 def _of_torchvision(settings: Mapping[str, Any], architecture: str) -> tuple[Path, str]:
-    """``file``, or what lies in torch's cache, or there after a download; its sha256."""
+    """The weights' file and its sha256: ``file``, or the one in torch's cache.
+
+    A file that is not in the cache is downloaded to it.
+    """
     url = torchvision_weights(architecture, settings["name"]).url
     name = url.rsplit("/", 1)[-1]
-    found = re.search(r"-([0-9a-f]{8,})\.", name)
-    digits = settings.get("sha256", found[1] if found else "")
+    match = re.search(r"-([0-9a-f]{8,})\.", name)
+    digits = settings.get("sha256", match[1] if match else "")
     if "file" in settings:
         path = expanded(settings["file"])
     else:
@@ -111,7 +114,7 @@ def _of_torchvision(settings: Mapping[str, Any], architecture: str) -> tuple[Pat
             path.parent.mkdir(parents=True, exist_ok=True)
             with impatient():
                 torch.hub.download_url_to_file(url, str(path), digits or None)
-        except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong sum the other
+        except (OSError, RuntimeError) as error:  # OSError: URLError; RuntimeError: a wrong sum
             raise DataError(
                 f"{url} could not be downloaded ({error}): try again, or fetch it elsewhere and "
                 "set weights.file to it"
@@ -131,10 +134,10 @@ def _of_hub(settings: Mapping[str, Any]) -> Path:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     repository, revision = settings["repository"], settings["revision"]
-    place = {"revision": revision, "local_files_only": not settings["download"]}
+    options = {"revision": revision, "local_files_only": not settings["download"]}
     for name in HUB_FILES:
         try:
-            return Path(hf_hub_download(repository, name, **place))
+            return Path(hf_hub_download(repository, name, **options))
         except LocalEntryNotFoundError as error:  # not here, and the hub was not reached either
             if settings["download"]:
                 raise _unreached(repository, revision, error) from error

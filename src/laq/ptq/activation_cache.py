@@ -1,8 +1,8 @@
-"""Activations that wait between two layers: in memory up to a budget, in files beyond it.
+"""Activations between two layers: in memory up to a budget, in files beyond it.
 
 The values of one chunk of images in one network are a frame. Tensors are kept by their storages,
-so that views of one storage stay views of one storage, strides and last bits included, whether
-they went through a file or not.
+so that views of one storage stay views of one storage, with the same strides and bits, whether they
+went through a file or not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MEMORY = 2**26
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """One storage at rest: held by the frame's own tensors, or written to ``path``."""
+    """One storage: in memory with the frame's tensors, or written to ``path``."""
 
     size: int
     path: Path | None
@@ -50,7 +50,7 @@ class _Written:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Values by name, at rest in an ``Activations``."""
+    """Values by name, kept by an ``Activations``."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     blocks: frozenset[_Block] = frozenset()
@@ -63,9 +63,9 @@ class Frame:
 class Activations:
     """Keeps frames, at most ``budget`` bytes of them in memory and the rest in temporary files.
 
-    Files lie in the folder that ``tempfile`` chooses (TMPDIR). Each is removed when its value
-    is, and all of them when the context is left. Reading maps a file privately: its pages are
-    resident while the tensor lives, and work in place does not reach the file.
+    Files are in the folder that ``tempfile`` chooses (TMPDIR). Each is removed with its value, and
+    all of them when the context is left. Reading maps a file privately: its pages are resident
+    while the tensor lives, and in-place operations do not reach the file.
     """
 
     def __init__(self, budget: int) -> None:
@@ -86,28 +86,28 @@ class Activations:
         return _mapped(frame.values[name], partial(_opened, storages={}))
 
     def update(self, frame: Frame, change: Callable[[dict[str, Any]], None]) -> Frame:
-        """Let ``change`` work on the frame's values, in place too, and keep what it leaves there.
+        """Let ``change`` work on the frame's values, also in place, and keep the result.
 
-        ``frame`` is used up. Raises ``LaqError`` where a file cannot be written.
+        ``frame`` is invalid afterwards. Raises ``LaqError`` where a file cannot be written.
         """
         storages: dict[_Block, torch.UntypedStorage] = {}
-        opened: list[tuple[Tensor, int]] = []
+        versions: list[tuple[Tensor, int]] = []
 
         def load(leaf: Any) -> Any:
             value = _opened(leaf, storages)
             if value is not leaf:
-                opened.append((value, value._version))
+                versions.append((value, value._version))
             return value
 
         values = {name: _mapped(value, load) for name, value in frame.values.items()}
         change(values)
-        # A file still says what its tensors do, unless one of them was worked on in place.
-        intact = all(value._version == version for value, version in opened)
+        # A file has the values of its tensors, unless one of them was changed in place.
+        intact = all(value._version == version for value, version in versions)
         blocks = {storages[block].data_ptr(): block for block in storages} if intact else {}
         self.held -= sum(block.size for block in frame.blocks if block.path is None)
-        after = self._stored(values, blocks)
-        self._remove(frame.blocks - after.blocks)
-        return after
+        updated = self._stored(values, blocks)
+        self._remove(frame.blocks - updated.blocks)
+        return updated
 
     def put(self, values: Mapping[str, Any]) -> Frame:
         """Keep ``values`` in a frame of their own."""
@@ -129,7 +129,7 @@ class Activations:
 
     def _stored(self, values: Mapping[str, Any], blocks: dict[int, _Block]) -> Frame:
         """``blocks``: storages known to be in a file already, by address."""
-        used: set[_Block] = set()
+        frame_blocks: set[_Block] = set()
 
         def store(leaf: Any) -> Any:
             if not _plain(leaf):
@@ -138,14 +138,14 @@ class Activations:
             block = blocks.get(storage.data_ptr())
             if block is None:
                 block = blocks[storage.data_ptr()] = self._block(storage)
-            used.add(block)
+            frame_blocks.add(block)
             if block.path is None:
                 return leaf
             offset = leaf.storage_offset()
             return _Written(block, leaf.shape, leaf.stride(), offset, leaf.dtype, leaf.device)
 
-        kept = {name: _mapped(value, store) for name, value in values.items()}
-        return Frame(kept, frozenset(used))
+        stored = {name: _mapped(value, store) for name, value in values.items()}
+        return Frame(stored, frozenset(frame_blocks))
 
     def _block(self, storage: torch.UntypedStorage) -> _Block:
         size = storage.nbytes()
@@ -178,7 +178,7 @@ class LayerInputs:
     """The input of one layer in both networks, chunk by chunk.
 
     frames: of each chunk, that of the float network and, where they differ by now, that of the
-    quantized one; the input is their value called ``name``. images: what the chunks come of.
+    quantized one. The input is their value called ``name``. images: the chunks of images.
     """
 
     activations: Activations
@@ -189,19 +189,19 @@ class LayerInputs:
     @property
     def shapes(self) -> list[torch.Size]:
         """Shape of the input, a chunk each."""
-        return [sides[0].shape(self.name) for sides in self.frames]
+        return [frames[0].shape(self.name) for frames in self.frames]
 
     def chunks(self) -> Iterator[Pair]:
-        """Start a pass: both networks' inputs, one and the same tensor where they agree yet."""
-        for sides in self.frames:
-            inputs = [self.activations.get(frame, self.name) for frame in sides]
+        """Start a pass: both networks' inputs, one and the same tensor while they agree."""
+        for frames in self.frames:
+            inputs = [self.activations.get(frame, self.name) for frame in frames]
             yield inputs[0], inputs[-1]
 
 
 def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    """``value`` with its leaves changed; what tensors are split into are tuples and lists."""
+    """``value`` with its leaves changed. Containers of tensors are tuples and lists."""
     if type(value) in (tuple, list):
-        return type(value)(_mapped(part, change) for part in value)
+        return type(value)(_mapped(element, change) for element in value)
     return change(value)
 
 
@@ -214,7 +214,7 @@ def _bytes(storage: torch.UntypedStorage) -> Tensor:
 
 
 def _opened(leaf: Any, storages: dict[_Block, torch.UntypedStorage]) -> Any:
-    """The tensor that was written, all those of one block on one storage; others as they are."""
+    """The tensor that was written; all tensors of a block share one storage. Others unchanged."""
     if not isinstance(leaf, _Written):
         return leaf
     block = leaf.block

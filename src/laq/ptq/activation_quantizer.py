@@ -1,4 +1,4 @@
-"""Quantized inputs of layers: what a network computes with, in a few bits, simulated in float.
+"""Quantized inputs of layers, in a few bits, simulated in float.
 
 A quantizer puts each number on a uniform grid of 2^b levels, codes −2^(b−1) … 2^(b−1) − 1, one of
 which, ``zero``, stands for 0 (Jacob et al., "Quantization and Training of Neural Networks for
@@ -6,12 +6,12 @@ Efficient Integer-Arithmetic-Only Inference", CVPR 2018, equation 1):
 
     code = clip(round(x / step) + zero),    x̂ = (code − zero) · step,
 
-halves to even, as ONNX defines QuantizeLinear. Its range holds 0, so that padding is exact; after
-ReLU it starts there, so that no code is lost on numbers that do not occur.
+halves to even, as ONNX defines QuantizeLinear. The range holds 0, so that padding is exact. After
+ReLU it starts at 0, so that no code is spent on numbers that do not occur.
 
 - ``static``: step and zero are of the whole tensor and chosen on calibration images.
-- ``dynamic``: they are those of each image's own smallest and largest number. Were they the
-  batch's, what a network says of an image would depend on the images beside it.
+- ``dynamic``: step and zero are of each image, from its smallest and largest number. If they were
+  of the batch, the output for an image would depend on the other images.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def limits(bits: int) -> tuple[int, int]:
 def grid(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Step and zero of the grids that cover ``low`` ≤ 0 … ``high`` ≥ 0, in their shape and dtype.
 
-    A range that is 0 … 0 has the step 1: any serves. So has one whose step is denormal in
-    float32, which a file or a device may take for 0.
+    A range 0 … 0 has the step 1: any step serves. So has a range whose step is denormal in float32,
+    which a file or a device may take for 0.
     """
     step = observers.steps(low, high, bits, symmetric=False)
     step = torch.where(step >= torch.finfo(torch.float32).tiny, step, torch.ones_like(step))
@@ -58,9 +58,9 @@ def codes(x: Tensor, step: Tensor, zero: Tensor, bits: int) -> Tensor:
 class InputQuantizer(nn.Module):
     """Puts a layer's input (n, …) on a grid of ``bits``; n images, or parts of them.
 
-    Buffers of a static one: step float32 () and zero int32 (); a dynamic one has none. While
-    ``enabled`` is false it lets everything through: so is one that has not been calibrated.
-    Gradients are those of rounding, 0.
+    A static quantizer has the buffers step, float32 (), and zero, int32 (). A dynamic one has none.
+    While ``enabled`` is false, as before calibration, it passes its input on unchanged. Gradients
+    are those of rounding, 0.
 
     Raises ``ConfigError`` for bits or a mode out of range.
     """
@@ -89,11 +89,11 @@ class InputQuantizer(nn.Module):
         self.enabled = True
 
     def grid_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Step and zero for ``x`` (n, …): () each, or with a dynamic range (n, 1, …)."""
+        """Step and zero for ``x`` (n, …): () each, or (n, 1, …) each with a dynamic range."""
         if self.mode == "static":
             return self.step, self.zero
-        own = tuple(range(1, x.ndim))
-        low, high = x.amin(own, keepdim=True), x.amax(own, keepdim=True)
+        dims = tuple(range(1, x.ndim))
+        low, high = x.amin(dims, keepdim=True), x.amax(dims, keepdim=True)
         return grid(low.clamp(max=0), high.clamp(min=0), self.bits)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def _with_quantized_input(
 
 # Ranges of layers' inputs, observed over the calibration images a chunk at a time.
 #
-# What is kept of them is a histogram, so that memory does not grow with the number of images.
+# A histogram is kept of them, so that memory does not grow with the number of images.
 
 
 # Bins between the smallest and the largest value.
@@ -172,8 +172,8 @@ def calibrate(
     """Fit a static ``quantizer`` to its inputs, and let it quantize from now on.
 
     inputs: starts a pass over finite tensors of any shape, the same at each call. Ranges other than
-    that of all values take two passes, and end by half a bin within it: there are ``BINS``, and
-    exact zeros have one of their own.
+    ``minmax`` take two passes. Values count there as the centres of ``BINS`` bins, so that such a
+    range ends at least half a bin within that of all values. Exact zeros have a bin of their own.
     """
     if quantizer.mode == "dynamic":
         quantizer.enabled = True
@@ -200,13 +200,13 @@ def _extremes(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
 def _histogram(chunks: Iterable[Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Centres of ``BINS`` bins from ``low`` to ``high`` and zero, with their counts, in float64."""
     counts = torch.zeros(BINS + 1, dtype=torch.float64, device=low.device)
-    ends = float(low), float(high)
+    bounds = float(low), float(high)
     for chunk in chunks:
         for piece in chunk.reshape(-1).split(_PIECE):
             values = piece[piece != 0]
-            counts[:-1] += torch.histc(values, BINS, *ends)
+            counts[:-1] += torch.histc(values, BINS, *bounds)
             counts[-1] += len(piece) - len(values)
-    width = (ends[1] - ends[0]) / BINS
-    centres = ends[0] + width * (torch.arange(BINS + 1, dtype=torch.float64) + 0.5)
+    width = (bounds[1] - bounds[0]) / BINS
+    centres = bounds[0] + width * (torch.arange(BINS + 1, dtype=torch.float64) + 0.5)
     centres[-1] = 0
     return centres.to(counts.device), counts

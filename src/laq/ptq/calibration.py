@@ -1,4 +1,4 @@
-"""Calibration images: which they are, and how they are handed to networks, a chunk at a time."""
+"""Calibration images: their choice, and their chunks in the form that networks take."""
 
 from __future__ import annotations
 
@@ -33,20 +33,22 @@ class CalibrationImages:
 
     @classmethod
     def of(cls, images: Tensor, network: nn.Module) -> CalibrationImages:
-        """``images`` for ``network``. Raises ``DataError`` where there is none, or they are neither
-        uint8 nor floats."""
+        """``images`` for ``network``.
+
+        Raises ``DataError`` where there are none, or they are neither uint8 nor floats.
+        """
         images = torch.as_tensor(images)
         if len(images) == 0:
             raise DataError("there are no calibration images: give at least one")
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise DataError(f"calibration images are {images.dtype}: give uint8, or floats")
-        first = next(network.parameters(), torch.empty(0))
-        return cls(images, first.device, first.dtype)
+        parameter = next(network.parameters(), torch.empty(0))
+        return cls(images, parameter.device, parameter.dtype)
 
     def draw(self, count: int, generator: torch.Generator) -> CalibrationImages:
-        """A batch of ``count`` images drawn without replacement; all where there are fewer."""
-        drawn = torch.randperm(len(self.images), generator=generator)[:count]
-        return replace(self, images=self.images[drawn.to(self.images.device)])
+        """A batch of ``count`` images drawn without replacement, or all where there are fewer."""
+        indices = torch.randperm(len(self.images), generator=generator)[:count]
+        return replace(self, images=self.images[indices.to(self.images.device)])
 
     def __len__(self) -> int:
         return -(-len(self.images) // CHUNK)
@@ -55,11 +57,11 @@ class CalibrationImages:
         return map(self.chunk, range(len(self)))
 
     def chunk(self, index: int) -> Tensor:
-        """Images index · CHUNK … as the network takes them."""
-        part = self.images[index * CHUNK : (index + 1) * CHUNK]
-        if part.dtype == torch.uint8:
-            return to_input(part, self.device).to(self.dtype)
-        return part.to(self.device, self.dtype, copy=True)
+        """Images from index · CHUNK on, ``CHUNK`` at most, as the network takes them."""
+        images = self.images[index * CHUNK : (index + 1) * CHUNK]
+        if images.dtype == torch.uint8:
+            return to_input(images, self.device).to(self.dtype)
+        return images.to(self.device, self.dtype, copy=True)
 
 
 def positions(labels: np.ndarray, classes: list[int] | None) -> np.ndarray:
@@ -78,12 +80,16 @@ def calibration_pool(
 ) -> tuple[np.ndarray, int]:
     """Positions of the images to calibrate on, or to draw from, and how many a layer sees.
 
-    Of all images with ``labels``, those of ``classes``, or of every class where None.
-    ``settings``: images (a number, or ``all``), of which there are never more training images than
-    the ``subset`` itself has, so that variants calibrated elsewhere see as many; images_from
-    (other than ``training``: they were made for this, and labels say nothing of how many there
-    could be); and batch (``fresh``: layers draw their own, so that here all are taken). The draw
-    depends on the ``subset`` it is for, so that subsets do not share one batch. Sorted (k,) int64.
+    They are among the images of ``classes``, or of every class where None. Keys of ``settings``:
+
+    - images: a number, or ``all``. Of training images there are never more than the ``subset``
+      itself has, so that variants calibrated on other classes see as many.
+    - images_from: ``training``, or a source of images that were made for calibration, so that
+      labels do not limit their number.
+    - batch: with ``fresh`` layers draw their own batches, so that all images are taken here.
+
+    The draw depends on the ``subset`` it is for, so that subsets do not share one batch. Positions
+    are sorted (k,) int64.
     """
     eligible = positions(labels, classes)
     count = len(eligible)

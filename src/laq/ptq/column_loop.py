@@ -1,8 +1,8 @@
 """A layer's columns walked in order: weights in, codes out, on the CPU or on CUDA.
 
-The compiled loops know one step a neuron and codes that are 0 where the level is. What else a grid
-may have is taken away before them and put back after: zero points are taken off the range of the
-codes, a shift off the weights, and where steps change along a row, a block of columns has one.
+The compiled loops take one step a neuron, and codes whose level is 0 where they are 0. Other grids
+are converted before and after: zero points are subtracted from the range of the codes, and a shift
+from the weights. Where steps change along a row, a block of columns has one step.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from laq.quantizers.rounding import KINDS, Rounding
 class Walk:
     """State of one layer's recursion.
 
-    weight: (G, n, d), G groups of n neurons. units: (G, n), in which sums and errors are measured:
-    the step of a neuron, or 1 where it has several. whole: (G, n, d) integers, filled column by
-    column: codes less their zero point.
+    weight: (G, n, d), G groups of n neurons. units: (G, n), of sums and errors: the step of a
+    neuron, or 1 where it has several steps. whole: (G, n, d) integers, codes less their zero point,
+    filled column by column.
     """
 
     weight: Tensor
@@ -37,13 +37,13 @@ class Walk:
     def of(
         cls, weight: Tensor, grid: Uniform, rounding: Rounding, groups: int, threads: int
     ) -> Walk:
-        """The start of a walk over ``weight`` (N, d); ``threads`` those of compiled loops."""
+        """The start of a walk over ``weight`` (N, d); ``threads``: of the compiled loops."""
         rows = len(weight)
         steps = grid.steps(weight.shape) if grid.by_row else weight.new_ones(())
         weight = weight.detach().contiguous().unflatten(0, (groups, -1))
         units = steps.expand(rows, 1).reshape(weight.shape[:2]).contiguous()
-        kept = grid.dtype if grid.zero is None else integers(grid.high - grid.low)
-        whole = torch.empty_like(weight, dtype=kept)
+        dtype = grid.dtype if grid.zero is None else integers(grid.high - grid.low)
+        whole = torch.empty_like(weight, dtype=dtype)
         return cls(weight, units, whole, grid, rounding, threads)
 
     @property
@@ -59,9 +59,9 @@ class Walk:
     def spans(self, block: int) -> Iterator[slice]:
         """Columns in blocks of at most ``block`` that have one step a neuron."""
         columns = self.weight.shape[2]
-        alike = columns if self.grid.by_row else self.grid.columns
-        for start in range(0, columns, alike):
-            stop = min(start + alike, columns)
+        width = columns if self.grid.by_row else self.grid.columns
+        for start in range(0, columns, width):
+            stop = min(start + width, columns)
             for first in range(start, stop, block):
                 yield slice(first, min(first + block, stop))
 
@@ -70,7 +70,7 @@ class Walk:
         return (self.weight[..., columns] / self.units[..., None]).mT.contiguous()
 
     def path(self, x: Tensor, drift: Tensor | None, inner: Tensor, cross: Tensor) -> Tensor:
-        """Walk all columns as ``recursion.path`` does; return ‖u‖² (G, n) float64."""
+        """Walk all columns by ``laq.ptq.kernels_cpu.path``; return ‖u‖² (G, n) float64."""
         from laq.ptq import kernels_cpu
 
         groups, neurons, columns = self.weight.shape
@@ -97,10 +97,10 @@ class Walk:
         mix: Tensor,
         alive: Tensor,
     ) -> Tensor:
-        """Walk a block of columns as ``recursion.block`` does; return e (G, B, n), in ``base``.
+        """Walk a block of columns by ``kernels_cpu.block``, or on CUDA ``kernels_triton.block``.
 
-        ``columns``: one of ``spans``. Inputs that never fire get level 0, or where there is none
-        the one nearest to the weight.
+        ``columns``: one of ``spans``. Weights of inputs that never fire get level 0, or the nearest
+        level where 0 is none. Returns e (G, B, n), in ``base``.
         """
         groups, neurons, _ = self.weight.shape
         grid = self.grid.of_columns(columns.start)
@@ -126,16 +126,16 @@ class Walk:
         return base if step is None else base.mul_(step)
 
     def _rule(self) -> tuple:
-        """Place in KINDS, threshold and gap, the numbers in the weights' dtype."""
+        """Index of the kind in KINDS, threshold and gap, the latter two in the weights' dtype."""
         gap = self.grid.gap
         numbers = [self.rounding.threshold_on(gap), gap]
-        number = torch.empty(0, dtype=self.weight.dtype).numpy().dtype.type
-        return KINDS.index(self.rounding.kind), *(number(value) for value in numbers)
+        scalar_type = torch.empty(0, dtype=self.weight.dtype).numpy().dtype.type
+        return KINDS.index(self.rounding.kind), *(scalar_type(value) for value in numbers)
 
     def _bounds(self, grid: Uniform) -> Tensor:
         """The range of whole numbers of each neuron, (2, G, n)."""
-        ends = grid.bounds((self.units.numel(), 1), self.weight.dtype)
-        return torch.stack([self._each(end) for end in ends])
+        bounds = grid.bounds((self.units.numel(), 1), self.weight.dtype)
+        return torch.stack([self._each(bound) for bound in bounds])
 
     def _each(self, scales: Tensor) -> Tensor:
         """() or (N, 1) as (G, n)."""

@@ -2,7 +2,7 @@
 
 In evaluation mode BatchNorm is affine, y = s (z − μ) + β with s = γ / √(σ² + ε) a channel
 (Ioffe & Szegedy 2015, section 3.1). The scale s moves into the layer's weight, the shift
-β − s μ into its bias, which it is given where it has none, and nothing is left of the BatchNorm
+β − s μ into its bias, which is added where there is none. Nothing is left of the BatchNorm
 (Jacob et al., CVPR 2018, section 3.2).
 """
 
@@ -29,9 +29,9 @@ _PAIRS = ((nn.Conv2d, nn.BatchNorm2d), (nn.Linear, nn.BatchNorm1d))
 def fold(network: nn.Module, graph: fx.Graph, image: Tensor) -> tuple[nn.Module, list[Pair]]:
     """A copy of ``network`` with BatchNorm folded, and the names of layers and their BatchNorms.
 
-    The copy gives the same outputs in evaluation mode. Folded are pairs of a convolution or linear
-    layer, which computes what torch's does, and the BatchNorm that alone uses its output, each
-    called once and sharing no parameter with another module.
+    The copy gives the same outputs in evaluation mode. A pair is a convolution or linear layer that
+    computes what torch's does, and a BatchNorm that alone uses its output. Each is called once and
+    shares no parameter with another module.
 
     Args:
         network: in evaluation mode.
@@ -59,9 +59,11 @@ def fold(network: nn.Module, graph: fx.Graph, image: Tensor) -> tuple[nn.Module,
 
 
 def apply(network: nn.Module, pairs: Sequence[Pair]) -> nn.Module:
-    """The modules of ``network`` as they are once the ``pairs`` are folded, as a kind of
-    ``laq.checkpoints.graph_edits``: a bias for each layer, and in the place of its BatchNorm
-    nothing."""
+    """Give ``network`` the modules of one with folded ``pairs``, in place.
+
+    Each layer gets a bias, and its BatchNorm becomes an identity. It is a kind of
+    ``laq.checkpoints.graph_edits``.
+    """
     modules = dict(network.named_modules())
     for layer_name, norm_name in pairs:
         layer, norm = modules.get(layer_name), modules.get(norm_name)
@@ -75,16 +77,16 @@ def apply(network: nn.Module, pairs: Sequence[Pair]) -> nn.Module:
 
 
 def _pairs(network: nn.Module, graph: fx.Graph) -> Iterator[Pair]:
-    """Names of (layer, BatchNorm) where the one alone feeds the other."""
+    """Names of (layer, BatchNorm) where the layer's output goes to the BatchNorm alone."""
     modules = dict(network.named_modules())
     owners = Counter(p for module in modules.values() for p in module._parameters.values())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    read = {node.target.rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
+    accessed = {node.target.rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
 
     def alone(name: str) -> bool:
         parameters = [p for p in modules[name]._parameters.values() if p is not None]
         shared = any(owners[parameter] > 1 for parameter in parameters)
-        return calls[name] == 1 and name not in read and not shared
+        return calls[name] == 1 and name not in accessed and not shared
 
     for node in graph.nodes:
         users = list(node.users)
@@ -92,7 +94,7 @@ def _pairs(network: nn.Module, graph: fx.Graph) -> Iterator[Pair]:
             continue
         layer, norm = modules[node.target], modules[users[0].target]
         if (
-            # A class of its own may do more than normalise.
+            # A subclass of BatchNorm may do more than normalise.
             any(isinstance(layer, a) and type(norm) is b for a, b in _PAIRS)
             and "weight" in layer._parameters
             and fidelity.as_parent(layer, biased=True)

@@ -32,8 +32,8 @@ class UntraceableError(LaqError):
 
 def check_signature(network: nn.Module) -> None:
     """Raise ``LaqError`` where ``network`` needs more than the images."""
-    others = _others(network)
-    if required := [p.name for p in others if p.default is p.empty and p.kind not in _VARIADIC]:
+    parameters = _others(network)
+    if required := [p.name for p in parameters if p.default is p.empty and p.kind not in _VARIADIC]:
         raise LaqError(
             f"{type(network).__name__} takes {', '.join(required)} beside the images: "
             "wrap it in a module that takes images alone"
@@ -41,33 +41,33 @@ def check_signature(network: nn.Module) -> None:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into every module that holds layers, and into no layer or quantizer of inputs."""
+    """Traces into every module that holds layers, but into no layer or quantizer of inputs."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         if isinstance(module, (*QUANTIZABLE, InputQuantizer)):
             return True
-        # Attention hands its weights to a function; it calls no layer that could be met.
+        # Attention passes its weights to a function, and calls none of its layers as a module.
         inner = [] if isinstance(module, nn.MultiheadAttention) else list(module.modules())[1:]
         return super().is_leaf_module(module, name) and not any(
-            isinstance(part, QUANTIZABLE) for part in inner
+            isinstance(child, QUANTIZABLE) for child in inner
         )
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Without hooks, which may keep what they are given: ``check_runs`` sees if they matter."""
+        """Without hooks, which may keep their arguments. ``check_runs`` shows if they matter."""
         return super().call_module(m, m.forward, args, kwargs)
 
 
 def _others(network: nn.Module) -> list[inspect.Parameter]:
-    """What ``network`` takes after its first argument."""
+    """The parameters of the forward of ``network`` after the first."""
     return list(inspect.signature(network.forward).parameters.values())[1:]
 
 
 def trace(network: nn.Module) -> fx.Graph:
     """The graph of ``network`` with its first argument free and all others at their defaults.
 
-    Tensors that its code makes on the way are in the ``meta`` of their nodes.
+    Tensors that its code creates are in the ``meta`` of their nodes.
 
-    Raises ``UntraceableError`` where there is none.
+    Raises ``UntraceableError`` where there is no graph.
     """
     defaults = {p.name: p.default for p in _others(network) if p.kind not in _VARIADIC}
     root = copy.copy(network)  # the tracer hangs such tensors on what it traces
@@ -98,11 +98,11 @@ def trace(network: nn.Module) -> fx.Graph:
 def check_runs(graph: fx.Graph, network: nn.Module, images: Tensor, run: Run) -> None:
     """Raise ``UntraceableError`` unless ``graph`` does on ``images`` what ``network`` did.
 
-    run: what it did. Hooks are not traced, nor is a ``forward`` that was replaced on the network
-    itself.
+    run: of ``network`` on ``images``. Hooks are not traced, nor is a ``forward`` that was replaced
+    on the network itself.
     """
-    name, seen = type(network).__name__, (*QUANTIZABLE, InputQuantizer)
-    layers = [layer for layer, module in network.named_modules() if isinstance(module, seen)]
+    name, kinds = type(network).__name__, (*QUANTIZABLE, InputQuantizer)
+    layers = [layer for layer, module in network.named_modules() if isinstance(module, kinds)]
     if list(run.inputs) != call_order(graph, layers):
         raise UntraceableError(f"{name} runs other layers than torch.fx traces")
     inputs, output = _evaluated(graph, network, images, run.inputs)
@@ -126,39 +126,39 @@ def _evaluated(
     modules = dict(network.named_modules())
     values: dict[str, Any] = {}
     inputs: dict[str, Tensor] = {}
-    last = {used: node for node in graph.nodes for used in node.all_input_nodes}
+    last = {source: node for node in graph.nodes for source in node.all_input_nodes}
     for node in graph.nodes:
         if node.op == "output":
-            return inputs, fx.map_arg(node.args[0], lambda used: _value(used, values, modules))
+            return inputs, fx.map_arg(node.args[0], lambda source: _value(source, values, modules))
         if node.op == "get_attr":
             continue
         if node.op == "call_module" and node.target in layers and node.target not in inputs:
             value = values[_input(node).name]
             inputs[node.target] = value.clone() if isinstance(value, Tensor) else value
         values[node.name] = _evaluate(node, values, modules, images.clone)
-        for used in {node, *node.all_input_nodes}:
-            if last.get(used, used) is node:
-                values.pop(used.name, None)
+        for source in {node, *node.all_input_nodes}:
+            if last.get(source, source) is node:
+                values.pop(source.name, None)
     raise ValueError("a graph without an output")
 
 
 def _input(node: fx.Node) -> fx.Node:
-    """What a layer is called on."""
+    """The node of a layer's input."""
     return node.args[0] if node.args else node.kwargs["input"]
 
 
 def call_order(graph: fx.Graph, layers: Collection[str]) -> list[str]:
-    """Those of ``layers`` that ``graph`` calls, in the order of their first calls."""
+    """The ``layers`` that ``graph`` calls, in the order of their first calls."""
     calls = (node.target for node in graph.nodes if node.op == "call_module")
     return list(dict.fromkeys(name for name in calls if name in layers))
 
 
 def quantizers_before(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> dict[str, str]:
-    """Layers whose input comes from a quantizer of its own in ``graph``, with its name.
+    """Layers whose input comes from a quantizer module in ``graph``, with the quantizer's name.
 
-    Between the two may be what works on one value alone, such as a reshape.
+    Operations on a single value, such as a reshape, may be between the two.
     """
-    found = {}
+    quantizers = {}
     for layer in graph.nodes:
         if layer.op != "call_module" or not isinstance(modules[layer.target], QUANTIZABLE):
             continue
@@ -168,8 +168,8 @@ def quantizers_before(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> dict
                 break
             (node,) = node.all_input_nodes
         else:
-            found.setdefault(layer.target, node.target)
-    return found
+            quantizers.setdefault(layer.target, node.target)
+    return quantizers
 
 
 def walk(
@@ -182,47 +182,47 @@ def walk(
 ) -> Iterator[tuple[str, LayerInputs]]:
     """Evaluate ``graph`` for both networks at once; stop before the first call of each layer.
 
-    From one layer to the next each chunk of images goes by itself, so that only what is used
-    after that layer waits in ``activations``, and each value goes after its last use. While the
+    Each chunk of images goes from one layer to the next by itself. So only values that are used
+    after that layer wait in ``activations``, and each value is freed after its last use. While the
     networks are the same only the first is run.
 
     Args:
         graph: traced from either network.
-        networks: what is changed in them while the walk stops counts from there on.
-        images: what both take.
+        networks: changes to them while the walk stops take effect from there on.
+        images: inputs of both.
         layers: names of modules to stop at.
         diverged: whether the networks differ by now.
         activations: keeps the values between layers.
 
-    Yields the layer's name and its inputs, which are good until the walk goes on.
+    Yields the layer's name and its inputs, which are valid until the walk goes on.
 
     Raises ``DataError``, which names the layer, for inputs that are not finite.
     """
     modules = [dict(network.named_modules()) for network in networks]
     frames: list[list[Frame]] = [[Frame()] for _ in range(len(images))]
     for segment in _segments(graph, layers):
-        for chunk, sides in enumerate(frames):
-            for side, frame in enumerate(sides):
+        for chunk, chunk_frames in enumerate(frames):
+            for side, frame in enumerate(chunk_frames):
                 run = partial(
                     segment.run,
                     modules=modules[side],
                     side=side,
                     image=partial(images.chunk, chunk),
                 )
-                sides[side] = activations.update(frame, run)
+                chunk_frames[side] = activations.update(frame, run)
         yield segment.layer, LayerInputs(activations, frames, segment.source, images)
         if len(frames[0]) == 1 and diverged():
-            for sides in frames:
-                sides.append(activations.copy(sides[0]))
+            for chunk_frames in frames:
+                chunk_frames.append(activations.copy(chunk_frames[0]))
 
 
 def check_finite(value: Tensor, layer: str, side: int) -> None:
-    """Raise ``DataError`` unless all of a layer's input is finite; side 1 is the quantized."""
+    """Raise ``DataError`` unless all of a layer's input is finite; side 1 is quantized."""
     # The sum is one fast pass. It is finite only if everything is; large numbers may overflow it.
     if not value.sum().isfinite() and not value.isfinite().all():
-        which = ("float", "quantized")[side]
+        network = ("float", "quantized")[side]
         raise DataError(
-            f"layer {layer}: the {which} network's input here is not finite (NaN or infinite)"
+            f"layer {layer}: the {network} network's input here is not finite (NaN or infinite)"
         )
 
 
@@ -258,18 +258,18 @@ def _segments(graph: fx.Graph, layers: Collection[str]) -> Iterator[_Segment]:
     # Attributes of modules are looked up where they are used: they are no activations.
     nodes = [node for node in graph.nodes if node.op != "get_attr"]
     first_calls: dict[str, int] = {}
-    for place, node in enumerate(nodes):
+    for index, node in enumerate(nodes):
         if node.op == "call_module" and node.target in layers:
-            first_calls.setdefault(node.target, place)
+            first_calls.setdefault(node.target, index)
     stops = list(first_calls.values())
 
     freed: dict[fx.Node, list[str]] = {node: [] for node in nodes}
-    seen: set[fx.Node] = set()
+    visited: set[fx.Node] = set()
     for node in reversed(nodes[: stops[-1] + 1] if stops else []):
-        for used in (node, *node.all_input_nodes):
-            if used not in seen and used.op != "get_attr":
-                seen.add(used)
-                freed[node].append(used.name)
+        for source in (node, *node.all_input_nodes):
+            if source not in visited and source.op != "get_attr":
+                visited.add(source)
+                freed[node].append(source.name)
 
     for start, stop in zip([0, *stops], stops, strict=False):
         node = nodes[stop]
@@ -277,7 +277,7 @@ def _segments(graph: fx.Graph, layers: Collection[str]) -> Iterator[_Segment]:
 
 
 def attribute(node: fx.Node, modules: Mapping[str, nn.Module]) -> Any:
-    """What a ``get_attr`` node stands for: a tensor of a module, or one that its code made."""
+    """The value of a ``get_attr`` node: a tensor of a module, or one that its code created."""
     if _CONSTANT in node.meta:
         return node.meta[_CONSTANT]
     owner, _, name = node.target.rpartition(".")
@@ -299,7 +299,9 @@ def _evaluate(
             return image()
         return node.args[0] if node.args else None  # another's default
 
-    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda used: _value(used, values, modules))
+    args, kwargs = fx.map_arg(
+        (node.args, node.kwargs), lambda source: _value(source, values, modules)
+    )
     if node.op == "call_module":
         return modules[node.target](*args, **kwargs)
     if node.op == "call_function":

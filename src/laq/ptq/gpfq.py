@@ -10,8 +10,8 @@ the neuron's outputs, X w − X̃ q. With D = X − X̃ and e = w − q this is
 
     a_t = w_t + ( w_t <D_t, X̃_t> + <X̃_t, u> ) / |X̃_t|²        u ← u + w_t D_t + e_t X̃_t
 
-Written in D and e, not in X and q, no large numbers cancel, so that float32 keeps to the float64
-path.
+In terms of D and e, and not of X and q, no large numbers cancel, so that float32 keeps to the
+float64 path.
 
 A ridge λ adds λ ‖w − q‖² to the squared error ‖X w − X̃ q‖². It is the recursion above on X and X̃
 with √λ I below each, which only adds λ to |X̃_t|²:
@@ -23,12 +23,12 @@ clearly. An input that never fires gets the nearest level, and λ → ∞ is rou
 
 The same recursion is computed in three forms, each exact, for different sizes:
 
-- ``direct``: as it stands, u being held for a few neurons at a time. For few samples.
-- ``blocks``: inside a block of columns <X̃_t, u> is a product known before the block, and sums of
-  w_s <D_s, X̃_t> and e_s <X̃_s, X̃_t> over its columns s before t. Only the latter depends on
-  codes just chosen, and it needs no samples any more; all else is matrix products.
+- ``direct``: as it stands, with u in memory for a few neurons at a time. For few samples.
+- ``blocks``: inside a block of columns <X̃_t, u> is a product known before the block, plus sums of
+  w_s <D_s, X̃_t> and e_s <X̃_s, X̃_t> over its columns s before t. Only the latter sum depends on
+  codes just chosen, and it needs no samples. All else is matrix products.
 - ``gram``: the same sums over all columns before t. Samples are needed for X̃ᵀX̃, X̃ᵀD and DᵀD
-  alone and are streamed through once, so memory does not grow with their number.
+  alone and are streamed once, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ from laq.utils.errors import ConfigError, DataError
 
 Form = Literal["direct", "blocks", "gram"]
 
-# Columns a block. More shift work from products to the recursion, fewer add calls:
-# from 32 to 128 the time is flat within a fifth.
+# Columns a block. More columns shift work from products to the recursion, fewer columns add calls.
+# From 32 to 128 the time differs by less than a fifth.
 BLOCK = 64
 
 
@@ -138,7 +138,7 @@ def solve(
     walk = Walk.of(weight, alphabet, rounding, samples.groups, threads)
     forms = get_args(Form) if weight.device.type == "cpu" and walk.plain else ("blocks", "gram")
     if form is None:
-        sizes = layer_selection.LayerShape(
+        shape = layer_selection.LayerShape(
             samples.rows,
             len(weight) // samples.groups,
             samples.columns,
@@ -147,7 +147,7 @@ def solve(
             threads,
             noise=rounding.generator is not None,
         )
-        form = layer_selection.cheapest(sizes, block, memory, forms)
+        form = layer_selection.cheapest(shape, block, memory, forms)
     elif form not in forms:
         raise ValueError(f"form {form!r} cannot be had here: choose {', '.join(forms)}")
     solver = {"direct": _direct, "blocks": _blocks, "gram": _gram}[form]
@@ -162,12 +162,12 @@ def _direct(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     """‖X w − X̃ q‖² and ‖X w‖² per neuron (G, n), or in all, and |X̃_t|² (G, d)."""
     inputs, quantized_inputs = samples.gather()
     x = _in_fours(quantized_inputs, samples.groups)
-    fours = x.unflatten(1, (-1, 4))  # (G, d/4, 4, m)
-    inner = fours @ fours.mT
+    quads = x.unflatten(1, (-1, 4))  # (G, d/4, 4, m)
+    inner = quads @ quads.mT
     cross, drift = torch.zeros_like(inner), None
     if inputs is not quantized_inputs:
         drift = _in_fours(inputs, samples.groups) - x
-        cross = fours @ drift.view_as(fours).mT
+        cross = quads @ drift.view_as(quads).mT
     diagonal = inner.diagonal(dim1=2, dim2=3)
     norms = diagonal.flatten(1)[:, : samples.columns].clone()
     if ridge:
@@ -177,10 +177,10 @@ def _direct(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
 
 
 def _in_fours(matrix: Tensor, groups: int) -> Tensor:
-    """Samples (m, G·d) as contiguous (G, d, m), d filled up with zeros to a multiple of 4."""
+    """Samples (m, G·d) as contiguous (G, d, m), d padded with zeros to a multiple of 4."""
     columns = matrix.T.contiguous().unflatten(0, (groups, -1))
-    missing = -columns.shape[1] % 4
-    return torch.nn.functional.pad(columns, (0, 0, 0, missing)) if missing else columns
+    padding = -columns.shape[1] % 4
+    return torch.nn.functional.pad(columns, (0, 0, 0, padding)) if padding else columns
 
 
 def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
@@ -191,10 +191,10 @@ def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     groups, neurons, columns = walk.weight.shape
     residual = inputs.new_zeros(groups, inputs.shape[1], neurons)  # u, in the walk's units
     norms = inputs.new_empty(groups, columns)
-    added = 0.0
+    damp = 0.0
     if ridge:  # the first block needs the mean over all columns
         squares = torch.linalg.vector_norm(quantized_inputs, dtype=torch.float64).square()
-        added = penalty(ridge, squares / norms.numel())
+        damp = penalty(ridge, squares / norms.numel())
     for span in walk.spans(block):
         x, w = quantized_inputs[..., span], walk.scaled(span)  # (G, m, B), (G, B, n)
         inner = x.mT @ x  # (G, B, B)
@@ -204,7 +204,7 @@ def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
             drift = inputs[..., span] - x
             carried.baddbmm_((x.mT @ drift).tril_(), w)
             residual.baddbmm_(drift, w)
-        error = _walk_block(walk, span, carried, w, inner, added)
+        error = _walk_block(walk, span, carried, w, inner, damp)
         residual.baddbmm_(x, error)
     difference = torch.linalg.vector_norm(residual, dim=1, dtype=torch.float64) * walk.units
     return difference.square(), _reference(inputs.transpose(0, 1).flatten(1), walk), norms
@@ -212,7 +212,7 @@ def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
 
 def _gram(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
     grams = Grams.of(samples)
-    added = penalty(ridge, grams.norms.double().mean()) if ridge else 0.0
+    damp = penalty(ridge, grams.norms.double().mean()) if ridge else 0.0
     columns = walk.weight.shape[2]
     weight = walk.scaled(slice(0, columns))  # (G, d, n)
     error = torch.empty_like(weight)
@@ -223,7 +223,7 @@ def _gram(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
             carried.baddbmm_(grams.cross[:, span, past], weight[:, past])
             carried.baddbmm_(grams.cross[:, span, span].tril(), w)
         inner = grams.inner[:, span, span]
-        error[:, span] = _walk_block(walk, span, carried, w, inner, added)
+        error[:, span] = _walk_block(walk, span, carried, w, inner, damp)
     difference, reference = grams.energies(weight, error)
     squares = walk.units.double().square()
     return difference * squares, reference * squares, grams.norms
@@ -238,8 +238,8 @@ def _walk_block(
     """
     norms = inner.diagonal(dim1=1, dim2=2)[..., None] + added  # (G, B, 1)
     alive = norms > 0
-    safe = torch.where(alive, norms, 1)  # not its inverse, which may overflow
-    return walk.block(span, w + carried / safe, w, inner / safe, alive[..., 0])
+    divisor = torch.where(alive, norms, 1)  # not its inverse, which may overflow
+    return walk.block(span, w + carried / divisor, w, inner / divisor, alive[..., 0])
 
 
 def _reference(inputs: Tensor, walk: Walk) -> Tensor:

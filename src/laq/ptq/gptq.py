@@ -1,8 +1,8 @@
 """GPTQ: second-order quantization of one layer (Frantar et al., ICLR 2023, algorithm 1).
 
 It minimises ‖X̃ (w − q)‖, X̃ being the layer's inputs in the network quantized so far, with the
-Hessian H = X̃ᵀX̃ + λI: columns are rounded in order, and each one's error is made up for by the
-columns not rounded yet, as well as they can (the optimal brain surgeon's update).
+Hessian H = X̃ᵀX̃ + λI. Columns are rounded in order, and the columns that are not rounded yet
+compensate the error of each as well as they can (the optimal brain surgeon's update).
 
 As published it takes a Cholesky factor of H⁻¹. One of H itself gives the same codes (Chee et al.,
 "QuIP", NeurIPS 2023, where it is called LDLQ): with H = R Rᵀ, R upper triangular,
@@ -12,9 +12,9 @@ As published it takes a Cholesky factor of H⁻¹. One of H itself gives the sam
 which spares the inverse, its rounding errors and its memory, and is GPFQ's recursion on equal
 inputs with R in the place of H.
 
-H is added up and factored in float64 whatever the samples are: as it is nearly singular wherever
-samples are fewer than inputs, float32 sums would change codes. It is factored in place, so that
-d² float64 numbers a group are all that is held.
+H is added up and factored in float64 whatever the dtype of the samples. It is nearly singular
+wherever samples are fewer than inputs, so float32 sums would change codes. It is factored in place,
+so that memory holds d² float64 numbers a group.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def solve(
 ) -> QuantizedLayer:
     """Quantize ``weight`` (N, d) on ``samples`` of its inputs, in their order.
 
-    All tensors float32 or all float64, on one device. Inputs that never fire get the nearest
-    level, which is what the damping alone asks of them; published code sets them to 0, and so does
-    a damping of 0. The error reported is that of the outputs against the float network's, as for
-    every solver, and not the one minimised.
+    All tensors are float32 or all float64, on one device. Weights of inputs that never fire get the
+    nearest level, which is what the damping alone asks for. The published code sets them to 0, and
+    so does a damping of 0. The reported error is that of the outputs against the float network's,
+    as for every solver, and not the one that is minimised.
 
     Args:
         damping: λ in units of the mean |X̃_t|² over all inputs of the layer, as GPFQ's ridge.
@@ -109,7 +109,7 @@ def _reversed_hessian(walk: Walk, samples: Samples) -> Tensor:
 def _factor(hessian: Tensor, damping: float) -> Tensor:
     """The lower Cholesky factor of the damped ``hessian``, in its memory; 1 for dead inputs.
 
-    Read in reverse a lower triangular factor is an upper triangular one: R.
+    With rows and columns in reverse it is an upper triangular factor: R.
     """
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     diagonal.masked_fill_(diagonal == 0, 1)

@@ -1,4 +1,4 @@
-"""Sums over samples: all that a layer's inputs are to a quadratic error, however many there are."""
+"""Sums over samples: all of a layer's inputs that a quadratic error depends on."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def _columnwise(left: Tensor, right: Tensor) -> Tensor:
     return (left * right).sum(dim=1, dtype=torch.float64)
 
 
-# A layer's outputs before and after, for solvers that do not know their error already.
+# The error of a layer's outputs, for solvers that do not compute it themselves.
 
 
 def measured(codes: Tensor, grid: Grid, weight: Tensor, samples: Samples) -> QuantizedLayer:
     """``codes`` (N, d), chosen for ``weight`` (N, d), with their output error over ``samples``.
 
-    Passes over the samples once and holds no more than one chunk's outputs (m_c, N).
+    It takes one pass over the samples and the memory of one chunk's outputs (m_c, N).
     Raises ``DataError`` for samples or outputs that are not finite.
     """
     w, q = (

@@ -1,7 +1,7 @@
 """A layer's inputs by rerunning both networks from the images: no graph is needed.
 
-The published code runs so for every network. It costs a run of both networks up to each layer, but
-it takes networks that torch.fx cannot trace, and a fresh batch of images for each layer.
+The published code does so for every network. It costs a run of both networks up to each layer. It
+takes networks that torch.fx cannot trace, and allows a fresh batch of images for each layer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _ReachedError(Exception):
 
 
 def run(network: nn.Module, images: Tensor, layers: Collection[str]) -> Run:
-    """Run ``network``, and see what those of ``layers`` get that are called."""
+    """Run ``network``, and record the inputs of those ``layers`` that it calls."""
     inputs: dict[str, Tensor] = {}
     calls: Counter[str] = Counter()
 
@@ -48,7 +48,7 @@ def run(network: nn.Module, images: Tensor, layers: Collection[str]) -> Run:
 
 
 def call_order(network: nn.Module, images: Tensor, layers: Collection[str]) -> list[str]:
-    """Those of ``layers`` that a run over ``images`` calls, in the order of their first calls."""
+    """The ``layers`` that a run over ``images`` calls, in the order of their first calls."""
     return list(run(network, images, layers).inputs)
 
 
@@ -74,7 +74,7 @@ def _input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def capture(network: nn.Module, layer: str, images: Tensor) -> Tensor:
     """The input of ``layer`` at its first call, where the forward pass of ``network`` ends.
 
-    Raises ``LaqError`` if the pass does not come to the layer.
+    Raises ``LaqError`` if the pass does not reach the layer.
     """
 
     def stop(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -83,8 +83,8 @@ def capture(network: nn.Module, layer: str, images: Tensor) -> Tensor:
     hook = network.get_submodule(layer).register_forward_pre_hook(stop, with_kwargs=True)
     try:
         network(images)
-    except _ReachedError as reached:
-        return reached.args[0]
+    except _ReachedError as error:
+        return error.args[0]
     finally:
         hook.remove()
     raise LaqError(
@@ -102,7 +102,7 @@ def rerun(
 ) -> Iterator[tuple[str, LayerInputs]]:
     """Run both networks from the images up to each of ``layers`` in turn.
 
-    ``batch`` gives the images, once a layer; all else is as in ``laq.ptq.fx_runner.walk``.
+    ``batch`` gives the images, once for each layer. All else is as in ``laq.ptq.fx_runner.walk``.
     """
 
     def frame(network: nn.Module, name: str, images: Tensor) -> Frame:
@@ -118,6 +118,6 @@ def rerun(
             for chunk in range(len(images))
         ]
         yield name, LayerInputs(activations, frames, "input", images)
-        for sides in frames:
-            for used in sides:
-                activations.drop(used)
+        for chunk_frames in frames:
+            for stored in chunk_frames:
+                activations.drop(stored)

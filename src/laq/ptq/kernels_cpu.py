@@ -1,8 +1,8 @@
 """The compiled loops of greedy quantization on the CPU: columns in order, neurons side by side.
 
-Everything is in units of the grid's step, and a code is 0 where its level is. Neurons do not
-depend on each other, so a tile of them walks the columns in vector registers, and threads take
-different tiles, which does not change a bit of the result.
+Everything is in units of the grid's step, and the level of code 0 is 0. Neurons do not depend on
+each other, so a tile of them walks the columns in vector registers. Threads take different tiles,
+which does not change a bit of the result.
 
 All of it is in one file: Numba's cache on disk would not see a change in another one.
 """
@@ -32,7 +32,7 @@ _launch = threading.Lock()
 
 @compiled()
 def _code(value, noise, kind, threshold, low, high):
-    """``laq.quantizers.rounding.codes`` of one number; ``kind`` is its place in KINDS."""
+    """``laq.quantizers.rounding.codes`` of one number; ``kind`` is an index of its KINDS."""
     if kind == 0:
         code = np.rint(value)
     elif kind == 1:
@@ -49,7 +49,7 @@ def _code(value, noise, kind, threshold, low, high):
 
 @compiled()
 def _level(code, gap):
-    """What ``code`` stands for in units of the step."""
+    """The level of ``code`` in units of the step."""
     return code + gap * np.sign(code) if gap != 0 else code
 
 
@@ -57,7 +57,7 @@ def _level(code, gap):
 def _path_tile(
     weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares, group, start
 ):
-    """``path`` for the neurons of ``group`` from ``start`` on; u is kept for this tile alone.
+    """``path`` for the neurons of ``group`` from ``start`` on. u is that of this tile alone.
 
     Four columns and four samples, or two, are taken at a time, so that the sums stay in registers
     for sixteen multiply-adds.
@@ -70,7 +70,7 @@ def _path_tile(
     u = np.zeros((samples, LANES), weight.dtype)
     step = np.ones(LANES, weight.dtype)
     w = np.zeros((_STRIP, LANES), weight.dtype)
-    chosen = np.zeros((_STRIP, LANES), weight.dtype)
+    strip_codes = np.zeros((_STRIP, LANES), weight.dtype)
     draw = np.zeros(LANES, weight.dtype)
     total = np.empty((4, LANES), weight.dtype)
     error = np.empty((4, LANES), weight.dtype)
@@ -81,7 +81,7 @@ def _path_tile(
 
     for first in range(0, columns, _STRIP):
         width = min(_STRIP, columns - first)
-        w[width:] = 0  # beside the last column stand some without weight or input
+        w[width:] = 0  # behind the last column are columns of padding
         for r in range(lanes):
             for s in range(width):
                 w[s, r] = weight[group, start + r, first + s]
@@ -98,25 +98,25 @@ def _path_tile(
                     for r in range(LANES):
                         total[k, r] += h * error[j, r] + c * w[s + j, r]
                 if noise.size and t + k < columns:
-                    place = group * neurons + start
-                    draw[:lanes] = noise[t + k, place : place + lanes]
+                    offset = group * neurons + start
+                    draw[:lanes] = noise[t + k, offset : offset + lanes]
                 if norm > 0:
                     c = cross[group, t // 4, k, k]
                     for r in range(LANES):
                         value = w[s + k, r] + (w[s + k, r] * c + total[k, r]) / norm
                         code = _code(value, draw[r], kind, threshold, low[r], high[r])
-                        chosen[s + k, r] = code
+                        strip_codes[s + k, r] = code
                         error[k, r] = w[s + k, r] - _level(code, gap)
                 else:
                     for r in range(LANES):
-                        chosen[s + k, r] = 0
+                        strip_codes[s + k, r] = 0
                         error[k, r] = w[s + k, r]
             _add(x, group, t, error, 0, u)
             if drift.size:
                 _add(drift, group, t, w, s, u)
         for r in range(lanes):
             for s in range(width):
-                codes[group, start + r, first + s] = chosen[s, r]
+                codes[group, start + r, first + s] = strip_codes[s, r]
 
     for r in range(lanes):
         square = 0.0
@@ -130,8 +130,8 @@ def _project(x, group, t, u, total):
     """total (4, LANES) = x u, for the columns from t on of x (G, D, m), and u (m, LANES)."""
     samples = u.shape[0]
     total[:] = 0
-    fours = samples - samples % 4
-    for i in range(0, fours, 4):
+    unrolled = samples - samples % 4
+    for i in range(0, unrolled, 4):
         a0, a1 = x[group, t, i], x[group, t, i + 1]
         a2, a3 = x[group, t, i + 2], x[group, t, i + 3]
         b0, b1 = x[group, t + 1, i], x[group, t + 1, i + 1]
@@ -146,7 +146,7 @@ def _project(x, group, t, u, total):
             total[1, r] += b0 * u0 + b1 * u1 + b2 * u2 + b3 * u3
             total[2, r] += c0 * u0 + c1 * u1 + c2 * u2 + c3 * u3
             total[3, r] += d0 * u0 + d1 * u1 + d2 * u2 + d3 * u3
-    for i in range(fours, samples):
+    for i in range(unrolled, samples):
         for k in range(4):
             a0 = x[group, t + k, i]
             for r in range(LANES):
@@ -158,8 +158,8 @@ def _add(x, group, t, error, s, u):
     """u (m, LANES) += xᵀ error, for the columns from t on of x (G, D, m), the rows from s on of
     error (…, LANES)."""
     samples = u.shape[0]
-    pairs = samples - samples % 2
-    for i in range(0, pairs, 2):
+    unrolled = samples - samples % 2
+    for i in range(0, unrolled, 2):
         a0, a1 = x[group, t, i], x[group, t + 1, i]
         a2, a3 = x[group, t + 2, i], x[group, t + 3, i]
         b0, b1 = x[group, t, i + 1], x[group, t + 1, i + 1]
@@ -168,7 +168,7 @@ def _add(x, group, t, error, s, u):
             e0, e1, e2, e3 = error[s, r], error[s + 1, r], error[s + 2, r], error[s + 3, r]
             u[i, r] += a0 * e0 + a1 * e1 + a2 * e2 + a3 * e3
             u[i + 1, r] += b0 * e0 + b1 * e1 + b2 * e2 + b3 * e3
-    for i in range(pairs, samples):
+    for i in range(unrolled, samples):
         for k in range(4):
             a0 = x[group, t + k, i]
             for r in range(LANES):
@@ -194,8 +194,8 @@ def _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, gro
             w[t, r] = weight[group, t, start + r]
 
     for t in range(columns):
-        fours = t - t % 4
-        for s in range(0, fours, 4):  # one load and store of the sum for four
+        unrolled = t - t % 4
+        for s in range(0, unrolled, 4):  # one load and store of the sum for four
             g0, g1 = mix[group, t, s], mix[group, t, s + 1]
             g2, g3 = mix[group, t, s + 2], mix[group, t, s + 3]
             for r in range(LANES):
@@ -205,14 +205,14 @@ def _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, gro
                     + g2 * error[s + 2, r]
                     + g3 * error[s + 3, r]
                 )
-        for s in range(fours, t):
+        for s in range(unrolled, t):
             g0 = mix[group, t, s]
             for r in range(LANES):
                 total[t, r] += g0 * error[s, r]
 
         if noise.size:
-            place = group * neurons + start
-            draw[:lanes] = noise[t, place : place + lanes]
+            offset = group * neurons + start
+            draw[:lanes] = noise[t, offset : offset + lanes]
         if alive[group, t]:
             for r in range(LANES):
                 code = _code(total[t, r], draw[r], kind, threshold, low[r], high[r])
@@ -231,8 +231,8 @@ def _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, gro
             codes[group, start + r, first + t] = total[t, r]
 
 
-# Two drivers each, not one function compiled both ways: numba's cache on disk knows a function by
-# its code and would hand one version out for the other.
+# Each loop has two drivers, instead of one function compiled both ways: numba's cache on disk knows
+# a function by its code and would take one version for the other.
 
 
 @compiled()
@@ -259,8 +259,8 @@ def _path_serial(weight, steps, x, drift, inner, cross, noise, rule, bounds, cod
 @compiled(parallel=True)
 def _path_parallel(weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares):
     tiles = (weight.shape[1] + LANES - 1) // LANES
-    for place in numba.prange(weight.shape[0] * tiles):
-        group, start = place // tiles, place % tiles * LANES
+    for index in numba.prange(weight.shape[0] * tiles):
+        group, start = index // tiles, index % tiles * LANES
         _path_tile(
             weight, steps, x, drift, inner, cross, noise, rule, bounds, codes, squares, group, start
         )
@@ -276,8 +276,8 @@ def _block_serial(base, weight, mix, alive, noise, rule, bounds, codes, first):
 @compiled(parallel=True)
 def _block_parallel(base, weight, mix, alive, noise, rule, bounds, codes, first):
     tiles = (base.shape[2] + LANES - 1) // LANES
-    for place in numba.prange(base.shape[0] * tiles):
-        group, start = place // tiles, place % tiles * LANES
+    for index in numba.prange(base.shape[0] * tiles):
+        group, start = index // tiles, index % tiles * LANES
         _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, group, start)
 
 
@@ -297,22 +297,22 @@ def path(
     codes: Tensor,
     threads: int,
 ) -> Tensor:
-    """The recursion straight from its definition, u being walked along for every neuron.
+    """The recursion as it is defined, with u of every neuron.
 
     Per column t: a = w_t + (w_t <x_t, drift_t> + <x_t, u>) / |x_t|²; u += w_t drift_t +
-    (w_t − q_t) x_t; where x_t is 0 the code is 0. u is brought up to date after every four columns,
-    what is missing inside of them coming from ``inner`` and ``cross``.
+    (w_t − q_t) x_t; where x_t is 0 the code is 0. u is updated after every four columns. What it
+    lacks inside of the four comes from ``inner`` and ``cross``.
 
     Args:
-        weight: (G, n, d). steps: (G, n), in which w and u are measured.
+        weight: (G, n, d). steps: (G, n), the units of w and u.
         x: X̃ᵀ (G, D, m), D being d rounded up to a multiple of 4, with zeros there.
         drift: (X − X̃)ᵀ likewise, or None where it is 0.
         inner: (G, D/4, 4, 4), x xᵀ of every four columns. cross: likewise x driftᵀ.
         noise: (d, G·n) for stochastic rounding.
-        rule: kind's place in ``rounding.KINDS``, threshold, and gap of the grid.
+        rule: index of the kind in ``rounding.KINDS``, threshold, and gap of the grid.
         bounds: (2, G, n), the smallest and the largest code of each neuron.
         codes: (G, n, d) integers, written.
-        threads: at most so many; it does not change a bit.
+        threads: their largest number; it does not change a bit.
 
     Returns:
         ‖u‖² (G, n) float64 in units of the weights.
@@ -341,14 +341,14 @@ def block(
     first: int,
     threads: int,
 ) -> None:
-    """The recursion inside a block of B columns, on sums over samples taken before.
+    """The recursion inside a block of B columns, on sums over samples that are known before.
 
     Per column t: a = base_t + Σ_{s<t} mix_ts e_s, and e_t = weight_t − q_t; where ``alive`` is
     false, q_t = 0.
 
     Args:
-        base: (G, B, n), receives e. weight: (G, B, n). All in units of the step.
-        mix: (G, B, B), of which the part below the diagonal is read. alive: (G, B) bool.
+        base: (G, B, n), overwritten by e. weight: (G, B, n). Both in units of the step.
+        mix: (G, B, B), read below the diagonal. alive: (G, B) bool.
         noise: (B, G·n) for stochastic rounding.
         rule, bounds, threads: as in ``path``.
         codes: (G, n, d) integers; columns first … first + B are written.
@@ -369,7 +369,10 @@ def _run(
     threads: int,
     arguments: list[Any],
 ) -> None:
-    """A single thread starts no thread pool at all, so that many such jobs may share a machine."""
+    """Run ``serial`` for a single thread, ``parallel`` for more.
+
+    A single thread starts no thread pool, so that many such jobs may share a machine.
+    """
     groups, neurons = shape
     tiles = groups * -(-neurons // LANES)
     workers = min(threads, tiles, numba.config.NUMBA_NUM_THREADS)
@@ -378,7 +381,7 @@ def _run(
         return
     torch_threads = torch.get_num_threads()
     with _launch:
-        before = numba.get_num_threads()
+        previous = numba.get_num_threads()
         numba.set_num_threads(workers)
         # Numba's pool, when it starts, sets the thread count of the OpenMP it shares with torch.
         if torch.get_num_threads() != torch_threads:
@@ -386,4 +389,4 @@ def _run(
         try:
             parallel(*arguments)
         finally:
-            numba.set_num_threads(before)
+            numba.set_num_threads(previous)

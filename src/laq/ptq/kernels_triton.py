@@ -1,8 +1,8 @@
 """The compiled loop of greedy quantization on CUDA: one launch a block of columns (Triton).
 
-A program walks the columns of a block in order for a tile of neurons, as a tile of
-``laq.ptq.kernels_cpu`` does on the CPU. Sums are added up in another order than there, so float32
-codes may differ where a value lies on the border of two levels.
+A program walks the columns of a block in order for a tile of neurons, as ``laq.ptq.kernels_cpu``
+does on the CPU. Sums are added up in another order than there, so that codes in float32 may differ
+where a value is on the border of two levels.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ except ImportError as error:
         "set the config key device to cpu"
     ) from error
 
-# Neurons a program, and a warp alone: sums over the columns of a block then need no barrier, and
-# even a narrow layer keeps many multiprocessors busy.
+# Neurons a program, which is a single warp: sums over the columns of a block then need no barrier,
+# and even a narrow layer keeps many multiprocessors busy.
 _TILE = 16
 
 
@@ -40,7 +40,7 @@ def block(
 ) -> None:
     """The recursion inside a block of B columns: ``laq.ptq.kernels_cpu.block`` on CUDA tensors.
 
-    Shapes, units and what is written as there; ``base`` and ``codes`` must be contiguous.
+    Shapes, units and outputs are as there. ``base`` and ``codes`` must be contiguous.
     """
     if not (base.is_contiguous() and codes.is_contiguous()):
         raise ValueError("base and codes are written in place and must be contiguous")
@@ -92,7 +92,7 @@ def _block(
     """One tile of neurons of one group; ``rows`` is B rounded up to a power of two."""
     group = tl.program_id(0)
     lane = tl.program_id(1) * tile + tl.arange(0, tile)
-    inside = lane < neurons
+    lane_mask = lane < neurons
     row = tl.arange(0, rows)
     neuron = (group * neurons + lane).to(tl.int64)
     base += group * columns * neurons
@@ -101,33 +101,31 @@ def _block(
     alive += group * columns
 
     dtype = base.dtype.element_ty
-    low = tl.load(bounds + neuron, inside, 0.0)
-    high = tl.load(bounds + tl.num_programs(0) * neurons + neuron, inside, 0.0)
+    low = tl.load(bounds + neuron, lane_mask, 0.0)
+    high = tl.load(bounds + tl.num_programs(0) * neurons + neuron, lane_mask, 0.0)
     error = tl.zeros((rows, tile), dtype)  # e of the columns walked, 0 for those to come
     for t in range(columns):
-        w = tl.load(weight + t * neurons + lane, inside, 0.0)
-        value = tl.load(base + t * neurons + lane, inside, 0.0)
-        shares = tl.load(mix + t * columns + row, row < t, 0.0)
-        value += tl.sum(shares[:, None] * error, 0)
+        w = tl.load(weight + t * neurons + lane, lane_mask, 0.0)
+        value = tl.load(base + t * neurons + lane, lane_mask, 0.0)
+        coefficients = tl.load(mix + t * columns + row, row < t, 0.0)
+        value += tl.sum(coefficients[:, None] * error, 0)
         draw = value
         if kind == "stochastic":
-            draw = tl.load(noise + t * tl.num_programs(0) * neurons + neuron, inside, 0.0)
+            draw = tl.load(noise + t * tl.num_programs(0) * neurons + neuron, lane_mask, 0.0)
         code = _code(value, draw, kind, threshold, low, high)
         level = code + _signed(tl.where(code != 0, tl.full((tile,), gap, dtype), 0.0), code)
-        fires = tl.load(alive + t) != 0
-        e = tl.where(fires, w - level, w)
+        live = tl.load(alive + t) != 0
+        e = tl.where(live, w - level, w)
         error = tl.where(row[:, None] == t, e[None, :], error)
-        code = tl.where(fires, code, 0.0).to(codes.dtype.element_ty)
-        tl.store(codes + neuron * width + first + t, code, inside)
-    within = (row < columns)[:, None] & inside[None, :]
-    tl.store(base + row[:, None] * neurons + lane[None, :], error, within)
+        code = tl.where(live, code, 0.0).to(codes.dtype.element_ty)
+        tl.store(codes + neuron * width + first + t, code, lane_mask)
+    block_mask = (row < columns)[:, None] & lane_mask[None, :]
+    tl.store(base + row[:, None] * neurons + lane[None, :], error, block_mask)
 
 
 @triton.jit
 def _code(value, draw, kind: tl.constexpr, threshold: tl.constexpr, low, high):
-    """``laq.quantizers.rounding.codes``; ``draw`` is its noise, read where the kind is stochastic
-    alone.
-    """
+    """``laq.quantizers.rounding.codes``; ``draw`` is its noise, read by ``stochastic`` alone."""
     if kind == "stochastic":
         code = tl.floor(value + draw)
     else:
@@ -135,20 +133,20 @@ def _code(value, draw, kind: tl.constexpr, threshold: tl.constexpr, low, high):
         if kind != "nearest":
             magnitude -= tl.full(value.shape, threshold, value.dtype)
         if kind == "hard":
-            whole = tl.where(magnitude > 0, _nearest(magnitude) + 1, 0.0)
+            rounded = tl.where(magnitude > 0, _nearest(magnitude) + 1, 0.0)
         else:
-            whole = _nearest(tl.maximum(magnitude, 0.0))
-        code = _signed(whole, value)
+            rounded = _nearest(tl.maximum(magnitude, 0.0))
+        code = _signed(rounded, value)
     return tl.minimum(tl.maximum(code, low), high)
 
 
 @triton.jit
 def _nearest(magnitude):
     """The nearest integer to a number ≥ 0, halves to even; exact, as no step of it rounds."""
-    whole = tl.floor(magnitude)
-    rest = magnitude - whole
-    odd = tl.floor(whole * 0.5) * 2 != whole
-    return tl.where((rest > 0.5) | ((rest == 0.5) & odd), whole + 1, whole)
+    floor = tl.floor(magnitude)
+    fraction = magnitude - floor
+    odd = tl.floor(floor * 0.5) * 2 != floor
+    return tl.where((fraction > 0.5) | ((fraction == 0.5) & odd), floor + 1, floor)
 
 
 @triton.jit

@@ -1,9 +1,8 @@
 """One layer as its solver sees it: samples of its inputs go in, integer codes come out.
 
-A layer has N neurons (filters) with d weights each; a grouped convolution has G groups, and the
-neurons of a group, N/G consecutive rows, see that group's inputs only. Its inputs are a matrix
-of m rows, the samples, once as the float network computes them, X, and once as the network
-quantized so far does, X̃.
+A layer has N neurons (filters) with d weights each. A grouped convolution has G groups, and the
+neurons of a group, N/G consecutive rows, see that group's inputs only. The inputs are a matrix of
+m rows, the samples, in two versions: X of the float network, and X̃ of the network quantized so far.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ class Samples:
     """Input samples of one layer in both networks, streamed in chunks.
 
     rows: m, all chunks together. columns: d, of one group. groups: G.
-    chunks: starts a new pass over the samples, the same at each call: pairs of X and X̃, each
-        (m_c, G·d), channel-major, so that a group's columns are consecutive; float32 or
-        float64, both alike, on one device.
+    chunks: starts a new pass over the samples, the same at each call. Chunks are pairs of X and X̃,
+        each (m_c, G·d), channel-major, so that a group's columns are consecutive. Both are float32
+        or both float64, on one device.
     """
 
     rows: int
@@ -42,25 +41,25 @@ class Samples:
 
     @classmethod
     def of(cls, inputs: Tensor, quantized_inputs: Tensor, groups: int = 1) -> Samples:
-        """Samples that are in memory whole: X and X̃, (m, G·d) each."""
+        """Samples that are all in memory: X and X̃, (m, G·d) each."""
         rows, width = inputs.shape
         return cls(rows, width // groups, lambda: iter([(inputs, quantized_inputs)]), groups)
 
     def gather(self) -> Pair:
         """All samples in memory: X and X̃, (m, G·d) each."""
-        joined: Pair | None = None
+        matrices: Pair | None = None
         first = 0
         for x, xq in self.chunks():
             if len(x) == self.rows:
                 return x, xq
-            if joined is None:
-                whole = x.new_empty(self.rows, x.shape[1])
-                joined = whole, whole if xq is x else torch.empty_like(whole)
-            # Networks are the same for all chunks, or for none.
-            for matrix, chunk in zip(joined, (x, xq), strict=True):
+            if matrices is None:
+                buffer = x.new_empty(self.rows, x.shape[1])
+                matrices = buffer, buffer if xq is x else torch.empty_like(buffer)
+            # Both networks have the same inputs in all chunks, or in none.
+            for matrix, chunk in zip(matrices, (x, xq), strict=True):
                 matrix[first : first + len(chunk)] = chunk
             first += len(x)
-        return joined
+        return matrices
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +69,7 @@ class QuantizedLayer:
     codes: (N, d) integers.
     grid: what the codes stand for.
     error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ in the Frobenius norm over all groups; 0 where both are 0,
-        and infinite where only the reference is.
+        and infinite where only the reference is 0.
     reference: ‖X Wᵀ‖.
     silent: number of inputs that never fire: columns of X̃ with norm 0.
     fitted: whether the codes depend on the samples.
@@ -104,7 +103,7 @@ class QuantizedLayer:
         error, total = math.sqrt(sums[0]), math.sqrt(sums[1])
         codes = codes.view(weight.shape)
         if total == 0 and grid.zeros(codes) == codes.numel():
-            error = 0.0  # nothing comes out of either: the difference is rounding
+            error = 0.0  # both outputs are 0: the difference is of rounding
         silent = int((norms == 0).sum())
         return cls(codes, grid, relative_error(error, total), total, silent)
 
@@ -125,23 +124,23 @@ class Solver(Protocol):
 
 
 def check(weight: Tensor, samples: Samples, grid: Grid) -> None:
-    """Refuse what no solver takes: shapes, dtypes and devices that do not match, NaN weights."""
+    """Raise ``DataError`` for shapes, dtypes or devices that do not match, and for NaN weights."""
     scales = grid.scales
-    described = (
+    summary = (
         f"weight {tuple(weight.shape)} {weight.dtype} on {weight.device}, samples of "
         f"{samples.groups} x {samples.columns} inputs, "
         f"grid scales {tuple(scales.shape)} {scales.dtype} on {scales.device}"
     )
     if weight.ndim != 2 or 0 in weight.shape or samples.rows == 0:
-        raise DataError(f"a layer is weight (N, d) and samples (m, d), none empty; got {described}")
+        raise DataError(f"a layer is weight (N, d) and samples (m, d), none empty; got {summary}")
     if samples.columns != weight.shape[1] or len(weight) % samples.groups:
-        raise DataError(f"weight (N, d) and inputs (m, groups x d) must agree; got {described}")
+        raise DataError(f"weight (N, d) and inputs (m, groups x d) must agree; got {summary}")
     if not grid.fits(weight.shape):
-        raise DataError(f"the grid must be one for the weight; got {described}")
+        raise DataError(f"the grid must be one for the weight; got {summary}")
     if weight.dtype not in (torch.float32, torch.float64) or scales.dtype != weight.dtype:
-        raise DataError(f"all tensors must be float32, or all float64; got {described}")
+        raise DataError(f"all tensors must be float32, or all float64; got {summary}")
     if scales.device != weight.device:
-        raise DataError(f"all tensors must be on one device; got {described}")
+        raise DataError(f"all tensors must be on one device; got {summary}")
     low, high = weight.aminmax()
     if not (low.isfinite() and high.isfinite()):
         raise DataError(f"weight {tuple(weight.shape)} holds NaN or infinite values")
@@ -150,7 +149,7 @@ def check(weight: Tensor, samples: Samples, grid: Grid) -> None:
 def penalty(ridge: float, mean: Tensor) -> Tensor:
     """λ () from a ridge in units of the mean |X̃_t|² over all inputs t of a layer, silent ones too.
 
-    With a ridge it is positive even if no input fires and ``mean`` () is 0.
+    For a positive ridge it is positive, even if no input fires and ``mean`` () is 0.
     """
     return ridge * torch.where(mean > 0, mean, 1)
 
@@ -159,9 +158,9 @@ def not_finite(samples: Samples) -> str:
     """Why a sum over ``samples`` is not finite, as the message of an error."""
     largest = 0.0
     for chunk in samples.chunks():
-        for matrix, which in zip(chunk, ("float", "quantized"), strict=True):
+        for matrix, network in zip(chunk, ("float", "quantized"), strict=True):
             if not matrix.isfinite().all():
-                return f"inputs in the {which} network hold NaN or infinite values"
+                return f"inputs in the {network} network hold NaN or infinite values"
             largest = max(largest, float(matrix.abs().max()))
     return (
         f"inputs as large as {largest:.3g} overflow {matrix.dtype} when they are squared: "
@@ -170,7 +169,7 @@ def not_finite(samples: Samples) -> str:
 
 
 def relative_error(difference: float, reference: float) -> float:
-    """``difference`` over ``reference``, both norms: 0 for 0/0, infinite where only one is 0."""
+    """``difference`` over ``reference``, both norms: 0 for 0/0, infinite for any other over 0."""
     if reference > 0:
         return difference / reference
     return math.inf if difference > 0 else 0.0

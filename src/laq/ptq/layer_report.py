@@ -1,4 +1,4 @@
-"""The layer report: what became of every weight of a network, and what its calibration lacked."""
+"""The layer report: the result for each weight of a network, and what its calibration lacked."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from laq.quantizers.packed_weight import PackedWeight
 
 logger = logging.getLogger(__name__)
 
-# From where on a layer is warned of: samples as a share of the inputs, silent inputs as a share of
-# all, and the share of ‖W‖² beyond the outermost levels of a scale that filters share.
+# Thresholds of warnings: samples as a share of the inputs, silent inputs as a share of all, and the
+# share of ‖W‖² beyond the outermost levels of a scale that filters share.
 FEW, SILENT, CLIPPED = 0.1, 0.5, 0.01
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One row of the layer report: what became of a weight of two dimensions or more.
+    """One row of the layer report, for a weight of two dimensions or more.
 
-    layer: the module's name; with the parameter's, where that is not ``weight``. kind: the
-    module's class. weights: number of weights. bits: nominal bits, 32 where left in float, their
+    layer: the module's name, followed by the parameter's where that is not ``weight``. kind: the
+    module's class. weights: number of weights. bits: nominal bits, 32 where left in float, and the
     mean over weights where filters are split. split: the runs of filters of such a layer,
-    "bits:filters" each, empty for a layer in one piece. levels, step: where there is one grid, its
-    size and, if it is equispaced, its mean step. samples, inputs: rows of the input matrix, and
+    "bits:filters" each; empty for a layer in one run. levels, step: number of levels of a single
+    grid, and its mean step where it is equispaced. samples, inputs: rows of the input matrix, and
     its columns in one group. clipped: share of ‖W‖² that lies beyond the outermost levels.
-    error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ over the samples and all filters. zeros: weights that became
-    0. silent: input columns that never fire. entropy: of the codes, in bits a code. bytes: of
-    packed codes and scales. reason: why it was left in float, empty where it was quantized.
-    warning: what calibration or grid lack: names of ``LACKS``, or empty.
+    error: ‖X Wᵀ − X̃ Qᵀ‖ / ‖X Wᵀ‖ over the samples and all filters. zeros: number of weights that
+    became 0. silent: number of input columns that never fire. entropy: of the codes, in bits a
+    code. bytes: of packed codes and scales. reason: why it was left in float, empty where it was
+    quantized. warning: what calibration or grid lack: names of ``LACKS``, or empty.
     input_bits: of the layer's input, None in float. input_step, input_zero: of a static input's
     grid, in which a code c stands for (c − zero) · step.
     """
@@ -72,7 +72,7 @@ class LayerRow:
         return replace(self, input_bits=quantizer.bits, input_step=step, input_zero=zero)
 
     def row(self) -> dict[str, Any]:
-        """As JSON holds it, which has no infinity: an error without a reference is None."""
+        """The row for JSON, which has no infinity: an error without a reference is None."""
         row = dict(vars(self))
         if self.error is not None and not math.isfinite(self.error):
             row["error"] = None
@@ -81,7 +81,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class Lack:
-    """A warning as ``tell`` words it. extent: by which layers are ranked. fact: of one layer."""
+    """A warning that ``tell`` logs. extent: ranks layers, the worst highest. fact: of one layer."""
 
     meaning: str
     remedy: str
@@ -119,13 +119,13 @@ def quantized(
     solutions: Sequence[QuantizedLayer],
     packed: Sequence[PackedWeight],
 ) -> LayerRow:
-    """The row of a layer whose runs of filters became ``solutions``, packed as ``packed``."""
+    """The row of a layer from ``solutions`` of its runs of filters, packed as ``packed``."""
     grids = [solution.grid for solution in solutions]
     sizes = [solution.codes.numel() for solution in solutions]
-    whole = grids[0] if len(grids) == 1 else None
+    single = grids[0] if len(grids) == 1 else None
     runs = [f"{run.grid.bits}:{len(run.codes)}" for run in solutions]
     reference = math.hypot(*(solution.reference for solution in solutions))
-    # An error without a reference is infinite, and stays so.
+    # The error of a run without a reference is infinite, or 0, and is taken as it is.
     differences = (
         solution.error * solution.reference if solution.reference > 0 else solution.error
         for solution in solutions
@@ -143,10 +143,10 @@ def quantized(
         kind=type(module).__name__,
         shape=_shape(weight),
         weights=weight.numel(),
-        bits=whole.bits if whole else _mean([grid.bits for grid in grids], sizes),
-        split="" if whole else " ".join(runs),
-        levels=whole.levels if whole else None,
-        step=whole.mean_step if whole else None,
+        bits=single.bits if single else _mean([grid.bits for grid in grids], sizes),
+        split="" if single else " ".join(runs),
+        levels=single.levels if single else None,
+        step=single.mean_step if single else None,
         samples=samples.rows,
         inputs=samples.columns,
         clipped=clipped,
@@ -155,22 +155,22 @@ def quantized(
         silent=silent,
         entropy=_mean(entropies, sizes),
         bytes=sum(run.nbytes for run in packed),
-        warning=", ".join(lack for lack, true in lacks.items() if true),
+        warning=", ".join(lack for lack, applies in lacks.items() if applies),
     )
 
 
 def tell(layers: Iterable[LayerRow]) -> None:
-    """Log once for each kind of warning how many layers it concerns, the worst and the remedy."""
-    quantized = [row for row in layers if not row.reason]
+    """Log each kind of warning once: the number of its layers, the worst ones and the remedy."""
+    rows = [row for row in layers if not row.reason]
     for name, lack in LACKS.items():
-        concerned = [row for row in quantized if name in row.warning]
+        concerned = [row for row in rows if name in row.warning]
         if concerned:
             worst = sorted(concerned, key=lack.extent, reverse=True)[:3]
             facts = "; ".join(f"{row.layer}, {lack.fact(row)}" for row in worst)
             logger.warning(
                 "%d of %d layers %s (worst: %s). %s",
                 len(concerned),
-                len(quantized),
+                len(rows),
                 lack.meaning,
                 facts,
                 lack.remedy,
@@ -178,7 +178,7 @@ def tell(layers: Iterable[LayerRow]) -> None:
 
 
 def trained(name: str, module: nn.Module, packed: PackedWeight) -> LayerRow:
-    """The row of a layer that was trained to codes, without what only calibration has."""
+    """The row of a layer that was trained to codes, without the columns of calibration."""
     grid, codes = packed.grid, packed.codes
     return LayerRow(
         layer=name,
@@ -195,7 +195,7 @@ def trained(name: str, module: nn.Module, packed: PackedWeight) -> LayerRow:
 
 
 def in_float(name: str, module: nn.Module, weight: Tensor, reason: str) -> LayerRow:
-    """The row of a weight that stays as it is."""
+    """The row of a weight that stays in float."""
     return LayerRow(
         layer=name,
         kind=type(module).__name__,
@@ -224,4 +224,4 @@ def _shape(weight: Tensor) -> str:
 
 
 def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
-    return sum(v * size for v, size in zip(values, sizes, strict=True)) / sum(sizes)
+    return sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)

@@ -1,4 +1,4 @@
-"""Which layers of a network are quantized, in which order they are met, and why others are not."""
+"""Which layers of a network are quantized, in which order, and why others are not."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from laq.ptq.module_state import unchanged
 from laq.utils.errors import ConfigError, DataError, LaqError
 from laq.utils.runs import Run
 
-# What a form of the solver costs on the CPU, in time and memory, before it is run.
+# Estimates of the time and memory that a form of the solver takes on the CPU.
 #
-# Time is counted in multiply-adds of a large matrix product; what runs slower than that is
-# weighted by how much. Weights were measured (``benchmarks/gpfq.py --table`` prints measured beside
-# predicted times); codes do not depend on them.
+# The unit of time is a multiply-add of a large matrix product. Slower operations are weighted by
+# how much slower they are. Weights were measured (``benchmarks/gpfq.py --table`` prints measured
+# beside predicted times). Codes do not depend on them.
 
 
 # Bytes a form may take beside the layer itself.
 MEMORY = 2**27
 
-# Where u of a tile of neurons takes more bytes than a core's own cache holds, multiply-adds of the
-# direct recursion and of the blocks take so many times as long.
+# Bytes of a core's own cache. Where u of a tile of neurons takes more, multiply-adds of the direct
+# recursion and of the blocks take longer by these factors.
 _CACHE, _DIRECT_BEYOND, _BLOCKS_BEYOND = 2**19, 1.25, 1.35
 
-# A multiply-add inside a block; rounding a weight, with all that is done to it once; the calls of
-# a block; those of a layer.
+# Times of a multiply-add inside a block; of rounding a weight, with all else that is done once a
+# weight; of the calls for a block; and of the calls for a layer.
 _INSIDE, _ROUNDING, _CALLS, _START = 26.0, 125.0, 9e6, 2.5e7
 
 
@@ -77,23 +77,23 @@ def costs(layer: LayerShape, block: int) -> dict[str, Cost]:
     blocks = 4 * m * n * d * (1 if fits else _BLOCKS_BEYOND) + 2 * m * width * d + inside
     gram = 3 * m * d * d + 6 * n * d * d + inside
     matrices = 2 * m * d
-    numbers = {
+    estimates = {
         "direct": (direct, 2 * matrices + m * n + layer.noise * n * d),
         "blocks": (blocks, matrices + 2 * m * n),
         "gram": (gram, 3 * d * d + 5 * n * d),
     }
     return {
         form: Cost(groups * work + _START, groups * layer.itemsize * size)
-        for form, (work, size) in numbers.items()
+        for form, (work, size) in estimates.items()
     }
 
 
 def cheapest(layer: LayerShape, block: int, memory: float, forms: tuple[str, ...]) -> str:
-    """The fastest of ``forms`` within ``memory`` bytes; where none is, the smallest."""
+    """The fastest of ``forms`` within ``memory`` bytes, or the smallest where none is within."""
     candidates = costs(layer, block)
-    within = [form for form in forms if candidates[form].memory <= memory]
-    if within:
-        return min(within, key=lambda form: candidates[form].work)
+    affordable = [form for form in forms if candidates[form].memory <= memory]
+    if affordable:
+        return min(affordable, key=lambda form: candidates[form].work)
     return min(forms, key=lambda form: candidates[form].memory)
 
 
@@ -102,9 +102,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put ``network`` into evaluation mode, and leave its modules as they were.
+    """Put ``network`` into evaluation mode, and restore its modules at the end.
 
-    Raises ``LaqError`` for what is not made of modules that run their own code.
+    Raises ``LaqError`` unless it is made of modules that run their own code.
     """
     fidelity.check_eager(network)
     with unchanged(network):
@@ -125,7 +125,7 @@ def check_kept(network: nn.Module, skip_layers: Mapping[str, str]) -> None:
 def graph_of(network: nn.Module, pool: CalibrationImages) -> tuple[fx.Graph | None, Run]:
     """The traced graph, None where it is not what the network runs; and a run on two images.
 
-    Among the layers are quantizers of inputs that are modules of the network by themselves.
+    The layers of the run include quantizers of inputs that are modules of the network.
 
     Raises ``LaqError`` as ``traced`` does.
     """
@@ -180,7 +180,7 @@ def _run(network: nn.Module, pool: CalibrationImages) -> Run:
 
 
 def sample(pool: CalibrationImages) -> Tensor:
-    """Two images, where there are as many, on which a network is tried."""
+    """Two images, or one where there is only one, on which a network is tried."""
     return pool.chunk(0)[:2]
 
 
@@ -188,8 +188,10 @@ def sample(pool: CalibrationImages) -> Tensor:
 def met_with_reasons(
     network: nn.Module, images: Tensor, skip_layers: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str]]:
-    """The convolution and linear layers in the order of their first calls on two of ``images``, and
-    why some of them stay in float or share the codes of another."""
+    """The convolution and linear layers in the order of their first calls on two of ``images``.
+
+    Also the reasons why some of them stay in float, or share the codes of another.
+    """
     with evaluating(network):
         _, run = graph_of(network, CalibrationImages.of(images[:2], network))
     modules = dict(network.named_modules())
@@ -200,7 +202,7 @@ def met_with_reasons(
 def reasons_of(
     modules: Mapping[str, nn.Module], met: Sequence[str], skip_layers: Mapping[str, str]
 ) -> dict[str, str]:
-    """Why layers that are met stay in float, or share the codes of another, by name."""
+    """Why layers that are called stay in float, or share the codes of another, by name."""
     holders: dict[Tensor, list[str]] = {}
     for name, module in modules.items():
         for weight in module._parameters.values():
@@ -228,7 +230,7 @@ def reasons_of(
 
 
 def _plain_weight(name: str, layer: nn.Module) -> str:
-    """The call that makes a plain parameter of a weight that others make."""
+    """The call that makes a weight a plain parameter, where it is computed from others."""
     calls = {
         "WeightNorm": "torch.nn.utils.remove_weight_norm({})",
         "SpectralNorm": "torch.nn.utils.remove_spectral_norm({})",

@@ -1,11 +1,12 @@
 """Bits for every layer of a network: mixed precision at a mean number of bits a weight.
 
-Two ways. ``equal_shares`` cuts the weights into equal shares in forward order, each with its own
-bits, as the study published (first half 5 bits, second half 3). ``allocate`` spends a budget where
-it does the most good, given the ``sensitivity`` of the network to each of its layers.
+There are two ways. ``equal_shares`` cuts the weights into equal shares in forward order, each with
+its own bits, as the study published (first half 5 bits, second half 3). ``allocate`` spends a
+budget of bits where they save the most damage, given the ``sensitivity`` of the network to each of
+its layers.
 
-Bits are given to runs of a layer's filters, so that a layer may be cut between two of them; one
-of a grouped convolution may not.
+Bits are given to runs of a layer's filters, so that a layer may be cut between two filters. A
+grouped convolution may not be cut.
 """
 
 from __future__ import annotations
@@ -54,29 +55,29 @@ def equal_shares(sizes: Sequence[LayerSize], bits: Sequence[int]) -> Allocation:
     """Cut the weights of ``sizes``, in forward order, into a share of equal size for each of
     ``bits``.
 
-    A cut that falls into a layer is moved to the nearest filter, or where the layer is not
-    splittable, to the end of it that leaves it whole in the share with most of its weights. So
-    each moves by half a filter or half such a layer at most, and the mean by as little.
+    A cut that falls into a layer is moved to the nearest filter. A layer that is not splittable
+    goes whole to the share with most of its weights. So a cut moves by at most half a filter or
+    half such a layer, and the mean number of bits changes as little.
     """
     if not bits:
         raise ConfigError("mixed precision needs at least one number of bits")
     total = sum(layer.weights for layer in sizes)
-    allocation, before = {}, 0
+    allocation, offset = {}, 0
     for layer in sizes:
-        # The exact places of all cuts, in filters of this layer.
-        places = [
-            Fraction(total * share - before * len(bits), len(bits) * layer.columns)
+        # The exact positions of all cuts, in filters of this layer.
+        positions = [
+            Fraction(total * share - offset * len(bits), len(bits) * layer.columns)
             for share in range(len(bits) + 1)
         ]
-        cuts = [min(max(place, Fraction(0)), Fraction(layer.rows)) for place in places]
+        cuts = [min(max(position, Fraction(0)), Fraction(layer.rows)) for position in positions]
         if layer.splittable:
             counts = [round(right) - round(left) for left, right in pairwise(cuts)]
         else:
             overlaps = [right - left for left, right in pairwise(cuts)]
-            most = overlaps.index(max(overlaps))
-            counts = [layer.rows if share == most else 0 for share in range(len(bits))]
+            largest = overlaps.index(max(overlaps))
+            counts = [layer.rows if share == largest else 0 for share in range(len(bits))]
         allocation[layer.name] = _runs(zip(counts, bits, strict=True))
-        before += layer.weights
+        offset += layer.weights
     return allocation
 
 
@@ -86,72 +87,72 @@ def allocate(
     """Bits for every layer of ``sizes`` such that their mean a weight is at most ``budget`` and
     the sum of the damages is least.
 
-    ``damage`` is by layer and bits, the widths to choose from; damages of layers are taken to add
-    up, and those of a layer's filters as well, so that a layer cut in two has shares of both.
+    ``damage`` is by layer and bits, the widths to choose from. Damages are taken to add up over
+    layers, and over a layer's filters, so that a layer cut in two has shares of both its damages.
 
-    Every layer starts at its fewest bits. Then bits are added where they save the most damage for
-    each, along the lower convex hull of the layer's damages, which solves the linear relaxation of
-    this multiple-choice knapsack problem (Sinha & Zoltners, Operations Research 1979). One layer,
-    the last, is cut where the budget ends; one that is not splittable and fits no more is passed
-    over. So the sum is least but for what a filter saves, or such a layer; and it never grows
-    with the budget. Bits that save nothing are not spent.
+    Every layer starts at its fewest bits. Then bits are added where each saves the most damage,
+    along the lower convex hull of the layer's damages. This solves the linear relaxation of the
+    multiple-choice knapsack problem (Sinha & Zoltners, Operations Research 1979). The last layer is
+    cut where the budget ends. A layer that is not splittable and does not fit any more is skipped.
+    So the sum is least up to what one filter, or such a layer, saves, and it never grows with the
+    budget. Bits that save nothing are not spent.
 
     Raises ``ConfigError`` for a budget below the fewest bits.
     """
-    chosen = {layer.name: {min(damage[layer.name]): layer.rows} for layer in sizes}
-    fewest = sum(layer.weights * min(damage[layer.name]) for layer in sizes)
+    allocation = {layer.name: {min(damage[layer.name]): layer.rows} for layer in sizes}
+    minimum = sum(layer.weights * min(damage[layer.name]) for layer in sizes)
     total = sum(layer.weights for layer in sizes)
-    # Up by the float's last place, since 2.4 as a float is a little less than 2.4.
+    # Plus one unit in the float's last place, since 2.4 as a float is a little less than 2.4.
     exact = Fraction(budget) + Fraction(math.ulp(budget))
-    spare = math.floor(exact * total) - fewest  # in bits
-    if spare < 0:
+    spare_bits = math.floor(exact * total) - minimum
+    if spare_bits < 0:
         raise ConfigError(
-            f"a budget of {budget:g} bits a weight is below the {fewest / total:g} of the fewest "
+            f"a budget of {budget:g} bits a weight is below the {minimum / total:g} of the fewest "
             "bits to choose from: raise it, or offer fewer bits"
         )
     upgrades = [
-        (saved / (layer.weights * (after - before)), layer, before, after)
+        (saving / (layer.weights * (higher - lower)), layer, lower, higher)
         for layer in sizes
-        for before, after, saved in hull(damage[layer.name])
+        for lower, higher, saving in hull(damage[layer.name])
     ]
-    # Stable: of equals the first in forward order.
+    # The sort is stable: of equal savings the first is that of the first layer in forward order.
     upgrades.sort(key=lambda upgrade: -upgrade[0])
-    passed = set()
-    for _, layer, before, after in upgrades:
-        if layer.name in passed:
+    skipped = set()
+    for _, layer, lower, higher in upgrades:
+        if layer.name in skipped:
             continue
-        cost = layer.columns * (after - before)  # of a filter
-        rows = min(layer.rows, spare // cost)
+        cost = layer.columns * (higher - lower)  # of a filter
+        rows = min(layer.rows, spare_bits // cost)
         if rows < layer.rows and not layer.splittable:
-            passed.add(layer.name)
+            skipped.add(layer.name)
             continue
-        spare -= rows * cost
-        chosen[layer.name] = {after: rows, before: layer.rows - rows}
+        spare_bits -= rows * cost
+        allocation[layer.name] = {higher: rows, lower: layer.rows - rows}
         if rows < layer.rows:
             break
     return {
         name: _runs((rows, bits) for bits, rows in counts.items())
-        for name, counts in chosen.items()
+        for name, counts in allocation.items()
     }
 
 
 def hull(damage: Mapping[int, float]) -> Iterator[tuple[int, int, Fraction]]:
-    """Steps down the lower convex hull of ``damage``, by bits or any other whole number that is
-    spent: the number, the next, and the damage saved.
+    """Steps down the lower convex hull of ``damage``: bits, the next bits, and the damage saved.
 
-    Exact, so that what is saved for a bit falls from step to step, and widths that do no less
-    damage than a narrower one, by noise or because that does none, are never taken.
+    In the place of bits may be any whole number that is spent. Savings are exact, so that the
+    saving for each bit falls from step to step. Widths that do no less damage than a narrower one,
+    by noise or because that does none, are never taken.
     """
     exact = {bits: Fraction(value) for bits, value in damage.items()}
-    here = min(exact)
+    current = min(exact)
     while True:
-        saved = {bits: exact[here] - value for bits, value in exact.items() if bits > here}
-        ahead = [bits for bits, value in saved.items() if value > 0]
-        if not ahead:
+        savings = {bits: exact[current] - value for bits, value in exact.items() if bits > current}
+        candidates = [bits for bits, value in savings.items() if value > 0]
+        if not candidates:
             return
-        after = max(ahead, key=lambda bits: (saved[bits] / (bits - here), bits))
-        yield here, after, saved[after]
-        here = after
+        best = max(candidates, key=lambda bits: (savings[bits] / (bits - current), bits))
+        yield current, best, savings[best]
+        current = best
 
 
 def sensitivity(
@@ -162,15 +163,15 @@ def sensitivity(
 ) -> dict[str, dict[int, float]]:
     """Damage done by quantizing one layer alone, by layer and bits.
 
-    It is the mean over ``images`` of the Kullback-Leibler divergence, in nats, of the class
-    probabilities from the float network's: no label is needed. It takes a run of the network for
+    It is the mean over ``images`` of the Kullback-Leibler divergence, in nats, between the class
+    probabilities and the float network's. No label is needed. It takes a run of the network for
     each layer and width.
 
     Args:
         network: float, run in evaluation mode and left as it was.
         images: (n, c, h, w), uint8 or as the network takes them.
-        quantize: bits to the quantized weights by layer name, each in the shape of the layer's
-            weight and found as if no other were quantized (see ``on_float_inputs``).
+        quantize: maps bits to the quantized weights by layer name, each in the shape of the layer's
+            weight and solved as if no other were quantized (see ``on_float_inputs``).
         widths: bits to try.
 
     Raises ``DataError`` where the network's outputs are not finite.
@@ -196,9 +197,9 @@ def sensitivity(
         damage: dict[str, dict[int, float]] = {}
         for bits in widths:
             for name, weight in quantize(bits).items():
-                found = log_probabilities({f"{name}.weight": weight})
+                observed = log_probabilities({f"{name}.weight": weight})
                 divergence = torch.nn.functional.kl_div(
-                    found, expected, reduction="batchmean", log_target=True
+                    observed, expected, reduction="batchmean", log_target=True
                 ).item()
                 if not math.isfinite(divergence):
                     raise DataError(f"layer {name}: outputs are not finite with {bits} bits in it")
@@ -207,7 +208,7 @@ def sensitivity(
 
 
 def on_float_inputs(solver: Solver) -> Solver:
-    """``solver`` for a layer that is quantized alone: both its inputs are the float network's."""
+    """``solver`` for a layer that is quantized alone: both inputs are the float network's."""
 
     def solve(weight: Tensor, samples: Samples, grid: Grid) -> QuantizedLayer:
         def chunks() -> Iterator[tuple[Tensor, Tensor]]:
@@ -219,7 +220,7 @@ def on_float_inputs(solver: Solver) -> Solver:
 
 
 def _runs(counts: Iterator[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Counts of rows with their bits, without those of no row, neighbours of equal bits joined."""
+    """Runs (rows, bits) from counts of rows. Empty ones are left out, equal neighbours joined."""
     runs: list[tuple[int, int]] = []
     for rows, bits in counts:
         if runs and runs[-1][1] == bits:

@@ -1,8 +1,8 @@
-"""What a run leaves behind in the modules of a network, such as a result kept for a picture.
+"""State that a run leaves in the modules of a network, such as a result kept for a plot.
 
-Runs that calibrate are none of the caller's, and a trace runs a network on stand-ins for tensors
-(``torch.fx.Proxy``), which nothing can store. So attributes, buffers and training flags of modules
-are put back. Parameters, submodules and hooks are not looked at: no forward pass changes them.
+Runs for calibration must not change the caller's network, and a trace runs a network on stand-ins
+for tensors (``torch.fx.Proxy``), which nothing can store. So attributes, buffers and training flags
+of modules are restored. Parameters, submodules and hooks are not: no forward pass changes them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from laq.ptq.activation_quantizer import InputQuantizer
 
-# Of every module, what holds parameters, submodules and hooks.
+# Attributes of every module that hold parameters, submodules and hooks.
 _STRUCTURE = vars(nn.Module()).keys() - {"training", "_buffers", "_non_persistent_buffers_set"}
 
 Restore = Callable[[], Any]
@@ -28,21 +28,21 @@ Restore = Callable[[], Any]
 
 @contextmanager
 def unchanged(network: nn.Module) -> Iterator[None]:
-    """Put the modules of ``network`` back as they were, but for parameters, submodules and hooks.
+    """Restore the modules of ``network`` at the end, but for parameters, submodules and hooks.
 
     Lists, dicts, sets and dataclasses get their contents back, tensors their values. Quantizers of
-    inputs are left out: what is calibrated stays calibrated.
+    inputs are left out: they stay calibrated.
     """
-    known: dict[int, Any] = {}
-    kept = [
-        (vars(module), {name: _kept(value, known) for name, value in _attributes(module)})
+    memo: dict[int, Any] = {}
+    saved = [
+        (vars(module), {name: _kept(value, memo) for name, value in _attributes(module)})
         for module in network.modules()
         if not isinstance(module, InputQuantizer | torch.jit.ScriptModule)
     ]
     try:
         yield
     finally:
-        for attributes, restores in kept:
+        for attributes, restores in saved:
             for name in attributes.keys() - restores.keys() - _STRUCTURE:
                 del attributes[name]
             for name, restore in restores.items():
@@ -52,7 +52,7 @@ def unchanged(network: nn.Module) -> Iterator[None]:
 def copied(network: nn.Module, known: Mapping[int, Any] | None = None) -> nn.Module:
     """A deep copy of ``network``, also where it keeps a tensor that autograd made.
 
-    known: what stands in the copy for objects of the network, by their ``id``.
+    known: replacements, in the copy, of objects of the network, by their ``id``.
     """
     memo = dict(known or {})
     for module in network.modules():
@@ -64,7 +64,7 @@ def copied(network: nn.Module, known: Mapping[int, Any] | None = None) -> nn.Mod
 
 
 def tensors(value: Any, known: set[int] | None = None) -> Iterator[Tensor]:
-    """The tensors in ``value``, which may be one, or hold some in lists, dicts or dataclasses."""
+    """The tensors in ``value``: a tensor, or a list, dict or dataclass that holds some."""
     known = set() if known is None else known
     if id(value) in known:
         return
@@ -72,9 +72,9 @@ def tensors(value: Any, known: set[int] | None = None) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
         return
-    held = _held(value)
-    for part in held.values() if isinstance(held, dict) else held:
-        yield from tensors(part, known)
+    contents = _held(value)
+    for element in contents.values() if isinstance(contents, dict) else contents:
+        yield from tensors(element, known)
 
 
 def _attributes(module: nn.Module) -> list[tuple[str, Any]]:
@@ -82,33 +82,33 @@ def _attributes(module: nn.Module) -> list[tuple[str, Any]]:
 
 
 def _held(value: Any) -> Any:
-    """The container that ``value`` is, or has its fields in; empty where it is none."""
+    """``value`` as a container, or the dict of its fields; empty where it is neither."""
     if isinstance(value, SimpleNamespace) or dataclasses.is_dataclass(type(value)):
         return getattr(value, "__dict__", ())
     return value if isinstance(value, dict | list | set | tuple | deque) else ()
 
 
 def _kept(value: Any, known: dict[int, Any]) -> Restore:
-    """What puts the contents of ``value`` back as they are now, and gives it."""
+    """A function that restores the present contents of ``value``, and returns it."""
     if id(value) in known:
         return lambda: value
     known[id(value)] = value  # held, so that nothing else gets its id
     if isinstance(value, Tensor):
         return _kept_tensor(value)
-    held = _held(value)
-    if isinstance(held, dict):
-        items = {key: _kept(part, known) for key, part in held.items()}
+    contents = _held(value)
+    if isinstance(contents, dict):
+        items = {key: _kept(element, known) for key, element in contents.items()}
     else:
-        items = dict(enumerate(_kept(part, known) for part in held))
+        items = dict(enumerate(_kept(element, known) for element in contents))
 
     def restore() -> Any:
-        found = {key: part() for key, part in items.items()}
-        if isinstance(held, dict):
-            held.clear()
-            held.update(found)
-        elif not isinstance(held, tuple):
-            held.clear()
-            (held.update if isinstance(held, set) else held.extend)(found.values())
+        values = {key: element() for key, element in items.items()}
+        if isinstance(contents, dict):
+            contents.clear()
+            contents.update(values)
+        elif not isinstance(contents, tuple):
+            contents.clear()
+            (contents.update if isinstance(contents, set) else contents.extend)(values.values())
         return value
 
     return restore
@@ -117,12 +117,12 @@ def _kept(value: Any, known: dict[int, Any]) -> Restore:
 def _kept_tensor(value: Tensor) -> Restore:
     if isinstance(value, nn.Parameter) or value.layout != torch.strided or value.is_meta:
         return lambda: value
-    before = value.detach().clone()
+    saved = value.detach().clone()
 
     def restore() -> Tensor:
-        now = value.detach()
-        if now.shape == before.shape and not torch.equal(now, before):
-            now.copy_(before)
+        current = value.detach()
+        if current.shape == saved.shape and not torch.equal(current, saved):
+            current.copy_(saved)
         return value
 
     return restore

@@ -1,7 +1,7 @@
 """A layer's input as a matrix: one row a sample, one column a weight of a neuron.
 
 Rows of a convolution are its patches, so that output = matrix @ weight.T. They are read through
-a strided view of the padded input: no patch is copied but those that become samples.
+a strided view of the padded input. Only patches that become samples are copied.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def layer_samples(
 ) -> Samples:
     """Samples of ``layer``, made of its inputs a chunk at a time and anew in each pass.
 
-    Both networks give the same patches. They are drawn here, once for all chunks together and for
-    all passes; rows are in the order of the images.
+    Both networks give the same patches. They are drawn here, once for all chunks and all passes.
+    Rows are in the order of the images.
 
     Args:
         layer: a convolution with inputs (…, c, h, w) or a linear layer with inputs (…, d).
@@ -81,31 +81,32 @@ def layer_samples(
             for x, xq in inputs():
                 images, rows = x.shape[:-3].numel(), windows.count(x.shape)
                 size = max(1, _PIECE * images // (rows * width * x.element_size()))
-                parts = x.reshape(-1, *x.shape[-3:]).split(size)
-                moved = parts if xq is x else xq.reshape(-1, *xq.shape[-3:]).split(size)
+                splits = x.reshape(-1, *x.shape[-3:]).split(size)
+                quantized_splits = splits if xq is x else xq.reshape(-1, *xq.shape[-3:]).split(size)
                 yield from _pairs(
-                    zip(parts, moved, strict=True), lambda x: windows.view(x).reshape(-1, width)
+                    zip(splits, quantized_splits, strict=True),
+                    lambda x: windows.view(x).reshape(-1, width),
                 )
 
         return Samples(sum(counts), columns, pieces, layer.groups)
-    shares = [_drawn(windows, shape, sampling, generator) for shape in shapes]
+    draws = [_drawn(windows, shape, sampling, generator) for shape in shapes]
 
     def chunks() -> Iterator[Pair]:
-        for pair, share in zip(inputs(), shares, strict=True):
-            yield from _pairs([pair], lambda x, share=share: windows.take(x, share))
+        for pair, draw in zip(inputs(), draws, strict=True):
+            yield from _pairs([pair], lambda x, draw=draw: windows.take(x, draw))
 
-    return Samples(sum(map(len, shares)), columns, chunks, layer.groups)
+    return Samples(sum(map(len, draws)), columns, chunks, layer.groups)
 
 
 def _drawn(
     windows: _Windows, shape: torch.Size, sampling: Sampling, generator: torch.Generator
 ) -> Tensor:
-    """Drawn patches of a chunk, counted over all its images; the same however they are chunked."""
+    """Indices of drawn patches over all images of a chunk. Chunking does not change the draws."""
     rows, columns = windows.grid(*shape[-2:])
     images, patches = shape[:-3].numel(), rows * columns
-    drawn = torch.randint(patches, (images, sampling.draws(patches)), generator=generator)
-    drawn = drawn.sort(dim=1).values  # read in the order of memory
-    return (drawn + patches * torch.arange(images)[:, None]).flatten()
+    indices = torch.randint(patches, (images, sampling.draws(patches)), generator=generator)
+    indices = indices.sort(dim=1).values  # read in the order of memory
+    return (indices + patches * torch.arange(images)[:, None]).flatten()
 
 
 def _pairs(inputs: Iterable[Pair], matrix: Callable[[Tensor], Tensor]) -> Iterator[Pair]:
@@ -118,21 +119,21 @@ def _pairs(inputs: Iterable[Pair], matrix: Callable[[Tensor], Tensor]) -> Iterat
 
 
 def _seen_padding(layer: nn.Conv2d, height: int, width: int) -> Padding:
-    """What a layer with a forward of its own puts around its images."""
-    found = fidelity.padding(layer, height, width)
-    if found is None:
+    """The padding of a layer with a forward of its own."""
+    padding = fidelity.padding(layer, height, width)
+    if padding is None:
         raise DataError(
             f"a {type(layer).__name__} is no convolution of images of {height} × {width} pixels, "
             "as it is of others: leave it in float (compress.skip_layers)"
         )
-    return found
+    return padding
 
 
 @dataclass(frozen=True)
 class _Windows:
-    """Where the patches of a convolution's input are. Pairs are (vertical, horizontal).
+    """The geometry of the patches of a convolution's input. Pairs are (vertical, horizontal).
 
-    padding: of images (height, width), by left, right, top and bottom.
+    padding: maps an image's height and width to its padding: left, right, top, bottom.
     """
 
     kernel: tuple[int, int]
@@ -146,16 +147,16 @@ class _Windows:
         kernel, dilation, mode = layer.kernel_size, layer.dilation, layer.padding_mode
         stride = layer.stride if sampling.kind == "all" else kernel
         if not fidelity.is_plain(layer):
-            seen = cache(partial(_seen_padding, layer))
-            return cls(kernel, stride, dilation, seen, "constant")
+            padding_of = cache(partial(_seen_padding, layer))
+            return cls(kernel, stride, dilation, padding_of, "constant")
         if layer.padding == "valid":
-            sides = [(0, 0), (0, 0)]
+            pads = [(0, 0), (0, 0)]
         elif layer.padding == "same":
-            gaps = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-            sides = [(gap // 2, gap - gap // 2) for gap in gaps]
+            totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+            pads = [(total // 2, total - total // 2) for total in totals]
         else:
-            sides = [(p, p) for p in layer.padding]
-        padding = (*sides[1], *sides[0])
+            pads = [(p, p) for p in layer.padding]
+        padding = (*pads[1], *pads[0])
         mode = "constant" if mode == "zeros" else mode
         return cls(kernel, stride, dilation, lambda *_: padding, mode)
 
@@ -181,25 +182,25 @@ class _Windows:
         padding = self.padding(*x.shape[-2:])
         if any(padding):
             x = nn.functional.pad(x, padding, self.mode)
-        image, channel, down, right = x.stride()
+        image_stride, channel_stride, row_stride, column_stride = x.stride()
         return x.as_strided(
             (len(x), rows, columns, x.shape[1], *self.kernel),
             (
-                image,
-                self.stride[0] * down,
-                self.stride[1] * right,
-                channel,
-                self.dilation[0] * down,
-                self.dilation[1] * right,
+                image_stride,
+                self.stride[0] * row_stride,
+                self.stride[1] * column_stride,
+                channel_stride,
+                self.dilation[0] * row_stride,
+                self.dilation[1] * column_stride,
             ),
             x.storage_offset(),
         )
 
     def take(self, x: Tensor, patches: Tensor) -> Tensor:
-        """Those ``patches`` of ``x`` as (m, c · kh · kw), counted row by row, image by image."""
+        """The ``patches`` of ``x`` as (m, c · kh · kw), by index row by row, image by image."""
         view = self.view(x)
         _, rows, columns = view.shape[:3]
         # Not torch.unravel_index: on its first call it imports sympy, half a second a job.
         patches = patches.to(x.device)
-        line = patches // columns
-        return view[line // rows, line % rows, patches % columns].flatten(1)
+        row = patches // columns
+        return view[row // rows, row % rows, patches % columns].flatten(1)

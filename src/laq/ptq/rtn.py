@@ -1,8 +1,8 @@
 """Memoryless scalar quantization: every weight to its own level, whatever the inputs are.
 
-The baseline without data (Lybrand & Saab, JMLR 2021, section 1). Samples serve to measure the
-output error, so that it stands beside that of methods which use them; and an input that never
-fires keeps its weights here, rounded as all others are.
+It is the baseline without data (Lybrand & Saab, JMLR 2021, section 1). Samples are for the output
+error alone, so that it compares with that of methods which use them. Weights of inputs that never
+fire are rounded as all others.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def solve(
     *,
     rounding: Rounding | None = None,
 ) -> QuantizedLayer:
-    """Quantize ``weight`` (N, d), all tensors float32 or all float64 and on one device.
+    """Quantize ``weight`` (N, d). Tensors are all float32 or all float64, and on one device.
 
     rounding: to the nearest level where None.
 
@@ -40,7 +40,7 @@ def solve(
         codes = grid.nearest(weight)
     else:
         low, high = grid.bounds(weight.shape, weight.dtype)
-        whole = rules.codes(
+        rounded = rules.codes(
             weight / grid.steps(weight.shape) - grid.shift,
             rounding.kind,
             rounding.threshold_on(grid.gap),
@@ -48,5 +48,5 @@ def solve(
             high,
             rounding.noise(*weight.shape, like=weight),
         )
-        codes = grid.from_centred(whole)
+        codes = grid.from_centred(rounded)
     return replace(measured(codes, grid, weight, samples), fitted=False)

@@ -1,8 +1,8 @@
 """Quantize a whole network in one pass, both networks side by side.
 
 The traced graph is walked once, with both the float network and the network quantized so far. A
-convolution or linear layer is quantized the moment its two inputs arrive, and every activation is
-freed after its last use, so nothing is computed twice (the published code restarts both networks
+convolution or linear layer is quantized as soon as its two inputs arrive, and every activation is
+freed after its last use. So nothing is computed twice (the published code restarts both networks
 from the image for each layer).
 """
 
@@ -46,8 +46,8 @@ Grids = Callable[[str, Tensor], Sequence[tuple[int, Grid]]]
 class QuantizedNetwork:
     """The quantized network, its packed weights by parameter name, and a row for each layer.
 
-    A packed weight is one or more consecutive runs of rows. transforms: of
-    ``laq.checkpoints.graph_edits``, what the network has that the one it was made of has not.
+    A packed weight is one or more consecutive runs of rows. transforms: entries of
+    ``laq.checkpoints.graph_edits`` for what was added to the original network.
     """
 
     network: nn.Module
@@ -57,7 +57,7 @@ class QuantizedNetwork:
 
     @property
     def bits(self) -> float:
-        """Nominal bits a quantized weight, in the mean; 32 where none is."""
+        """Mean nominal bits of quantized weights; 32 where there are none."""
         runs = [run for weight in self.packed.values() for run in weight]
         weights = sum(run.codes.numel() for run in runs)
         return sum(run.grid.bits * run.codes.numel() for run in runs) / weights if runs else 32.0
@@ -96,7 +96,7 @@ def quantize_network(
             the images must have defaults, which are used.
         images: calibration images (n, c, h, w): uint8, or floats as the network takes them.
         solver: maps weight (N, d), samples and alphabet to codes; ``laq.ptq.gpfq.solve`` where
-        None.
+            None.
         alphabets: the alphabets of a layer, from its name and weight (N, d).
         sampling: which patches of a convolution's input become samples.
         generator: draws patches and batches, on the CPU; seeded with 0 where None.
@@ -105,9 +105,10 @@ def quantize_network(
             many, drawn without replacement, as in the published code.
         memory: bytes of activations held in memory between layers, beside those of one chunk
             of images; the others go to temporary files (TMPDIR).
-        inputs: how the layers' inputs are quantized, in float where None. A range is chosen when
-            they arrive, and the layer solved for them as they then are; those of the float network
-            stay as they were. Where quantizers are modules of the network, these are calibrated.
+        inputs: how the layers' inputs are quantized; they stay in float where None. A range is
+            chosen when the inputs arrive, and the layer is solved for the quantized inputs. Inputs
+            of the float network stay as they are. Where quantizers are modules of the network,
+            these are calibrated.
 
     Raises:
         DataError: a layer's weights or inputs are not finite, or its weight is no plain
@@ -148,13 +149,13 @@ def quantize_network(
         else:
             draw = (lambda: pool) if batch is None else (lambda: pool.draw(batch, generator))
             walk = hook_runner.rerun(networks, draw, stops, diverged, activations)
-        for name, arrived in tqdm(walk, desc="layers", total=len(stops), mininterval=2):
+        for name, layer_inputs in tqdm(walk, desc="layers", total=len(stops), mininterval=2):
             layer = modules[name]
             if isinstance(layer, InputQuantizer):
-                quantization.calibrate(name, arrived)
+                quantization.calibrate(name, layer_inputs)
                 continue
-            chunks, quantizer = quantization.quantized(name, arrived)
-            samples = layer_samples(layer, arrived.shapes, chunks, sampling, generator)
+            chunks, quantizer = quantization.quantized(name, layer_inputs)
+            samples = layer_samples(layer, layer_inputs.shapes, chunks, sampling, generator)
             grids = quantization.fitted(layer, quantizer, alphabets)
             solutions = _solve(name, layer.weight.detach().flatten(1), samples, solver, grids)
             values = _joined([solution.weight for solution in solutions])
@@ -189,15 +190,20 @@ def layer_report(
     reasons: Mapping[str, str],
     rows: Mapping[str, LayerRow],
 ) -> list[LayerRow]:
-    """A row for every weight of two dimensions or more: of the layers that were met, in their
-    order, those of ``rows``, or why they stay in float; then all others."""
+    """A row for every weight of two dimensions or more.
+
+    First come the layers ``met``, in their order: their row in ``rows``, or one with the reason why
+    they stay in float. Then come all other weights.
+    """
     return list(_report(dict(network.named_modules()), met, reasons, rows))
 
 
 @torch.no_grad()
 def folded(network: nn.Module, images: Tensor) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """A copy of ``network`` with each BatchNorm in the layer before it, and what it takes to build
-    it: entries of ``laq.checkpoints.graph_edits``, none where there is nothing to fold.
+    """A copy of ``network`` with each BatchNorm folded into the layer before it.
+
+    Also the entries of ``laq.checkpoints.graph_edits`` that build it, none where there is nothing
+    to fold.
 
     Raises ``LaqError`` if the network cannot be traced.
     """
@@ -221,7 +227,8 @@ def folded(network: nn.Module, images: Tensor) -> tuple[nn.Module, list[dict[str
 class _Inputs:
     """Quantizers of the twin's inputs, each calibrated when the walk comes to it.
 
-    They are the network's own modules where it has any, and of its layers otherwise.
+    They are modules of the network where it has quantizers, and are attached to its layers
+    otherwise.
     """
 
     def __init__(
@@ -232,10 +239,10 @@ class _Inputs:
         calls: Mapping[str, int],
     ) -> None:
         modules = dict(twin.named_modules())
-        own = [name for name, module in modules.items() if isinstance(module, InputQuantizer)]
+        names = [name for name, module in modules.items() if isinstance(module, InputQuantizer)]
         self.twin, self.settings, self.calibrated = twin, settings or InputSettings(), False
-        self.attaching, self.calls = settings is not None and not own, calls
-        self.before = fx_runner.quantizers_before(graph, modules) if own and graph else {}
+        self.attaching, self.calls = settings is not None and not names, calls
+        self.before = fx_runner.quantizers_before(graph, modules) if names and graph else {}
         self.specs: dict[str, dict[str, Any]] = {}
 
     @property
@@ -252,10 +259,10 @@ class _Inputs:
     def quantized(
         self, name: str, arrived: LayerInputs
     ) -> tuple[Callable[[], Iterator[Pair]], InputQuantizer | None]:
-        """What the layer ``name`` gets in both networks, and the quantizer that it comes from."""
+        """The inputs of the layer ``name`` in both networks, and the quantizer of its input."""
         if not self.attaching:
-            before = self.before.get(name)
-            return arrived.chunks, self.twin.get_submodule(before) if before else None
+            source = self.before.get(name)
+            return arrived.chunks, self.twin.get_submodule(source) if source else None
         self.specs[name] = {"bits": self.settings.bits, "mode": self.settings.mode}
         attach(self.twin, {name: self.specs[name]})
         quantizer = self.twin.get_submodule(f"{name}.{NAME}")
@@ -264,7 +271,7 @@ class _Inputs:
         return lambda: ((x, quantizer(xq)) for x, xq in arrived.chunks()), quantizer
 
     def _inputs(self, name: str, arrived: LayerInputs) -> Iterator[Tensor]:
-        """What arrives at ``name`` in the twin, as it is now, at all calls."""
+        """The inputs of ``name`` in the present twin, at all calls."""
         for _, xq in arrived.chunks():
             yield xq
         if self.calls[name] > 1:
@@ -274,7 +281,7 @@ class _Inputs:
     def fitted(
         self, layer: nn.Conv2d | nn.Linear, quantizer: InputQuantizer | None, alphabets: Grids
     ) -> Grids:
-        """``alphabets``, or those whose accumulators hold the bias, of static inputs of 8 bits."""
+        """``alphabets``; for static inputs of up to 8 bits with steps that fit the accumulator."""
         if quantizer is None or quantizer.mode != "static" or quantizer.bits > 8:
             return alphabets
         # Where quantizers are modules of the network, they are behind its layers too.
@@ -287,15 +294,15 @@ class _Inputs:
 def _twin(
     network: nn.Module, layers: Sequence[str], run: Run, pool: CalibrationImages
 ) -> Iterator[nn.Module]:
-    """A copy of ``network``, which the runs to come leave as it is but for what is quantized.
+    """A copy of ``network``, in which later runs change nothing but what is quantized.
 
-    The weights of ``layers``, soon replaced, still lie in the original's memory.
+    The weights of ``layers`` share the original's memory until they are replaced.
 
     Raises ``LaqError`` where replacing them would not change what the copy computes.
     """
     weights = [network.get_submodule(name).weight for name in layers]
-    known = {id(weight): nn.Parameter(weight.data, weight.requires_grad) for weight in weights}
-    twin = copied(network, known)
+    memo = {id(weight): nn.Parameter(weight.data, weight.requires_grad) for weight in weights}
+    twin = copied(network, memo)
     with unchanged(twin):
         for name in layers:
             fidelity.check_layer(name, twin.get_submodule(name), run.inputs[name])

@@ -1,4 +1,4 @@
-"""Integer codes as a tight string of bits, and the bits they would need at best.
+"""Integer codes as a tight string of bits.
 
 A code of ``width`` bits is stored in two's complement, so that it ranges over
 −2^(width − 1) … 2^(width − 1) − 1 and 0 is all zero bits. Bits are little-endian throughout:
@@ -35,22 +35,22 @@ def pack(codes: Tensor | np.ndarray, width: int) -> Tensor:
     """
     word, flat = _word(width), _flat(codes)
     if flat.size:
-        low, high, half = int(flat.min()), int(flat.max()), 2 ** (width - 1)
-        if low < -half or high >= half:
+        low, high, limit = int(flat.min()), int(flat.max()), 2 ** (width - 1)
+        if low < -limit or high >= limit:
             raise DataError(
-                f"codes from {low} to {high} do not fit {width} bits ({-half} to {half - 1})"
+                f"codes from {low} to {high} do not fit {width} bits ({-limit} to {limit - 1})"
             )
 
     packed = np.empty(packed_size(flat.size, width), dtype=np.uint8)
     for first in range(0, flat.size, _CHUNK):
-        chunk = flat[first : first + _CHUNK].astype(word)  # of negative codes the low bits
+        chunk = flat[first : first + _CHUNK].astype(word)  # keeps the low bits of negative codes
         chunk &= word(2**width - 1)
-        groups = _in_groups(chunk, _GROUP)  # (8, n): one row a place in the group
+        groups = _in_groups(chunk, _GROUP)  # (8, n): row i has code i of each group
         octets = np.zeros((width, groups.shape[1]), dtype=np.uint8)
         for code, octet, shift in _overlaps(width):
             octets[octet] |= _shifted(groups[code], shift).astype(np.uint8)
-        place = packed[first // 8 * width :][: octets.size]
-        place[:] = octets.T.reshape(-1)[: place.size]
+        target = packed[first // 8 * width :][: octets.size]
+        target[:] = octets.T.reshape(-1)[: target.size]
     return torch.from_numpy(packed)
 
 
@@ -78,10 +78,10 @@ def unpack(packed: Tensor | np.ndarray, count: int, width: int) -> Tensor:
         for code, octet, shift in _overlaps(width):
             groups[code] |= _shifted(octets[octet], -shift)
         groups &= mask
-        groups ^= sign  # flipping the sign bit and taking it off again extends it to the word
+        groups ^= sign  # flipping the sign bit and subtracting it extends the sign to the word
         groups -= sign
-        place = codes[first : first + _CHUNK]
-        place[:] = groups.T.reshape(-1)[: place.size]
+        target = codes[first : first + _CHUNK]
+        target[:] = groups.T.reshape(-1)[: target.size]
     return torch.from_numpy(codes.view(f"i{codes.itemsize}"))
 
 
@@ -103,19 +103,19 @@ def _word(width: int) -> type[np.unsignedinteger]:
 def _overlaps(width: int) -> Iterator[tuple[int, int, int]]:
     """Which of 8 codes share bits with which of ``width`` bytes: (code, byte, left shift)."""
     for code in range(_GROUP):
-        low = code * width
-        for octet in range(low // 8, (low + width - 1) // 8 + 1):
-            yield code, octet, low - 8 * octet
+        bit = code * width
+        for octet in range(bit // 8, (bit + width - 1) // 8 + 1):
+            yield code, octet, bit - 8 * octet
 
 
 def _shifted(values: np.ndarray, left: int) -> np.ndarray:
-    """Shifted within the word: bits that leave it belong to another byte or code."""
+    """``values`` shifted within the word. Bits that leave it belong to another byte or code."""
     shift = values.dtype.type(abs(left))
     return values << shift if left >= 0 else values >> shift
 
 
 def _in_groups(values: np.ndarray, size: int) -> np.ndarray:
-    """(n,) as contiguous (size, ⌈n/size⌉), the last group filled up with zeros."""
+    """``values`` (n,) as contiguous (size, ⌈n/size⌉). The last group is padded with zeros."""
     count = -(-values.size // size)
     padded = np.zeros(count * size, dtype=values.dtype)
     padded[: values.size] = values

@@ -4,7 +4,7 @@
   2016).
 - ``powers``: 0 and ±2^e for consecutive e, so that products are shifts (Zhou et al., "INQ", ICLR
   2017).
-- ``quantiles``: the means of parts with equally many weights, so that every code is as frequent.
+- ``quantiles``: the means of bins with equally many weights, so that codes are equally frequent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def kmeans(weight: Tensor, bits: int, blocks: Blocks) -> Codebook:
 def powers(weight: Tensor, bits: int, blocks: Blocks) -> Codebook:
     """As ``kmeans``: 2^bits − 1 levels, 0 and 2^(bits − 1) − 1 powers of two with either sign.
 
-    The largest is 2^⌊log₂(4 max|w| / 3)⌋ (equation 2 there).
+    The largest is 2^⌊log₂(4 max|w| / 3)⌋ (equation 2 of INQ).
     """
     if bits < 2:
         raise ConfigError(f"bits is {bits}: powers of two take at least 2, since 0 is a level")
@@ -55,13 +55,16 @@ def _kmeans(values: Tensor, bits: int) -> Tensor:
 
 
 def _quantiles(values: Tensor, bits: int) -> Tensor:
-    """Means of 2^bits parts of ascending ``values``; of fewer values some are equal."""
+    """Means of 2^bits equally populated bins of ascending ``values``.
+
+    Where there are fewer values than bins, some means are equal.
+    """
     count = 2**bits
-    ends = (torch.arange(count + 1, dtype=torch.float64) * len(values) / count).round().long()
-    running = torch.nn.functional.pad(values.double().cumsum(0), (1, 0))
-    nearest = values[ends[:-1].clamp(max=len(values) - 1)].double()
-    sizes = ends.diff()
-    return torch.where(sizes > 0, running[ends].diff() / sizes.clamp(min=1), nearest)
+    edges = (torch.arange(count + 1, dtype=torch.float64) * len(values) / count).round().long()
+    sums = torch.nn.functional.pad(values.double().cumsum(0), (1, 0))
+    nearest = values[edges[:-1].clamp(max=len(values) - 1)].double()
+    sizes = edges.diff()
+    return torch.where(sizes > 0, sums[edges].diff() / sizes.clamp(min=1), nearest)
 
 
 def _powers(values: Tensor, bits: int) -> Tensor:
@@ -82,7 +85,7 @@ def _codebook(weight: Tensor, bits: int, blocks: Blocks, scheme: str, choose: Ch
     if weight.ndim != 2 or weight.numel() == 0 or not weight.isfinite().all():
         raise DataError(f"weights {tuple(weight.shape)} must be finite (N, d): train again")
     size = blocks.rows or len(weight)
-    parts = (part.flatten().sort().values for part in weight.detach().cpu().split(size))
-    table = torch.stack([choose(part, bits) for part in parts])
-    # Rounding to the weights' dtype keeps the order but for equal levels.
+    groups = (values.flatten().sort().values for values in weight.detach().cpu().split(size))
+    table = torch.stack([choose(values, bits) for values in groups])
+    # Rounding to the weights' dtype keeps the order, but may make levels equal.
     return Codebook(table.to(weight.device, weight.dtype), bits, scheme, blocks.rows)

@@ -1,8 +1,8 @@
 """Which weights of a layer share a scale: all of it, filters, groups of filters, or of inputs.
 
 A weight (N, d) is cut into blocks of ``rows`` filters and ``columns`` inputs, the last ones maybe
-smaller. Blocks are handed over as rows of a matrix, and what was chosen for each comes back as
-scales (R, B), as ``laq.quantizers.grids`` has them.
+smaller. ``Blocks.split`` gives the blocks as rows of a matrix. ``Blocks.scales`` brings what was
+chosen for each block into the shape (R, B) of the scales in ``laq.quantizers.grids``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ class Blocks:
 
     @classmethod
     def of(cls, kind: Kind, group: int | None = None) -> Blocks:
-        """A layer; each channel (filter); ``channels`` in groups of ``group``; or ``group``
-        consecutive ``inputs`` of each channel.
+        """The blocks of a granularity.
+
+        ``per_tensor``: the layer. ``per_channel``: each channel (filter). ``per_channel_group``:
+        ``group`` consecutive channels. ``per_group``: ``group`` consecutive inputs of a channel.
 
         Raises ``ConfigError`` for an unknown kind and for a group that is missing or below 1.
         """
@@ -41,18 +43,19 @@ class Blocks:
         return cls(rows, group if kind == "per_group" else None)
 
     def split(self, weight: Tensor) -> Tensor:
-        """Weights (N, d) as blocks (R·B, rows·columns), row-major, filled up with NaN."""
+        """Weights (N, d) as blocks (R·B, rows·columns), row-major, padded with NaN."""
         rows, columns = self.rows or weight.shape[0], self.columns or weight.shape[1]
         missing = (-weight.shape[1] % columns, -weight.shape[0] % rows)
         padded = weight
         if any(missing):
             pads = (0, missing[0], 0, missing[1])
             padded = torch.nn.functional.pad(weight, pads, value=torch.nan)
-        parts = padded.unflatten(0, (-1, rows)).unflatten(2, (-1, columns))  # (R, rows, B, columns)
-        return parts.transpose(1, 2).flatten(2).flatten(0, 1)
+        # (R, rows, B, columns)
+        blocks = padded.unflatten(0, (-1, rows)).unflatten(2, (-1, columns))
+        return blocks.transpose(1, 2).flatten(2).flatten(0, 1)
 
     def scales(self, chosen: Tensor, shape: tuple[int, int]) -> Tensor:
-        """What was chosen for the blocks (R·B,) of weights (N, d), as () or (R, B)."""
+        """What was chosen for the blocks (R·B,) of weights (N, d), as scales () or (R, B)."""
         if self.rows is None:
             return chosen.reshape(())
         return chosen.view(-(-shape[0] // self.rows), -1)

@@ -1,6 +1,6 @@
 """What integer codes stand for: the levels that a quantized weight may take.
 
-A grid knows nothing of how its levels were chosen or how codes are: ``laq.quantizers.uniform`` and
+A grid does not depend on how its levels or the codes were chosen. ``laq.quantizers.uniform`` and
 ``laq.quantizers.codebooks`` choose levels, solvers choose codes, and
 ``laq.checkpoints.packing`` writes both. Weights are (N, d) here, one neuron (filter) a row.
 
@@ -97,14 +97,14 @@ class Coded:
 
     def clipping(self, weight: Tensor) -> float:
         """‖W − clip(W)‖² of ``weight`` W (N, d), clipped to the outermost levels."""
-        each = weight[:, :1] if self.by_row else weight
+        like = weight[:, :1] if self.by_row else weight
         low, high = (
-            self.values(torch.full_like(each, code, dtype=self.dtype))
+            self.values(torch.full_like(like, code, dtype=self.dtype))
             for code in (self.low, self.high)
         )
-        if self.by_row:  # most filters lie within
-            least, largest = weight.aminmax(dim=1, keepdim=True)
-            rows = ((least < low) | (largest > high))[:, 0]
+        if self.by_row:  # most filters lie within the outermost levels
+            smallest, largest = weight.aminmax(dim=1, keepdim=True)
+            rows = ((smallest < low) | (largest > high))[:, 0]
             weight, low, high = weight[rows], low[rows], high[rows]
         return float((weight - weight.clamp(low, high)).double().square().sum())
 
@@ -119,7 +119,7 @@ class Coded:
 
 
 def integers(largest: int) -> torch.dtype:
-    """The smallest signed integers that hold ``largest``, of those arithmetic is fast on."""
+    """The smallest signed integers that hold ``largest``, of those with fast arithmetic."""
     if largest < 2**7:
         return torch.int8
     return torch.int32 if largest < 2**31 else torch.int64
@@ -133,10 +133,10 @@ class Uniform(Coded):
     """Equispaced levels: code c stands for step · k, with k = c − zero.
 
     step: positive, () or (R, B), float32 or float64, the dtype of the weights it is meant for.
-    low, high: no code goes beyond them. zero: integers in the shape of ``step``, the code of 0,
-    which is 0 where None. gap: levels but 0 are moved outwards, to step · (k + sign(k) · gap).
-    shift: levels are moved up, to step · (k + shift); ½ has no level at 0. rows, columns: that
-    share a scale where ``step`` is (R, B), all columns where None.
+    low, high: the smallest and the largest code. zero: integers in the shape of ``step``, the code
+    of 0; None stands for 0. gap: levels but 0 are moved outwards, to step · (k + sign(k) · gap).
+    shift: levels are moved up, to step · (k + shift); with ½ no level is 0. rows, columns: numbers
+    of rows and columns that share a scale where ``step`` is (R, B); None stands for all columns.
 
     Raises ``DataError`` for a step that is not positive and finite, and for a zero point that is
     no code.
@@ -195,16 +195,16 @@ class Uniform(Coded):
     def bounds(self, shape: tuple[int, int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The range of k for (N, d) weights, in the shape of ``zero_points``, as floats.
 
-        Within it also where ``dtype`` does not hold it, like 2³¹ − 1 in float32.
+        A limit that ``dtype`` does not hold exactly, like 2³¹ − 1 in float32, is rounded inwards.
         """
         zero = self.zero_points(shape).to(torch.int64)
-        ends = self.low - zero, self.high - zero
-        return tuple(_toward_zero(end, dtype) for end in ends)
+        limits = self.low - zero, self.high - zero
+        return tuple(_toward_zero(limit, dtype) for limit in limits)
 
     def nearest(self, values: Tensor) -> Tensor:
         """Codes of the levels nearest to finite ``values`` (N, d), for a grid without a gap.
 
-        Halfway values go to the even k, here and in every solver; values beyond the last level go
+        Halfway values go to the even k, here and in every solver. Values beyond the last level go
         to it.
         """
         if self.gap:
@@ -226,7 +226,7 @@ class Uniform(Coded):
         return codes if self.zero is None else codes.to(torch.int64) - self.zero_points(codes.shape)
 
     def in_steps(self, codes: Tensor) -> Tensor:
-        """The levels of ``codes`` (N, d) over their steps, in the dtype of ``step``."""
+        """The levels of ``codes`` (N, d) in units of their step, in the dtype of ``step``."""
         k = self.centred(codes).to(self.step.dtype, copy=True)
         if self.gap:
             k += k.sign() * self.gap
@@ -239,7 +239,7 @@ class Uniform(Coded):
         return self.in_steps(codes).mul_(self.steps(codes.shape))
 
     def ends(self) -> tuple[float, float]:
-        """The lowest and the highest level over their steps, of all zero points."""
+        """The lowest and the highest level in units of their step, over all zero points."""
         zero = torch.zeros((), dtype=torch.int8) if self.zero is None else self.zero
         low = self.low - int(zero.max()) - self.gap + self.shift
         return low, self.high - int(zero.min()) + self.gap + self.shift
@@ -253,8 +253,8 @@ class Uniform(Coded):
         if self.step.ndim == 0:
             return self
         if rows.start % self.rows == 0:
-            part = slice(rows.start // self.rows, -(-rows.stop // self.rows))
-            return self._of(lambda scales: scales[part], self.rows)
+            blocks = slice(rows.start // self.rows, -(-rows.stop // self.rows))
+            return self._of(lambda scales: scales[blocks], self.rows)
         # A block is cut: a scale for each row.
         return self._of(
             lambda scales: scales.repeat_interleave(self.rows, 0)[rows.start : rows.stop], 1
@@ -264,8 +264,8 @@ class Uniform(Coded):
         """The grid, with one scale a row, of the columns that share theirs with this one."""
         if self.by_row:
             return self
-        place = column // self.columns
-        return self._of(lambda scales: scales[:, place : place + 1], self.rows)
+        block = column // self.columns
+        return self._of(lambda scales: scales[:, block : block + 1], self.rows)
 
     def fits(self, shape: tuple[int, int]) -> bool:
         """Whether the scales are those of weights (N, d)."""
@@ -278,9 +278,9 @@ class Uniform(Coded):
         return {"step": self.step} | ({} if self.zero is None else {"zero": self.zero})
 
     def fields(self) -> dict[str, Any]:
-        shared = {} if self.step.ndim == 0 else {"rows": self.rows, "columns": self.columns}
-        moved = {"gap": float(self.gap), "shift": float(self.shift)}
-        return {"low": self.low, "high": self.high, **moved, **shared}
+        sizes = {} if self.step.ndim == 0 else {"rows": self.rows, "columns": self.columns}
+        offsets = {"gap": float(self.gap), "shift": float(self.shift)}
+        return {"low": self.low, "high": self.high, **offsets, **sizes}
 
     def _of(self, cut: Callable[[Tensor], Tensor], rows: int) -> Uniform:
         zero = None if self.zero is None else cut(self.zero)
@@ -302,7 +302,7 @@ def spread(scales: Tensor, shape: tuple[int, int], rows: int, columns: int | Non
 
 
 def _toward_zero(ends: Tensor, dtype: torch.dtype) -> Tensor:
-    """Whole numbers as floats, none farther from zero than it was."""
+    """Whole numbers as floats, rounded toward zero."""
     floats = ends.to(dtype)
     beyond = floats.double().abs() > ends.double().abs()
     return torch.where(beyond, floats.nextafter(torch.zeros_like(floats)), floats)
@@ -342,7 +342,7 @@ class Codebook(Coded):
 
     @property
     def low(self) -> int:
-        """The first code, so that codes are signed as wide as they are stored."""
+        """The first code. It makes codes signed integers of the width that they are stored in."""
         return -(1 << max(0, (self.table.shape[1] - 1).bit_length() - 1))
 
     @property
@@ -350,12 +350,12 @@ class Codebook(Coded):
         return self.low + self.table.shape[1] - 1
 
     def nearest(self, values: Tensor) -> Tensor:
-        """Codes of the levels nearest to finite ``values`` (N, d), of two the lower."""
+        """Codes of the levels nearest to finite ``values`` (N, d). Ties go to the lower."""
         codes = torch.empty_like(values, dtype=self.dtype)
         for table, rows in zip(self.table, self._parts(len(values)), strict=True):
-            between = (table[1:].double() + table[:-1].double()) / 2
-            place = torch.searchsorted(between, values[rows].double().contiguous())
-            codes[rows] = (place + self.low).to(self.dtype)
+            midpoints = (table[1:].double() + table[:-1].double()) / 2
+            index = torch.searchsorted(midpoints, values[rows].double().contiguous())
+            codes[rows] = (index + self.low).to(self.dtype)
         return codes
 
     def values(self, codes: Tensor) -> Tensor:
@@ -374,10 +374,10 @@ class Codebook(Coded):
         if self.rows is None:
             return self
         if rows.start % self.rows == 0:
-            part = slice(rows.start // self.rows, -(-rows.stop // self.rows))
-            return replace(self, table=self.table[part])
-        each = self.table.repeat_interleave(self.rows, 0)[rows.start : rows.stop]
-        return replace(self, table=each, rows=1)
+            blocks = slice(rows.start // self.rows, -(-rows.stop // self.rows))
+            return replace(self, table=self.table[blocks])
+        table = self.table.repeat_interleave(self.rows, 0)[rows.start : rows.stop]
+        return replace(self, table=table, rows=1)
 
     def fits(self, shape: tuple[int, int]) -> bool:
         """Whether the tables are those of weights (N, d)."""
@@ -399,7 +399,7 @@ _KINDS = {"uniform": Uniform, "codebook": Codebook}
 
 def kind(grid: Grid) -> str:
     """The name of a grid's class in a file."""
-    return next(name for name, known in _KINDS.items() if isinstance(grid, known))
+    return next(name for name, grid_class in _KINDS.items() if isinstance(grid, grid_class))
 
 
 def restore(
@@ -411,14 +411,14 @@ def restore(
     """
     if name not in _KINDS:
         raise DataError(f"grid {name!r} is unknown")
-    for part, tensor in tensors.items():
-        floats = (torch.float32, torch.float64)
-        if part != "zero" and tensor.dtype not in floats:
-            raise DataError(f"{part} of a grid is {tensor.dtype}")
-    wrong = [field for field, value in fields.items() if not _plausible(field, value)]
+    for key, tensor in tensors.items():
+        dtypes = (torch.float32, torch.float64)
+        if key != "zero" and tensor.dtype not in dtypes:
+            raise DataError(f"{key} of a grid is {tensor.dtype}")
+    invalid = [field for field, value in fields.items() if not _plausible(field, value)]
     try:
-        if wrong:
-            raise DataError(f"{', '.join(sorted(wrong))} of a grid")
+        if invalid:
+            raise DataError(f"{', '.join(sorted(invalid))} of a grid")
         return _KINDS[name](bits=bits, scheme=scheme, **fields, **tensors)
     except TypeError as error:
         raise DataError(f"{name} grid: {error}") from error

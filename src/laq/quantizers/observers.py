@@ -25,12 +25,12 @@ HOWS: tuple[str, ...] = get_args(How)
 # Shares of the whole range that ``mse`` and ``kl`` choose from: 1/100, 2/100, …, 1.
 SHARES = 100
 
-# Bins of a histogram for ``kl`` on either side of zero, for many values and for few: where hardly
-# two share a bin, making bins equal changes nothing and nothing would ever be clipped.
+# Bins of a histogram for ``kl`` on either side of zero: at most, at least, and values a bin. Where
+# hardly two values share a bin, making bins equal changes nothing and nothing is ever clipped.
 BINS, _FEWEST_BINS, _VALUES_A_BIN = 2048, 128, 4
 
-# Beyond so many bits ``mse`` and ``kl`` take everything: what rounding costs there is less than
-# what clipping could ever save.
+# With more bits than this ``mse`` and ``kl`` cover the whole range: rounding costs less there than
+# clipping could save.
 _FINEST = 12
 
 
@@ -84,17 +84,17 @@ def steps(low: Tensor, high: Tensor, bits: int, symmetric: bool) -> Tensor:
 def zero_points(low: Tensor, step: Tensor, bits: int) -> Tensor:
     """The integer code of 0 among −2^(bits − 1) … 2^(bits − 1) − 1, as floats.
 
-    The lowest code stands for ``low``, but for the rounding; step 0 counts as 1.
+    The lowest code stands for ``low``, up to rounding. A step of 0 counts as 1.
     """
-    below = (-low / torch.where(step > 0, step, 1)).round()
-    return below.clamp(0, 2**bits - 1) - 2 ** (bits - 1)
+    offset = (-low / torch.where(step > 0, step, 1)).round()
+    return offset.clamp(0, 2**bits - 1) - 2 ** (bits - 1)
 
 
 def _counted(values: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Values, 0 where there is none, and counts, both (B, n) float64."""
+    """Values and counts, both (B, n) float64, and both 0 where there is no value."""
     values = values.detach().double()
-    given = values.isnan().logical_not()
-    counts = given.double() if counts is None else counts.double() * given
+    valid = values.isnan().logical_not()
+    counts = valid.double() if counts is None else counts.double() * valid
     values = torch.where(counts > 0, values, 0)  # 0 is in every range
     if not values.isfinite().all():
         raise DataError("values are infinite: no range covers them")
@@ -117,17 +117,17 @@ def _percentile(
 def _quantile(values: Tensor, counts: Tensor, quantile: float) -> Tensor:
     """The smallest value with at least this share of the counts at or below it, (B,)."""
     values, order = values.sort(dim=1)
-    below = counts.gather(1, order).cumsum(1)
-    wanted = (quantile * below[:, -1:]).clamp(min=counts[counts > 0].min())
+    cumulative = counts.gather(1, order).cumsum(1)
+    target = (quantile * cumulative[:, -1:]).clamp(min=counts[counts > 0].min())
     # Sums of counts may miss their total by rounding.
-    place = torch.searchsorted(below, wanted * (1 - 1e-12)).clamp(max=values.shape[1] - 1)
-    return values.gather(1, place)[:, 0]
+    index = torch.searchsorted(cumulative, target * (1 - 1e-12)).clamp(max=values.shape[1] - 1)
+    return values.gather(1, index)[:, 0]
 
 
 def _best_share(errors: Tensor) -> Tensor:
-    """The share with the least of ``errors`` (B, SHARES), the largest of equals."""
-    place = errors.flip(1).argmin(1)
-    return (SHARES - place).double() / SHARES
+    """The share with the least of ``errors`` (B, SHARES); of several the largest."""
+    index = errors.flip(1).argmin(1)
+    return (SHARES - index).double() / SHARES
 
 
 def _shares(like: Tensor) -> Tensor:
@@ -139,27 +139,27 @@ def _square_errors(
 ) -> Tensor:
     """Σ counts (x − Q(x))² for each share of the range, (B, SHARES).
 
-    Once the values are sorted, sums over those that go to one level are differences of running
-    sums, so that a share costs a search for each level and no pass over the values.
+    Values are sorted, so that sums over those that go to one level are differences of running sums.
+    A share then takes a search for each level and no pass over the values.
     """
     values, order = values.sort(dim=1)
     counts = counts.gather(1, order)
     moments = [_running(counts * values**power) for power in range(3)]
-    half = 2 ** (bits - 1)
-    codes = torch.arange(-half + symmetric, half, dtype=torch.float64, device=values.device)
+    limit = 2 ** (bits - 1)
+    codes = torch.arange(-limit + symmetric, limit, dtype=torch.float64, device=values.device)
     errors = []
     for share in _shares(values):
         step = steps(low * share, high * share, bits, symmetric)[:, None]
         zero = 0 if symmetric else zero_points(low[:, None] * share, step, bits)
         levels = (codes - zero) * step  # (B, L)
-        between = (levels[:, 1:] + levels[:, :-1]) / 2
-        inner = torch.searchsorted(values, between)
-        ends = (
+        midpoints = (levels[:, 1:] + levels[:, :-1]) / 2
+        inner = torch.searchsorted(values, midpoints)
+        borders = (
             torch.nn.functional.pad(inner, (1, 0)),
             torch.nn.functional.pad(inner, (0, 1), value=values.shape[1]),
         )
         count, total, square = (
-            running.gather(1, ends[1]) - running.gather(1, ends[0]) for running in moments
+            moment.gather(1, borders[1]) - moment.gather(1, borders[0]) for moment in moments
         )
         errors.append((square - 2 * levels * total + levels**2 * count).sum(1))
     return torch.stack(errors, 1)
@@ -175,41 +175,41 @@ def _divergences(
 ) -> Tensor:
     """KL(P ‖ Q) in nats for each share of the range, (B, SHARES).
 
-    P is the histogram of the values in the range, those beyond it added to its last bin; Q has the
-    bins of one level made equal, but for empty ones, and knows nothing of what lies beyond.
+    P is the histogram of the values in the range, with those beyond it added to its last bin. Q is
+    the histogram in the range alone, its non-empty bins of one level made equal.
     """
     total = int(counts.sum(1).min())
     size = min(BINS, max(_FEWEST_BINS, total // (2 * _VALUES_A_BIN)))
-    reach = torch.stack([-low, high], 1)  # (B, 2): the sides of zero
+    extents = torch.stack([-low, high], 1)  # (B, 2): the sides of zero
     side = (values > 0).long()
-    places = values.abs() / reach.gather(1, side).clamp(min=torch.finfo(torch.float64).tiny)
-    places = side * size + (places * size).long().clamp(max=size - 1)
-    histogram = values.new_zeros(len(values), 2 * size).scatter_add_(1, places, counts)
+    indices = values.abs() / extents.gather(1, side).clamp(min=torch.finfo(torch.float64).tiny)
+    indices = side * size + (indices * size).long().clamp(max=size - 1)
+    histogram = values.new_zeros(len(values), 2 * size).scatter_add_(1, indices, counts)
     histogram = histogram.view(-1, 2, size)
-    whole = steps(low, high, bits, symmetric)[:, None]
-    levels = (reach / torch.where(whole > 0, whole, 1)).round()  # of a side
+    step = steps(low, high, bits, symmetric)[:, None]
+    levels = (extents / torch.where(step > 0, step, 1)).round()  # of a side
     bins = torch.arange(size, device=values.device)
     errors = []
     for share in _shares(values):
         width = round(float(share) * size)
-        if width < size // 16:  # as published: of few bins, any histogram is like any other
+        if width < size // 16:  # as published: with few bins all histograms are alike
             errors.append(torch.full_like(low, torch.inf))
             continue
-        kept = histogram[..., :width]
-        reference = kept.clone()
+        inside = histogram[..., :width]
+        reference = inside.clone()
         reference[..., -1] += histogram[..., width:].sum(2)
         level = (bins[:width] * levels[..., None] / width).long()  # (B, 2, width)
         level = level.clamp(max=width - 1)
-        filled = (kept > 0).double()
-        sums = torch.zeros_like(kept).scatter_add_(2, level, kept)
-        sizes = torch.zeros_like(kept).scatter_add_(2, level, filled)
-        coarse = (sums / sizes.clamp(min=1)).gather(2, level) * filled
-        errors.append(_divergence(reference.flatten(1), coarse.flatten(1)))
+        occupied = (inside > 0).double()
+        sums = torch.zeros_like(inside).scatter_add_(2, level, inside)
+        sizes = torch.zeros_like(inside).scatter_add_(2, level, occupied)
+        quantized = (sums / sizes.clamp(min=1)).gather(2, level) * occupied
+        errors.append(_divergence(reference.flatten(1), quantized.flatten(1)))
     return torch.stack(errors, 1)
 
 
 def _divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(P ‖ Q) of rows of counts, (B,); a bin that only P has counts costs as if Q had a trace."""
+    """KL(P ‖ Q) of rows of counts, (B,). A bin that only P has counts in is 1e-12 in Q."""
     p = p / p.sum(1, keepdim=True)
     q = q / q.sum(1, keepdim=True).clamp(min=torch.finfo(q.dtype).tiny)
     return torch.special.xlogy(p, p / q.clamp(min=1e-12)).sum(1)

@@ -12,10 +12,10 @@ from laq.quantizers.grids import Grid
 
 
 class Coding(Protocol):
-    """How codes are stored that are no string of bits of one width.
+    """How codes are stored that are not a string of bits of one width.
 
-    nbytes: what codes and grid take. code_bytes: what codes take. entropy: bits that a weight's
-    would at best. sizes: a dataclass of all this in parts.
+    nbytes: of codes and grid. code_bytes: of codes. entropy: bits a weight that the codes would
+    take at best. sizes: a dataclass with the size of each part.
     """
 
     nbytes: int
@@ -33,10 +33,10 @@ class PackedWeight:
     """A quantized weight, or consecutive rows of one.
 
     codes: any integer type, in the weight's shape (n, …). grid: what they stand for, (n, d).
-    coding: of one that was read from a deeply compressed file; ``laq.checkpoints.packing.save``
-    packs bits all the same.
+    coding: of a weight that was read from a deeply compressed file.
+    ``laq.checkpoints.packing.save`` packs bits all the same.
 
-    How a grid was chosen is not needed here: what reads a checkpoint (training, evaluation) does
+    How the grid was chosen is not kept: code that reads a checkpoint (training, evaluation) does
     not depend on it.
     """
 

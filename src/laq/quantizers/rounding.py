@@ -30,9 +30,9 @@ KINDS: tuple[str, ...] = get_args(Kind)
 class Rounding:
     """A rounding rule.
 
-    threshold: λ of ``soft``, in units of the alphabet's step. ``hard`` takes that of the
-        alphabet, whose smallest level it is.
-    generator: on the CPU, draws for ``stochastic``; it does not depend on the device then.
+    threshold: λ of ``soft``, in units of the alphabet's step. For ``hard`` λ is the smallest
+        level of the alphabet.
+    generator: draws for ``stochastic``, on the CPU, so that draws do not depend on the device.
     """
 
     kind: Kind = "nearest"
@@ -54,12 +54,12 @@ class Rounding:
     def noise(self, *shape: int, like: Tensor) -> Tensor | None:
         """Uniform numbers in [0, 1) for ``codes``; None where the rule draws none.
 
-        One row after the other, so that drawing rows in blocks gives the same numbers.
+        Rows are drawn one after the other, so that drawing them in blocks gives the same numbers.
         """
         if self.generator is None:
             return None
-        drawn = torch.rand(*shape, generator=self.generator, dtype=like.dtype)
-        return drawn.to(like.device)
+        draws = torch.rand(*shape, generator=self.generator, dtype=like.dtype)
+        return draws.to(like.device)
 
 
 def codes(

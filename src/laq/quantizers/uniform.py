@@ -19,8 +19,8 @@ section 7). Two schemes differ in K alone:
 - ``packed``: K = K' − 1, so that a code of "4 bits" fits 4 bits.
 
 Sparse quantization with a hard threshold λ takes levels with a gap around zero,
-{0, ±λ, ±(λ + δ'), …}, whose last one is where it was, Kδ (section 5 there; its code spends
-one more code on it, which ``packed`` cannot).
+{0, ±λ, ±(λ + δ'), …}. The last level is Kδ as without a gap (section 5 there). The published code
+spends one more code on the gap, which ``packed`` cannot.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Alphabet(Uniform):
         step that is not positive and finite.
         """
         _check_settings(bits, scheme)
-        half = 2 ** (bits - 1)
+        limit = 2 ** (bits - 1)
         # The published code spends one more code on a gap, which ``packed`` has no room for.
-        largest = half + (gap is not None) if scheme == "paper" else half - 1
+        largest = limit + (gap is not None) if scheme == "paper" else limit - 1
         return cls(step, -largest, largest, bits, scheme, gap=gap or 0.0)
 
     @property
@@ -77,14 +77,14 @@ class Alphabet(Uniform):
         Raises ``ConfigError`` if λ leaves no room below the last level.
         """
         last = self.high
-        beyond = last if self.scheme == "paper" else last - 1  # levels above λ
+        levels = last if self.scheme == "paper" else last - 1  # levels above λ
         if not 0 < threshold < last:
             raise ConfigError(
                 f"threshold is {threshold}: with {self.bits} bits ({self.scheme}) it must be above "
                 f"0 and below {last} steps"
             )
-        shrunk = (last - threshold) / beyond if beyond else 1.0
-        return Alphabet.of(self.step * shrunk, self.bits, self.scheme, threshold / shrunk - 1)
+        factor = (last - threshold) / levels if levels else 1.0
+        return Alphabet.of(self.step * factor, self.bits, self.scheme, threshold / factor - 1)
 
     @classmethod
     def from_weights(
@@ -99,8 +99,8 @@ class Alphabet(Uniform):
         """Fit the step to ``weight`` (N, d), one neuron a row: δ = scale · r / 2^(bits − 1).
 
         r is the mean over rows of the ``quantile`` of |w|, or with ``per_channel`` each row's
-        own. A row whose own r is 0 gets the layer's mean step, and a layer of zeros gets 1: any
-        serves, and none may be 0. No step is denormal, which a file or a device may take for 0.
+        own. A row whose own r is 0 gets the layer's mean step, and a layer of zeros the step 1: any
+        step serves there, but 0. No step is denormal, which a file or a device may take for 0.
 
         Raises ``ConfigError`` for settings out of range and ``DataError`` for weights that
         are not finite, or whose quantile is 0; the caller adds the layer's name.
@@ -131,12 +131,12 @@ class Alphabet(Uniform):
 
 
 def packed(weight: Tensor, bits: int, blocks: Blocks, scale: float, quantile: float) -> Alphabet:
-    """The alphabet called so, a step for the layer or, where ``blocks`` has rows, for each."""
+    """The alphabet ``packed``: one step for the layer, or one a row where ``blocks`` has rows."""
     return Alphabet.from_weights(weight, bits, "packed", scale, quantile, blocks.rows is not None)
 
 
 def paper(weight: Tensor, bits: int, blocks: Blocks, scale: float, quantile: float) -> Alphabet:
-    """The alphabet called so, a step for the layer or, where ``blocks`` has rows, for each."""
+    """The alphabet ``paper``: one step for the layer, or one a row where ``blocks`` has rows."""
     return Alphabet.from_weights(weight, bits, "paper", scale, quantile, blocks.rows is not None)
 
 
@@ -149,7 +149,7 @@ def _row_quantiles(weight: Tensor, quantile: float) -> Tensor:
     if quantile == 1.0 or not largest.isfinite().all():
         return largest
     rows = max(1, _QUANTILE_ELEMENTS // weight.shape[1])
-    return torch.cat([part.abs().quantile(quantile, dim=1) for part in weight.split(rows)])
+    return torch.cat([chunk.abs().quantile(quantile, dim=1) for chunk in weight.split(rows)])
 
 
 def _check_settings(bits: int, scheme: str) -> None:
@@ -184,17 +184,17 @@ def asymmetric(
     low, high = _range(weight, bits, blocks, range, False, percentile)
     step = _positive(observers.steps(low, high, bits, False), weight).to(weight.dtype)
     zero = observers.zero_points(low, step.double(), bits)
-    half = 2 ** (bits - 1)
-    kept = torch.int8 if bits <= 8 else torch.int16 if bits <= 16 else torch.int32
-    zero = blocks.scales(zero.to(kept), weight.shape)
-    return _grid(step, weight, blocks, -half, half - 1, bits, "asymmetric", zero=zero)
+    limit = 2 ** (bits - 1)
+    dtype = torch.int8 if bits <= 8 else torch.int16 if bits <= 16 else torch.int32
+    zero = blocks.scales(zero.to(dtype), weight.shape)
+    return _grid(step, weight, blocks, -limit, limit - 1, bits, "asymmetric", zero=zero)
 
 
 def ternary(weight: Tensor, bits: int, blocks: Blocks) -> Uniform:
     """As ``symmetric``, at 2 bits.
 
-    Of the n weights of a block those k have a level beside 0 that are largest in magnitude; with
-    α their mean magnitude they reduce the error by k α², which is greatest for the k chosen.
+    The k weights of a block that are largest in magnitude get ±α, the others 0. With α the mean
+    magnitude of the k, they reduce the square error by k α². k is chosen to make that largest.
     """
     _check(weight, bits, (2,))
     magnitudes = blocks.split(weight).double().abs().nan_to_num(-1)
@@ -208,7 +208,7 @@ def ternary(weight: Tensor, bits: int, blocks: Blocks) -> Uniform:
 
 
 def binary(weight: Tensor, bits: int, blocks: Blocks) -> Uniform:
-    """As ``symmetric``, at 1 bit. Blocks of zeros get levels next to 0, which is none."""
+    """As ``symmetric``, at 1 bit. Blocks of zeros get levels next to 0, which is no level."""
     _check(weight, bits, (1,))
     step = 2 * blocks.split(weight).double().abs().nanmean(1)
     step = step.clamp(min=2 * torch.finfo(weight.dtype).tiny)
@@ -232,14 +232,15 @@ def _grid(
     **more: Tensor | float,
 ) -> Uniform:
     step = blocks.scales(_positive(step, weight).to(weight.dtype), weight.shape)
-    shared = {} if step.ndim == 0 else {"rows": blocks.rows, "columns": blocks.columns}
-    return Uniform(step, low, high, bits, scheme, **shared, **more)
+    sizes = {} if step.ndim == 0 else {"rows": blocks.rows, "columns": blocks.columns}
+    return Uniform(step, low, high, bits, scheme, **sizes, **more)
 
 
 def _positive(step: Tensor, weight: Tensor) -> Tensor:
-    """Steps (blocks,), those of blocks of zeros being the mean of the others, or 1: any serves.
+    """Steps (blocks,) that are positive.
 
-    None is denormal, which a file or a device may take for 0.
+    Blocks of zeros get the mean step of the others, or 1 where all are zeros: any step serves. No
+    step is denormal, which a file or a device may take for 0.
     """
     if not step.any():
         if weight.any():

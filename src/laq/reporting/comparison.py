@@ -18,14 +18,14 @@ from laq.utils.errors import DataError
 
 Row = Mapping[str, str]
 
-# What a source says of a conclusion, and what is the same for all.
+# Columns of a source, and columns that are the same for all sources.
 FINDING = ("effect", "low", "high", "n", "verdict")
 RULE = ("claim", "statement", "source", "comparison", "region")
 
 READING = """\
 Each line is one conclusion, each column what one source says of it: the effect in percent points
 (of the bytes saved in percent) with its interval, the number of subsets, and the verdict by the
-rules of `laq/claims/rules.py`, which are the same for all and were written down before any verdict.
+rules of `laq/analysis/claims/rules.py`, which are the same for all and were written down before any verdict.
 A dash: nothing there to judge by. Intervals and verdicts are those of each source's own
 `tables/claims.csv`, whose `remark` says what is lacking."""
 
@@ -40,23 +40,23 @@ def sources(files: Mapping[str, str | os.PathLike[str]]) -> dict[str, dict[str, 
         DataError: a file is no such table, lacks a conclusion, has one twice, or was judged by
             other rules than those of this version.
     """
-    found: dict[str, dict[str, Row]] = {}
+    by_source: dict[str, dict[str, Row]] = {}
     for label, path in files.items():
         rows = read_rows(path, [*NEEDED["claims"], *RULE], NUMBERS["claims"])
         check_verdicts(path, rows)
         settings = list(dict.fromkeys(row["setting"] for row in rows))
         for setting in settings:
-            own = [row for row in rows if row["setting"] == setting]
-            _check(path, own)
+            group = [row for row in rows if row["setting"] == setting]
+            _check(path, group)
             name = f"{label}: {setting}" if len(settings) > 1 else label
-            if name in found:
+            if name in by_source:
                 raise DataError(f"two sources are called {name}; give another label to one")
-            found[name] = {row["claim"]: row for row in own}
-    return found
+            by_source[name] = {row["claim"]: row for row in group}
+    return by_source
 
 
 def _check(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
-    known = {
+    rules = {
         claim.id: (
             claim.statement,
             claim.source,
@@ -65,13 +65,13 @@ def _check(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
         )
         for claim in CLAIMS
     }
-    if sorted(row["claim"] for row in rows) != sorted(known):
+    if sorted(row["claim"] for row in rows) != sorted(rules):
         raise DataError(
-            f"{path} has not each of the {len(known)} conclusions once for every setting; run its "
+            f"{path} has not each of the {len(rules)} conclusions once for every setting; run its "
             "study again with this version of the workflow"
         )
     for row in rows:
-        if tuple(row[key] for key in RULE[1:]) != known[row["claim"]]:
+        if tuple(row[key] for key in RULE[1:]) != rules[row["claim"]]:
             raise DataError(
                 f"{path} judged {row['claim']} by another rule than this version has; run its "
                 "study again with this version of the workflow"
@@ -83,7 +83,11 @@ def rows(found: Mapping[str, Mapping[str, Row]]) -> list[dict[str, str]]:
     first = next(iter(found.values()))
     return [
         {key: first[claim.id][key] for key in RULE}
-        | {f"{name}: {key}": of[claim.id][key] for name, of in found.items() for key in FINDING}
+        | {
+            f"{name}: {key}": by_claim[claim.id][key]
+            for name, by_claim in found.items()
+            for key in FINDING
+        }
         for claim in CLAIMS
     ]
 
@@ -95,7 +99,7 @@ def page(found: Mapping[str, Mapping[str, Row]]) -> str:
         [
             str(words.number(claim.id)),
             cell(claim.statement),
-            *(_finding(of[claim.id]) for of in found.values()),
+            *(_finding(by_claim[claim.id]) for by_claim in found.values()),
         ]
         for claim in CLAIMS
     ]

@@ -16,7 +16,7 @@ from laq.utils.errors import DataError
 from laq.utils.files import AGAIN
 
 MOST_ROWS = 2000  # of a page; the CSV file has them all
-FEWEST_ROWS = 3  # that can be said to have something in common
+FEWEST_ROWS = 3  # fewer rows have no list of common values
 LONG = 40  # letters; columns of such texts are kept wide enough to read
 VERDICTS = {"reproduced": "yes", "not reproduced": "no", "inconclusive": "open"}
 TINY = 5e-6  # numbers below are 0 in five decimals
@@ -80,18 +80,20 @@ def page(title: str, body: str) -> str:
 def sheet(rows: Sequence[Mapping[str, str]], first: Sequence[str] = ()) -> str:
     """A table of CSV rows whose columns are ordered: those of ``first`` that it has, then the rest.
 
-    What is the same in every row is said once, above the table.
+    Columns with one value in all rows are listed once, above the table.
     """
-    same = _same(rows)
+    constants = _same(rows)
     order = [*(name for name in first if rows and name in rows[0]), *(rows[0] if rows else ())]
-    columns = [name for name in dict.fromkeys(order) if name not in same]
-    heads = {name: f"<code>{escape(name)}</code>" for name in same}
-    said = [f"{heads[name]} {escape(_shown(name, value))}" for name, value in same.items() if value]
-    empty = [heads[name] for name, value in same.items() if not value]
-    note = f"In every row: {'; '.join(said)}. " if said else ""
+    columns = [name for name in dict.fromkeys(order) if name not in constants]
+    heads = {name: f"<code>{escape(name)}</code>" for name in constants}
+    facts = [
+        f"{heads[name]} {escape(_shown(name, value))}" for name, value in constants.items() if value
+    ]
+    empty = [heads[name] for name, value in constants.items() if not value]
+    note = f"In every row: {'; '.join(facts)}. " if facts else ""
     note += f"Empty in every row: {', '.join(empty)}." if empty else ""
-    above = f'<p class="note">{note.strip()}</p>\n' if note else ""
-    return above + table([{name: row[name] for name in columns} for row in rows])
+    paragraph = f'<p class="note">{note.strip()}</p>\n' if note else ""
+    return paragraph + table([{name: row[name] for name in columns} for row in rows])
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
@@ -132,11 +134,11 @@ def provenance(content: Mapping[str, Any]) -> str:
         "Machine": content["machine"],
         "Config, with all defaults": content["config"],
     }
-    shown = "".join(
+    sections = "".join(
         f"<h3>{title}</h3>\n{table([{'what': k, 'value': str(v)} for k, v in rows.items()])}"
         for title, rows in facts.items()
     )
-    return shown + "".join(
+    return sections + "".join(
         f"<h3>{title}</h3>\n<pre>{escape(_yaml(value))}</pre>\n" for title, value in texts.items()
     )
 
@@ -144,8 +146,8 @@ def provenance(content: Mapping[str, Any]) -> str:
 def _git(state: Mapping[str, Any] | None) -> dict[str, str]:
     if state is None:
         return {"commit": "unknown: the sources are no git checkout"}
-    changed = "differ from it" if state["changed"] else "are as in it"
-    return {"commit": state["commit"], "tracked files": changed}
+    status = "differ from it" if state["changed"] else "are as in it"
+    return {"commit": state["commit"], "tracked files": status}
 
 
 def _yaml(value: Any) -> str:
@@ -161,7 +163,7 @@ def read_rows(
 
     Raises:
         DataError: the file is missing or no text, a row has more or fewer cells than the header,
-            a column is lacking, or one of ``numbers`` holds anything else.
+            a column is lacking, or one of ``numbers`` holds something that is no number.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -191,20 +193,20 @@ def parse_rows(text: str, path: str | Path) -> list[dict[str, str]]:
 
 
 def short(value: str) -> str:
-    """A number in four digits and, but for tiny ones, no power of ten; anything else as it is."""
+    """A number in four digits, without a power of ten unless it is tiny; other text as it is."""
     if not value or not _is_number(value) or value.lstrip("-").isdigit():
         return value
-    size = abs(float(value))
-    if not math.isfinite(size) or 0 < size < TINY:
+    magnitude = abs(float(value))
+    if not math.isfinite(magnitude) or 0 < magnitude < TINY:
         return f"{float(value):.2g}".replace("-", "−")
-    decimals = 3 - math.floor(math.log10(size)) if size else 1
+    decimals = 3 - math.floor(math.log10(magnitude)) if magnitude else 1
     return f"{float(value):,.{min(max(decimals, 0), 5)}f}".replace("-", "−")
 
 
 def cell(tag: str, value: str, kind: str = "") -> str:
     """A cell of a table; ``kind`` is its class."""
-    marked = f' class="{kind}"' if kind else ""
-    return f"<{tag}{marked}>{escape(value)}</{tag}>"
+    attribute = f' class="{kind}"' if kind else ""
+    return f"<{tag}{attribute}>{escape(value)}</{tag}>"
 
 
 def _shown(name: str, value: str) -> str:
@@ -229,8 +231,10 @@ def _same(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Columns that hold one value in all rows, where there are enough to tell."""
     if len(rows) < FEWEST_ROWS:
         return {}
-    same = {name: value for name, value in rows[0].items() if len({row[name] for row in rows}) == 1}
-    return same if len(same) < len(rows[0]) else {}
+    constants = {
+        name: value for name, value in rows[0].items() if len({row[name] for row in rows}) == 1
+    }
+    return constants if len(constants) < len(rows[0]) else {}
 
 
 def _is_number(value: str) -> bool:

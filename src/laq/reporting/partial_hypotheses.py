@@ -30,15 +30,15 @@ def render(study: str, verdicts: pd.DataFrame, confidence: float) -> str:
     """A page with a table for each network; ``verdicts``: of
     ``laq.analysis.partial.hypotheses.judge``.
     """
-    reading = READING.format(confidence=100 * confidence, alpha=round(1 - confidence, 6))
-    parts = [f"<p>{escape(reading)}</p>\n"]
+    intro = READING.format(confidence=100 * confidence, alpha=round(1 - confidence, 6))
+    fragments = [f"<p>{escape(intro)}</p>\n"]
     for network, rows in verdicts.groupby("network", sort=False):
-        parts.append(f"<h3>{escape(str(network))}</h3>\n<table>\n")
-        parts.append(f"<tr>{''.join(pages.cell('th', name) for name in HEAD)}</tr>\n")
+        fragments.append(f"<h3>{escape(str(network))}</h3>\n<table>\n")
+        fragments.append(f"<tr>{''.join(pages.cell('th', name) for name in HEAD)}</tr>\n")
         for row in rows.to_dict("records"):
-            parts.append(_line(row))
-        parts.append("</table>\n")
-    return pages.page(f"{study}: hypotheses of partial training", "".join(parts))
+            fragments.append(_line(row))
+        fragments.append("</table>\n")
+    return pages.page(f"{study}: hypotheses of partial training", "".join(fragments))
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -50,8 +50,8 @@ def _line(row: dict[str, Any]) -> str:
         pages.cell("td", str(row["n"]), "number"),
         pages.cell("td", row["verdict"], COLOURS[row["verdict"]]),
     ]
-    said = row["comparison"] + (f"; {row['remark']}" if row["remark"] else "")
-    note = f'<tr class="remark"><td colspan="{len(HEAD)}">{escape(said)}</td></tr>\n'
+    remark = row["comparison"] + (f"; {row['remark']}" if row["remark"] else "")
+    note = f'<tr class="remark"><td colspan="{len(HEAD)}">{escape(remark)}</td></tr>\n'
     return f"<tr>{''.join(cells)}</tr>\n{note}"
 
 

@@ -15,7 +15,7 @@ from laq.utils.errors import DataError
 
 Row = Mapping[str, str]
 
-# What a reader came to ask, by the claim that answers it: reproduced is yes.
+# The reader's questions, by the claim that answers each: reproduced is yes.
 QUESTIONS = {
     "original_wins_low": "Does Quant lose to Original, on All, where classes are close?",
     "quant_wins_high": "Does Quant beat Original, on All, where classes are far apart?",
@@ -61,48 +61,55 @@ def check_verdicts(path: str | os.PathLike[str], claims: Sequence[Row]) -> None:
 def fragment(
     config: Mapping[str, Any], claims: Sequence[Row], tables: Mapping[str, list[Row]]
 ) -> str:
-    """All of it; ``tables`` are CSV rows by table: subsets, and in a replay logs.
+    """The whole fragment; ``tables`` are CSV rows by table: subsets, and in a replay logs.
 
     Raises:
         DataError: a row of ``claims`` has a verdict that is none.
     """
     if config["kind"] == "replay":
-        said = of_replay(config, tables["logs"], tables["subsets"])
+        summary = of_replay(config, tables["logs"], tables["subsets"])
     else:
-        said = of_study(config, tables["subsets"])
-    parts = ['<meta charset="utf-8">\n', STYLE, '<div class="laq">\n', f"<p>{escape(said)}</p>\n"]
+        summary = of_study(config, tables["subsets"])
+    fragments = [
+        '<meta charset="utf-8">\n',
+        STYLE,
+        '<div class="laq">\n',
+        f"<p>{escape(summary)}</p>\n",
+    ]
     for setting in dict.fromkeys(row["setting"] for row in claims):
-        own = [row for row in claims if row["setting"] == setting]
-        parts += [answers(setting, own), verdicts(own)]
-    return "".join([*parts, "</div>\n"])
+        rows = [row for row in claims if row["setting"] == setting]
+        fragments += [answers(setting, rows), verdicts(rows)]
+    return "".join([*fragments, "</div>\n"])
 
 
 def of_study(config: Mapping[str, Any], subsets: Sequence[Row]) -> str:
     """In words: data, networks, subsets, and what was made for each."""
     several = len(config["networks"]) > 1
     network = "the networks were" if several else "the network was"
-    made = _made(config["variants"])
-    done = f"For each subset {network} {made}. " if made else ""
-    silent = "" if "quantized" in made else "Nothing was rounded to fewer bits here. "
+    steps = _made(config["variants"])
+    sentence = f"For each subset {network} {steps}. " if steps else ""
+    note = "" if "quantized" in steps else "Nothing was rounded to fewer bits here. "
     return (
         f"This study: {_data(config['dataset'])}; {_listed(list(config['networks']), 'network')}, "
-        f"trained on all classes; {_subsets(subsets)}. {done}{silent}"
+        f"trained on all classes; {_subsets(subsets)}. {sentence}{note}"
         "All was tested on images of the subset's classes that no training saw."
     )
 
 
 def of_replay(config: Mapping[str, Any], logs: Sequence[Row], subsets: Sequence[Row]) -> str:
     """In words: whose measurements these are, of which networks and data sets."""
-    networks, sets = (sorted({log[name] for log in logs} - {""}) for name in ("network", "dataset"))
-    measured = " and ".join(networks) or "a network"
-    data = f" trained on {' and '.join(sets)}" if sets else " trained on many classes"
-    names = ", ".join(log["setting"] for log in logs)
-    four = [config["claims"][role] for role in FOUR if role in config["claims"]]
-    main = " and ".join(dict.fromkeys(arm.split("/")[0] for arm in four))
+    networks, datasets = (
+        sorted({log[name] for log in logs} - {""}) for name in ("network", "dataset")
+    )
+    network_names = " and ".join(networks) or "a network"
+    data = f" trained on {' and '.join(datasets)}" if datasets else " trained on many classes"
+    log_names = ", ".join(log["setting"] for log in logs)
+    arms = [config["claims"][role] for role in FOUR if role in config["claims"]]
+    main = " and ".join(dict.fromkeys(arm.split("/")[0] for arm in arms))
     return (
         "These are the published logs of the original experiment, read as they stand; nothing was "
-        f"trained, quantized or tested here. They tell of {measured}{data}, and of "
-        f"{_subsets(subsets)}. Logs: {names}; the conclusions about Original, Quant, FT and "
+        f"trained, quantized or tested here. They tell of {network_names}{data}, and of "
+        f"{_subsets(subsets)}. Logs: {log_names}; the conclusions about Original, Quant, FT and "
         f"FT + Quant come from {main}."
     )
 
@@ -111,24 +118,26 @@ def answers(setting: str, claims: Sequence[Row]) -> str:
     """What the verdicts of one setting answer, a line a question, and how many there are."""
     counts = ", ".join(f"{sum(r['verdict'] == v for r in claims)} {v}" for v in VERDICTS)
     lines = [f"<p><b>{escape(setting)}</b>: of {len(claims)} conclusions {counts}.</p>\n<ul>\n"]
-    known = {row["claim"]: row for row in claims}
+    by_claim = {row["claim"]: row for row in claims}
     for claim, question in QUESTIONS.items():
-        if claim in known:
-            answer, kind, why = _answer(known[claim])
-            lines.append(f'<li>{question} <span class="{kind}">{answer}</span>{escape(why)}</li>\n')
+        if claim in by_claim:
+            answer, kind, reason = _answer(by_claim[claim])
+            lines.append(
+                f'<li>{question} <span class="{kind}">{answer}</span>{escape(reason)}</li>\n'
+            )
     return "".join([*lines, "</ul>\n"])
 
 
 def verdicts(claims: Sequence[Row]) -> str:
     """The table of one setting's verdicts."""
-    head = "".join(_cell("th", name, place) for place, name in enumerate(HEADS))
+    head = "".join(_cell("th", name, column) for column, name in enumerate(HEADS))
     lines = [f"<table>\n<tr>{head}</tr>\n"]
     for row in claims:
         region = words.region(row["claim"])
         cells = (str(words.number(row["claim"])), row["statement"], region, effect(row))
         p = (words.p_value(_number(row[name])) for name in ("p_holm", "p_against_holm"))
         cells += (*p, row["n"])
-        line = "".join(_cell("td", value, place) for place, value in enumerate(cells))
+        line = "".join(_cell("td", value, column) for column, value in enumerate(cells))
         lines.append(f"<tr>{line}{cell('td', row['verdict'], _kind(row))}</tr>\n")
         if row["remark"]:
             remark = f'<td></td><td colspan="7" class="note">{escape(row["remark"])}</td>'
@@ -142,7 +151,7 @@ def effect(row: Row) -> str:
 
 
 def _answer(row: Row) -> tuple[str, str, str]:
-    """In a word, its class, and the number behind it or why there is none."""
+    """The answer in a word, its CSS class, and the number behind it or why there is none."""
     kind = _kind(row)
     if not row["effect"]:
         return "No data", "open", f": {row['remark']}." if row["remark"] else "."
@@ -176,23 +185,23 @@ def _subsets(rows: Sequence[Row]) -> str:
     sizes = sorted({len(row["classes"].split(";")) for row in rows})
     classes = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
     medians = sorted(float(row["median_icd"]) for row in rows)
-    between = f"from {words.distance(medians[0])} to {words.distance(medians[-1])}"
+    icd_range = f"from {words.distance(medians[0])} to {words.distance(medians[-1])}"
     if len(rows) == 1:
         return f"one subset of {classes} classes, with a median ICD of {words.distance(medians[0])}"
-    return f"{len(rows)} subsets of {classes} classes, with median ICDs {between}"
+    return f"{len(rows)} subsets of {classes} classes, with median ICDs {icd_range}"
 
 
 def _made(variants: Mapping[str, Any]) -> str:
-    """What became of a network, in the config's names: ``fine-tuned (ft), quantized (quant)``."""
-    roads: dict[str, list[str]] = {}
+    """The variants' steps, with the config's names: ``fine-tuned (ft), quantized (quant)``."""
+    routes: dict[str, list[str]] = {}
     for name in variants:
-        steps, at = [], name
-        while at != "original":
-            steps.append(STEPS[step_of(variants[at])].made)
-            at = variants[at]["parent"]
+        steps, variant = [], name
+        while variant != "original":
+            steps.append(STEPS[step_of(variants[variant])].made)
+            variant = variants[variant]["parent"]
         if steps:
-            roads.setdefault(" and then ".join(reversed(steps)), []).append(name)
-    return "; ".join(f"{road} ({', '.join(names)})" for road, names in roads.items())
+            routes.setdefault(" and then ".join(reversed(steps)), []).append(name)
+    return "; ".join(f"{route} ({', '.join(names)})" for route, names in routes.items())
 
 
 def _listed(names: Sequence[str], what: str) -> str:

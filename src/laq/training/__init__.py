@@ -1,9 +1,9 @@
 """Training and fine-tuning of a network on images held in memory.
 
 One idea a module: ``recipe`` (the settings), ``optimizers``, ``schedules``, ``augmentation``,
-``precision``, ``constraints`` (what a training keeps to beside its loss), ``loop`` (epochs and
-steps), ``resume`` (going on after a kill), ``distributed`` (several processes as one), ``launch``
-and ``worker`` (starting them).
+``constraints`` (conditions on weights beside the loss), ``loop`` (epochs and steps, and mixed
+precision), ``resume`` (going on after a kill), ``distributed`` (several processes as one),
+``exchange`` (gradients between processes), ``launch``, ``agent`` and ``worker`` (starting them).
 """
 
 from __future__ import annotations
@@ -39,13 +39,12 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train ``network`` in place from scratch.
 
-    ``settings``: fields of ``Recipe``; those left out are those of ``defaults``, SGD with Nesterov
-    momentum on one cycle. ``generator``, on the CPU, draws batches and augmentations; torch's own
-    draws what layers do, such as dropout: seed both. ``state``: file from which an interrupted
-    training goes on; who has stored the result calls ``resume.clear``. ``spec``: the network's
-    arguments of ``laq.checkpoints.graph_edits.create``, needed for more processes than one.
-    ``constraint``: what the training keeps to; ``network`` is prepared for it already, and stays
-    so.
+    ``settings``: fields of ``Recipe``; the others are those of ``defaults``, SGD with Nesterov
+    momentum on one cycle. ``generator``, on the CPU, draws batches and augmentations. torch's own
+    generator draws for layers such as dropout: seed both. ``state``: file from which an interrupted
+    training goes on. Call ``resume.clear`` once the result is stored. ``spec``: the network's
+    arguments of ``laq.checkpoints.graph_edits.create``, needed for more than one process.
+    ``constraint``: condition on the weights; ``network`` is already prepared for it, and stays so.
 
     Returns one ``Epoch`` row an epoch, as a dictionary, and leaves the network on the CPU in
     evaluation mode.
@@ -61,8 +60,8 @@ def train(
         from laq.training import launch  # before the identity, which holds the code that is loaded
     keeper = None
     if state is not None:
-        own = resume.identity(network, *splits, recipe, generator, device, constraint)
-        keeper = resume.Keeper(state, own)
+        identity = resume.identity(network, *splits, recipe, generator, device, constraint)
+        keeper = resume.Keeper(state, identity)
     if recipe.processes == 1:
         with safe_kernels(network):
             return fit(network, *splits, recipe, generator, device, keeper, constraint=constraint)

@@ -12,15 +12,15 @@ from pathlib import Path
 from laq.utils import errors, signals
 from laq.utils.errors import LaqError, ProcessError
 
-# A file in the folder: what a process said in the end.
+# A file in the folder: the error that ended a process.
 NOTE = "error.{rank}.json"
 
 
 def run(processes: int, folder: Path, module: str) -> dict[int, int]:
     """Run ``module`` on ``folder`` in ``processes`` processes of this machine to their end.
 
-    Returns the exit codes of those that failed, by rank, negative for the signal that ended it.
-    Raises ``ProcessError`` if this process is told to end.
+    Returns the exit codes of those that failed, by rank, each negative if a signal ended the
+    process. Raises ``ProcessError`` if a signal ends this process.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -39,22 +39,22 @@ def run(processes: int, folder: Path, module: str) -> dict[int, int]:
     with _signals():
         try:
             torchrun.run(torchrun.parse_args(arguments))
-        except ChildFailedError as failed:
-            return {rank: failure.exitcode for rank, failure in failed.failures.items()}
-        except SignalException as told:
+        except ChildFailedError as error:
+            return {rank: failure.exitcode for rank, failure in error.failures.items()}
+        except SignalException as exception:
             raise ProcessError(
-                f"the training was ended from outside ({told.sigval.name}): run again, it goes on "
-                "from the last state written"
+                f"the training was ended from outside ({exception.sigval.name}): run again, it "
+                "goes on from the last state written"
             ) from None
     return {}
 
 
 def reason(folder: Path, codes: Mapping[int, int]) -> Exception:
-    """What ended the processes, as far as can be told from their notes and exit codes."""
+    """The error that ended the processes, as far as their notes and exit codes tell."""
     for note in sorted(folder.glob(NOTE.format(rank="*"))):
         kind, message = json.loads(note.read_text(encoding="utf-8"))
         return getattr(errors, kind, LaqError)(message)
-    # One that was killed takes the others with it: they lose the connection, or torchrun ends them.
+    # A killed process ends the others: they lose the connection, or torchrun ends them.
     killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
     if not killed and any(code > 0 for code in codes.values()):
         return RuntimeError(f"processes of the training failed, see above: exit codes {codes}")
@@ -71,9 +71,9 @@ def reason(folder: Path, codes: Mapping[int, int]) -> Exception:
 def _signals() -> Iterator[None]:
     """Put back the handlers that torchrun replaces by its own."""
     names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-    before = {name: signal.getsignal(name) for name in names}
+    handlers = {name: signal.getsignal(name) for name in names}
     try:
         yield
     finally:
-        for name, handler in before.items():
+        for name, handler in handlers.items():
             signal.signal(name, handler)

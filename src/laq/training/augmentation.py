@@ -1,7 +1,7 @@
-"""Random changes of training images, each image its own.
+"""Random augmentation of training images, each image by itself.
 
 Draws are made for a whole batch at once, from one generator, and applied to the part of it that a
-process holds: any number of processes see the same images. Images stay uint8.
+process has. So any number of processes see the same images. Images stay uint8.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ POLICIES = {"none": None, "randaugment": "RandAugment", "trivial": "TrivialAugme
 
 
 class Augmentation:
-    """The recipe's changes, in the order shift, flip, policy, erase."""
+    """The recipe's augmentations, in the order shift, flip, policy, erase."""
 
     def __init__(self, recipe: Recipe, generator: torch.Generator) -> None:
         self.recipe, self.generator = recipe, generator
@@ -63,15 +63,15 @@ def shift(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
 
 
 def flip(images: Tensor, which: Tensor) -> Tensor:
-    """Images (n, c, h, w), left and right changed in those that ``which``, bool (n,), names."""
+    """Images (n, c, h, w), mirrored left to right where ``which``, bool (n,), is true."""
     return torch.where(which.to(images.device)[:, None, None, None], images.flip(-1), images)
 
 
 def erase(images: Tensor, side: int, rows: Tensor, columns: Tensor) -> Tensor:
     """Images with a grey square each, its middle at (rows, columns), both (n,).
 
-    Cutout, DeVries and Taylor 2017: the square may reach over the edge. Of an even side the
-    middle is the pixel below and right of it.
+    Cutout, DeVries and Taylor 2017: the square may go beyond the edge. The middle of a square with
+    an even side is the pixel below and to the right of its centre.
     """
     h, w = images.shape[-2:]
     device = images.device
@@ -86,8 +86,8 @@ def policy(images: Tensor, name: str, seeds: Tensor) -> Tensor:
     """Images, uint8 (n, c, h, w), each changed by torchvision's policy from its own seed (n,).
 
     ``randaugment``: Cubuk et al. 2020, two operations of magnitude 9. ``trivial``: TrivialAugment
-    Wide, Müller and Hutter 2021, one operation of any magnitude. Given a batch, torchvision would
-    draw once for all of it; so images go one by one.
+    Wide, Müller and Hutter 2021, one operation of any magnitude. Images go one by one: given a
+    batch, torchvision would draw once for all of it.
 
     Raises:
         ConfigError: the images have neither one channel nor three.
@@ -99,14 +99,14 @@ def policy(images: Tensor, name: str, seeds: Tensor) -> Tensor:
         )
     from torchvision.transforms import v2
 
-    change = getattr(v2, POLICIES[name])()
-    changed = torch.empty_like(images)
-    # torchvision draws from torch's own generator, which layers such as dropout go on with.
-    before = torch.get_rng_state()
+    transform = getattr(v2, POLICIES[name])()
+    augmented = torch.empty_like(images)
+    # torchvision draws from torch's own generator, from which layers such as dropout draw too.
+    rng_state = torch.get_rng_state()
     try:
         for index, seed in enumerate(seeds.tolist()):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPU too
-            changed[index] = change(images[index])
+            augmented[index] = transform(images[index])
     finally:
-        torch.set_rng_state(before)
-    return changed
+        torch.set_rng_state(rng_state)
+    return augmented

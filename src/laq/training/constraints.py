@@ -1,12 +1,11 @@
-"""What a training keeps to beside its loss: weights on a grid, weights that stay zero.
+"""Conditions on weights in a training beside its loss: weights on a grid, weights that stay zero.
 
-The loop asks a constraint six times: once before it begins, whenever an epoch does, for the
-penalty of every step, after it, for parameters that learn in another way, and for those whose
-gradients processes may send each other in few bits. A constraint is a
-frozen dataclass of JSON values, so that each process of a training makes it anew from its
-description. What it learns or remembers are parameters and buffers of modules that ``prepare`` puts
-into the network: so they are in the state that a killed training goes on from, and summed over
-processes, without a word about them.
+A constraint has six methods: ``prepare`` before a training, ``begin_epoch``, ``penalty`` of every
+step and ``after_step``, ``groups`` for parameters that learn in another way, and ``coded`` for
+those whose gradients processes may send each other in few bits. It is a frozen dataclass of JSON
+values, so that each process of a training makes it anew from its description. What it learns or
+remembers are parameters and buffers of modules that ``prepare`` puts into the network. So they are
+in the state that a killed training goes on from, and are summed over processes, like all others.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-# Parameters and the optimizer's settings for them: ``params``, and of ``weight_decay`` and
-# ``share``, of the recipe's learning rate, those that are not as for all others.
+# Parameters, ``params``, and the optimizer's settings for them where they differ from the recipe's:
+# ``weight_decay``, and ``share``, a factor of the learning rate.
 Group = dict[str, Any]
 
 
@@ -37,17 +36,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Constraint:
-    """Asks nothing of a training, which then is what it is without one; others descend from it."""
+    """The constraint that changes nothing in a training. All others descend from it."""
 
     @property
     def description(self) -> dict[str, Any]:
-        """All of it as JSON holds it, for ``create`` and for the identity of the training."""
+        """Its kind and all its fields as JSON, for ``create`` and the identity of the training."""
         return {"kind": f"{type(self).__module__}:{type(self).__name__}", **asdict(self)}
 
     def prepare(self, network: nn.Module) -> None:
         """Put into ``network``, before it is trained, the modules that the constraint needs.
 
-        It takes no data and draws nothing: processes of a training call it on a network whose
+        It takes no data and draws no numbers: processes of a training call it on a network whose
         values are loaded afterwards.
         """
 
@@ -57,17 +56,18 @@ class Constraint:
     def penalty(self, network: nn.Module, progress: Progress) -> Tensor | None:
         """What is added to the loss of a step: a scalar, or None for nothing.
 
-        Of parameters alone, not of images: every process of a training adds the same.
+        It depends on parameters alone, not on images: every process of a training adds the same.
         """
         return None
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
-        """Called after the optimizer's step, which ``progress`` counts, without gradients."""
+        """Called without gradients after the optimizer's step; ``progress`` includes the step."""
 
     def coded(self, network: nn.Module) -> list[nn.Parameter]:
         """Parameters whose gradients processes send each other in the recipe's ``gradient_bits``.
 
-        Convolutions and linear layers; biases and normalisation are small, and stay in float.
+        They are those of convolutions and linear layers. Biases and normalisation are small, and
+        stay in float.
         """
         return [parameter for parameter in network.parameters() if parameter.ndim > 1]
 
@@ -77,7 +77,7 @@ class Constraint:
 
 
 def create(description: Mapping[str, Any] | None) -> Constraint:
-    """The constraint of a description; the one that asks nothing where there is none.
+    """The constraint of a description, or ``Constraint()`` where there is none.
 
     Raises ``ValueError`` for a description of anything else: a defect of the caller.
     """

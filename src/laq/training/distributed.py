@@ -1,8 +1,8 @@
 """Several processes that train one network as one process would.
 
-Each takes its part of every batch; gradients are summed by torch's DistributedDataParallel. What a
-layer computes over the batch it computes over all parts: the statistics of BatchNorm, and the
-random numbers of dropout and stochastic depth, which every process draws for the whole batch.
+Each takes its part of every batch, and torch's DistributedDataParallel sums the gradients. Layers
+that depend on the whole batch see all parts: BatchNorm takes its statistics from all processes, and
+every process draws the random numbers of dropout and stochastic depth for the whole batch.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch.overrides import TorchFunctionMode
 
 from laq.training.exchange import Exchange
 
-# Layers that multiply by random numbers, the batch being the first dimension; the last two are
-# torchvision's and timm's, known by name so that neither is imported.
+# Layers that multiply by random numbers, with the batch as the first dimension. The last two are
+# torchvision's and timm's, and are found by name so that neither library is imported.
 _NOISE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _NOISE_NAMES = ("StochasticDepth", "DropPath")
 
@@ -40,7 +40,7 @@ class Team:
     _count: int = 0  # images in the batch under way
 
     def part(self, count: int) -> slice:
-        """This process's share of ``count``: consecutive, as equal as can be, maybe empty."""
+        """This process's share of ``count``: consecutive, as equal as possible, maybe empty."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def total(self, sums: Tensor) -> Tensor:
@@ -53,14 +53,14 @@ class Team:
         """Whether all processes have the same number."""
         if self.size == 1:
             return True
-        ends = torch.tensor([number, -number], device=self.device)
-        distributed.all_reduce(ends, distributed.ReduceOp.MAX)
-        return int(ends.sum()) == 0
+        extremes = torch.tensor([number, -number], device=self.device)
+        distributed.all_reduce(extremes, distributed.ReduceOp.MAX)
+        return int(extremes.sum()) == 0
 
     def prepare(self, network: nn.Module, exchange: Exchange | None = None) -> nn.Module:
         """``network`` as the loop calls it; its parameters and buffers keep their names.
 
-        exchange: how gradients go from process to process; torch's own way, in float, without one.
+        exchange: of the gradients; without one torch exchanges them in float.
         """
         if self.size == 1:
             return network
@@ -71,24 +71,26 @@ class Team:
         if on_gpu:
             _synchronize_on_cuda(network)
         parallel = nn.parallel.DistributedDataParallel
-        # Buffers are the same everywhere, and need not be sent; torch 2.15 has a new word for it.
-        known = inspect.signature(parallel).parameters
-        buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        # Every parameter has a part in every step, so unused ones are not looked for.
+        # Buffers are the same everywhere, and need not be sent. torch 2.15 renames the argument.
+        parameters = inspect.signature(parallel).parameters
+        keyword = (
+            "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
+        )
+        # Every parameter is used in every step, so torch need not find unused ones.
         wrapped = parallel(
             network,
             device_ids=[self.device.index] if on_gpu else None,
             gradient_as_bucket_view=True,
-            **{buffers: False},
+            **{keyword: False},
         )
         if exchange is not None:
-            # torch reads a hook's annotations, which are texts here: a lambda has none.
-            wrapped.register_comm_hook(exchange, lambda own, bucket: own.mean(bucket))
+            # torch checks a hook's annotations, which are strings here. A lambda has none.
+            wrapped.register_comm_hook(exchange, lambda state, bucket: state.mean(bucket))
         return wrapped
 
     @contextmanager
     def batch(self, count: int) -> Iterator[None]:
-        """Forward passes in here are of this process's part of ``count`` images."""
+        """A context for forward passes of this process's part of ``count`` images."""
         self._count = count
         with ExitStack() as stack:
             if self.size > 1 and self.device.type == "cpu":
@@ -97,8 +99,8 @@ class Team:
 
     def _noise(self, module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """``module``'s output as it would be in the whole batch."""
-        part = self.part(self._count)
-        if not module.training or len(x) != part.stop - part.start:
+        share = self.part(self._count)
+        if not module.training or len(x) != share.stop - share.start:
             return forward(x)
         layout = torch.contiguous_format
         if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
@@ -106,7 +108,7 @@ class Team:
         ones = torch.ones((self._count, *x.shape[1:]), dtype=x.dtype, device=x.device).contiguous(
             memory_format=layout
         )
-        return x * forward(ones)[part]
+        return x * forward(ones)[share]
 
 
 class _Sum(torch.autograd.Function):
@@ -169,16 +171,16 @@ class _GlobalBatchNorm(TorchFunctionMode):
         kwargs = kwargs or {}
         if function is functional.batch_norm:
             names = ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
-            given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
-            if given.get("training"):
-                return batch_norm(args[0], **given)
+            arguments = {**dict(zip(names, args[1:], strict=False)), **kwargs}
+            if arguments.get("training"):
+                return batch_norm(args[0], **arguments)
         return function(*args, **kwargs)
 
 
 def _synchronize_on_cuda(network: nn.Module) -> None:
     """Make every BatchNorm of ``network``, in place, one that takes statistics from all GPUs."""
     kinds = {type(module) for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
-    if kinds - {nn.BatchNorm2d}:  # timm's, which do more than that
+    if kinds - {nn.BatchNorm2d}:  # timm's subclasses, which do more
         from timm.layers import convert_sync_batchnorm as convert
     else:
         convert = nn.SyncBatchNorm.convert_sync_batchnorm

@@ -42,7 +42,7 @@ def fit(
     """As ``laq.training.loop.fit``, in ``recipe.processes`` processes.
 
     Each rebuilds the network from ``spec`` and ``constraint``. On CUDA each has a GPU of its own.
-    All files lie in a folder that is removed at the end, and by the next training if this one is
+    All files are in a folder that is removed at the end, or by the next training if this one is
     killed.
     """
     if spec is None:
@@ -64,7 +64,7 @@ def fit(
                 save_file(split, folder / worker.SPLIT.format(name=name))
             # Copies: safetensors refuses tensors that share storage, as tied weights do.
             state = network.state_dict().items()
-            start = {f"network.{key}": x.cpu().contiguous().clone() for key, x in state}
+            start = {f"network.{key}": tensor.cpu().contiguous().clone() for key, tensor in state}
             start |= {"generator": generator.get_state(), "torch": torch.get_rng_state()}
             save_file(start, folder / worker.START)
         run(folder, recipe.processes, worker.__name__)
@@ -77,16 +77,16 @@ def fit(
 def _check_devices(processes: int, device: torch.device) -> None:
     if slurm.asked():  # GPUs of other nodes are not seen from here
         return
-    if device.type == "cuda" and (there := torch.cuda.device_count()) < processes:
+    if device.type == "cuda" and (available := torch.cuda.device_count()) < processes:
         raise ConfigError(
-            f"processes: {processes} need as many GPUs, and torch sees {there}; set processes to "
-            f"{there} or fewer (config key networks or variants)"
+            f"processes: {processes} need as many GPUs, and torch sees {available}; set processes "
+            f"to {available} or fewer (config key networks or variants)"
         )
 
 
 @contextmanager
 def _folder(keeper: Keeper | None) -> Iterator[Path]:
-    """An empty folder on the disk that takes the results: images may not fit the temporary one."""
+    """An empty folder, on the disk of the results: images may not fit the temporary one."""
     if keeper is None:
         with tempfile.TemporaryDirectory() as name:
             yield Path(name)
@@ -101,10 +101,10 @@ def _folder(keeper: Keeper | None) -> Iterator[Path]:
 
 
 def run(folder: Path, processes: int, module: str) -> None:
-    """Run ``module`` on ``folder`` in several processes to their end: those of this machine, or
-    tasks of a SLURM job that has them.
+    """Run ``module`` on ``folder`` in several processes to their end.
 
-    Raises ``ProcessError``, or what a process noted, for the first that failed.
+    They are processes of this machine, or tasks of a SLURM job where it has tasks. Raises
+    ``ProcessError``, or the error that a process noted, for the first that failed.
     """
     with _environment():
         if slurm.asked():
@@ -117,17 +117,17 @@ def run(folder: Path, processes: int, module: str) -> None:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Let workers find this library, and no other copy of it."""
-    own = {
+    """Set the environment by which workers find this library, and no other copy of it."""
+    variables = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_LIBRARY), os.environ.get("PYTHONPATH")])),
         "PYTHONSAFEPATH": "1",  # -m would put the working directory before it
     }
-    before = {name: os.environ.get(name) for name in own}
-    os.environ.update(own)
+    previous = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             if value is None:
                 del os.environ[name]
             else:

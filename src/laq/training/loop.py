@@ -62,9 +62,9 @@ class Epoch:
     """One row of the training history.
 
     learning_rate: of the epoch's last step. train_loss: mean cross-entropy in nats, with label
-    smoothing where that is set and without a constraint's penalty; like train_top1 it is taken
-    while the network learns, in training mode and on changed images. test_top1: after the epoch,
-    in evaluation mode, float32.
+    smoothing where that is set and without a constraint's penalty. train_loss and train_top1 are
+    taken while the network learns, in training mode and on augmented images. test_top1: after the
+    epoch, in evaluation mode, float32.
     """
 
     epoch: int
@@ -87,11 +87,11 @@ def fit(
 ) -> list[dict[str, Any]]:
     """Train ``network`` in place; arguments, result and errors as of ``laq.training.train``.
 
-    ``keeper`` holds the state of an interrupted training. ``team``: the processes that share every
-    batch; each is given the same arguments and ends with the same network.
+    ``keeper``: has the state of an interrupted training. ``team``: the processes that share every
+    batch. Each gets the same arguments and ends with the same network.
     """
     team, constraint = team or Team(), constraint or Constraint()
-    # Images stay uint8 on the device: a quarter of the memory, and no copy a step.
+    # Images stay uint8 on the device: a quarter of the memory, and no transfer in each step.
     images, labels = train_split[0].to(device), train_split[1].to(device)
     network.to(device, memory_format=torch.channels_last)
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
@@ -102,9 +102,9 @@ def fit(
         state.restore(keeper.load(team))
     exchange = None
     if recipe.gradient_bits < FLOAT:
-        coded, seed = constraint.coded(network), generator.initial_seed()
-        done = state.progress.done
-        exchange = Exchange(team.rank, team.size, recipe.gradient_bits, coded, seed, done)
+        parameters, seed = constraint.coded(network), generator.initial_seed()
+        completed = state.progress.done
+        exchange = Exchange(team.rank, team.size, recipe.gradient_bits, parameters, seed, completed)
     parallel = team.prepare(network, exchange)
     for epoch in range(len(state.history) + 1, recipe.epochs + 1):
         network.train()
@@ -114,18 +114,18 @@ def fit(
         correct = torch.zeros((), dtype=torch.int64, device=device)
         title, quiet = f"epoch {epoch}/{recipe.epochs}", team.rank > 0
         for batch in tqdm(batches(order, recipe.batch_size), title, mininterval=2, disable=quiet):
-            part = team.part(len(batch))
-            mine = batch[part]
-            inputs = to_input(augmentation(images[mine], len(batch), part), device)
+            share = team.part(len(batch))
+            local_batch = batch[share]
+            inputs = to_input(augmentation(images[local_batch], len(batch), share), device)
             with team.batch(len(batch)), autocast(recipe.precision, device):
                 logits = parallel(inputs.contiguous(memory_format=torch.channels_last))
             logits = logits.float()
             # An empty part still takes part in the sums over processes.
-            loss = criterion(logits, labels[mine]) if len(mine) else logits.sum()
-            # Gradients are averaged over processes: this makes it the mean over the batch.
-            state.step(loss * (len(mine) * team.size / len(batch)))
-            loss_sum += loss.detach().double() * len(mine)
-            correct += (logits.detach().argmax(1) == labels[mine]).sum()
+            loss = criterion(logits, labels[local_batch]) if len(local_batch) else logits.sum()
+            # Gradients are averaged over processes: this factor makes it the mean over the batch.
+            state.step(loss * (len(local_batch) * team.size / len(batch)))
+            loss_sum += loss.detach().double() * len(local_batch)
+            correct += (logits.detach().argmax(1) == labels[local_batch]).sum()
         row = _row(epoch, state, team, loss_sum, correct, len(images), test_split, device)
         logger.info(
             "epoch %d/%d: loss %.3f, train top-1 %.3f, test top-1 %.3f",
@@ -157,7 +157,7 @@ def untrained(network: nn.Module, test_split: Split, device: torch.device) -> li
 
 
 class State:
-    """All that a training goes on from: what ``restore`` takes is what ``content`` gave."""
+    """All that a training goes on from. ``restore`` takes what ``content`` gave."""
 
     def __init__(
         self,
@@ -199,7 +199,7 @@ class State:
             self.constraint.after_step(self.network, self.progress)
 
     def content(self) -> dict[str, Any]:
-        """Tensors, numbers, texts, lists and mappings of these: nothing that needs unpickling."""
+        """Tensors, numbers, strings, lists and mappings of these: nothing that needs unpickling."""
         on_gpu = self.device.type == "cuda"
         return {
             "network": self.network.state_dict(),
@@ -225,14 +225,14 @@ class State:
 
 
 def batches(order: Tensor, size: int) -> list[Tensor]:
-    """``order`` in batches of ``size``; a lone last image joins the batch before it.
+    """``order`` in batches of ``size``. A single last image joins the batch before it.
 
-    BatchNorm has no variance over one value a channel, and no image is left out.
+    BatchNorm has no variance over one value a channel. So no image is left out.
     """
-    parts = list(order.split(size))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
+    chunks = list(order.split(size))
+    if len(chunks) > 1 and len(chunks[-1]) == 1:
+        chunks[-2:] = [torch.cat(chunks[-2:])]
+    return chunks
 
 
 def _row(
@@ -251,12 +251,16 @@ def _row(
     hits = (logits.argmax(1) == labels).sum()
     broken = ~(torch.isfinite(loss_sum).cpu() & torch.isfinite(logits).all())
     sums = torch.stack([value.double().cpu() for value in (loss_sum, correct, hits, broken)])
-    loss, right, test_right, faults = team.total(sums.to(device)).tolist()
+    loss, train_correct, test_correct, faults = team.total(sums.to(device)).tolist()
     if faults:
         raise DataError(
             f"training diverged in epoch {epoch}: the loss or the outputs are not finite; "
             "lower learning_rate (config key networks or variants) and run again"
         )
     return Epoch(
-        epoch, state.learning_rate, loss / count, right / count, test_right / len(test_split[1])
+        epoch,
+        state.learning_rate,
+        loss / count,
+        train_correct / count,
+        test_correct / len(test_split[1]),
     )

@@ -1,4 +1,4 @@
-"""What makes a step of the gradients: SGD with Nesterov momentum, AdamW."""
+"""The optimizers: SGD with Nesterov momentum, and AdamW."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _groups(network: nn.Module, recipe: Recipe, apart: Collection[int]) -> list[
     if recipe.decay_norms or not recipe.weight_decay:
         return parameters
     # One number a channel: biases and the parameters of every kind of normalisation.
-    spared = [parameter for parameter in parameters if parameter.ndim <= 1]
+    undecayed = [parameter for parameter in parameters if parameter.ndim <= 1]
     decayed = [parameter for parameter in parameters if parameter.ndim > 1]
-    groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    groups = [{"params": decayed}, {"params": undecayed, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]

@@ -20,12 +20,13 @@ class Recipe:
     schedule: ``one_cycle``, ``cosine``, ``step`` or ``constant``. warmup: epochs in which the rate
         rises in a line, not of ``one_cycle``. milestones, factor: of ``step``, epochs after which
         the rate is multiplied by the factor.
-    clip_norm: largest norm of all gradients together; 0: any.
-    shift: pixels of random translation. flip: mirror an image or not. policy: ``none``,
-        ``randaugment`` or ``trivial``. erase: side of a square cut out, pixels; 0: none.
+    clip_norm: largest norm of all gradients together; 0: no limit.
+    shift: largest random translation in pixels. flip: whether images are mirrored at random.
+        policy: ``none``, ``randaugment`` or ``trivial``. erase: side of a square cut out, pixels;
+        0: none.
     precision: ``float32``, or ``bfloat16`` or ``float16`` under autocast.
-    processes: how many share every batch. gradient_bits: of the gradients of weights that they send
-        each other, 2, 4, 8 or 32: float.
+    processes: their number; they share every batch. gradient_bits: of the weights' gradients that
+        processes send each other, 2, 4, 8 or 32 (float).
     """
 
     epochs: int = 5
@@ -58,7 +59,7 @@ class Recipe:
 
 
 def of_training(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the settings of a step that trains those of any training: fields of ``Recipe``."""
+    """Those of a step's ``settings`` that are fields of ``Recipe``, and so of any training."""
     names = (field.name for field in fields(Recipe))
     return {name: settings[name] for name in names if name in settings}
 

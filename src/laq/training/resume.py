@@ -1,8 +1,8 @@
-"""Going on from the last epoch after a kill, to the very bytes of an undisturbed training.
+"""Going on from the last epoch after a kill, with the same bytes as an undisturbed training.
 
-The state is a file of its own beside the checkpoint, hidden and no output of any rule, so that
-Snakemake leaves it when a job fails. It is valid only for the training that wrote it: the same
-recipe, data, network to start from, seed, code and versions.
+The state is a hidden file beside the checkpoint. It is no output of any rule, so that Snakemake
+leaves it when a job fails. It is valid only for the training that wrote it: the same recipe, data,
+initial network, seed, code and versions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Writing states takes at most this share of the time.
+# The most that writing states takes, as a share of the time.
 SHARE = 0.1
 
 _DIGEST = hashlib.sha256().digest_size
@@ -51,7 +51,7 @@ def files_of_processes(state: Path) -> Path:
 
 
 def clear(state: Path) -> None:
-    """Remove all that a training keeps: its result is stored."""
+    """Remove all that a training keeps, once its result is stored."""
     remove(state)
     shutil.rmtree(files_of_processes(state), ignore_errors=True)
 
@@ -67,12 +67,12 @@ def identity(
 ) -> bytes:
     """Digest of all that the result of a training depends on, taken before it starts.
 
-    Of the device only its type: a job may go on on another node of a cluster.
+    Of the device only the type counts: a job may go on on another node of a cluster.
     """
     facts = {
         "recipe": asdict(recipe),
         "constraint": constraint.description if constraint else None,
-        # Modules with their settings: a stride or a resizing is no weight.
+        # Modules with their settings: a stride or a resizing is in no weight.
         "network": repr(network),
         "names": list(network.state_dict()),
         "code": code(),
@@ -81,17 +81,17 @@ def identity(
         "threads": torch.get_num_threads(),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    random = [generator.get_state(), torch.get_rng_state()]
-    # Beside the state buffers that are none of it, such as the images' mean.
+    rng_states = [generator.get_state(), torch.get_rng_state()]
+    # Buffers as well, of which some are not in the state, such as the images' mean.
     values = (*network.state_dict().values(), *network.buffers())
-    _update(digest, (*values, *train_split, *test_split, *random))
+    _update(digest, (*values, *train_split, *test_split, *rng_states))
     return digest.digest()
 
 
 class Keeper:
     """The file that a training goes on from.
 
-    The file is the identity, a digest of the rest, and the rest: what ``torch.save`` makes.
+    The file has the identity, a digest of the payload, and the payload, which ``torch.save`` makes.
     """
 
     def __init__(self, path: Path, own: bytes) -> None:
@@ -100,7 +100,7 @@ class Keeper:
         self._cost = 0.0
 
     def load(self, team: Team) -> dict[str, Any] | None:
-        """The state, if every process of ``team`` can read it, it is whole and of this training."""
+        """The state, or None unless it is whole, of this training, and read by all of ``team``."""
         content = self._read()
         epochs = len(content["history"]) if content else 0
         # Processes that start at different epochs would wait for each other for ever.
@@ -111,9 +111,9 @@ class Keeper:
         return content
 
     def save(self, content: Callable[[], dict[str, Any]]) -> bool:
-        """Write the state, atomically, unless the last one is too recent for what it took.
+        """Write the state atomically, unless that would take more than ``SHARE`` of the time.
 
-        A disk that does not take it ends no training. Returns whether it was written.
+        A training goes on where the disk does not take the state. Returns whether it was written.
         """
         started, written = time.monotonic(), True
         if started - self._written < self._cost / SHARE:
@@ -134,17 +134,17 @@ class Keeper:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            written = self.path.read_bytes()
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             logger.warning("%s cannot be read (%s): training starts anew", self.path, error)
             return None
-        own, digest, payload = _parts(written)
+        file_identity, digest, payload = _parts(content)
         if hashlib.sha256(payload).digest() != digest:
             logger.warning("%s is damaged: training starts anew", self.path)
             return None
-        if own != self.identity:
+        if file_identity != self.identity:
             logger.info(
                 "%s is of other settings, data, seed, code or versions: training starts anew",
                 self.path,
@@ -165,7 +165,7 @@ def _update(digest: Any, tensors: Iterable[Tensor]) -> None:
 
 
 def code() -> list[str]:
-    """Digests of this library's modules as loaded: they make the network and train it."""
+    """Digests of this library's loaded modules, which make the network and train it."""
     loaded = {name: module for name, module in sys.modules.items() if name.startswith("laq.")}
     files = [Path(loaded[name].__file__) for name in sorted(loaded)]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

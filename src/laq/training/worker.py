@@ -1,5 +1,7 @@
-"""One of several processes of a training, that torchrun or ``laq.utils.slurm`` started: ``-m
-laq.training.worker <folder>``."""
+"""One of several processes of a training: ``-m laq.training.worker <folder>``.
+
+Torchrun or ``laq.utils.slurm`` starts it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from laq.training.resume import Keeper
 from laq.utils import devices, disks, signals
 from laq.utils.errors import LaqError
 
-# Files in the folder: what is to be done, and what came of it.
+# Files in the folder: the task and its inputs, and the result.
 TASK, SPLIT, START = "task.json", "{name}.safetensors", "start.safetensors"
 NETWORK, HISTORY = "network.safetensors", "history.json"
 
@@ -33,7 +35,7 @@ def main(folder: Path) -> None:
     """Do the task that ``folder`` holds as one of the processes that torchrun or srun started."""
     task = json.loads((folder / TASK).read_text(encoding="utf-8"))
     signals.end_with_starter()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: the job has it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it silently: the job reports it
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     if rank == 0:
@@ -57,14 +59,14 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
     start = load_file(folder / START)
     generator = torch.Generator()
     generator.set_state(start.pop("generator"))
-    drawn = start.pop("torch")
+    rng_state = start.pop("torch")
     network = graph_edits.create(**task["spec"])
     constraint = constraints.create(task["constraint"])
     constraint.prepare(network)
     networks.load_state(network, {name.removeprefix("network."): x for name, x in start.items()})
-    # As in one process: seeded alike on every device, and gone on from where the network was made.
+    # As in one process: the same seed on every device, and the state after the network was made.
     torch.manual_seed(generator.initial_seed())
-    torch.set_rng_state(drawn)
+    torch.set_rng_state(rng_state)
     keeper = None
     if task["state"] is not None:
         path, identity = task["state"]

@@ -1,7 +1,8 @@
-"""What the columns of the study's tables may hold: a name means the same in every table.
+"""The values that the columns of the study's tables may hold.
 
-results/README.md says what each means. A table is read only to be computed with, so a cell that
-cannot be true is better met here than in a mean: it is refused with its file, row and column.
+A column name means the same in every table; results/README.md says what. Every table that is read
+enters a computation. A cell that cannot be true is therefore refused here, with its file, row and
+column, before it reaches a mean.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """Numbers from ``low`` to ``high``, both allowed; whole ones, and empty cells, where said."""
+    """Numbers from ``low`` to ``high``, both included.
+
+    whole: whole numbers alone. empty: empty cells are allowed.
+    """
 
     low: float = -math.inf
     high: float = math.inf
@@ -63,7 +67,7 @@ NUMBERS: Mapping[str, Kind] = {
     "gram_floor": Kind(-1, 1 + 1e-9, empty=True),
     "spearman": Kind(-1, 1, empty=True),
 }
-# Ids and words that no row is without; a checkpoint of an original has no subset.
+# Columns of ids and words that are never empty. ``subset`` is not among them: an original has none.
 WORDS: Mapping[str, tuple[str, ...]] = {
     "network": (),
     "variant": (),
@@ -81,29 +85,29 @@ def check(
 ) -> None:
     """Raise ``DataError`` for the first cell of the columns ``names`` that cannot be true.
 
-    Columns that are not known here are not looked at. ``unsaid``: columns of words that may be
-    empty in this table.
+    Columns that are not listed in this module are not checked. ``unsaid``: columns of words that
+    may be empty in this table.
     """
     for name in names:
         column = table[name]
         if name in NUMBERS:
             check_numbers(path, name, column, NUMBERS[name])
         elif name in WORDS and name not in unsaid:
-            words = WORDS[name]
-            wrong = column.isna() | (~column.isin(words) if words else False)
-            _refuse(path, name, column, wrong, " or ".join(words) or "a name")
+            values = WORDS[name]
+            wrong = column.isna() | (~column.isin(values) if values else False)
+            _refuse(path, name, column, wrong, " or ".join(values) or "a name")
 
 
 def check_rates(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     """Raise ``DataError`` for a row whose ``top1`` is not ``correct`` / ``n``, where known.
 
-    A replay's counts are rounded from its rates, so that they agree to half an image.
+    A replay's counts are rounded from its rates, so they agree to half an image.
     """
     if not {"top1", "correct", "n"} <= {*table.columns}:
         return
     n, correct = table["n"].astype(float), table["correct"].astype(float)
-    allowed = 0.5 + 1e-6 if "setting" in table else 0.01  # top1 has ten digits
-    wrong = (table["top1"] * n - correct).abs() > allowed
+    tolerance = 0.5 + 1e-6 if "setting" in table else 0.01  # top1 has ten digits
+    wrong = (table["top1"] * n - correct).abs() > tolerance
     if wrong.any():
         row = table[wrong].iloc[0]
         raise DataError(
@@ -117,22 +121,25 @@ def check_rows(
 ) -> None:
     """Raise ``DataError`` for a cell of ``names`` that is neither a number nor empty."""
     for name in names:
-        for place, row in enumerate(rows, 1):
+        for number, row in enumerate(rows, 1):
             try:
                 float(row[name] or "nan")
             except ValueError as error:
                 raise DataError(
-                    f"{path}, row {place}: {name} is {row[name]!r}, not a number: {AGAIN}"
+                    f"{path}, row {number}: {name} is {row[name]!r}, not a number: {AGAIN}"
                 ) from error
 
 
 def check_numbers(path: str | os.PathLike[str], name: str, column: pd.Series, kind: Kind) -> None:
-    """The same for one column of a ``kind`` that another table's column of this name has not."""
+    """Raise ``DataError`` for the first cell of one column that is not of ``kind``.
+
+    For a column whose kind differs from that of its name in ``NUMBERS``.
+    """
     import pandas as pd
 
-    text = column.map(lambda value: isinstance(value, bool)) if column.dtype == object else False
+    flags = column.map(lambda value: isinstance(value, bool)) if column.dtype == object else False
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    wrong = text | ~(numbers.between(kind.low, kind.high) & (numbers.abs() < math.inf))
+    wrong = flags | ~(numbers.between(kind.low, kind.high) & (numbers.abs() < math.inf))
     if kind.whole:
         wrong |= numbers.mod(1).ne(0)
     if kind.empty:
@@ -146,10 +153,8 @@ def _refuse(
     path: str | os.PathLike[str], name: str, column: pd.Series, wrong: Any, allowed: str
 ) -> None:
     if wrong.any():
-        place = int(wrong.to_numpy().argmax())
-        value = column.iloc[place]
+        row = int(wrong.to_numpy().argmax())
+        value = column.iloc[row]
         value = value.item() if hasattr(value, "item") else value
-        shown = "empty" if value is None or value != value else repr(value)
-        raise DataError(
-            f"{path}, row {place + 1}: {name} is {shown}; it must be {allowed}: {AGAIN}"
-        )
+        text = "empty" if value is None or value != value else repr(value)
+        raise DataError(f"{path}, row {row + 1}: {name} is {text}; it must be {allowed}: {AGAIN}")

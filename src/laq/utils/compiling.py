@@ -1,4 +1,4 @@
-"""Loops that numpy and torch have no word for, compiled by Numba."""
+"""Loops that NumPy and torch have no function for, compiled by Numba."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numba
 
 
 def compiled(**options: Any) -> Callable[[Callable], Callable]:
-    """``numba.njit``, kept on disk between processes where a folder for it can be written.
+    """``numba.njit``, with a cache on disk where a folder for it can be written.
 
-    Products and sums may fuse; nothing else is allowed to change a result.
+    Products and sums may be fused. Nothing else is allowed to change a result.
     """
 
     def decorate(function: Callable) -> Callable:

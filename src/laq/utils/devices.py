@@ -1,4 +1,4 @@
-"""Where a job computes, and how to make it compute the same twice."""
+"""The device that a job computes on, and the settings that make its results repeatable."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from laq.utils.errors import ConfigError
 def pick(name: str) -> torch.device:
     """``auto``: CUDA when present, else the CPU; ``cpu`` or ``cuda``: that one.
 
-    On CUDA convolutions are told to be deterministic and to keep to float32: TF32, cuDNN's
-    default, would put a rounding of its own beside the one under study.
+    On CUDA, convolutions are deterministic and stay in float32. TF32, cuDNN's default, would add a
+    rounding of its own to the one under study.
 
     Raises:
         ConfigError: ``cuda`` is asked for and absent.
@@ -23,12 +23,12 @@ def pick(name: str) -> torch.device:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
-    there = torch.cuda.is_available()
-    if name != "cpu" and not there:
+    available = torch.cuda.is_available()
+    if name != "cpu" and not available:
         gpus.check_seen()
     if name == "auto":
-        return torch.device("cuda" if there else "cpu")
-    if name == "cuda" and not there:
+        return torch.device("cuda" if available else "cpu")
+    if name == "cuda" and not available:
         raise ConfigError("config key device: cuda, but torch sees no GPU here; set auto or cpu")
     return torch.device(name)
 
@@ -41,6 +41,6 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
 
 def seed_everything(seed: int, *purpose: str | int) -> torch.Generator:
     """Seed torch for ``purpose`` and return a CPU generator seeded alike."""
-    seeded = generator(seed, *purpose)
-    torch.manual_seed(seeded.initial_seed())
-    return seeded
+    rng = generator(seed, *purpose)
+    torch.manual_seed(rng.initial_seed())
+    return rng

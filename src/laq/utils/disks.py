@@ -1,4 +1,4 @@
-"""What a disk that takes no file is told to the user as: which file, why, and what to do."""
+"""Errors of the disk as messages for the user: which file, why, and what to do."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from laq.utils.errors import StorageError
 
-# Temporary folders that a killed process leaves to the next one to remove.
+# Temporary folders. What a killed process leaves, the next process removes.
 
 
 @contextmanager
 def folder(place: Path, name: str) -> Iterator[Path]:
-    """An empty folder ``name.xxxxxxxx`` in ``place``, removed when the block is left.
+    """An empty folder ``name.xxxxxxxx`` in ``place``, removed at the end of the block.
 
-    Those of that name whose processes are no more are removed first.
+    Folders of that name whose processes have ended are removed first.
     """
     sweep(place, name)
     path, handle = _own(place, name)
@@ -33,7 +33,7 @@ def folder(place: Path, name: str) -> Iterator[Path]:
 
 
 def sweep(place: Path, name: str) -> None:
-    """Remove what killed processes left of ``folder``."""
+    """Remove the folders ``name.xxxxxxxx`` in ``place`` that killed processes left."""
     for path in place.glob(f"{glob.escape(name)}.????????"):
         try:
             handle = os.open(path, os.O_RDONLY)
@@ -47,12 +47,15 @@ def sweep(place: Path, name: str) -> None:
 
 
 def _own(place: Path, name: str) -> tuple[str, int]:
-    """A new folder, locked: the system drops the lock of a process that dies, however it does."""
+    """A new folder and the handle that locks it.
+
+    The system releases the lock when the process ends, however it ends.
+    """
     while True:
         path = tempfile.mkdtemp(dir=place, prefix=f"{name}.")
         with suppress(FileNotFoundError):
             handle = os.open(path, os.O_RDONLY)
-            # Another's sweep may have come before the lock.
+            # The sweep of another process may have come before the lock.
             if _lock(handle) is not False and Path(path).exists():
                 return path, handle
             os.close(handle)
@@ -66,7 +69,7 @@ def _lock(handle: int) -> bool | None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except (ImportError, OSError):  # as on NFS: whether its process lives cannot be told
+    except (ImportError, OSError):  # as on NFS: nothing says whether its process lives
         return None
     return True
 
@@ -74,7 +77,8 @@ def _lock(handle: int) -> bool | None:
 _RIGHTS = "give this account the right to read and write there (chmod, chown)"
 _AGAIN = "run again; work that is finished is kept"
 
-# What the user can mend, by the system's own word for it. All else is a defect of this project.
+# Remedies by error number, for errors that the user can mend. All others are defects of this
+# project.
 REMEDIES = {
     errno.ENOSPC: "free space there",
     errno.EDQUOT: "your quota there is used up: delete files, ask for more",
@@ -90,32 +94,32 @@ REMEDIES = {
     errno.ESTALE: "the network disk lost the file: see that it is mounted",
 }
 
-# Of a file that was to be written; of others they are defects.
+# Remedies for a file that was to be written. With other files these errors are defects.
 IN_THE_WAY = {
     errno.ENOTDIR: "a file lies where a folder is to be: move it away",
     errno.EEXIST: "a file lies where a folder is to be: move it away",
     errno.EISDIR: "a folder lies where the file is to be: move it away",
 }
 
-# Another disk would do as well.
+# Errors that another disk may not have.
 _PLACES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
-# Libraries in Rust, safetensors among them, raise errors of their own that end so.
+# Rust libraries, such as safetensors, raise errors of their own whose text ends like this.
 _RUST = re.compile(r"\(os error (\d+)\)")
 
 
 def number(error: BaseException) -> int | None:
-    """The system's number of an error, from whichever library."""
+    """The error number (``errno``) of an error from any library, or None."""
     if isinstance(error, OSError):
         return error.errno
-    found = _RUST.search(str(error))
-    return int(found[1]) if found else None
+    match = _RUST.search(str(error))
+    return int(match[1]) if match else None
 
 
 def explained(
     error: BaseException, path: str | os.PathLike[str] | None = None
 ) -> StorageError | None:
-    """What to tell the user of ``error``, or None where it is none of theirs to mend.
+    """The message for the user, or None where the user cannot mend ``error``.
 
     ``path``: the file that was to be written; without one, the file that the error names.
     """
@@ -131,98 +135,101 @@ def explained(
         return None
     if code in _PLACES:
         remedy += ", or put the study elsewhere (config key root)"
-    named = path if path is not None else getattr(error, "filename", None)
-    what = "a file" if named is None else os.fsdecode(named)
-    done = "cannot be written" if path is not None else "cannot be opened or written"
-    free = _free(Path(what)) if named is not None and code == errno.ENOSPC else ""
-    return StorageError(f"{what} {done} ({os.strerror(code)}{free}): {remedy}; {_AGAIN}")
+    file = path if path is not None else getattr(error, "filename", None)
+    subject = "a file" if file is None else os.fsdecode(file)
+    fault = "cannot be written" if path is not None else "cannot be opened or written"
+    space = _free(Path(subject)) if file is not None and code == errno.ENOSPC else ""
+    return StorageError(f"{subject} {fault} ({os.strerror(code)}{space}): {remedy}; {_AGAIN}")
 
 
 def check_reading(error: BaseException, path: str | os.PathLike[str]) -> None:
-    """Raise ``StorageError`` where ``path`` is not read for want of rights, memory or a sound disk.
+    """Raise ``StorageError`` if ``path`` is not read for lack of rights, memory or a sound disk.
 
-    Such a file is not to be deleted.
+    The file itself may be sound, so the message does not say to delete it.
     """
     if isinstance(error, MemoryError):
-        told = "memory is short", "give the job more, or end other programs"
+        reason = "memory is short", "give the job more, or end other programs"
     elif isinstance(error, OSError) and error.errno in REMEDIES:
-        told = os.strerror(error.errno), REMEDIES[error.errno]
+        reason = os.strerror(error.errno), REMEDIES[error.errno]
     else:
         return
-    raise StorageError(f"{path} cannot be read ({told[0]}): {told[1]}; {_AGAIN}") from error
+    raise StorageError(f"{path} cannot be read ({reason[0]}): {reason[1]}; {_AGAIN}") from error
 
 
 def check(folder: str | os.PathLike[str], elsewhere: str) -> None:
-    """Try whether files can be made in ``folder``, or above it where it is not there yet.
+    """Check that files can be made in ``folder``, or in its nearest parent that exists.
 
-    elsewhere: how the user takes another folder, for the message.
+    elsewhere: how the user chooses another folder, for the message.
 
     Raises:
-        StorageError: no, by rights or by the disk.
+        StorageError: rights or the disk do not allow it.
     """
     path = Path(folder).absolute()
-    there = next(place for place in (path, *path.parents) if place.exists())
+    base = next(candidate for candidate in (path, *path.parents) if candidate.exists())
     try:
-        with tempfile.TemporaryFile(dir=there) as file:
+        with tempfile.TemporaryFile(dir=base) as file:
             file.write(bytes(2**16))
             file.flush()
     except OSError as error:
         remedy = (REMEDIES | IN_THE_WAY).get(error.errno, "see that it is a folder on a sound disk")
         raise StorageError(
-            f"no file can be made in {there} ({error.strerror}): {remedy}, or {elsewhere}; {_AGAIN}"
+            f"no file can be made in {base} ({error.strerror}): {remedy}, or {elsewhere}; {_AGAIN}"
         ) from error
 
 
 def check_project() -> None:
-    """Whether Snakemake can keep its notes in the working directory.
+    """Check that Snakemake can keep its records in the working directory.
 
-    Where it cannot, it ends in a traceback, and makes what it could not note again.
+    Where it cannot, it ends in a traceback, and repeats the jobs that it could not record.
     """
     check(".snakemake", "run in a copy of the project elsewhere")
 
 
 def check_study(root: str) -> None:
-    """Whether a study with this root can run: its folder, logs and temporary files.
+    """Check that a study with this root can run: its folder, logs and temporary files.
 
-    A job whose log or benchmark cannot be written has its results thrown away at its end.
+    Snakemake discards a job's results at its end where its log or benchmark cannot be written.
     """
     for folder in (root, f"{root}/logs", f"{root}/benchmarks"):
         check(folder, "put the study elsewhere (config key root)")
-    # Not tempfile's choice, which passes by a folder that is full: others do not.
-    named = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp")
-    check(named, "set TMPDIR to another folder")
+    # tempfile would skip a full folder. Other programs do not.
+    temp_folder = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp")
+    check(temp_folder, "set TMPDIR to another folder")
 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what keeps ``path`` from being written into a ``StorageError`` that names it.
+    """Turn an error that keeps ``path`` from being written into a ``StorageError`` that names it.
 
-    A file elsewhere that the block reads is named instead.
+    Where the error is of another file, which the block reads, the message names that file.
     """
     try:
         yield
     except Exception as error:
-        if (told := explained(error, path if _concerns(error, Path(path)) else None)) is None:
+        if (failure := explained(error, path if _concerns(error, Path(path)) else None)) is None:
             raise
-        raise told from error
+        raise failure from error
 
 
 def _concerns(error: Exception, path: Path) -> bool:
-    """Whether an error is of ``path``, of what lies beside it, or of a folder on the way."""
+    """Whether an error is of ``path``, of a file beside it, or of a folder above it."""
     if getattr(error, "filename", None) is None:
         return True
-    named, target = (Path(os.fsdecode(name)).absolute() for name in (error.filename, path))
-    return target.parent in (named, *named.parents) or named in target.parents
+    source, target = (Path(os.fsdecode(name)).absolute() for name in (error.filename, path))
+    return target.parent in (source, *source.parents) or source in target.parents
 
 
 def _free(path: Path) -> str:
-    """How full the disk of ``path`` is, which may be out of files before it is out of bytes."""
+    """The free space on the disk of ``path``, as the end of a phrase.
+
+    A disk may run out of files before it runs out of bytes.
+    """
     try:
         folder = next(parent for parent in path.absolute().parents if parent.exists())
-        # What was half-written is removed by now, and its few files are free again.
+        # The half-written files are removed by now, and count as free again.
         if (usage := os.statvfs(folder)).f_files and usage.f_favail < 16:
             return f", too many files on the disk of {folder}"
-        left = shutil.disk_usage(folder).free
+        free_bytes = shutil.disk_usage(folder).free
     except OSError:
         return ""
-    return f", {left / 2**20:.1f} MiB left on the disk of {folder}"
+    return f", {free_bytes / 2**20:.1f} MiB left on the disk of {folder}"

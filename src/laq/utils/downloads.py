@@ -1,4 +1,4 @@
-"""Files fetched whole and verified or not at all; hosts that fall silent are given up."""
+"""Downloads that are complete and verified, or absent. Hosts that stop sending are given up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from laq.utils.errors import DataError
 
-# What a file from outside the study is: its name, bytes and sha256, and not where it lay.
+# The record of a file from outside the study: name, bytes and sha256. Its path is no part of it.
 
 
 def of_file(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def of_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 def of_folder(root: Path, files: Iterable[Path]) -> dict[str, Any]:
     """``name``, ``files`` (how many), ``bytes`` and ``sha256`` of these files below ``root``.
 
-    The sum is that of the lines of ``sha256sum`` over the files, relative to ``root`` and in the
-    order of their names' bytes.
+    The sha256 is that of the lines that ``sha256sum`` prints for the files. Their names are
+    relative to ``root`` and in the order of their bytes.
 
     Raises:
         DataError: a file cannot be read.
@@ -45,7 +45,7 @@ def of_folder(root: Path, files: Iterable[Path]) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's content. Raises ``DataError`` where it cannot be read."""
+    """The sha256 of a file's content. Raises ``DataError`` where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -74,22 +74,25 @@ ABANDONED = 24 * 3600
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Within it connections are given up after ``SILENCE``; else they would hold a job for ever."""
-    before = socket.getdefaulttimeout()
+    """Give up connections that are silent for ``SILENCE`` seconds, within the block.
+
+    They would hold a job for ever.
+    """
+    timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE)
     try:
         yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(timeout)
 
 
 def fetch(urls: Sequence[str], target: Path, md5: str, what: str) -> None:
-    """Download a file: ``target`` appears whole and with this md5, or not at all.
+    """Download a file: ``target`` appears complete and with this md5, or not at all.
 
-    urls: the same file at one or more places, tried in this order; what: the file in a word, for
-    messages. Folders above ``target`` are made. Raises ``DataError`` with what came of every place.
+    urls: the same file at one or more places, tried in this order. what: the file in a word, for
+    messages. Folders above ``target`` are made. Raises ``DataError`` with the error of every URL.
     """
-    by_hand = f"run again, or fetch it by other means and put it at {target.absolute()}"
+    remedy = f"run again, or fetch it by other means and put it at {target.absolute()}"
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
     failures: list[str] = []
@@ -97,19 +100,19 @@ def fetch(urls: Sequence[str], target: Path, md5: str, what: str) -> None:
         tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder,
         impatient(),
     ):
-        arrived = Path(folder, target.name)
+        download = Path(folder, target.name)
         for url in urls:
             try:
-                _download(url, arrived, md5, what)
+                _download(url, download, md5, what)
             except DataError as error:
                 failures.append(str(error))
-                arrived.unlink(missing_ok=True)
+                download.unlink(missing_ok=True)
                 continue
-            with arrived.open("rb") as whole:
-                os.fsync(whole.fileno())
-            arrived.replace(target)
+            with download.open("rb") as file:
+                os.fsync(file.fileno())
+            download.replace(target)
             return
-    raise DataError(f"{'; '.join(failures)}; {by_hand}")
+    raise DataError(f"{'; '.join(failures)}; {remedy}")
 
 
 def _download(url: str, arrived: Path, md5: str, what: str) -> None:
@@ -117,8 +120,8 @@ def _download(url: str, arrived: Path, md5: str, what: str) -> None:
 
     try:
         download_url(url, str(arrived.parent), arrived.name, md5)
-    # http.client's errors are no OSErrors, and RuntimeError is torchvision's word for a wrong
-    # checksum: whatever it is, nothing was fetched.
+    # http.client raises other errors than OSError. torchvision raises RuntimeError for a wrong
+    # checksum. Whatever the error is, nothing was fetched.
     except Exception as error:
         if isinstance(error, RuntimeError) and arrived.is_file():
             raise DataError(
@@ -129,7 +132,10 @@ def _download(url: str, arrived: Path, md5: str, what: str) -> None:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what killed downloads left. Younger folders may be of one that runs beside this."""
+    """Remove the folders that killed downloads left.
+
+    A younger folder may be of a download that runs at the same time.
+    """
     for leftover in target.parent.glob(f".{target.name}.*"):
         if time.time() - leftover.stat().st_mtime > ABANDONED:
             shutil.rmtree(leftover, ignore_errors=True)

@@ -11,11 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-# What results depend on of the machine: the processor and the libraries that do its sums.
+# The machine, as far as results depend on it: the processor and the libraries that do its sums.
 #
-# Sums in floating point depend on the order of their terms, which libraries choose by the
-# instruction set that they find. No name of the machine, no path and no date is among the facts:
-# the same kind of machine has the same ones.
+# Sums in floating point depend on the order of their terms. Libraries choose that order by the
+# instruction set that they find. The facts hold no name of the machine, no path and no date, so
+# that machines of the same kind have the same facts.
 
 
 # Variables that choose another instruction set than the processor's best.
@@ -34,16 +34,16 @@ CHOOSING = (
 
 
 def facts(*, with_torch: bool = True) -> dict[str, Any]:
-    """Of this machine as the libraries see it: system, instruction sets, BLAS.
+    """This machine as the libraries see it: system, instruction sets, BLAS.
 
-    ``with_torch``: also what torch says of itself, which takes some seconds to import.
+    ``with_torch``: also what torch reports of itself. Its import takes some seconds.
     """
-    found: dict[str, Any] = {"system": platform.system(), "processor": platform.machine()}
-    found["numpy"] = _numpy()
+    machine: dict[str, Any] = {"system": platform.system(), "processor": platform.machine()}
+    machine["numpy"] = _numpy()
     if with_torch:
-        found["torch"] = _torch()
-    found["chosen"] = {name: os.environ[name] for name in CHOOSING if name in os.environ}
-    return found
+        machine["torch"] = _torch()
+    machine["chosen"] = {name: os.environ[name] for name in CHOOSING if name in os.environ}
+    return machine
 
 
 def _numpy() -> dict[str, Any]:
@@ -51,9 +51,9 @@ def _numpy() -> dict[str, Any]:
     import numpy as np
     from threadpoolctl import threadpool_info
 
-    known = np.show_config(mode="dicts")
-    simd = known.get("SIMD Extensions", {})
-    blas = known.get("Build Dependencies", {}).get("blas", {})
+    build = np.show_config(mode="dicts")
+    simd = build.get("SIMD Extensions", {})
+    blas = build.get("Build Dependencies", {}).get("blas", {})
     kernels = {info.get("architecture") for info in threadpool_info() if info["user_api"] == "blas"}
     return {
         "instructions": [*simd.get("baseline", []), *simd.get("found", [])],
@@ -66,13 +66,13 @@ def _torch() -> dict[str, Any]:
     """The instruction set that torch uses, and what it was built with."""
     import torch
 
-    built = torch.__config__.show()
+    build = torch.__config__.show()
     return {
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "mkl": _version(r"Math Kernel Library Version (\S+)", built),
-        "onednn": _version(r"(?:MKL-DNN|oneDNN) v(\S+)", built),
+        "mkl": _version(r"Math Kernel Library Version (\S+)", build),
+        "onednn": _version(r"(?:MKL-DNN|oneDNN) v(\S+)", build),
         "cuda": torch.version.cuda,
-        "cudnn": _version(r"CUDNN_VERSION=([\d.]+)", built),
+        "cudnn": _version(r"CUDNN_VERSION=([\d.]+)", build),
     }
 
 
@@ -106,36 +106,36 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that compute, as they are installed."""
-    found = {"python": platform.python_version()}
+    """The installed versions of Python and of the packages that compute."""
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def seeds(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The study's one seed, and how many times each variant is made from streams of its own."""
+    """The study's one seed, and how often each variant is made, from streams of its own."""
     repeats = {
         name: recipe.get("repeats", 1) for name, recipe in config.get("variants", {}).items()
     }
-    several = {
+    counts = {
         f"times that {name} is made for each subset": count
         for name, count in repeats.items()
         if count > 1
     }
-    return {"seed of the study": config["seed"], **several}
+    return {"seed of the study": config["seed"], **counts}
 
 
 def threads(config: Mapping[str, Any]) -> dict[str, int]:
-    """How many threads compute; of a replay nothing but tables and figures."""
-    trained = {"training, features": config["threads"]} if "threads" in config else {}
-    return {**trained, "all else": 1}
+    """How many threads compute. A replay makes tables and figures alone."""
+    training = {"training, features": config["threads"]} if "threads" in config else {}
+    return {**training, "all else": 1}
 
 
-SECONDS = 60  # that git may take, on a slow network file system too
+SECONDS = 60  # the most that git may take, on a slow network file system too
 
 
 def state(folder: Path) -> dict[str, Any] | None:
@@ -156,7 +156,7 @@ def state(folder: Path) -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    # Who runs the workflow from a git hook has variables set that point to another repository.
+    # A git hook that runs the workflow has variables set that point to another repository.
     environment = {name: v for name, v in os.environ.items() if not name.startswith("GIT_")}
     return subprocess.run(
         ["git", "-C", os.fspath(folder), *arguments],

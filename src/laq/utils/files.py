@@ -24,29 +24,29 @@ AGAIN = "delete it and run again"
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path with ``~`` filled in; as it is where nobody is called so.
+    """The path with ``~`` expanded, or unchanged where there is no such user.
 
     Letters such as ä are taken composed or decomposed (NFC, NFD), as the disk has them.
     """
     try:
-        given = Path(path).expanduser()
+        target = Path(path).expanduser()
     except RuntimeError:
-        given = Path(path)
-    if str(given).isascii():
-        return given
-    forms = (Path(unicodedata.normalize(form, str(given))) for form in ("NFC", "NFD"))
-    return next((found for found in (given, *forms) if _exists(found)), given)
+        target = Path(path)
+    if str(target).isascii():
+        return target
+    forms = (Path(unicodedata.normalize(form, str(target))) for form in ("NFC", "NFD"))
+    return next((candidate for candidate in (target, *forms) if _exists(candidate)), target)
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that no system takes
+    except (OSError, ValueError):  # the system does not allow such a name
         return False
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether it is a file that can be reached; a name that no system takes is none."""
+    """Whether the path is a file that can be reached. A name that no system allows is none."""
     try:
         return expanded(path).is_file()
     except (OSError, ValueError):
@@ -57,13 +57,13 @@ def is_file(path: str | os.PathLike[str]) -> bool:
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path near ``path``; move it into place if the block succeeds.
 
-    It has the name of ``path`` in a hidden folder beside it: the move is one rename, writers that
-    look at the suffix behave, and what writers put beside their file goes with the folder. When
-    the block raises, the folder is removed and ``path`` is left as it was; what a killed process
-    left is removed by the next that writes ``path``.
+    It has the name of ``path`` in a hidden folder beside it. The move is therefore one rename,
+    writers that look at the suffix work, and what they put beside their file goes with the folder.
+    When the block raises, the folder is removed and ``path`` is left as it was. What a killed
+    process left is removed by the next one that writes ``path``.
 
-    File and folder are flushed to the disk before and after the move: after a power cut too,
-    ``path`` is the old file or the new one, whole.
+    File and folder are flushed to the disk before and after the move. After a power cut, too,
+    ``path`` is the old file or the new one, complete.
 
     Raises:
         StorageError: the disk does not take the file.
@@ -91,12 +91,12 @@ def remove(path: str | os.PathLike[str]) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have a file's content, or a folder's names, on the disk."""
+    """Flush a file's content, or a folder's names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        # Some network disks cannot do so with folders.
+        # Some network disks cannot flush folders.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
             raise
     finally:
@@ -137,9 +137,9 @@ def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 
 
 def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of equal keys as ``write_csv`` would, without importing pandas (0.4 s a job).
+    """Write rows of equal keys as ``write_csv`` would, without the import of pandas (0.4 s a job).
 
-    None and NaN are empty.
+    None and NaN become empty cells.
     """
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -166,7 +166,7 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a CSV or Parquet table, checking that it has ``columns`` and what they hold.
 
-    ``unsaid``: those of them that may be empty, though not in other tables.
+    ``unsaid``: those of ``columns`` that may be empty in this table, though not in others.
 
     Raises:
         DataError: the file is of neither kind, does not parse, has no rows, lacks a column, or a
@@ -180,7 +180,7 @@ def read_table(
         if Path(path).suffix == ".parquet":
             table = pd.read_parquet(path, page_checksum_verification=True)
         else:
-            # Only nothing is missing: a variant may be called nan, or inf.
+            # Only an empty cell counts as missing: a variant may be called nan, or inf.
             ids = dict.fromkeys(["setting", "network", "subset", "variant", "scope", "layer"], str)
             text = io.StringIO(_whole_text(path))
             table = pd.read_csv(text, keep_default_na=False, na_values=[""], dtype=ids)
@@ -204,15 +204,15 @@ def read_table(
 def _whole_text(path: str | os.PathLike[str]) -> str:
     """A CSV file's text. Raises ``ValueError`` where it is cut short, or rows are of other length.
 
-    pandas would fill a short row up, and take the first cell of long ones for an index.
+    pandas would pad a short row, and take the first cell of long rows for an index.
     """
     text = Path(path).read_text(encoding="utf-8")
     if not text.endswith("\n"):
         raise ValueError("its last line is cut short")
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise ValueError(f"it has more than one column {', '.join(twice)}")
-    for place, row in enumerate(rows, 1):
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise ValueError(f"it has more than one column {', '.join(repeated)}")
+    for number, row in enumerate(rows, 1):
         if row and len(row) != len(header):
-            raise ValueError(f"row {place} has {len(row)} cells, the header {len(header)}")
+            raise ValueError(f"row {number} has {len(row)} cells, the header {len(header)}")
     return text

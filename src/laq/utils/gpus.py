@@ -1,7 +1,7 @@
-"""GPUs that SLURM allotted to a job, against those it asked for.
+"""GPUs that SLURM allotted to a job, compared with those it asked for.
 
-A job that asked for a GPU and got none would compute on the CPU, for days. Every job asks here, so
-nothing imports torch.
+A job that asked for a GPU and got none would compute on the CPU, for days. Every job makes this
+check, so nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from collections.abc import Mapping
 
 from laq.utils.errors import AllocationError
 
-# Set in the environment of a rehearsal on GPUs that are not there, which torch cannot see.
+# Environment variable of a rehearsal on simulated GPUs, which torch cannot see.
 SIMULATED = "LAQ_SIMULATED_GPUS"
 
-# What programs are to see of the node's GPUs, by maker.
+# Variables that list the GPUs of the node that programs may see, by maker.
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 
 def allotted(environment: Mapping[str, str] = os.environ) -> list[str] | None:
     """The GPUs that this SLURM job holds, by number or name; None outside SLURM.
 
-    A step's own list goes before its job's. Where SLURM gives neither, and where fewer are visible,
-    what programs are to see counts.
+    A step's own list takes precedence over its job's. The visible GPUs count where SLURM gives
+    neither list, and where fewer are visible.
     """
     if "SLURM_JOB_ID" not in environment:
         return None
-    held = _listed(environment, "SLURM_STEP_GPUS") or _listed(environment, "SLURM_JOB_GPUS")
-    shown = [_listed(environment, name) for name in VISIBLE if name in environment]
-    visible = max(shown, key=len, default=held)
-    return visible if not held or len(visible) < len(held) else held
+    gpus = _listed(environment, "SLURM_STEP_GPUS") or _listed(environment, "SLURM_JOB_GPUS")
+    lists = [_listed(environment, name) for name in VISIBLE if name in environment]
+    visible = max(lists, key=len, default=gpus)
+    return visible if not gpus or len(visible) < len(gpus) else gpus
 
 
 def check(requested: int, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Hold a job under SLURM to the GPUs it asked for.
+    """Check that a job under SLURM holds the GPUs it asked for.
 
     Returns:
         A line for the job's log that names its GPUs; None where it asked for none or SLURM is not.
@@ -41,30 +41,30 @@ def check(requested: int, environment: Mapping[str, str] = os.environ) -> str | 
     Raises:
         AllocationError: it holds fewer than ``requested``.
     """
-    held = allotted(environment)
-    if held is None or requested < 1:
+    gpus = allotted(environment)
+    if gpus is None or requested < 1:
         return None
     job = environment["SLURM_JOB_ID"]
-    if len(held) < requested:
+    if len(gpus) < requested:
         raise AllocationError(
             f"{_place(environment)} asked for {_gpus(requested)} and holds "
-            f"{', '.join(held) if held else 'none'}; see what it was given with "
+            f"{', '.join(gpus) if gpus else 'none'}; see what it was given with "
             f"`scontrol show job {job}`, name a partition that has GPUs in profiles/slurm "
             "(docs/cluster.md), or set device: cpu in the config"
         )
-    return f"{_place(environment)} holds {_gpus(len(held))}: {', '.join(held)}"
+    return f"{_place(environment)} holds {_gpus(len(gpus))}: {', '.join(gpus)}"
 
 
 def check_seen(environment: Mapping[str, str] = os.environ) -> None:
-    """Call it where torch sees no GPU: under SLURM a job that holds one must not go on without.
+    """Refuse to compute without a GPU in a SLURM job that holds one. Call it where torch sees none.
 
     Raises:
         AllocationError: the job holds GPUs, and this is no rehearsal (``LAQ_SIMULATED_GPUS``).
     """
-    held = allotted(environment)
-    if held and not environment.get(SIMULATED):
+    gpus = allotted(environment)
+    if gpus and not environment.get(SIMULATED):
         raise AllocationError(
-            f"{_place(environment)} holds {_gpus(len(held))} ({', '.join(held)}), but torch sees "
+            f"{_place(environment)} holds {_gpus(len(gpus))} ({', '.join(gpus)}), but torch sees "
             "none: its driver may have failed (nvidia-smi tells, on that node; leave the node out "
             "with --slurm-exclude-failed-nodes NODE), or torch is built for the CPU "
             "(torch.version.cuda is None); to compute on the CPU set device: cpu in the config"
@@ -72,7 +72,7 @@ def check_seen(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def _listed(environment: Mapping[str, str], name: str) -> list[str]:
-    """A variable's list; SLURM and CUDA have several words for an empty one."""
+    """The items of a variable's list. SLURM and CUDA write an empty list in several ways."""
     values = [value.strip() for value in environment.get(name, "").split(",")]
     return [value for value in values if value not in ("", "-1", "NoDevFiles")]
 

@@ -1,4 +1,4 @@
-"""What a result depends on besides its input files and settings: code, as digests.
+"""Digests of the code that a result depends on, besides its input files and settings.
 
 Snakemake compares a rule's params with those of the last run. These texts are made for that
 comparison: equal code gives equal text, whatever a checkout did to file times.
@@ -28,13 +28,13 @@ def text_digest(paths: Iterable[Path]) -> str:
 def sources_digest(snakefile: Path, *folders: str) -> str:
     """Digest of the Snakefile and of every source in ``folders`` beside it, by name and content.
 
-    Only files that the workflow is made of count: not what Python, Numba or an editor leave.
+    Files that Python, Numba or an editor leave do not count.
     """
     digest, root = hashlib.sha256(), snakefile.parent
-    found = (path for folder in folders for path in (root / folder).rglob("*") if path.is_file())
-    names = {p.relative_to(root).as_posix(): p for p in found if p.suffix in _SOURCES}
-    shown = {name: path for name, path in names.items() if not _HIDDEN.search(name)}
-    for name, path in [(snakefile.name, snakefile), *sorted(shown.items())]:
+    paths = (path for folder in folders for path in (root / folder).rglob("*") if path.is_file())
+    names = {p.relative_to(root).as_posix(): p for p in paths if p.suffix in _SOURCES}
+    sources = {name: path for name, path in names.items() if not _HIDDEN.search(name)}
+    for name, path in [(snakefile.name, snakefile), *sorted(sources.items())]:
         digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -43,7 +43,7 @@ def code_digest(script: Path, library: Path) -> str:
     """Digest of a script and of all project modules it imports, directly or not.
 
     script: other project modules are beside it, or below ``library``. Only contents count, not file
-    times; imports made inside functions count, those under ``if TYPE_CHECKING`` do not.
+    times. Imports inside functions count. Those under ``if TYPE_CHECKING`` do not.
     """
     digest = hashlib.sha256()
     for name, path in sorted(import_closure(script, library).items()):
@@ -53,13 +53,13 @@ def code_digest(script: Path, library: Path) -> str:
 
 def import_closure(script: Path, library: Path) -> dict[str, Path]:
     """The script and the files of all project modules it imports, by name below their folder."""
-    waiting, found = [(script.name, script)], {}
-    while waiting:
-        name, path = waiting.pop()
-        if name not in found:
-            found[name] = path
-            waiting.extend(_imported_files((script.parent, library), path))
-    return found
+    stack, files = [(script.name, script)], {}
+    while stack:
+        name, path = stack.pop()
+        if name not in files:
+            files[name] = path
+            stack.extend(_imported_files((script.parent, library), path))
+    return files
 
 
 # Within one run of the workflow the sources do not change, and most scripts share most modules.
@@ -74,7 +74,7 @@ def _imports(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.level:  # it would go unseen, and stale results with it
+            if node.level:  # it would be missed, and results would go stale
                 raise ValueError(f"line {node.lineno}: import project modules absolutely")
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -1,4 +1,4 @@
-"""What is seen of a network's run."""
+"""The record of a run of a network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A network's run: the input of each layer at its first call, in the order of these; how often
-    each was called; and what the network gave."""
+    """A network's run.
+
+    inputs: the input of each layer at its first call, in the order of these calls. calls: how often
+    each layer was called. output: what the network returned.
+    """
 
     inputs: dict[str, Tensor]
     calls: Counter[str]

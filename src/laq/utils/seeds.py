@@ -10,12 +10,12 @@ import numpy as np
 def key(seed: int, *purpose: str | int) -> list[int]:
     """Entropy for numpy's ``SeedSequence``: equal for equal arguments, unrelated otherwise.
 
-    ``purpose`` says what is drawn (``"split"``) and, in numbers or names, for what. Two draws
-    of one purpose share a stream on purpose: variants of a subset are compared in pairs.
+    ``purpose`` says what is drawn (``"split"``) and, in numbers or names, for what. Two draws of
+    one purpose share a stream by design, since variants of a subset are compared in pairs.
     """
-    words = [part if isinstance(part, int) else zlib.crc32(part.encode()) for part in purpose]
-    # The length is part of the key: SeedSequence takes (1,) and (1, 0) for the same.
-    return [seed, len(words), *words]
+    entropy = [item if isinstance(item, int) else zlib.crc32(item.encode()) for item in purpose]
+    # The length is part of the key: SeedSequence treats (1,) and (1, 0) alike.
+    return [seed, len(entropy), *entropy]
 
 
 def stream(seed: int, *purpose: str | int) -> np.random.Generator:
@@ -24,7 +24,7 @@ def stream(seed: int, *purpose: str | int) -> np.random.Generator:
 
 
 def of_repeat(seed: int, repeat: int) -> int:
-    """The seed of a variant's n-th making: the study's own first, then others derived from it."""
+    """The seed of a variant's n-th repeat: the study's own first, then others derived from it."""
     if repeat == 1:
         return seed
     return int(np.random.SeedSequence(key(seed, "repeat", repeat)).generate_state(1)[0])

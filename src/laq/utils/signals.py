@@ -1,4 +1,4 @@
-"""Ends of a process that come from outside: signals, and a parent that is gone."""
+"""The end of a process from outside: by a signal, or because its parent has ended."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-# What to do about ends of a run that no job could tell of itself, from Snakemake's log of it.
+# Advice after a run that was ended before its jobs could say why, from Snakemake's log.
 
 
-# Snakemake names the signal; behind a shell it is 128 and the signal's number.
+# How the log shows it: Snakemake names the signal, a shell gives 128 plus the signal's number.
 _KILLED = ("<Signals.SIGKILL: 9>", "exit status 137")
 
 
@@ -36,20 +36,20 @@ def _read(log: str) -> str:
         return ""
 
 
-# By which a process that the library starts knows whose end is its own.
+# Environment variable of a process that the library starts: the process id of its starter.
 STARTER = "LAQ_STARTED_BY"
 
 
 class Ended(SystemExit):
-    """The process was told to end."""
+    """A signal told the process to end."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(128 + number)  # should nobody catch it
+        super().__init__(128 + number)  # the exit code, where nothing catches it
         self.name = signal.Signals(number).name
 
 
 def raise_on_signals() -> None:
-    """Raise ``Ended`` where SIGTERM or SIGHUP says to end, so that temporary files are removed."""
+    """Raise ``Ended`` on SIGTERM or SIGHUP, so that temporary files are removed."""
 
     def end(number: int, _: object) -> NoReturn:
         raise Ended(number)
@@ -60,10 +60,10 @@ def raise_on_signals() -> None:
 
 
 def end_with(parent: int, grace: float = 0) -> None:
-    """End this process when its parent, which would take the result, is gone.
+    """End this process when its parent, which would take the result, has ended.
 
-    It would hold its GPU against the run that is started next. With ``grace`` it is told so by a
-    SIGTERM, and ended so many seconds later, should it be in the midst of a long call.
+    It would otherwise hold its GPU while the next run starts. With ``grace`` the process gets a
+    SIGTERM first, and is ended that many seconds later, even in the middle of a long call.
     """
 
     def watch() -> None:
@@ -78,5 +78,5 @@ def end_with(parent: int, grace: float = 0) -> None:
 
 
 def end_with_starter() -> None:
-    """End this process, one that the library started, when the process named by it is gone."""
+    """End this process, which the library started, when its starter (``STARTER``) has ended."""
     end_with(int(os.environ[STARTER]))

@@ -1,7 +1,7 @@
 """Processes as tasks of a SLURM job, on one node or on several: srun starts them.
 
-By itself (``python -m laq.utils.slurm``) it is one task: it starts its process, and says how that
-ended. Tasks share a folder, which all nodes must see. Nothing here imports torch.
+``python -m laq.utils.slurm`` is one task: it starts its process, and records how that ended. Tasks
+share a folder, which all nodes must see. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from typing import Any
 from laq.utils import signals
 from laq.utils.errors import ProcessError
 
-# How a job's functions are told of its resources.
+# Environment variable that hands the job's ``mpi`` resource to its functions.
 _STARTER = "LAQ_STARTER"
 
-# A file in the folder: how the process of a task failed.
+# File in the shared folder that holds the exit code of a failed task.
 _CODE = "failed.{rank}"
 
 
 def tell(resources: Mapping[str, Any]) -> None:
-    """Tell this process, and those that it starts, who starts processes: ``mpi`` of Snakemake."""
-    # What Snakemake hands over has ``get``, and otherwise is a list.
+    """Record for this process and its children which program starts processes.
+
+    It is Snakemake's resource ``mpi``.
+    """
+    # Snakemake's resources have ``get``, though they are a list otherwise.
     os.environ[_STARTER] = str(resources.get("mpi", ""))
 
 
@@ -38,9 +41,9 @@ def asked() -> bool:
 def run(count: int, threads: int, folder: Path, module: str) -> dict[int, int]:
     """Run ``module`` on ``folder`` in ``count`` tasks to their end; ``threads`` CPUs each.
 
-    Tasks of a node see all GPUs that the job has there. When one fails srun ends the others.
-    Returns the exit codes of those that failed, by rank, negative for the signal that ended it.
-    Raises ``ProcessError`` where srun failed, and no process.
+    Tasks of a node see all GPUs that the job has there. When a task fails, srun ends the others.
+    Returns the exit codes of those that failed, by rank; a negative code is the signal that ended
+    it. Raises ``ProcessError`` where srun failed, and no process.
     """
     call = ["srun", f"--ntasks={count}", f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"]
     call += [sys.executable, "-m", __name__, str(folder), module]
@@ -48,31 +51,34 @@ def run(count: int, threads: int, folder: Path, module: str) -> dict[int, int]:
         try:
             code = srun.wait()
         except BaseException:
-            srun.terminate()  # srun passes it on to its tasks
+            srun.terminate()  # srun forwards it to its tasks
             raise
     if not code:
         return {}
-    told = sorted(folder.glob(_CODE.format(rank="*")))
-    if not told:
+    files = sorted(folder.glob(_CODE.format(rank="*")))
+    if not files:
         raise ProcessError(
             f"srun ended the training with code {code}, see above; if it refused its tasks, give "
             f"the job {count} of {threads} CPUs (resources tasks and cpus_per_task). Run again: it "
             "goes on from the last state written"
         )
-    return {int(file.suffix[1:]): int(file.read_text(encoding="utf-8")) for file in told}
+    return {int(file.suffix[1:]): int(file.read_text(encoding="utf-8")) for file in files}
 
 
 def _port() -> int:
-    """A port that is free on this node now; it is the one of the first task."""
-    with socket.socket() as free:
-        free.bind(("", 0))
-        return free.getsockname()[1]
+    """A port that is free on this node, where the first task runs."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
 
 
 def main(folder: Path, module: str) -> int:
-    """Run ``module`` on ``folder`` as torchrun would, leave word if it fails; the exit code."""
+    """Run ``module`` on ``folder`` as torchrun would. Returns the exit code.
+
+    If it fails, its exit code is written to the folder.
+    """
     rank = os.environ["SLURM_PROCID"]
-    own = {
+    variables = {
         "RANK": rank,
         "LOCAL_RANK": os.environ["SLURM_LOCALID"],
         "WORLD_SIZE": os.environ["SLURM_NTASKS"],
@@ -80,7 +86,7 @@ def main(folder: Path, module: str) -> int:
         signals.STARTER: str(os.getpid()),
     }
     command = [sys.executable, "-m", module, str(folder)]
-    code = subprocess.run(command, env=os.environ | own, check=False).returncode
+    code = subprocess.run(command, env=os.environ | variables, check=False).returncode
     if code:
         (folder / _CODE.format(rank=rank)).write_text(str(code), encoding="utf-8")
     return int(code != 0)

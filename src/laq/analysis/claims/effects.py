@@ -25,17 +25,18 @@ from laq.utils.errors import DataError
 
 NONE = float("nan")
 
-# p of "the effect is not beyond this bound on this side", the side being greater or less.
+# The p value of "the effect is not beyond this bound on this side"; sides: greater, less.
 Test = Callable[[float, str], float]
 
 
 @dataclass(frozen=True)
 class Rigour:
-    """How sure, and with how many random draws.
+    """The confidence level and the numbers of random draws.
 
-    ``resamples`` make the interval of a mean, ``flips`` its p, ``draws`` the band and p of a
-    curve. A p that Holm multiplies by a dozen must be small to begin with: 12 subsets and 2000
-    draws give a curve no p below 0.0067, 50,000 give 0.0019.
+    ``resamples``: bootstrap resamples for the interval of a mean. ``flips``: sign flips for its
+    p value. ``draws``: bootstrap draws for the band and the p value of a curve. Holm's correction
+    multiplies p values by up to a dozen, so the smallest possible one must be low. For a curve
+    through 12 subsets it is 0.0067 with 2000 draws and 0.0019 with 50,000.
     """
 
     confidence: float = 0.95
@@ -47,11 +48,12 @@ class Rigour:
 
 @dataclass(frozen=True)
 class TestedEffect:
-    """An effect as measured.
+    """A measured effect with its p values.
 
-    ``outside`` is p against "it lies outside the region", the larger of its bounds' one-sided p
-    (two one-sided tests, Schuirmann 1987); ``inside`` the smallest p against "it lies inside",
-    not yet corrected for the number of bounds. NaN where the data are too few for a p.
+    ``outside`` is the p value against "it lies outside the region": the larger of the bounds'
+    one-sided p values (two one-sided tests, Schuirmann 1987). ``inside`` is the smallest p value
+    against "it lies inside", not yet corrected for the number of bounds. Both are NaN where the
+    data are too few for a test.
     """
 
     estimate: Estimate
@@ -79,24 +81,25 @@ def curve(
     region: Region,
     rigour: Rigour,
 ) -> TestedEffect:
-    """``d`` (n,) fitted as a ln(icd) + c, at a quantile of ``icd`` (n,); n at least 1.
+    """The curve a ln(icd) + c fitted to ``d`` (n,), at a quantile of ``icd`` (n,); n at least 1.
 
-    Fewer than ``FEWEST`` subsets make no interval and no p, fewer than three no curve.
+    With fewer than ``FEWEST`` subsets there is no interval and no p value. With fewer than three
+    there is no curve.
     """
-    at = float(np.quantile(icd, quantile))
+    x = float(np.quantile(icd, quantile))
     d = np.round(d, DECIMALS)
     try:
         fit = fit_log_curve(icd, d, rigour.confidence, rigour.draws, rigour.seed)
     except DataError as error:
         return TestedEffect(Estimate(NONE, NONE, NONE, len(d)), remark=f"no curve: {error}")
-    low, high = (float(end) for end in fit.band(at))
-    estimate = Estimate(float(fit.at(at)), low, high, len(d))
+    low, high = (float(limit) for limit in fit.band(x))
+    estimate = Estimate(float(fit.at(x)), low, high, len(d))
     if len(d) < FEWEST:
         return TestedEffect(
             estimate, remark=f"a curve through fewer than {FEWEST} subsets has no p"
         )
-    p = _against(region, lambda bound, side: fit.p_value(at, bound, side))
-    return TestedEffect(estimate, *p, remark=f"at an ICD of {distance(at)}")
+    p = _against(region, lambda bound, side: fit.p_value(x, bound, side))
+    return TestedEffect(estimate, *p, remark=f"at an ICD of {distance(x)}")
 
 
 def _against(region: Region, test: Test) -> tuple[float, float]:

@@ -38,16 +38,16 @@ def render(
     ``verdicts`` is the table of ``judge``, ``sensitivity`` that of ``read_otherwise``.
     ``published``: the data are published logs.
     """
-    reading = READING.format(confidence=100 * confidence, alpha=round(1 - confidence, 6))
-    parts = [f"# Verdicts: {cell(study)}", reading, *([PUBLISHED] if published else [])]
+    intro = READING.format(confidence=100 * confidence, alpha=round(1 - confidence, 6))
+    sections = [f"# Verdicts: {cell(study)}", intro, *([PUBLISHED] if published else [])]
     for setting, rows in verdicts.groupby("setting", sort=False):
-        parts += [f"## {setting}", _verdicts(rows)]
-        parts += [f"What each asks, and what was found on the way ({setting}):", _rules(rows)]
-        parts += [
+        sections += [f"## {setting}", _verdicts(rows)]
+        sections += [f"What each asks, and what was found on the way ({setting}):", _rules(rows)]
+        sections += [
             f"### Other readings of the same data ({setting})",
             _readings(rows, sensitivity[sensitivity["setting"] == setting]),
         ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(sections) + "\n"
 
 
 def _verdicts(rows: pd.DataFrame) -> str:
@@ -70,29 +70,29 @@ def _verdicts(rows: pd.DataFrame) -> str:
 def _rules(rows: pd.DataFrame) -> str:
     lines = []
     for row in rows.itertuples():
-        asked = f"{row.comparison}; region: {words.region(row.claim)}"
-        line = f"{words.number(row.claim)}. `{row.claim}`: {asked}."
+        rule = f"{row.comparison}; region: {words.region(row.claim)}"
+        line = f"{words.number(row.claim)}. `{row.claim}`: {rule}."
         lines.append(line + (f" *{_sentence(row.remark)}*" if row.remark else ""))
     return "\n".join(lines)
 
 
 def _readings(main: pd.DataFrame, sensitivity: pd.DataFrame) -> str:
-    """A line a reading, and the verdicts that it changes."""
-    before = dict(zip(main["claim"], main["verdict"], strict=True))
+    """A table with a row per reading and the verdicts that it changes."""
+    verdicts = dict(zip(main["claim"], main["verdict"], strict=True))
     body = []
     for (icd, repeat), rows in sensitivity.groupby(["icd", "repeat"], sort=False):
         if (icd, repeat) == ("median", "mean"):
             continue
         name = "mean ICD in place of median ICD" if icd == "mean" else f"repeat {repeat} alone"
         changes = [
-            f"{words.number(row.claim)} ({before[row.claim]} → {row.verdict}: {_effect(row)})"
+            f"{words.number(row.claim)} ({verdicts[row.claim]} → {row.verdict}: {_effect(row)})"
             for row in rows[rows["changed"]].itertuples()
         ]
         body.append([name, ", ".join(changes) or "none"])
     if not body:
         return "There is one repeat of everything, and no mean ICD: nothing else to read."
-    said = "Of what was made fewer times than a repeat's number, that reading takes the first."
-    return table(["Reading", "Verdicts that change"], body) + f"\n\n{said}"
+    note = "Of what was made fewer times than a repeat's number, that reading takes the first."
+    return table(["Reading", "Verdicts that change"], body) + f"\n\n{note}"
 
 
 def _effect(row: object) -> str:
@@ -108,11 +108,11 @@ def _sentence(remark: str) -> str:
 
 
 def cell(text: str) -> str:
-    """A text of the user's in a cell of Markdown."""
+    """The user's text, escaped for a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def table(head: list[str], body: list[list[str]], right: Collection[int] = ()) -> str:
-    """A table of Markdown; ``right``: places of the columns of numbers."""
-    rule = ["---:" if place in right else "---" for place in range(len(head))]
+    """A Markdown table; ``right``: indices of the right-aligned columns."""
+    rule = ["---:" if column in right else "---" for column in range(len(head))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *body])

@@ -1,10 +1,10 @@
 """The conclusions of the study, and what would count as reproducing each.
 
 This table was written before any of its verdicts was computed, and it is the only place with
-margins. The rule, the same for all: a claim says in which region an effect lies (or each of
-several effects); it is reproduced where the data rule out, at the study's confidence and after
-Holm's correction over the family, that the effect lies outside the region; not reproduced where
-they rule out that it lies inside; inconclusive otherwise.
+margins. The rule is the same for all claims. A claim states the region in which an effect, or each
+of several effects, lies. It is reproduced where the data rule out that the effect lies outside the
+region, and not reproduced where they rule out that it lies inside. Both are judged at the study's
+confidence and after Holm's correction over the family. Otherwise the claim is inconclusive.
 
 Effects are differences of top-1, as shares: 0.01 is one percent point.
 """
@@ -20,7 +20,7 @@ INFINITY = float("inf")
 Scope = Literal["all", "subset"]
 SCOPES: dict[Scope, str] = {"all": "All", "subset": "Sub"}
 
-# Parts that variants play. The last two are the sweep's at its largest calibration size.
+# Roles of variants. The last two are the sweep's at its largest number of calibration images.
 ROLES = {
     "original": "Original",
     "quant": "Quant",
@@ -76,8 +76,8 @@ class Difference:
     def __str__(self) -> str:
         role, reference = ROLES[self.role], ROLES[self.reference]
         if self.reference_scope:
-            ours, theirs = SCOPES[self.scope], SCOPES[self.reference_scope]
-            return f"{role} on {ours} − {reference} on {theirs}"
+            scope, reference_scope = SCOPES[self.scope], SCOPES[self.reference_scope]
+            return f"{role} on {scope} − {reference} on {reference_scope}"
         return f"{role} − {reference} on {SCOPES[self.scope]}"
 
     @property
@@ -98,7 +98,7 @@ class CurveAt(Difference):
 
 @dataclass(frozen=True)
 class Saving:
-    """Share by which a role's file is smaller than the original's; measured, so without a p."""
+    """Share by which a role's file is smaller than the original's; measured, without a p value."""
 
     role: str
 
@@ -118,7 +118,7 @@ class Claim:
     """A conclusion, the region its effects must lie in, and the effects.
 
     ``source``: ``study``, a conclusion of the published study; ``control``, one of ours.
-    ``bits``: by role, the bits a weight that it speaks of; of others it says nothing.
+    ``bits``: by role, the bits per weight that the claim is about; it says nothing of others.
     """
 
     id: str
@@ -147,7 +147,9 @@ CLAIMS = (
         "Fine-tuning is better than the original and both quantized networks over all classes.",
         "study",
         ABOVE_0,
-        tuple(Difference("ft", other, "all") for other in ("original", "quant", "ft_quant")),
+        tuple(
+            Difference("ft", reference, "all") for reference in ("original", "quant", "ft_quant")
+        ),
     ),
     Claim(
         "alike_subset",

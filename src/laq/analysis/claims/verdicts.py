@@ -2,9 +2,9 @@
 
 For claims of several effects the test against "some effect lies outside" is the intersection-
 union test: the largest p (Berger 1982). The test against "all lie inside" is the smallest p
-times the number of ways the claim can fail (Bonferroni). Over the claims both families are
-corrected by Holm, so that with chance 1 - confidence or less any claim is wrongly called
-reproduced, and likewise not reproduced.
+times the number of ways the claim can fail (Bonferroni). Holm's correction over the claims is
+applied to both families. So the chance that any claim is wrongly called reproduced is at most
+1 - confidence, and likewise that any is wrongly called not reproduced.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ NOTHING = Estimate(NONE, NONE, NONE, 0)
 
 @dataclass(frozen=True)
 class Finding:
-    """What the data say of one claim; p values are NaN where there is no test.
+    """The result for one claim; p values are NaN where there is no test.
 
-    ``measured`` is a verdict that no test decides: a file's size has no chance in it.
+    ``measured`` is a verdict without a test: a file's size is not random.
     """
 
     claim: Claim
@@ -67,8 +67,8 @@ def _block(setting: str, findings: list[Finding], rigour: Rigour) -> pd.DataFram
     alpha = 1 - rigour.confidence
     family = int(np.isfinite(p).sum())
     rows = []
-    for finding, adjusted, against in zip(findings, p, p_against, strict=True):
-        verdict = finding.measured or _verdict(adjusted, against, alpha)
+    for finding, adjusted, adjusted_against in zip(findings, p, p_against, strict=True):
+        verdict = finding.measured or _verdict(adjusted, adjusted_against, alpha)
         remarks = list(finding.remarks)
         n = finding.estimate.n
         if np.isfinite(finding.p) and _hopeless(n, family, alpha):
@@ -90,7 +90,7 @@ def _block(setting: str, findings: list[Finding], rigour: Rigour) -> pd.DataFram
                 "p": finding.p,
                 "p_holm": adjusted,
                 "p_against": finding.p_against,
-                "p_against_holm": against,
+                "p_against_holm": adjusted_against,
                 "verdict": verdict,
                 "remark": "; ".join(remarks),
             }
@@ -99,69 +99,72 @@ def _block(setting: str, findings: list[Finding], rigour: Rigour) -> pd.DataFram
 
 
 def _verdict(p: float, p_against: float, alpha: float) -> str:
-    # NaN is below nothing: a claim without a p stays inconclusive.
+    # NaN is not below alpha: a claim without a p value stays inconclusive.
     if p < alpha:
         return REPRODUCED
     return NOT_REPRODUCED if p_against < alpha else INCONCLUSIVE
 
 
 def _hopeless(n: int, family: int, alpha: float) -> bool:
-    """Whether n subsets, all on one side, could not decide the first of Holm's steps."""
+    """Whether n subsets, even all on one side, are too few for the first of Holm's steps."""
     return 0.5**n * family >= alpha
 
 
 def _find(evidence: Evidence, setting: str, claim: Claim, icd: str, rigour: Rigour) -> Finding:
-    said = (claim.remark,) if claim.remark else ()
+    remarks = (claim.remark,) if claim.remark else ()
     lacking = evidence.lacking(setting, claim.roles)
-    if not lacking and (why := evidence.unfit(setting, claim)):
-        finding = Finding(claim, remarks=(why,))
+    if not lacking and (reason := evidence.unfit(setting, claim)):
+        finding = Finding(claim, remarks=(reason,))
     elif isinstance(claim.effects[0], Saving):
         finding = _saving(evidence.savings(setting, claim.effects[0].role), claim)
     elif lacking:
-        parts = " and ".join(ROLES[role] for role in lacking)
-        finding = Finding(claim, remarks=(f"nothing here plays the part of {parts}",))
+        roles = " and ".join(ROLES[role] for role in lacking)
+        finding = Finding(claim, remarks=(f"nothing here plays the part of {roles}",))
     else:
         finding = _tested(evidence, setting, claim, icd, rigour)
-        said = (*said, *(evidence.notes[role] for role in claim.roles if role in evidence.notes))
-    return replace(finding, remarks=finding.remarks + said)
+        remarks = (
+            *remarks,
+            *(evidence.notes[role] for role in claim.roles if role in evidence.notes),
+        )
+    return replace(finding, remarks=finding.remarks + remarks)
 
 
 def _saving(savings: np.ndarray, claim: Claim) -> Finding:
     """The least saving of all subsets, and the range over them in place of an interval."""
     if not len(savings):
         return Finding(claim, remarks=("no file sizes here",))
-    least, most = float(savings.min()), float(savings.max())
+    lowest, highest = float(savings.min()), float(savings.max())
     region = claim.region
-    if min(region.margin(least), region.margin(most)) > 0:
+    if min(region.margin(lowest), region.margin(highest)) > 0:
         verdict = REPRODUCED
-    elif most <= region.low or least >= region.high:
+    elif highest <= region.low or lowest >= region.high:
         verdict = NOT_REPRODUCED
     else:
         verdict = INCONCLUSIVE
-    measured = Estimate(least, least, most, len(savings))
-    said = "measured on the files, without a test: the least, and the range over the subsets"
-    return Finding(claim, measured, measured=verdict, remarks=(said,))
+    estimate = Estimate(lowest, lowest, highest, len(savings))
+    remark = "measured on the files, without a test: the least, and the range over the subsets"
+    return Finding(claim, estimate, measured=verdict, remarks=(remark,))
 
 
 def _tested(evidence: Evidence, setting: str, claim: Claim, icd: str, rigour: Rigour) -> Finding:
-    """Test each effect; the one shown is the least favourable."""
-    measured = [
+    """Test each effect; the reported one is the least favourable."""
+    results = [
         _measure(evidence, setting, effect, claim.region, icd, rigour) for effect in claim.effects
     ]
-    # NaN, an effect without a test, leaves the claim without one: max and min of numpy keep it.
-    p = float(np.max([found.outside for found in measured]))
-    against = float(np.min([found.inside for found in measured]))
-    shown, effect = max(
-        zip(measured, claim.effects, strict=True),
+    # An effect without a test has NaN. NumPy's max and min keep it: the claim has no test either.
+    p = float(np.max([result.outside for result in results]))
+    p_against = float(np.min([result.inside for result in results]))
+    weakest, effect = max(
+        zip(results, claim.effects, strict=True),
         key=lambda pair: (pair[0].outside, -claim.region.margin(pair[0].estimate.value)),
     )
-    said = [f"least favourable: {effect}"] if len(measured) > 1 else []
+    remarks = [f"least favourable: {effect}"] if len(results) > 1 else []
     return Finding(
         claim,
-        shown.estimate,
+        weakest.estimate,
         p,
-        float(np.minimum(1.0, claim.ways_to_fail * against)),
-        remarks=(*said, *filter(None, [shown.remark])),
+        float(np.minimum(1.0, claim.ways_to_fail * p_against)),
+        remarks=(*remarks, *filter(None, [weakest.remark])),
     )
 
 

@@ -11,7 +11,7 @@ POINTS = 100  # of a share
 
 def number(claim: str) -> int:
     """Place of a claim in the table of rules, from 1."""
-    return 1 + [known.id for known in CLAIMS].index(claim)
+    return 1 + [rule.id for rule in CLAIMS].index(claim)
 
 
 def saves(claim: str) -> bool:
@@ -21,9 +21,9 @@ def saves(claim: str) -> bool:
 
 def region(claim: str) -> str:
     """Where its effect must lie, in percent points or, of files, in percent."""
-    its = CLAIMS[number(claim) - 1].region
-    unit = "%" if saves(claim) else "point" if its.high == 0.01 else "points"
-    return f"{its.text(POINTS)} {unit}"
+    interval = CLAIMS[number(claim) - 1].region
+    unit = "%" if saves(claim) else "point" if interval.high == 0.01 else "points"
+    return f"{interval.text(POINTS)} {unit}"
 
 
 def effect(claim: str, value: float, low: float, high: float) -> str:

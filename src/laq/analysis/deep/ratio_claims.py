@@ -1,8 +1,8 @@
 """Conclusions on the ratio that label-awareness gains, in the form of the study's claims.
 
 What would count as reproducing each was written down before it was applied to any measurement:
-docs/method.md, "Label-aware compression". Subsets on which a curve does not cross the level are not
-left out: a conclusion is for the data only where it is for all that they leave open.
+docs/method.md, "Label-aware compression". Subsets on which a curve does not cross the level are
+kept. A conclusion holds only where it holds for all ratios that these curves leave possible.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 # What label-awareness gains in compression ratio at equal accuracy, subset by subset.
 #
-# A curve that never falls below the level, or begins below it, says between which ratios it
-# crosses; so then does the ratio gained.
+# A curve that never falls below the level, or begins below it, gives bounds of the ratio at which
+# it crosses. The ratio gained then has bounds as well.
 
 
 COLUMNS = (
@@ -57,12 +57,12 @@ def observations(table: str | os.PathLike[str], subsets: str | os.PathLike[str])
     subset that ``subsets`` has not.
     """
     rows = collected.read(table, COLUMNS)
-    chosen = read_table(subsets, ["subset", "duplicate_of"])
-    if unknown := sorted(set(rows["subset"]) - set(chosen["subset"])):
+    subset_table = read_table(subsets, ["subset", "duplicate_of"])
+    if unknown := sorted(set(rows["subset"]) - set(subset_table["subset"])):
         raise DataError(f"{table} has the subset {unknown[0]}, and {subsets} has not: {AGAIN}")
-    own = chosen[chosen["subset"].isin(rows["subset"])]
-    classes = own["duplicate_of"].fillna(own["subset"])
-    return rows[rows["subset"].isin(own.loc[~classes.duplicated(), "subset"])]
+    present = subset_table[subset_table["subset"].isin(rows["subset"])]
+    classes = present["duplicate_of"].fillna(present["subset"])
+    return rows[rows["subset"].isin(present.loc[~classes.duplicated(), "subset"])]
 
 
 def gained(table: pd.DataFrame, tolerance: float) -> pd.DataFrame:
@@ -74,40 +74,42 @@ def gained(table: pd.DataFrame, tolerance: float) -> pd.DataFrame:
 
     rows: list[dict[str, Any]] = []
     keys = ["network", "scope", "subset"]
-    for key, own in table.groupby(keys, sort=False):
+    for key, group in table.groupby(keys, sort=False):
         row = dict(zip(keys, key, strict=True))
-        row |= own.iloc[0][["median_icd", "mean_icd"]].to_dict()
-        level = float(own.loc[own["classes"] == FLOAT, "top1"].mean()) - tolerance
+        row |= group.iloc[0][["median_icd", "mean_icd"]].to_dict()
+        level = float(group.loc[group["classes"] == FLOAT, "top1"].mean()) - tolerance
         row["level"] = round(level, DECIMALS)
-        found = {arm: _reach(own[own["classes"] == arm], row["level"]) for arm in NAMES}
-        for arm, each in found.items():
+        results = {arm: _reach(group[group["classes"] == arm], row["level"]) for arm in NAMES}
+        for arm, result in results.items():
             name = NAMES[arm]
-            row |= {f"ratio_{name}": each.ratio, f"ratio_{name}_low": each.low}
-            row |= {f"ratio_{name}_high": each.high}
-        ours, theirs = (found[arm] for arm in NAMES)
+            row |= {f"ratio_{name}": result.ratio, f"ratio_{name}_low": result.low}
+            row |= {f"ratio_{name}_high": result.high}
+        aware, agnostic = (results[arm] for arm in NAMES)
         row |= {
-            "gained": ours.ratio / theirs.ratio,
-            "gained_low": ours.low / theirs.high,
-            "gained_high": ours.high / theirs.low,
-            "censored": "; ".join(_open(arm, each) for arm, each in found.items() if each.censored),
+            "gained": aware.ratio / agnostic.ratio,
+            "gained_low": aware.low / agnostic.high,
+            "gained_high": aware.high / agnostic.low,
+            "censored": "; ".join(
+                _open(arm, result) for arm, result in results.items() if result.censored
+            ),
         }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _reach(rows: pd.DataFrame, level: float) -> Reach:
-    """Of one arm on a subset; repeats are averaged first, ratios by their logarithms."""
+    """The reach of one arm on a subset. Repeats are averaged first, ratios by their logarithms."""
     points = rows.assign(ratio=np.log(rows["ratio"])).groupby("density")[["ratio", "top1"]].mean()
     return reach(np.exp(points["ratio"]), points["top1"].round(DECIMALS), level)
 
 
 def _open(arm: str, found: Reach) -> str:
-    where = "is never below the level" if np.isinf(found.high) else "begins below the level"
-    return f"{NAMES[arm]} {where}"
+    phrase = "is never below the level" if np.isinf(found.high) else "begins below the level"
+    return f"{NAMES[arm]} {phrase}"
 
 
 SCOPE = "subset"  # that claims are judged on
-UPPER, LOWER = 0.75, 0.25  # quantiles of median ICD between which a slope is told
+UPPER, LOWER = 0.75, 0.25  # quantiles of median ICD between which a slope is taken
 
 
 @dataclass(frozen=True)
@@ -138,14 +140,14 @@ def judge(gains: pd.DataFrame, rigour: Rigour) -> pd.DataFrame:
     """
     import pandas as pd
 
-    own = gains[gains["scope"] == SCOPE]
-    blocks = [_block(name, rows, rigour) for name, rows in own.groupby("network", sort=False)]
+    scoped = gains[gains["scope"] == SCOPE]
+    blocks = [_block(name, rows, rigour) for name, rows in scoped.groupby("network", sort=False)]
     return pd.concat(blocks, ignore_index=True)
 
 
 @dataclass(frozen=True)
 class RatioEffect:
-    """An effect in logarithms, and its p at the most adverse of what censoring leaves open."""
+    """An effect in logarithms, with p values at the least favourable ratios of censored subsets."""
 
     estimate: Estimate
     p: float
@@ -156,14 +158,22 @@ class RatioEffect:
 def _block(network: str, rows: pd.DataFrame, rigour: Rigour) -> pd.DataFrame:
     import pandas as pd
 
-    found = {GAINS: mean(rows, rigour), GROWS: slope(rows, rigour)}
-    p = holm([each.p for each in found.values()])
-    against = holm([each.p_against for each in found.values()])
+    effects = {GAINS: mean(rows, rigour), GROWS: slope(rows, rigour)}
+    p = holm([tested.p for tested in effects.values()])
+    p_against = holm([tested.p_against for tested in effects.values()])
     alpha = 1 - rigour.confidence
     table = []
-    for (claim, each), ours, theirs in zip(found.items(), p, against, strict=True):
-        verdict = REPRODUCED if ours < alpha else NOT_REPRODUCED if theirs < alpha else INCONCLUSIVE
-        effect, low, high = np.exp([each.estimate.value, each.estimate.low, each.estimate.high])
+    for (claim, tested), p_holm, against_holm in zip(effects.items(), p, p_against, strict=True):
+        verdict = (
+            REPRODUCED
+            if p_holm < alpha
+            else NOT_REPRODUCED
+            if against_holm < alpha
+            else INCONCLUSIVE
+        )
+        effect, low, high = np.exp(
+            [tested.estimate.value, tested.estimate.low, tested.estimate.high]
+        )
         table.append(
             {
                 "setting": network,
@@ -175,22 +185,22 @@ def _block(network: str, rows: pd.DataFrame, rigour: Rigour) -> pd.DataFrame:
                 "effect": effect,
                 "low": low,
                 "high": high,
-                "n": each.estimate.n,
-                "p": each.p,
-                "p_holm": ours,
-                "p_against": each.p_against,
-                "p_against_holm": theirs,
+                "n": tested.estimate.n,
+                "p": tested.p,
+                "p_holm": p_holm,
+                "p_against": tested.p_against,
+                "p_against_holm": against_holm,
                 "verdict": verdict,
-                "remark": "; ".join(filter(None, [each.remark, *_censored(rows)])),
+                "remark": "; ".join(filter(None, [tested.remark, *_censored(rows)])),
             }
         )
     return pd.DataFrame(table)
 
 
 def _censored(rows: pd.DataFrame) -> Iterator[str]:
-    if number := int((rows["censored"] != "").sum()):
+    if count := int((rows["censored"] != "").sum()):
         yield (
-            f"of {number} of {len(rows)} subsets a curve does not cross the level: "
+            f"of {count} of {len(rows)} subsets a curve does not cross the level: "
             "their ratios count as far as measured in the effect, and at their bounds in interval "
             "and p"
         )
@@ -200,46 +210,46 @@ def _censored(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _logs(rows: pd.DataFrame) -> tuple[NDArray[np.float64], ...]:
-    """Of the ratio gained, its lower bound and its upper one: (n,) each."""
+    """Logarithms of the ratio gained, of its lower bound and of its upper bound: (n,) each."""
     names = ("gained", "gained_low", "gained_high")
     with np.errstate(divide="ignore"):
         return tuple(np.log(rows[name].to_numpy(float)).round(DECIMALS) for name in names)
 
 
 def mean(rows: pd.DataFrame, rigour: Rigour) -> RatioEffect:
-    """The mean over subsets; with bounds, of these: an interval that holds those of both."""
+    """The mean over subsets; with bounds, the interval spans those of both bounds' means."""
     middle, lows, highs = _logs(rows)
     test = partial(sign_flip_p, bound=0.0, resamples=rigour.flips, seed=rigour.seed)
-    estimates = [_mean(each, rigour) for each in (middle, lows, highs)]
+    estimates = [_mean(values, rigour) for values in (middle, lows, highs)]
     p = test(lows, alternative="greater") if np.isfinite(lows).all() else 1.0
-    against = test(highs, alternative="less") if np.isfinite(highs).all() else 1.0
-    return RatioEffect(_spanned(*estimates), p, against)
+    p_against = test(highs, alternative="less") if np.isfinite(highs).all() else 1.0
+    return RatioEffect(_spanned(*estimates), p, p_against)
 
 
 def slope(rows: pd.DataFrame, rigour: Rigour) -> RatioEffect:
     """How much more is gained at the upper quartile of median ICD than at the lower.
 
-    With bounds, the curves through the flattest and the steepest gains that these leave.
+    With bounds, curves are fitted to the flattest and to the steepest gains that these allow.
     """
     icd = rows["median_icd"].to_numpy(float)
     middle, lows, highs = _logs(rows)
     run = float(np.log(np.quantile(icd, UPPER) / np.quantile(icd, LOWER)))
     right = np.log(icd) > np.log(icd).mean()  # where a higher gain makes the slope steeper
     data = (middle, np.where(right, lows, highs), np.where(right, highs, lows))
-    nothing = Estimate(NONE, NONE, NONE, len(rows))
+    unknown = Estimate(NONE, NONE, NONE, len(rows))
     if len(rows) < FEWEST_FOR_CURVE or np.ptp(icd) == 0:
-        few = f"no curve: it needs {FEWEST_FOR_CURVE} subsets of different ICD"
-        return RatioEffect(nothing, NONE, NONE, few)
-    curves = [_curve(icd, each, rigour) for each in data]
+        remark = f"no curve: it needs {FEWEST_FOR_CURVE} subsets of different ICD"
+        return RatioEffect(unknown, NONE, NONE, remark)
+    curves = [_curve(icd, values, rigour) for values in data]
     estimates = [_risen(curve, run, sign) for curve, sign in zip(curves, (1, -1, 1), strict=True)]
-    found = _spanned(*estimates)
+    estimate = _spanned(*estimates)
     if len(rows) < FEWEST:
-        few = f"a curve through fewer than {FEWEST} subsets has no p"
-        return RatioEffect(found, NONE, NONE, few)
+        remark = f"a curve through fewer than {FEWEST} subsets has no p"
+        return RatioEffect(estimate, NONE, NONE, remark)
     flat, steep = curves[1:]
     p = _p(flat, "greater") if flat else 1.0
-    against = _p(steep, "less") if steep else 1.0
-    return RatioEffect(found, p, against)
+    p_against = _p(steep, "less") if steep else 1.0
+    return RatioEffect(estimate, p, p_against)
 
 
 def _curve(icd: NDArray[np.float64], d: NDArray[np.float64], rigour: Rigour) -> LogCurve | None:
@@ -249,10 +259,10 @@ def _curve(icd: NDArray[np.float64], d: NDArray[np.float64], rigour: Rigour) -> 
 
 
 def _risen(curve: LogCurve | None, run: float, sign: int) -> Estimate:
-    """Between the quartiles; where there is no curve, without end to the side of ``sign``."""
+    """The rise between the quartiles; without a curve it is infinite, with the sign ``sign``."""
     if curve is None:
         return Estimate(*[sign * np.inf] * 3, 0)
-    return Estimate(*(run * end for end in (curve.a, *curve.a_interval)), curve.n)
+    return Estimate(*(run * a for a in (curve.a, *curve.a_interval)), curve.n)
 
 
 def _p(curve: LogCurve, alternative: Alternative) -> float:
@@ -266,5 +276,5 @@ def _mean(d: NDArray[np.float64], rigour: Rigour) -> Estimate:
 
 
 def _spanned(middle: Estimate, low: Estimate, high: Estimate) -> Estimate:
-    """The value of the first, from the least end of the second to the highest of the third."""
+    """The value of ``middle``, from the lower limit of ``low`` to the upper limit of ``high``."""
     return Estimate(middle.value, low.low, high.high, middle.n)

@@ -1,4 +1,4 @@
-"""Every arm that can be recommended, any k and not only those run, with what formulas say of it."""
+"""All arms that can be recommended, at any k and not only those run, with predictions of each."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _UNPLACED = ("named", "single")
 
 @dataclass(frozen=True)
 class CandidateArm:
-    """Layers to quantize, and what is foretold of it.
+    """Layers to quantize, with their predicted drop and bytes.
 
-    drop: of top-1, a share; low and high: between which one run's will lie. measured: mean drop of
-    the runs of this very arm, NaN where there are none. bytes: by quantity, as in
+    drop: of top-1, a share. low, high: the interval of one run's drop. measured: the mean drop of
+    this arm's own runs, NaN where there are none. bytes: by quantity, as in
     ``laq.analysis.partial.sizes``.
     """
 
@@ -47,13 +47,13 @@ class CandidateArm:
             return "no layer quantized"
         if self.position == "whole" or self.share >= 1:
             return f"all {self.k} layers at {self.width} bits"
-        where = "" if self.position in _UNPLACED else f"{self.position.removesuffix(table.ALONE)} "
-        which = f"{where}{self.k} layers" if self.k > 1 else f"{where}layer"
-        alone = ", trained alone" if self.position.endswith(table.ALONE) else ""
-        return f"the {which} at {self.width} bits{alone}"
+        prefix = "" if self.position in _UNPLACED else f"{self.position.removesuffix(table.ALONE)} "
+        phrase = f"{prefix}{self.k} layers" if self.k > 1 else f"{prefix}layer"
+        suffix = ", trained alone" if self.position.endswith(table.ALONE) else ""
+        return f"the {phrase} at {self.width} bits{suffix}"
 
     def within(self, top1: float) -> CandidateArm:
-        """The same arm, its interval such that no network is right more or less than always.
+        """The same arm, its interval clipped so that top-1 stays between 0 and 1.
 
         top1: of the float network.
         """
@@ -69,82 +69,86 @@ def arms(
     resamples: int,
     seed: int,
 ) -> tuple[list[CandidateArm], float]:
-    """The arms of a network at every position, width and k, and top-1 of its controls, the mean.
+    """The arms of a network at every position, width and k, and the mean top-1 of its controls.
 
     runs: rows of ``laq.analysis.partial.table.read``; described: ``network``'s layers and tensors.
-    The formula is that which ``laq.analysis.partial.formula`` chooses on this network. Arms of
-    which there is no curve, by name or trained alone, are there as they were run: their mean, and
-    what one more run will show, follow from their own runs.
+    The formula is that which ``laq.analysis.partial.formula`` chooses on this network. Arms
+    without a curve, chosen by name or trained alone, are included as they were run: their mean and
+    the interval of one more run follow from their own runs.
 
     Raises ``DataError`` where there are no runs of the network.
     """
-    everything = table.on_everything(runs)
-    everything = everything[everything["network"] == network]
-    if everything.empty:
-        known = ", ".join(dict.fromkeys(runs["network"]))
-        raise DataError(f"there are no runs of a network {network}; there are of: {known}")
-    drops = table.drops(everything)
+    all_classes = table.on_everything(runs)
+    all_classes = all_classes[all_classes["network"] == network]
+    if all_classes.empty:
+        names = ", ".join(dict.fromkeys(runs["network"]))
+        raise DataError(f"there are no runs of a network {network}; there are of: {names}")
+    drops = table.drops(all_classes)
     curves = table.curves(drops)
-    picked = formula.chosen(curves)
+    chosen = formula.chosen(curves)
     trained = drops[drops["method"] == "qat"]
-    byte = {
+    size_fits = {
         quantity: sizes.fit(
             rows,
             described,
             quantity,
-            sizes.in_float(everything, network, quantity),
+            sizes.in_float(all_classes, network, quantity),
         )
         for quantity in sizes.QUANTITIES
         if len(rows := trained[trained[quantity].notna() & (trained["trained"] == table.ALL)])
     }
     layers = described.layers
     total = sum(layer.values for layer in layers)
-    own = table.controls(everything)["top1"]
-    nothing = {quantity: size.of([], 32) for quantity, size in byte.items()}
-    found = [CandidateArm(NOTHING, 0, "32", 32.0, (), 0.0, 0.0, 0.0, 0.0, 0.0, nothing)]
-    drawn = {"whole": set()}
+    control_top1 = table.controls(all_classes)["top1"]
+    float_bytes = {quantity: size.of([], 32) for quantity, size in size_fits.items()}
+    candidates = [CandidateArm(NOTHING, 0, "32", 32.0, (), 0.0, 0.0, 0.0, 0.0, 0.0, float_bytes)]
+    curve_widths = {"whole": set()}
     for (position, width), rows in curves.groupby(["position", "width"], sort=False):
-        if width not in picked or rows["k"].nunique() < formula.FEWEST_SHARES:
+        if width not in chosen or rows["k"].nunique() < formula.FEWEST_SHARES:
             continue
-        drawn.setdefault(position, set()).add(width)
-        drawn["whole"].add(width)
-        curve = formula.fitted(rows, picked[width], confidence, resamples, seed)
+        curve_widths.setdefault(position, set()).add(width)
+        curve_widths["whole"].add(width)
+        curve = formula.fitted(rows, chosen[width], confidence, resamples, seed)
         ks = range(1, len(layers) + 1)
-        taken = [layers[window(str(position), k, len(layers))] for k in ks]
-        weights = np.array([sum(layer.values for layer in each) / total for each in taken])
-        x = weights if curve.variable == "weights_share" else np.arange(1, len(layers) + 1)
+        windows = [layers[window(str(position), k, len(layers))] for k in ks]
+        shares = np.array([sum(layer.values for layer in selected) / total for selected in windows])
+        x = shares if curve.variable == "weights_share" else np.arange(1, len(layers) + 1)
         x = x if curve.variable == "weights_share" else x / len(layers)
         drop, (low, high) = curve.at(x), curve.foretold(x, seed)
-        seen = rows.groupby("k")["drop"].mean()
+        measured = rows.groupby("k")["drop"].mean()
         bits, inputs = (float(rows[name].iloc[0]) for name in ("bits", "input_bits"))
-        for place, each in enumerate(taken):
-            found.append(
+        for index, selected in enumerate(windows):
+            candidates.append(
                 CandidateArm(
                     position=str(position),
-                    k=len(each),
+                    k=len(selected),
                     width=str(width),
                     bits=bits,
-                    layers=tuple(layer.name for layer in each),
-                    share=float(weights[place]),
-                    drop=float(drop[place]),
-                    low=float(low[place]),
-                    high=float(high[place]),
-                    measured=float(seen.get(len(each), np.nan)),
-                    bytes={name: size.of(each, bits, inputs) for name, size in byte.items()},
+                    layers=tuple(layer.name for layer in selected),
+                    share=float(shares[index]),
+                    drop=float(drop[index]),
+                    low=float(low[index]),
+                    high=float(high[index]),
+                    measured=float(measured.get(len(selected), np.nan)),
+                    bytes={
+                        name: size.of(selected, bits, inputs) for name, size in size_fits.items()
+                    },
                 )
             )
-    places = zip(trained["position"], trained["width"], strict=True)
-    others = trained[[width not in drawn.get(position, ()) for position, width in places]]
-    found += _as_run(others, list(byte), confidence)
-    top1 = float(own.mean())
-    return [arm.within(top1) for arm in found], top1
+    pairs = zip(trained["position"], trained["width"], strict=True)
+    uncurved = trained[[width not in curve_widths.get(position, ()) for position, width in pairs]]
+    candidates += _as_run(uncurved, list(size_fits), confidence)
+    top1 = float(control_top1.mean())
+    return [arm.within(top1) for arm in candidates], top1
 
 
 def _as_run(
     others: pd.DataFrame, quantities: Sequence[str], confidence: float
 ) -> Iterator[CandidateArm]:
-    """Arms with the mean of their runs, and Student's interval of one more: runs are taken to vary
-    alike in units of the standard deviation of a rate, as those of a curve."""
+    """Arms with the mean of their runs, and Student's interval of one more run.
+
+    Runs are taken to vary alike in units of the standard deviation of a rate, as those of a curve.
+    """
     from scipy.special import stdtrit
 
     if others.empty:
@@ -152,13 +156,13 @@ def _as_run(
     cells = others.groupby(["position", "arm", "width"], sort=False)
     images = int(others["n"].min())
     units = deviation(cells["top1"].transform("mean").to_numpy(float), images)
-    free = int(cells.size().sub(1).sum())
+    dof = int(cells.size().sub(1).sum())
     squares = ((others["drop"] - cells["drop"].transform("mean")) / units).pow(2).sum()
-    spread = -stdtrit(free, (1 - confidence) / 2) * np.sqrt(squares / free) if free else np.nan
+    scale = -stdtrit(dof, (1 - confidence) / 2) * np.sqrt(squares / dof) if dof else np.nan
     for (position, _, width), runs in cells:
         first, mean = runs.iloc[0], float(runs["drop"].mean())
         unit = float(deviation(runs["top1"].to_numpy(float).mean(), images))
-        reach = spread * unit * np.sqrt(1 + 1 / len(runs))
+        half_width = scale * unit * np.sqrt(1 + 1 / len(runs))
         layers = tuple(first["layers"].split())
         yield CandidateArm(
             position=position,
@@ -168,8 +172,8 @@ def _as_run(
             layers=layers,
             share=float(first["weights_share"]),
             drop=mean,
-            low=mean - reach,
-            high=mean + reach,
+            low=mean - half_width,
+            high=mean + half_width,
             measured=mean,
             bytes={name: float(runs[name].mean()) for name in quantities},
         )

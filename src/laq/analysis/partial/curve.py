@@ -1,7 +1,7 @@
-"""One curve of drops over the share that is quantized, with what chance may have made of it.
+"""One curve of drops over the share that is quantized, with bootstrap intervals.
 
-The shares are those of a design, not drawn, so the bootstrap keeps them and draws runs anew: each
-run's residual, and in each repeat that of the control, which all its drops have in common.
+The shares are those of a design and not random, so the bootstrap keeps them. It resamples the
+residual of each run and, in each repeat, that of the control, which all its drops share.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 
 # Candidate forms of the accuracy drop against the share that is quantized, fitted exactly.
 #
-# A form is D(x) = a g(x) with g(0) = 0 and g(1) = 1: nothing quantized loses nothing, and a is
-# what the whole network loses. g has up to two shape parameters. For given ones a is a
-# least-squares factor, so that only they are searched for (variable projection, Golub and Pereyra
-# 1973): on a grid that is refined around its best point, which cannot fail to converge, and takes
-# any number of weightings of the same points at once.
+# A form is D(x) = a g(x) with g(0) = 0 and g(1) = 1: the drop is 0 with nothing quantized, and a
+# with the whole network quantized. g has up to two shape parameters. For given shapes a is a
+# least-squares factor, so that only the shapes are searched for (variable projection, Golub and
+# Pereyra 1973). The search grid is refined around its best point. It cannot fail to converge, and
+# it fits any number of weightings of the same points at once.
 
 
 Array = NDArray[np.float64]
 
-# Times that the grid is refined, each by this factor: shapes are found to three digits and more.
+# Number of grid refinements, and the factor of each: shapes have three exact digits or more.
 REFINEMENTS, FINER = 5, 4
-COARSE = 2  # refinements of what is only one of many draws
+COARSE = 2  # refinements for one of many bootstrap draws
 
 
 @dataclass(frozen=True)
 class Form:
     """A form of ``D(x) = a g(x)``; x from 0 to 1.
 
-    formula: in words. g: of x (…) and the shape parameters, each broadcast. grids: of each shape
-    the values that the search begins with, as their least, largest and number, and whether these
-    are powers of 2 of what is stated.
+    formula: as text. g: a function of x (…) and the shape parameters, which broadcast. grids: of
+    each shape the initial grid of the search, as its least value, its largest, their number, and
+    whether the values are logarithms of the shape to base 2.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Form:
 
     @property
     def parameters(self) -> int:
-        """How many are fitted."""
+        """Number of fitted parameters."""
         return 0 if self.constant else 1 + len(self.grids)
 
     def at(self, x: ArrayLike, parameters: Array) -> Array:
@@ -63,7 +63,7 @@ class Form:
         if self.constant:
             return np.zeros((*parameters.shape[:-1], *x.shape))
         a = parameters[..., :1]
-        shapes = [parameters[..., place, None] for place in range(1, 1 + len(self.grids))]
+        shapes = [parameters[..., index, None] for index in range(1, 1 + len(self.grids))]
         return a * self.g(x, *shapes)
 
     def fit(
@@ -80,17 +80,17 @@ class Form:
         x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
         w = np.ones(x.shape) if weights is None else np.asarray(weights, dtype=np.float64)
         w, y = np.broadcast_arrays(w, y)
-        lead = y.shape[:-1]
-        # Points at the same x are one point, of their mean and with their weight.
-        x, place = np.unique(x, return_inverse=True)
-        gather = np.eye(len(x))[place]
-        wy, w = (w * y).reshape(-1, len(place)) @ gather, w.reshape(-1, len(place)) @ gather
-        found = np.full((len(w), 3), np.nan)
+        batch_shape = y.shape[:-1]
+        # Points at the same x are merged into one, with their mean and their total weight.
+        x, inverse = np.unique(x, return_inverse=True)
+        one_hot = np.eye(len(x))[inverse]
+        wy, w = (w * y).reshape(-1, len(inverse)) @ one_hot, w.reshape(-1, len(inverse)) @ one_hot
+        parameters = np.full((len(w), 3), np.nan)
         if not self.constant:
             shapes = self._search(x, w, wy, refinements)
-            found[:, 0] = _factor(self._basis(x, shapes), w, wy)
-            found[:, 1 : 1 + len(self.grids)] = self._stated(shapes)
-        return found.reshape(*lead, 3)
+            parameters[:, 0] = _factor(self._basis(x, shapes), w, wy)
+            parameters[:, 1 : 1 + len(self.grids)] = self._stated(shapes)
+        return parameters.reshape(*batch_shape, 3)
 
     def _search(self, x: Array, w: Array, wy: Array, refinements: int) -> Array:
         """The best shapes of each weighting: (B, shapes)."""
@@ -101,15 +101,17 @@ class Form:
         steps = np.array([axis[1] - axis[0] for axis in axes])
         low = np.array([axis[0] for axis in axes])
         high = np.array([axis[-1] for axis in axes])
-        near_by = np.arange(-FINER, FINER + 1)
-        around = np.array(list(product(near_by, repeat=len(axes))), dtype=np.float64)
+        axis_steps = np.arange(-FINER, FINER + 1)
+        offsets = np.array(list(product(axis_steps, repeat=len(axes))), dtype=np.float64)
         for _ in range(refinements if axes else 0):
             steps = steps / FINER
             best = np.concatenate(
                 [
-                    self._nearer(x, w[part], wy[part], np.clip(own + around * steps, low, high))
-                    for part in _parts(len(best))
-                    for own in (best[part, None],)
+                    self._nearer(
+                        x, w[chunk], wy[chunk], np.clip(centre + offsets * steps, low, high)
+                    )
+                    for chunk in _parts(len(best))
+                    for centre in (best[chunk, None],)
                 ]
             )
         return best
@@ -117,8 +119,8 @@ class Form:
     def _nearer(self, x: Array, w: Array, wy: Array, shapes: Array) -> Array:
         """The best of the shapes (B, F, p) that each weighting (B, n) may have: (B, p)."""
         basis = self._basis(x, shapes)
-        place = _best((basis * wy[:, None]).sum(-1), (basis**2 * w[:, None]).sum(-1))
-        return shapes[np.arange(len(shapes)), place]
+        index = _best((basis * wy[:, None]).sum(-1), (basis**2 * w[:, None]).sum(-1))
+        return shapes[np.arange(len(shapes)), index]
 
     def _stated(self, shapes: Array) -> Array:
         """Shapes (…, p) as g takes them."""
@@ -138,16 +140,16 @@ def _factor(basis: Array, w: Array, wy: Array) -> Array:
 
 
 def _best(products: Array, squares: Array) -> NDArray[np.intp]:
-    """Which of F bases lessens the sum of squares most: (B, F) → (B,); of equal ones the middle."""
-    gained = np.divide(products**2, squares, out=np.zeros_like(products), where=squares > 0)
-    alike = gained >= gained.max(-1, keepdims=True) * (1 - 1e-12)
-    aside = np.abs(np.arange(gained.shape[-1]) - gained.shape[-1] // 2)
-    return np.where(alike, aside, gained.shape[-1]).argmin(-1)
+    """Index, of F bases, of the least sum of squares: (B, F) → (B,); of ties the middle one."""
+    gains = np.divide(products**2, squares, out=np.zeros_like(products), where=squares > 0)
+    ties = gains >= gains.max(-1, keepdims=True) * (1 - 1e-12)
+    distance = np.abs(np.arange(gains.shape[-1]) - gains.shape[-1] // 2)
+    return np.where(ties, distance, gains.shape[-1]).argmin(-1)
 
 
 def _parts(count: int) -> Iterator[slice]:
-    """A few hundred weightings at a time, so that memory does not grow with their number."""
-    return (slice(first, first + 256) for first in range(0, count, 256))
+    """Slices of 256 weightings, so that memory does not grow with their number."""
+    return (slice(start, start + 256) for start in range(0, count, 256))
 
 
 def _power(x: Array, b: Array) -> Array:
@@ -194,10 +196,10 @@ class Curve:
     """A fitted form, ``D(x)`` the drop at the share x.
 
     parameters: a, b, c, (3,), NaN where the form has fewer. draws: those of B resamples, (B, 3),
-    none where runs are too few. tail: share of draws beyond each end of an interval of the curve;
-    beyond: of one of runs. spread: standard deviation of a run, in units of that of a rate, and the
-    degrees of freedom it was estimated with. control: mean top-1 of the controls. images: that
-    top-1 is a rate of.
+    empty where runs are too few. spread: the standard deviation of a run, in units of that of a
+    rate. free: the degrees of freedom of its estimate. tail: the share of draws beyond each limit
+    of the curve's interval. beyond: the same of the interval of one run. control: the mean top-1 of
+    the controls. images: the number of images that top-1 is a rate of.
     """
 
     form: Form
@@ -224,30 +226,30 @@ class Curve:
     def foretold(self, x: ArrayLike, seed: int) -> tuple[Array, Array]:
         """Pointwise interval at x (n,) of the drop that one further run will show.
 
-        Its own chance and that of its control are those of the runs fitted to. As these only
-        estimate it, all is drawn wider by what Student's t is wider than a normal.
+        The noise of the run and of its control is that of the fitted runs. These only estimate its
+        variance, so draws are widened as Student's t is wider than a normal distribution.
         """
         drop = self.form.at(x, self.draws)
         if not len(drop):
             return self._between(drop, x)
-        rng, at = seeds.stream(seed, "foretold"), self.at(x)
-        wider = np.sqrt(self.free / rng.chisquare(self.free, (len(drop), 1)))
-        of_run = np.hypot(self._deviation(at), self._deviation(np.zeros(1)))
-        noise = rng.standard_normal(drop.shape) * self.spread * of_run
-        found = at + wider * (drop - at + noise)
-        low, high = np.quantile(found, [self.beyond, 1 - self.beyond], axis=0)
+        rng, fitted = seeds.stream(seed, "foretold"), self.at(x)
+        widening = np.sqrt(self.free / rng.chisquare(self.free, (len(drop), 1)))
+        run_deviation = np.hypot(self._deviation(fitted), self._deviation(np.zeros(1)))
+        noise = rng.standard_normal(drop.shape) * self.spread * run_deviation
+        samples = fitted + widening * (drop - fitted + noise)
+        low, high = np.quantile(samples, [self.beyond, 1 - self.beyond], axis=0)
         return low, high
 
     def intervals(self) -> tuple[Array, Array]:
         """Intervals of the parameters, (3,) each."""
         low, high = self._between(self.draws, self.parameters)
-        known = np.isfinite(self.parameters)
-        return np.where(known, low, np.nan), np.where(known, high, np.nan)
+        finite = np.isfinite(self.parameters)
+        return np.where(finite, low, np.nan), np.where(finite, high, np.nan)
 
     def _between(self, values: Array, like: ArrayLike) -> tuple[Array, Array]:
         if not len(values):
-            nothing = np.full(np.shape(like), np.nan)
-            return nothing, nothing
+            unknown = np.full(np.shape(like), np.nan)
+            return unknown, unknown
         low, high = np.quantile(values, [self.tail, 1 - self.tail], axis=0)
         return low, high
 
@@ -256,9 +258,9 @@ class Curve:
 
 
 def deviation(rate: Array, images: int) -> Array:
-    """Standard deviation that one image's answer has, as runs differ more where more is wrong.
+    """Standard deviation of one image's answer, since runs differ more where more is wrong.
 
-    Of a rate nearer to 0 or 1 than one of ``images``, that of one image.
+    The rate is kept at least 1 / ``images`` away from 0 and 1.
     """
     inside = np.clip(rate, 1 / images, 1 - 1 / images)
     return np.sqrt(inside * (1 - inside))
@@ -275,9 +277,10 @@ def fit(
     """The curve of a form through ``rows`` of ``table.curves``, by least squares over runs.
 
     A resample has each run's fitted drop plus a residual drawn from those of all runs, in units of
-    its rate's standard deviation, less one of each repeat for its control: a run like any other,
-    which its drops have in common. Residuals are what a repeat's own mean leaves, widened by the
-    parameters and means fitted; intervals leave out the tail of Student's t.
+    its rate's standard deviation. It subtracts one residual per repeat for the control, a run like
+    any other, which the drops of the repeat share. Residuals are taken about the mean of their
+    repeat and widened for the fitted parameters and means. Intervals leave out the tail of
+    Student's t.
 
     Measured for nominal 95 % intervals of the curve, 6 shares and 3 repeats, power 2, 300 studies
     each: 0.95-0.98 where all runs vary alike, 0.91-0.95 where the curve itself is off by as much,
@@ -298,23 +301,23 @@ def fit(
     fitted = form.at(x, parameters)
     n, repeats = len(y), int(repeat.max()) + 1
     rmse = float(np.sqrt(np.mean((y - fitted) ** 2)))
-    free = n - form.parameters - (repeats - 1)
+    dof = n - form.parameters - (repeats - 1)
     draws, spread, tail = np.empty((0, 3)), float("nan"), float("nan")
-    if n >= FEWEST and free >= 1 and resamples:
+    if n >= FEWEST and dof >= 1 and resamples:
         unit = deviation(controls - fitted, images)
-        residuals = _without_means(y - fitted, repeat) / unit * np.sqrt(n / free)
+        residuals = _without_means(y - fitted, repeat) / unit * np.sqrt(n / dof)
         residuals -= residuals.mean()
         spread = float(np.sqrt(np.mean(residuals**2)))
         rng = np.random.default_rng(seed)
-        own = rng.choice(residuals, (resamples, n)) * unit
-        shared = rng.choice(residuals, (resamples, repeats))[:, repeat]
-        drops = fitted + own - shared * deviation(controls, images)
+        run_noise = rng.choice(residuals, (resamples, n)) * unit
+        control_noise = rng.choice(residuals, (resamples, repeats))[:, repeat]
+        drops = fitted + run_noise - control_noise * deviation(controls, images)
         draws = form.fit(x, drops, refinements=COARSE)
-        tail = float(ndtr(stdtrit(free, (1 - confidence) / 2)))
+        tail = float(ndtr(stdtrit(dof, (1 - confidence) / 2)))
     control = float(controls.mean())
-    beyond = (1 - confidence) / 2
+    run_tail = (1 - confidence) / 2
     return Curve(
-        *(form, variable, parameters, draws, spread, free, tail, beyond, control, images, n, rmse)
+        *(form, variable, parameters, draws, spread, dof, tail, run_tail, control, images, n, rmse)
     )
 
 

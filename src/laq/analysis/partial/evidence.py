@@ -1,9 +1,9 @@
-"""What hypotheses are judged on: for each effect numbers by stratum, one a repeat.
+"""The data of hypotheses: for each effect numbers by stratum, one per repeat.
 
-A repeat is what chance draws anew: the order of images and what training makes of it. Numbers of
-one stratum are of trainings that nothing else tells apart. Bit widths are strata of their own
-where their numbers have no training in common; where they have, as a control or a rival, a
-repeat's numbers are averaged first.
+Repeats differ in what is random: the order of images and what training makes of it. Trainings of
+one stratum differ in nothing else. Bit widths are strata of their own where their numbers share no
+training. Where they share one, such as a control or a rival, a repeat's numbers are averaged
+first.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ FEWEST_LAYERS = 3
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """Numbers of one effect by stratum, none where the arms are not there, as the remark says.
+    """Numbers of one effect by stratum; empty where arms are missing, as the remark says.
 
-    resolution: one image, of those top-1 is a rate of, or one layer.
+    resolution: the share of one image in the test images, or of one layer in the layers.
     """
 
     name: str
@@ -51,24 +51,24 @@ def _image(rows: pd.DataFrame) -> float:
 def early_against_last(own: pd.DataFrame) -> list[Effect]:
     """Drop of the first layers less that of the last, mean over the bytes that both files can take.
 
-    Both go from the float network's bytes to those of the whole network quantized; between the
-    arms that were run, drops are taken for straight lines.
+    Both curves go from the float network's bytes to those of the whole network quantized. Drops
+    are interpolated linearly between the arms that were run.
     """
     name = "first − last"
-    everything = runs.on_everything(own)
-    arms = runs.drops(everything)
+    all_classes = runs.on_everything(own)
+    arms = runs.drops(all_classes)
     curves = runs.curves(arms, ("first", "last"))
-    before = runs.controls(everything).groupby("repeat")["bytes"].mean()
+    float_bytes = runs.controls(all_classes).groupby("repeat")["bytes"].mean()
     strata = []
     for _, rows in curves.groupby("width", sort=False):
         differences = []
-        for repeat, drawn in rows.groupby("repeat"):
-            ends = {
-                position: _over_bytes(part, float(before[repeat]))
-                for position, part in drawn.groupby("position")
+        for repeat, group in rows.groupby("repeat"):
+            profiles = {
+                position: _over_bytes(points, float(float_bytes[repeat]))
+                for position, points in group.groupby("position")
             }
-            if len(ends) == 2:
-                differences.append(_between(ends["first"], ends["last"]))
+            if len(profiles) == 2:
+                differences.append(_between(profiles["first"], profiles["last"]))
         if differences:
             strata.append(np.array(differences))
     if not strata:
@@ -77,7 +77,7 @@ def early_against_last(own: pd.DataFrame) -> list[Effect]:
 
 
 def _over_bytes(rows: pd.DataFrame, before: float) -> tuple[Array, Array]:
-    """Bytes, rising, and drops of a curve, with the float network, which loses nothing."""
+    """Bytes, ascending, and drops of a curve, including the float network with a drop of 0."""
     sizes = np.append(rows["bytes"].to_numpy(float), before)
     drops = np.append(rows["drop"].to_numpy(float), 0.0)
     order = np.argsort(sizes, kind="stable")
@@ -88,9 +88,9 @@ def _between(one: tuple[Array, Array], other: tuple[Array, Array]) -> float:
     """Mean of the difference of two curves over the range of both, each piecewise straight."""
     low = max(one[0][0], other[0][0])
     high = min(one[0][-1], other[0][-1])
-    at = np.unique(np.clip(np.concatenate([one[0], other[0]]), low, high))
-    difference = np.interp(at, *one) - np.interp(at, *other)
-    return float(np.trapezoid(difference, at) / (high - low))
+    grid = np.unique(np.clip(np.concatenate([one[0], other[0]]), low, high))
+    difference = np.interp(grid, *one) - np.interp(grid, *other)
+    return float(np.trapezoid(difference, grid) / (high - low))
 
 
 def attention_against_others(own: pd.DataFrame) -> list[Effect]:
@@ -99,19 +99,19 @@ def attention_against_others(own: pd.DataFrame) -> list[Effect]:
     groups = arms[arms["position"].isin(["named", "single"]) & (arms["method"] == "qat")]
     if "attention" not in set(groups["arm"]):
         return _lacking("attention", "the network has no arm called attention")
-    found = []
+    effects = []
     shares = groups.groupby("arm")["weights_share"].mean()
     for other in ("mlp", "head"):
         name = f"attention − {other}"
         if other not in shares:
-            found += _lacking(name, f"the network has no arm called {other}")
+            effects += _lacking(name, f"the network has no arm called {other}")
             continue
         pairs = _paired(groups, "attention", other)
-        said = (
+        remark = (
             f"attention has {shares['attention']:.0%} of the weights, {other} {shares[other]:.0%}"
         )
-        found.append(Effect(name, pairs, _image(groups), said))
-    return found
+        effects.append(Effect(name, pairs, _image(groups), remark))
+    return effects
 
 
 def _paired(groups: pd.DataFrame, one: str, other: str) -> list[Array]:
@@ -126,36 +126,36 @@ def _paired(groups: pd.DataFrame, one: str, other: str) -> list[Array]:
 def partial_against_whole(own: pd.DataFrame) -> list[Effect]:
     """Top-1 of partial training less that of each method for the whole network, at equal bytes.
 
-    For every file of a method the best partial arm that is no larger, chosen on the other repeats,
-    so that it is not best by chance on the one that it is measured on. A repeat's number is the
-    mean over the method's files.
+    Every file of a method is compared with the best partial arm that is no larger. That arm is
+    chosen on the other repeats, so that it is not the best by chance on the measured one. A
+    repeat's number is the mean over the method's files.
     """
-    everything = runs.on_everything(own)
-    partial = everything[(everything["method"] == "qat") & (everything["position"] != "whole")]
-    whole = everything[everything["position"] == "whole"]
-    if whole.empty:
+    all_classes = runs.on_everything(own)
+    partial = all_classes[(all_classes["method"] == "qat") & (all_classes["position"] != "whole")]
+    rivals = all_classes[all_classes["position"] == "whole"]
+    if rivals.empty:
         return _lacking("rivals", "no method for the whole network was run")
     arm = ["position", "arm", "width"]
     top1 = partial.pivot_table(index=arm, columns="repeat", values="top1")
     sizes = partial.groupby(arm)["bytes"].mean()
-    found = []
-    for kind, rows in whole.groupby(whole["arm"].map(kind_of), sort=False):
-        differences, without = [], 0
+    effects = []
+    for kind, rows in rivals.groupby(rivals["arm"].map(kind_of), sort=False):
+        differences, unmatched = [], 0
         for _, rival in rows.groupby(arm, sort=False):
-            fits = sizes.index[sizes <= LARGER * rival["bytes"].mean()]
-            if len(fits):
-                differences.append(_against(top1.loc[fits], rival.set_index("repeat")["top1"]))
+            eligible = sizes.index[sizes <= LARGER * rival["bytes"].mean()]
+            if len(eligible):
+                differences.append(_against(top1.loc[eligible], rival.set_index("repeat")["top1"]))
             else:
-                without += 1
+                unmatched += 1
         name = f"partial − {kind}"
         if differences:
-            together = np.array(differences)
-            pooled = together[:, np.isfinite(together).all(axis=0)].mean(axis=0)
-            said = f"{without} of its files smaller than any partial one" if without else ""
-            found.append(Effect(name, [pooled] if len(pooled) else [], _image(rows), said))
-    if not found:
+            stacked = np.array(differences)
+            means = stacked[:, np.isfinite(stacked).all(axis=0)].mean(axis=0)
+            remark = f"{unmatched} of its files smaller than any partial one" if unmatched else ""
+            effects.append(Effect(name, [means] if len(means) else [], _image(rows), remark))
+    if not effects:
         return _lacking("rivals", "every file of a rival is smaller than any partial one")
-    return found
+    return effects
 
 
 def _against(top1: pd.DataFrame, rival: pd.Series) -> Array:
@@ -185,9 +185,9 @@ def slope_over_depth(own: pd.DataFrame) -> list[Effect]:
     strata = []
     for _, rows in single.groupby("width", sort=False):
         slopes = [
-            np.polyfit(_depth(drawn["k"], single["k"]), drawn["drop"], 1)[0]
-            for _, drawn in rows.groupby("repeat")
-            if drawn["k"].nunique() >= FEWEST_LAYERS
+            np.polyfit(_depth(group["k"], single["k"]), group["drop"], 1)[0]
+            for _, group in rows.groupby("repeat")
+            if group["k"].nunique() >= FEWEST_LAYERS
         ]
         if slopes:
             strata.append(np.array(slopes))
@@ -203,8 +203,9 @@ def _depth(place: pd.Series, among: pd.Series) -> Array:
 def layers_allowed(own: pd.DataFrame) -> list[Effect]:
     """Share of layers allowed by ``TOLERANCE``: trained on a subset less trained on all classes.
 
-    Both on the subset's test images and among its classes, each against the float control that was
-    trained on the same images. A repeat's number is the mean over subsets, positions and widths.
+    Both are tested on the subset's test images and among its classes, and compared with the float
+    control that was trained on the same images. A repeat's number is the mean over subsets,
+    positions and widths.
     """
     name = "subset − all classes"
     scoped = own[(own["scope"] == "subset") & (own["tested"] != runs.ALL)]
@@ -222,14 +223,14 @@ def layers_allowed(own: pd.DataFrame) -> list[Effect]:
     differences = (allowed[True] - allowed[False]).dropna().groupby("repeat").mean()
     if differences.empty:
         return _lacking(name, "no arm was trained both on a subset and on all classes")
-    most = allowed.mean().to_dict()
-    said = f"{most[True]:.0%} of the layers on the subset, {most[False]:.0%} on all classes"
+    shares = allowed.mean().to_dict()
+    remark = f"{shares[True]:.0%} of the layers on the subset, {shares[False]:.0%} on all classes"
     layers = float(arms["k"].max())
-    return [Effect(name, [differences.to_numpy(float)], 1 / layers, said)]
+    return [Effect(name, [differences.to_numpy(float)], 1 / layers, remark)]
 
 
 def _allowed(rows: pd.DataFrame) -> float:
-    """The largest share of layers that it and all smaller ones lose no more than ``TOLERANCE``."""
+    """The largest share of layers up to which no share drops by more than ``TOLERANCE``."""
     ordered = rows.sort_values("share")
     within = ordered["drop"].to_numpy(float) <= TOLERANCE
     count = len(within) if within.all() else int(within.argmin())

@@ -1,11 +1,11 @@
 """Hypotheses of partial training, what would support each, and the verdicts.
 
 The table was written before any of its verdicts was computed, and it is the only place with
-margins. The rule is that of ``laq.analysis.claims``: a hypothesis says in which region its effects
-lie; it is supported where the data rule out, at the study's confidence and after Holm's correction
-over a network's hypotheses, that one lies outside; contradicted where they rule out that all lie
-inside; undecided otherwise. Effects are shares: 0.01 is one percent point, or one layer in a
-hundred.
+margins. The rule is that of ``laq.analysis.claims``. A hypothesis states the region in which its
+effects lie. It is supported where the data rule out that one lies outside, and contradicted where
+they rule out that all lie inside. Both are judged at the study's confidence and after Holm's
+correction over a network's hypotheses. Otherwise the hypothesis is undecided. Effects are shares:
+0.01 is one percent point, or one layer in a hundred.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ HYPOTHESES = (
 
 @dataclass(frozen=True)
 class Judged:
-    """What a network's runs say of one hypothesis, before the others are corrected for."""
+    """The result for one hypothesis on a network's runs, before the correction for the others."""
 
     hypothesis: Hypothesis
     estimate: StratifiedMean | None
@@ -102,7 +102,7 @@ def judge(
 
     table: what the effects of ``hypotheses`` are measured on, with a column ``network``; those of
     partial training take rows of ``laq.analysis.partial.table.read``. Intervals are two-sided and
-    of each hypothesis by itself. Empty is what a hypothesis lacks for a p or an interval.
+    of each hypothesis by itself. A p value or an interval that the data are too few for is NaN.
 
     Raises:
         ConfigError: if the confidence is not between 0 and 1.
@@ -110,33 +110,33 @@ def judge(
     import pandas as pd
 
     blocks = []
-    for network, own in table.groupby("network", sort=False):
-        judged = [_judge(hypothesis, own) for hypothesis in hypotheses]
-        blocks += _rows(str(network), judged, confidence)
+    for network, runs in table.groupby("network", sort=False):
+        findings = [_judge(hypothesis, runs) for hypothesis in hypotheses]
+        blocks += _rows(str(network), findings, confidence)
     return pd.DataFrame(blocks)
 
 
 def _judge(hypothesis: Hypothesis, own: pd.DataFrame) -> Judged:
-    """Test each effect; the one shown is the least favourable."""
+    """Test each effect; the reported one is the least favourable."""
     effects = hypothesis.effects(own)
-    remarks = [found.remark for found in effects if found.remark]
-    usable = [found for found in effects if found.strata]
+    remarks = [effect.remark for effect in effects if effect.remark]
+    usable = [effect for effect in effects if effect.strata]
     if not usable or len(usable) < len(effects):
         return Judged(hypothesis, None, NONE, NONE, "; ".join(remarks) or "no such arms")
     region = hypothesis.region
-    means = [stratified_mean(found.strata, found.resolution) for found in usable]
+    means = [stratified_mean(effect.strata, effect.resolution) for effect in usable]
     outside = [_outside(mean, region) for mean in means]
-    # NaN, an effect without a test, leaves the hypothesis without one.
-    p, p_against = float(np.max(outside)), float(np.min([_inside(m, region) for m in means]))
+    # An effect without a test has NaN, so that the hypothesis has no test either.
+    p, p_against = float(np.max(outside)), float(np.min([_inside(mean, region) for mean in means]))
     ways = region.bounds * len(means)
-    order = [(-region.margin(mean.value), -place) for place, mean in enumerate(means)]
-    shown = max(range(len(means)), key=order.__getitem__)
+    order = [(-region.margin(mean.value), -index) for index, mean in enumerate(means)]
+    weakest = max(range(len(means)), key=order.__getitem__)
     if len(usable) > 1:
-        remarks.insert(0, f"least favourable: {usable[shown].name}")
+        remarks.insert(0, f"least favourable: {usable[weakest].name}")
     if np.isnan(p):
         remarks.append("one repeat has no chance to be told from another: make more")
     return Judged(
-        hypothesis, means[shown], p, float(np.minimum(1, ways * p_against)), "; ".join(remarks)
+        hypothesis, means[weakest], p, float(np.minimum(1, ways * p_against)), "; ".join(remarks)
     )
 
 
@@ -156,36 +156,36 @@ def _bounds(region: Region) -> list[tuple[float, Any, Any]]:
 
 
 def _rows(network: str, judged: list[Judged], confidence: float) -> list[dict[str, Any]]:
-    p = holm([one.p for one in judged])
-    against = holm([one.p_against for one in judged])
-    found = []
-    for one, adjusted, adjusted_against in zip(judged, p, against, strict=True):
-        low, high = one.estimate.interval(confidence) if one.estimate else (NONE, NONE)
-        found.append(
+    p = holm([finding.p for finding in judged])
+    p_against = holm([finding.p_against for finding in judged])
+    rows = []
+    for finding, adjusted, adjusted_against in zip(judged, p, p_against, strict=True):
+        low, high = finding.estimate.interval(confidence) if finding.estimate else (NONE, NONE)
+        rows.append(
             {
                 "network": network,
-                "hypothesis": one.hypothesis.id,
-                "statement": one.hypothesis.statement,
-                "comparison": one.hypothesis.comparison,
-                "region": str(one.hypothesis.region),
-                "unit": one.hypothesis.unit,
-                "effect": one.estimate.value if one.estimate else NONE,
+                "hypothesis": finding.hypothesis.id,
+                "statement": finding.hypothesis.statement,
+                "comparison": finding.hypothesis.comparison,
+                "region": str(finding.hypothesis.region),
+                "unit": finding.hypothesis.unit,
+                "effect": finding.estimate.value if finding.estimate else NONE,
                 "low": low,
                 "high": high,
-                "n": one.estimate.n if one.estimate else 0,
-                "p": one.p,
+                "n": finding.estimate.n if finding.estimate else 0,
+                "p": finding.p,
                 "p_holm": adjusted,
-                "p_against": one.p_against,
+                "p_against": finding.p_against,
                 "p_against_holm": adjusted_against,
                 "verdict": _verdict(adjusted, adjusted_against, 1 - confidence),
-                "remark": one.remark,
+                "remark": finding.remark,
             }
         )
-    return found
+    return rows
 
 
 def _verdict(p: float, p_against: float, alpha: float) -> str:
-    # NaN is below nothing: what has no p stays undecided.
+    # NaN is not below alpha: a hypothesis without a p value stays undecided.
     if p < alpha:
         return SUPPORTED
     return CONTRADICTED if p_against < alpha else UNDECIDED

@@ -1,4 +1,4 @@
-"""The formula put to the test: a network that it was not fitted on, for each network in turn."""
+"""Test of the formula on each network in turn, which it was not fitted on."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Foretold:
     position: str
     curve: Curve
     x: Array
-    drops: Array  # (arms, repeats), NaN where a repeat lacks
+    drops: Array  # (arms, repeats), NaN where an arm lacks a repeat
 
     def errors(self, at: Array | None = None, repeats: Array | None = None) -> Array:
-        """Mean drop of each arm less what the curve says (or said), over ``repeats`` of them."""
-        seen = self.drops if repeats is None else self.drops[:, repeats]
-        return np.nanmean(seen, axis=1) - (self.curve.at(self.x) if at is None else at)
+        """Mean drop of each arm, over ``repeats`` of them, less ``at`` or the curve's drop."""
+        drops = self.drops if repeats is None else self.drops[:, repeats]
+        return np.nanmean(drops, axis=1) - (self.curve.at(self.x) if at is None else at)
 
 
 def table(
@@ -46,30 +46,34 @@ def table(
     curves: rows of ``laq.analysis.partial.table.curves``. The candidate is chosen, and fitted, on
     the other networks alone.
     """
-    found = []
+    records = []
     for network in dict.fromkeys(curves["network"]):
         others = curves[curves["network"] != network]
-        picked = formula.chosen(others)
-        for width, own in curves[curves["network"] == network].groupby("width", sort=False):
-            if width not in picked:
+        chosen = formula.chosen(others)
+        for width, held_out in curves[curves["network"] == network].groupby("width", sort=False):
+            if width not in chosen:
                 continue
-            there = others[others["width"] == width]
-            parts = list(_foretold(there, own, picked[width], confidence, resamples, seed))
-            groups = {part.position: [part] for part in parts}
-            if len(parts) > 1:
-                groups[EVERY] = parts
+            fit_rows = others[others["width"] == width]
+            predictions = list(
+                _foretold(fit_rows, held_out, chosen[width], confidence, resamples, seed)
+            )
+            groups = {prediction.position: [prediction] for prediction in predictions}
+            if len(predictions) > 1:
+                groups[EVERY] = predictions
             row = {
                 "network": network,
-                "fitted_on": " ".join(dict.fromkeys(there["network"])),
+                "fitted_on": " ".join(dict.fromkeys(fit_rows["network"])),
                 "quantity": QUANTITY,
                 "width": width,
             }
             for position, group in groups.items():
-                rows = own[own["position"].isin([part.position for part in group])]
-                place = {"position": position, **vars(picked[width])}
-                tested = _tested(group, rows, confidence, resamples, seed)
-                found.append({**row, **place, **tested})
-    return found
+                rows = held_out[
+                    held_out["position"].isin([prediction.position for prediction in group])
+                ]
+                labels = {"position": position, **vars(chosen[width])}
+                scores = _tested(group, rows, confidence, resamples, seed)
+                records.append({**row, **labels, **scores})
+    return records
 
 
 def _foretold(
@@ -81,10 +85,10 @@ def _foretold(
     seed: int,
 ) -> Iterator[Foretold]:
     for position, rows in own.groupby("position", sort=False):
-        there = others[others["position"] == position]
-        if there["k"].nunique() < formula.FEWEST_SHARES:
+        fit_rows = others[others["position"] == position]
+        if fit_rows["k"].nunique() < formula.FEWEST_SHARES:
             continue
-        curve = formula.fitted(there, candidate, confidence, resamples, seed)
+        curve = formula.fitted(fit_rows, candidate, confidence, resamples, seed)
         drops = rows.pivot_table(index="k", columns="repeat", values="drop")
         x = rows.groupby("k")[candidate.variable].mean().loc[drops.index]
         yield Foretold(str(position), curve, x.to_numpy(float), drops.to_numpy(float))
@@ -95,17 +99,17 @@ def _tested(
 ) -> dict[str, Any]:
     """Errors of a prediction, their root mean square with its interval.
 
-    Drawn anew are the runs that the curves were fitted to, the held-out network's arms of each
-    position, and its repeats.
+    The bootstrap resamples the runs that the curves were fitted to, the held-out network's arms of
+    each position, and its repeats.
     """
-    errors = np.concatenate([part.errors() for part in parts])
-    observed = np.concatenate([np.nanmean(part.drops, axis=1) for part in parts])
+    errors = np.concatenate([prediction.errors() for prediction in parts])
+    observed = np.concatenate([np.nanmean(prediction.drops, axis=1) for prediction in parts])
     low = high = float("nan")
-    if all(len(part.curve.draws) for part in parts) and len(errors) > 1:
+    if all(len(prediction.curve.draws) for prediction in parts) and len(errors) > 1:
         rng = seeds.stream(seed, "prediction", parts[0].position, len(parts))
-        drawn = [_root_of_resample(parts, place, rng) for place in range(resamples)]
+        samples = [_root_of_resample(parts, draw, rng) for draw in range(resamples)]
         tail = (1 - confidence) / 2
-        low, high = map(float, np.quantile(drawn, [tail, 1 - tail]))
+        low, high = map(float, np.quantile(samples, [tail, 1 - tail]))
     return {
         "arms": len(errors),
         "error": formula.root(errors),
@@ -120,26 +124,26 @@ def _tested(
 
 
 def _root_of_resample(parts: Sequence[Foretold], place: int, rng: np.random.Generator) -> float:
-    found = []
+    sampled = []
     repeats = parts[0].drops.shape[1]
-    drawn = rng.integers(repeats, size=repeats)
-    for part in parts:
-        same = drawn if part.drops.shape[1] == repeats else None
-        said = part.curve.form.at(part.x, part.curve.draws[place])
-        errors = part.errors(said, same)
-        found.append(errors[rng.integers(len(errors), size=len(errors))])
-    together = np.concatenate(found)
-    return formula.root(together[np.isfinite(together)])
+    indices = rng.integers(repeats, size=repeats)
+    for prediction in parts:
+        selected = indices if prediction.drops.shape[1] == repeats else None
+        predicted = prediction.curve.form.at(prediction.x, prediction.curve.draws[place])
+        errors = prediction.errors(predicted, selected)
+        sampled.append(errors[rng.integers(len(errors), size=len(errors))])
+    pooled = np.concatenate(sampled)
+    return formula.root(pooled[np.isfinite(pooled)])
 
 
 def _held(parts: Sequence[Foretold], seed: int) -> float:
-    """Share of the held-out network's runs that lie within what the curve foretells of a run."""
-    inside = []
-    for part in parts:
-        low, high = part.curve.foretold(part.x, seed)
+    """Share of the held-out network's runs that lie within the curve's interval of one run."""
+    hits = []
+    for prediction in parts:
+        low, high = prediction.curve.foretold(prediction.x, seed)
         if np.isnan(low).any():
             return float("nan")
-        runs = part.drops
+        runs = prediction.drops
         within = (runs >= low[:, None]) & (runs <= high[:, None])
-        inside.append(within[np.isfinite(runs)])
-    return float(np.concatenate(inside).mean())
+        hits.append(within[np.isfinite(runs)])
+    return float(np.concatenate(hits).mean())

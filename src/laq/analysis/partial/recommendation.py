@@ -1,4 +1,4 @@
-"""Which layers to quantize at how many bits, given what may be spent."""
+"""Which layers to quantize at how many bits, given a budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from laq.analysis.partial.candidates import CandidateArm
 from laq.analysis.statistics.bootstrap import check_confidence
 from laq.utils.errors import ConfigError, DataError
 
-# What a budget can be of: as the command and the config call it, and in words.
+# Quantities of a budget: the name in the command and the config, and a text.
 BUDGETS = {
     "bytes": "bytes of the file",
     "update_bytes": "bytes that a client downloads",
@@ -35,9 +35,9 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Budget:
-    """What an arm may take at most: bytes by quantity, and ``drop``, a share of top-1.
+    """Limits of what an arm takes: bytes by quantity, and ``drop``, a share of top-1.
 
-    sure: the drop is kept to by the upper end of what one run will show, not by the mean.
+    sure: the limit of the drop holds for the upper limit of one run's interval, not for the mean.
     """
 
     limits: Mapping[str, float]
@@ -47,7 +47,7 @@ class Budget:
         return " and ".join(_worded(name, limit) for name, limit in self.limits.items())
 
     def takes(self, arm: CandidateArm, name: str) -> float:
-        """What an arm takes of one of the limits; infinitely much of what is not known."""
+        """How much an arm takes of the quantity of one limit; infinite where it is not known."""
         value = (arm.high if self.sure else arm.drop) if name == "drop" else arm.bytes.get(name)
         return np.inf if value is None or np.isnan(value) else value
 
@@ -56,22 +56,21 @@ class Budget:
 
 
 def recommend(arms: Sequence[CandidateArm], budget: Budget) -> CandidateArm:
-    """Of the arms within the budget the one that loses least; given a drop, the
-    smallest file.
+    """The arm within the budget that loses least; with a limit of the drop, the smallest file.
 
-    Of arms that lose alike the smallest file, of equal files the one that loses less.
+    Of arms that lose alike the smallest file is taken, and of equal files the one that loses less.
 
-    Raises ``DataError`` where no arm meets the budget; it says which comes nearest.
+    Raises ``DataError`` where no arm meets the budget; the message names the nearest.
     """
     within = [arm for arm in arms if budget.met_by(arm)]
     if not within:
         raise DataError(_nearest(arms, budget))
     if "drop" in budget.limits:
         return min(within, key=_smallest)
-    # What is foretold to be better than in float is so by chance.
-    least = max(0.0, min(arm.drop for arm in within))
-    alike = [arm for arm in within if arm.drop <= least + ALIKE]
-    return min(alike, key=_smallest)
+    # An arm that is predicted to be better than in float is so by chance.
+    lowest = max(0.0, min(arm.drop for arm in within))
+    ties = [arm for arm in within if arm.drop <= lowest + ALIKE]
+    return min(ties, key=_smallest)
 
 
 def _smallest(arm: CandidateArm) -> tuple[float, float, int]:
@@ -79,18 +78,18 @@ def _smallest(arm: CandidateArm) -> tuple[float, float, int]:
 
 
 def _nearest(arms: Sequence[CandidateArm], budget: Budget) -> str:
-    """What there is instead of an arm within the budget."""
-    said = []
+    """A message that names the nearest arm of each limit, where none is within the budget."""
+    messages = []
     for name in budget.limits:
         nearest = min(arms, key=lambda arm: (budget.takes(arm, name), arm.bytes["bytes"]))
         if np.isinf(budget.takes(nearest, name)):
-            said.append(f"the runs do not say how many {BUDGETS[name]} an arm takes")
+            messages.append(f"the runs do not say how many {BUDGETS[name]} an arm takes")
         else:
-            took = _worded(name, budget.takes(nearest, name))
-            said.append(f"the least is {took}: {nearest} (drop {_points(nearest.drop)})")
-    if len(said) > 1:
-        said.append("together they leave nothing")
-    return f"no arm takes at most {budget}: {'; '.join(said)}; give more, or run at fewer bits"
+            amount = _worded(name, budget.takes(nearest, name))
+            messages.append(f"the least is {amount}: {nearest} (drop {_points(nearest.drop)})")
+    if len(messages) > 1:
+        messages.append("together they leave nothing")
+    return f"no arm takes at most {budget}: {'; '.join(messages)}; give more, or run at fewer bits"
 
 
 def _worded(name: str, value: float) -> str:
@@ -106,12 +105,12 @@ def _points(share: float) -> str:
 def row(
     network: str, budget: Budget, arm: CandidateArm | None, top1: float, remark: str
 ) -> dict[str, Any]:
-    """A row of ``recommendation.csv``; where there is no arm, all of one is empty.
+    """A row of ``recommendation.csv``; without an arm, the columns of one are empty.
 
-    top1: mean of the float controls. ``low`` and ``high`` are what one run will show.
+    top1: mean of the float controls. ``low`` and ``high``: the interval of one run's top-1.
     """
-    found: dict[str, Any] = dict.fromkeys(COLUMNS)
-    found |= {
+    record: dict[str, Any] = dict.fromkeys(COLUMNS)
+    record |= {
         "network": network,
         "budget": " ".join(budget.limits),
         "limit": " ".join(f"{limit:.10g}" for limit in budget.limits.values()),
@@ -119,9 +118,9 @@ def row(
         "remark": remark,
     }
     if arm is not None:
-        found |= {name: getattr(arm, name) for name in ("position", "k", "width", "bits", "drop")}
-        found |= {name: _rounded(value) for name, value in arm.bytes.items()}
-        found |= {
+        record |= {name: getattr(arm, name) for name in ("position", "k", "width", "bits", "drop")}
+        record |= {name: _rounded(value) for name, value in arm.bytes.items()}
+        record |= {
             "layers": " ".join(arm.layers),
             "weights_share": arm.share,
             "drop_low": arm.low,
@@ -131,49 +130,49 @@ def row(
             "high": top1 - arm.low,
             "measured_drop": arm.measured,
         }
-    return found
+    return record
 
 
 def rows(
     network: str, arms: Sequence[CandidateArm], top1: float, budgets: Sequence[Budget]
 ) -> list[dict[str, Any]]:
-    """A row for each budget; one that nothing meets says in its remark what comes nearest."""
-    found = []
+    """A row for each budget; where no arm meets it, the remark names the nearest."""
+    records = []
     for budget in budgets:
         try:
-            found.append(row(network, budget, recommend(arms, budget), top1, ""))
+            records.append(row(network, budget, recommend(arms, budget), top1, ""))
         except DataError as error:
-            found.append(row(network, budget, None, top1, str(error)))
-    return found
+            records.append(row(network, budget, None, top1, str(error)))
+    return records
 
 
 def budgets(shares: Mapping[str, Sequence[float]], in_float: Mapping[str, float]) -> list[Budget]:
-    """The config's: of bytes as shares of what the network takes in float, of drops as they are.
+    """The config's budgets: bytes are shares of the network's bytes in float, drops absolute.
 
     Quantities that are not known in float are left out.
     """
-    found = []
+    choices = []
     for name, limits in shares.items():
         for limit in limits:
             if name == "drop":
-                found.append(Budget({name: limit}))
+                choices.append(Budget({name: limit}))
             elif np.isfinite(in_float.get(name, np.nan)):
-                found.append(Budget({name: float(round(limit * in_float[name]))}))
-    return found
+                choices.append(Budget({name: float(round(limit * in_float[name]))}))
+    return choices
 
 
 def explained(
     network: str, budget: Budget, arm: CandidateArm, top1: float, confidence: float
 ) -> str:
-    """A recommendation for people."""
+    """The recommendation as text for people."""
     layers = ", ".join(arm.layers) or "none"
     inputs = f" ({arm.width.partition('a')[2]} for their inputs)" if "a" in arm.width else ""
-    sized = [f"  {BUDGETS[name]}: {value:,.0f}" for name, value in arm.bytes.items()]
+    size_lines = [f"  {BUDGETS[name]}: {value:,.0f}" for name, value in arm.bytes.items()]
     low, high = top1 - arm.high, top1 - arm.low
     lines = [
         f"{network}, at most {budget}:",
         f"  quantize {arm}{inputs}: {layers}" if arm.layers else "  quantize nothing",
-        *sized,
+        *size_lines,
         f"  top-1: {100 * (top1 - arm.drop):.2f} %, one run with a chance of "
         f"{100 * confidence:g} % between {100 * low:.2f} and {100 * high:.2f} "
         f"(in float {100 * top1:.2f} %)",
@@ -207,7 +206,7 @@ def advise(
     one. limits: by name of ``BUDGETS``.
 
     Raises:
-        ConfigError: no network or budget is given, or one that cannot be.
+        ConfigError: no network or budget is given, or an impossible one.
         DataError: the tables are not there or damaged, or nothing meets the budget.
     """
     check_confidence(confidence)
@@ -218,14 +217,14 @@ def advise(
             raise ConfigError(f"{limit:g} {BUDGETS[name]} is no budget: give a number from 0 on")
     folder = Path(results)
     runs = table.read(folder / "runs.csv")
-    known = list(dict.fromkeys(runs["network"]))
-    if network is None and len(known) > 1:
-        raise ConfigError(f"say which --network is meant: there are {', '.join(known)}")
-    if network is not None and network not in known:
-        raise ConfigError(f"there is no network {network}; there are {', '.join(known)}")
-    of = network or known[0]
-    described = sizes.read(folder / of / "tensors.csv", sizes.names_of(runs, of))
-    arms, top1 = candidates.arms(runs, described, of, confidence, RESAMPLES, seed)
+    networks = list(dict.fromkeys(runs["network"]))
+    if network is None and len(networks) > 1:
+        raise ConfigError(f"say which --network is meant: there are {', '.join(networks)}")
+    if network is not None and network not in networks:
+        raise ConfigError(f"there is no network {network}; there are {', '.join(networks)}")
+    selected = network or networks[0]
+    description = sizes.read(folder / selected / "tensors.csv", sizes.names_of(runs, selected))
+    arms, top1 = candidates.arms(runs, description, selected, confidence, RESAMPLES, seed)
     budget = Budget(dict(limits), sure)
     arm = recommend(arms, budget)
-    return row(of, budget, arm, top1, ""), explained(of, budget, arm, top1, confidence)
+    return row(selected, budget, arm, top1, ""), explained(selected, budget, arm, top1, confidence)

@@ -1,9 +1,9 @@
 """Bytes as functions of which layers are quantized, from the layers' own sizes.
 
-The file of a network is counted, ``laq.experiments.partial.headers``: its tensors, of which a
-quantized layer's weight takes ⌈n·bits / 8⌉ bytes of codes and 4 for each step in place of 4 n, and
-what the header says of them. Nothing of it is fitted. What a client downloads and what a training
-step sends are fitted to the same parts.
+The bytes of a network's file are counted (``laq.experiments.partial.headers``): its tensors, and
+their entries in the header. The weight of a quantized layer takes ⌈n·bits / 8⌉ bytes of codes and 4
+for each step in place of 4 n. Nothing of this is fitted. The bytes that a client downloads and that
+a training step sends are fitted to the same parts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COLUMNS = (
     *("tensor_bits", "bytes"),
 )
 
-# Bytes that are a function of the layers quantized, and what each is in float.
+# Columns of bytes that depend on the quantized layers, and the column of each in float.
 QUANTITIES = {
     "bytes": "bytes",
     "update_bytes": "update_bytes_float",
@@ -50,7 +50,7 @@ COUNTED = "counted tensors and header"
 
 @dataclass(frozen=True)
 class LayerSizes:
-    """A layer that can be quantized. steps: that its weight has."""
+    """A layer that can be quantized. steps: the number of its weight's steps."""
 
     weight: WeightHeader
     steps: int
@@ -61,7 +61,7 @@ class LayerSizes:
 
     @property
     def values(self) -> int:
-        """Numbers of its weight."""
+        """Number of values of its weight."""
         return self.weight.values
 
     def packed(self, bits: float, input_bits: float = 32) -> Packed:
@@ -92,41 +92,48 @@ def read(path: str | os.PathLike[str], names: Sequence[str]) -> Network:
     without the float arm.
     """
     table = read_table(path, COLUMNS)
-    shown = table[(table["method"] == "float") & (table["role"] != "input")]
-    if shown.empty:
+    float_rows = table[(table["method"] == "float") & (table["role"] != "input")]
+    if float_rows.empty:
         raise DataError(f"{path} has no arm in float: {AGAIN}")
     tensors = tuple(
-        Tensor(row.tensor, _shape(row.shape), int(row.tensor_bits)) for row in shown.itertuples()
+        Tensor(row.tensor, _shape(row.shape), int(row.tensor_bits))
+        for row in float_rows.itertuples()
     )
-    kinds = dict(zip(shown["tensor"], zip(shown["kind"], shown["role"], strict=True), strict=True))
+    kinds = dict(
+        zip(
+            float_rows["tensor"],
+            zip(float_rows["kind"], float_rows["role"], strict=True),
+            strict=True,
+        )
+    )
     weights = tuple(
-        WeightHeader(each.name.removesuffix(".weight"), kind, each.shape, role == "weight")
-        for each in tensors
-        if len(each.shape) > 1
-        for kind, role in (kinds[each.name],)
+        WeightHeader(entry.name.removesuffix(".weight"), kind, entry.shape, role == "weight")
+        for entry in tensors
+        if len(entry.shape) > 1
+        for kind, role in (kinds[entry.name],)
     )
     packed = table[(table["role"] == "weight") & (table["quantized"] == "yes")]
-    firsts = packed.drop_duplicates("tensor").set_index("tensor")
-    known = {weight.layer: weight for weight in weights}
-    found = []
+    first_rows = packed.drop_duplicates("tensor").set_index("tensor")
+    by_layer = {weight.layer: weight for weight in weights}
+    layers = []
     for name in names:
-        if (tensor := f"{name}.weight") not in firsts.index or name not in known:
+        if (tensor := f"{name}.weight") not in first_rows.index or name not in by_layer:
             raise DataError(f"{path} has no arm that quantizes the weight of {name}: {AGAIN}")
-        row = firsts.loc[tensor]
-        codes = Packed(known[name], 0, round(row["tensor_bits"])).code_bytes
-        steps, rest = divmod(int(row["bytes"]) - codes, FLOAT)
-        if steps < 1 or rest:
+        row = first_rows.loc[tensor]
+        codes = Packed(by_layer[name], 0, round(row["tensor_bits"])).code_bytes
+        steps, remainder = divmod(int(row["bytes"]) - codes, FLOAT)
+        if steps < 1 or remainder:
             raise DataError(
                 f"{path}: the weight of {name} takes {row['bytes']:g} bytes, which is no number of "
                 f"codes of {row['tensor_bits']:g} bits and steps: {AGAIN}"
             )
-        found.append(LayerSizes(known[name], steps))
-    return Network(tuple(found), tensors, weights)
+        layers.append(LayerSizes(by_layer[name], steps))
+    return Network(tuple(layers), tensors, weights)
 
 
 def _shape(text: Any) -> tuple[int, ...]:
-    """Of a cell, empty for a single number."""
-    return tuple(int(part) for part in text.split("x")) if isinstance(text, str) and text else ()
+    """The shape in a cell, whose sides are joined by ``x``; empty for a single number."""
+    return tuple(int(side) for side in text.split("x")) if isinstance(text, str) and text else ()
 
 
 def names_of(table: pd.DataFrame, network: str) -> list[str]:
@@ -134,18 +141,18 @@ def names_of(table: pd.DataFrame, network: str) -> list[str]:
 
     table: all runs. Raises ``DataError`` where no arm of the network has all of them quantized.
     """
-    whole = table[(table["network"] == network) & (table["position"] == "whole")]
-    if whole.empty:
+    full_runs = table[(table["network"] == network) & (table["position"] == "whole")]
+    if full_runs.empty:
         raise DataError(f"no arm of {network} has all its layers quantized: {AGAIN}")
-    return str(whole["layers"].iloc[0]).split()
+    return str(full_runs["layers"].iloc[0]).split()
 
 
 @dataclass(frozen=True, eq=False)
 class Size:
     """Bytes of one quantity.
 
-    before: where nothing is quantized. coefficients: of 1, k, and the float bytes and packed bytes
-    of the layers chosen; None for a file, which is counted.
+    before: the bytes where nothing is quantized. coefficients: of 1, k, and the float bytes and
+    packed bytes of the layers chosen; None for a file, which is counted.
     """
 
     before: float
@@ -153,14 +160,14 @@ class Size:
     coefficients: Array | None = None
 
     def of(self, chosen: Sequence[LayerSizes], bits: float, input_bits: float = 32) -> float:
-        """Bytes with the layers ``chosen`` quantized to ``bits``, their inputs to so many."""
+        """Bytes with the layers ``chosen`` quantized to ``bits``, inputs to ``input_bits``."""
         if not chosen:
             return self.before
         if self.coefficients is not None:
             return float(_features(chosen, bits) @ self.coefficients)
         packed = [layer.packed(bits, input_bits) for layer in chosen]
-        own = self.network
-        return headers.quantized(round(self.before), own.tensors, own.weights, packed)
+        network = self.network
+        return headers.quantized(round(self.before), network.tensors, network.weights, packed)
 
 
 def _features(chosen: Sequence[LayerSizes], bits: float) -> Array:
@@ -170,43 +177,45 @@ def _features(chosen: Sequence[LayerSizes], bits: float) -> Array:
 
 
 def fit(rows: pd.DataFrame, network: Network, quantity: str, before: float) -> Size:
-    """The size formula; what is not counted by least squares over ``rows`` of one network.
+    """The size formula, counted or fitted by least squares over ``rows`` of one network.
 
     rows: of arms trained quantized. before: bytes in float. Raises ``DataError`` for a layer that
     is not the network's.
     """
     if quantity == "bytes":
         return Size(before, network)
-    known = network.named
+    layers = network.named
     features = [
-        _features(named(row.layers, known), row.bits)
+        _features(named(row.layers, layers), row.bits)
         for row in rows[["layers", "bits"]].itertuples()
     ]
-    found = np.linalg.lstsq(np.stack(features), rows[quantity].to_numpy(float), rcond=None)[0]
-    return Size(before, network, found)
+    solution = np.linalg.lstsq(np.stack(features), rows[quantity].to_numpy(float), rcond=None)[0]
+    return Size(before, network, solution)
 
 
 def _at(size: Size, rows: pd.DataFrame) -> Array:
-    """Bytes of arms; those that differ in their seeds alone are looked at once."""
-    known, found = size.network.named, {}
-    for place in zip(rows["layers"], rows["bits"], rows["input_bits"], strict=True):
-        if place not in found:
-            found[place] = size.of(named(place[0], known), *place[1:])
+    """Bytes of arms; those that differ in their seeds alone are computed once."""
+    layers, cache = size.network.named, {}
+    for key in zip(rows["layers"], rows["bits"], rows["input_bits"], strict=True):
+        if key not in cache:
+            cache[key] = size.of(named(key[0], layers), *key[1:])
     return np.array(
-        [found[p] for p in zip(rows["layers"], rows["bits"], rows["input_bits"], strict=True)]
+        [cache[key] for key in zip(rows["layers"], rows["bits"], rows["input_bits"], strict=True)]
     )
 
 
 def foretold(
     table: pd.DataFrame, curves: pd.DataFrame, networks: Mapping[str, Network]
 ) -> list[dict[str, Any]]:
-    """Of each network a row: errors, as shares, of its files. They are counted, fitted to none.
-    table, curves, networks: as of ``rows``."""
-    found = []
-    for network, own in curves.groupby("network", sort=False):
-        size = fit(own, networks[str(network)], "bytes", in_float(table, str(network), "bytes"))
-        errors = _at(size, own) / own["bytes"].to_numpy(float) - 1
-        found.append(
+    """A row for each network: errors, as shares, of its files' bytes, counted and not fitted.
+
+    table, curves, networks: as of ``rows``.
+    """
+    records = []
+    for network, group in curves.groupby("network", sort=False):
+        size = fit(group, networks[str(network)], "bytes", in_float(table, str(network), "bytes"))
+        errors = _at(size, group) / group["bytes"].to_numpy(float) - 1
+        records.append(
             {
                 "network": network,
                 "fitted_on": "",
@@ -220,24 +229,24 @@ def foretold(
                 "worst": float(np.abs(errors).max()),
             }
         )
-    return found
+    return records
 
 
 def named(names: str, layers: Mapping[str, LayerSizes]) -> list[LayerSizes]:
     """The layers of a cell of names. Raises ``DataError`` for one that is not there."""
-    found = names.split()
-    if unknown := [name for name in found if name not in layers]:
+    requested = names.split()
+    if unknown := [name for name in requested if name not in layers]:
         raise DataError(
             f"an arm quantizes {unknown[0]}, which the table of tensors has not as a layer that is "
             f"quantized: {AGAIN}"
         )
-    return [layers[name] for name in found]
+    return [layers[name] for name in requested]
 
 
 def in_float(table: pd.DataFrame, network: str, quantity: str) -> float:
     """Bytes of a network's controls in float."""
-    own = runs.controls(table)
-    return float(own.loc[own["network"] == network, QUANTITIES[quantity]].mean())
+    controls = runs.controls(table)
+    return float(controls.loc[controls["network"] == network, QUANTITIES[quantity]].mean())
 
 
 def rows(
@@ -246,28 +255,27 @@ def rows(
     """A row for each network, quantity, width, position and form of size.
 
     table: all runs; curves: rows of ``laq.analysis.partial.table.curves``. Errors are shares of
-    what was
-    measured: ``error`` the largest, ``cv_error`` that at each k left out.
+    the measured bytes: ``error`` is the largest, ``cv_error`` the largest at a k left out.
     """
-    found = []
-    for network, own in curves.groupby("network", sort=False):
+    records = []
+    for network, group in curves.groupby("network", sort=False):
         for quantity in QUANTITIES:
-            measured = own[own[quantity].notna()]
+            measured = group[group[quantity].notna()]
             if measured.empty:
                 continue
-            before = in_float(table, str(network), quantity)
+            float_bytes = in_float(table, str(network), quantity)
             fits = {
-                form: _fits(measured, networks[str(network)], quantity, before, form)
+                form: _fits(measured, networks[str(network)], quantity, float_bytes, form)
                 for form in FORMS
             }
-            best = min(fits, key=lambda form: max(one["cv_error"] for one in fits[form].values()))
+            best = min(fits, key=lambda form: max(row["cv_error"] for row in fits[form].values()))
             for form, by_curve in fits.items():
-                for (position, width), one in by_curve.items():
-                    place = {"network": network, "quantity": quantity, "width": width}
-                    place |= {"position": position, "form": form, "variable": VARIABLES[form]}
-                    said = COUNTED if (quantity, form) == ("bytes", "parts") else FORMS[form]
-                    found.append({**place, "formula": said, "chosen": form == best, **one})
-    return found
+                for (position, width), errors in by_curve.items():
+                    labels = {"network": network, "quantity": quantity, "width": width}
+                    labels |= {"position": position, "form": form, "variable": VARIABLES[form]}
+                    formula = COUNTED if (quantity, form) == ("bytes", "parts") else FORMS[form]
+                    records.append({**labels, "formula": formula, "chosen": form == best, **errors})
+    return records
 
 
 def _fits(
@@ -278,23 +286,23 @@ def _fits(
         (str(position), str(width)): rows
         for (position, width), rows in measured.groupby(["position", "width"], sort=False)
     }
-    out = {}
+    results = {}
     for key, rows in groups.items():
-        of = measured if form == "parts" else rows
+        fit_rows = measured if form == "parts" else rows
         y = rows[quantity].to_numpy(float)
-        cells, said = rows["k"].to_numpy(), np.empty(len(rows))
-        for k in np.unique(cells):
-            kept = of[of["k"] != k]
-            said[cells == k] = _said(kept, rows[cells == k], network, quantity, before, form)[0]
-        inside, parameters = _said(of, rows, network, quantity, before, form)
-        out[key] = {
+        ks, predicted = rows["k"].to_numpy(), np.empty(len(rows))
+        for k in np.unique(ks):
+            training = fit_rows[fit_rows["k"] != k]
+            predicted[ks == k] = _said(training, rows[ks == k], network, quantity, before, form)[0]
+        in_sample, parameters = _said(fit_rows, rows, network, quantity, before, form)
+        results[key] = {
             "runs": len(rows),
-            "points": len(np.unique(cells)),
-            "error": float(np.abs(inside / y - 1).max()),
-            "cv_error": float(np.abs(said / y - 1).max()),
+            "points": len(np.unique(ks)),
+            "error": float(np.abs(in_sample / y - 1).max()),
+            "cv_error": float(np.abs(predicted / y - 1).max()),
             **dict(zip("abcd", map(float, parameters), strict=False)),
         }
-    return out
+    return results
 
 
 def _said(

@@ -1,4 +1,4 @@
-"""The arms as they were measured: the table of all runs, checked, and drops from it."""
+"""The measured arms: the table of all runs, which is checked, and drops from it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ COLUMNS = (
     *("network", "arm", "method", "position", "trained", "bits", "input_bits", "k", "layers"),
     *("weights_share", "repeat", "classes", "tested", "scope", "n", "correct", "top1", *BYTES),
 )
-# What a row is of; a network, a position and a number of layers may have several arms.
+# Columns that identify a row. A network, position and number of layers may have several arms.
 ROW = (
     *("network", "arm", "method", "position", "trained", "bits", "input_bits", "k"),
     *("repeat", "classes", "tested", "scope"),
 )
-# What an arm is compared with its control on: the same images, seed and classes.
+# Columns that an arm and its control have alike: the same images, seed and classes.
 RUN = ["network", "repeat", "classes", "tested", "scope"]
 
-# Put behind the position of arms whose other layers were not trained.
+# Suffix of the position of arms whose other layers were not trained.
 ALONE = "_alone"
 
-# Whose quantized layers are so many of the network's, from one of its ends or its middle on.
+# Positions whose k quantized layers are counted from an end of the network or from its middle.
 ORDERED = ("first", "middle", "last")
 WITH_ALONE = (*ORDERED, *(f"{position}{ALONE}" for position in ORDERED))
 ALL = "all"
@@ -49,7 +49,7 @@ _KINDS = {
 def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The rows of ``partial_qat/runs.csv``, with the column ``width`` of ``widths``.
 
-    The position of arms whose quantized layers were trained alone ends on ``ALONE``.
+    The position of arms whose quantized layers were trained alone ends with ``ALONE``.
 
     Raises ``DataError`` for a table that lacks columns, holds what cannot be true, or a row twice.
     """
@@ -57,21 +57,23 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     for name, kind in _KINDS.items():
         columns.check_numbers(path, name, table[name], kind)
     columns.check_rates(path, table)
-    if (twice := table.duplicated(list(ROW))).any():
-        raise DataError(f"{path}, row {int(twice.to_numpy().argmax()) + 1} is there twice: {AGAIN}")
-    alone = table["trained"].eq("quantized").map({True: ALONE, False: ""})
+    if (duplicated := table.duplicated(list(ROW))).any():
+        raise DataError(
+            f"{path}, row {int(duplicated.to_numpy().argmax()) + 1} is there twice: {AGAIN}"
+        )
+    suffix = table["trained"].eq("quantized").map({True: ALONE, False: ""})
     return table.assign(
-        width=widths(table), layers=table["layers"].fillna(""), position=table["position"] + alone
+        width=widths(table), layers=table["layers"].fillna(""), position=table["position"] + suffix
     )
 
 
 def widths(table: pd.DataFrame) -> pd.Series:
     """Bits of weights and inputs in short: ``4``, or ``4a8`` where inputs have 8.
 
-    Mixed precision spends a budget anew for each seed: its bits are the mean over these.
+    Mixed precision spends a budget anew for each seed. Its bits are the mean over the seeds.
     """
-    shared = table.groupby(["network", "arm"])["bits"].transform("mean")
-    weights = table["bits"].where(table["method"] != "compress", shared).map("{:.3g}".format)
+    mean_bits = table.groupby(["network", "arm"])["bits"].transform("mean")
+    weights = table["bits"].where(table["method"] != "compress", mean_bits).map("{:.3g}".format)
     quantized = table["input_bits"].notna() & (table["input_bits"] != IN_FLOAT)
     return weights + table["input_bits"].map("a{:g}".format).where(quantized, "")
 
@@ -90,8 +92,8 @@ def drops(table: pd.DataFrame) -> pd.DataFrame:
     """
     control = controls(table).set_index(RUN)["top1"].rename("control")
     arms = table[(table["k"] > 0) & (table["position"] != "none")].join(control, on=RUN)
-    if (lacking := arms["control"].isna()).any():
-        row = arms[lacking].iloc[0]
+    if (missing := arms["control"].isna()).any():
+        row = arms[missing].iloc[0]
         raise DataError(
             f"no float control of {row['network']} for repeat {row['repeat']}, trained on "
             f"{row['classes']} and tested on {row['tested']} ({row['scope']}), which the arm "
@@ -101,37 +103,37 @@ def drops(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def on_everything(table: pd.DataFrame) -> pd.DataFrame:
-    """What was trained and tested on all classes."""
+    """The rows that were trained and tested on all classes."""
     return table[(table["classes"] == ALL) & (table["tested"] == ALL) & (table["scope"] == ALL)]
 
 
 def curves(arms: pd.DataFrame, positions: Sequence[str] = ORDERED) -> pd.DataFrame:
     """The arms trained quantized that are points of a curve over k, with ``share``: k by layers.
 
-    arms: rows of ``drops``. A network whose layers are all quantized ends the curve of each of
-    ``ORDERED`` that is there at this width: such rows are there once for each, under its name.
+    arms: rows of ``drops``. The arm with all layers quantized is the last point of every curve of
+    ``ORDERED`` at its width, so its rows are repeated under each of these positions.
 
-    Raises ``DataError`` for a network of which no arm is whole: k has nothing to be a share of.
+    Raises ``DataError`` for a network without an arm of all its layers, which k is a share of.
     """
     import pandas as pd
 
     trained = arms[arms["method"] == "qat"]
-    whole = trained[trained["position"] == "whole"]
-    layers = whole.groupby("network")["k"].max()
-    found = []
-    own = trained[trained["position"].isin(positions)]
-    for (network, position, width), rows in own.groupby(
+    full_arms = trained[trained["position"] == "whole"]
+    layers = full_arms.groupby("network")["k"].max()
+    pieces = []
+    partial = trained[trained["position"].isin(positions)]
+    for (network, position, width), rows in partial.groupby(
         ["network", "position", "width"], sort=False
     ):
-        ends = whole[(whole["network"] == network) & (whole["width"] == width)]
+        endpoints = full_arms[(full_arms["network"] == network) & (full_arms["width"] == width)]
         if network not in layers:
             raise DataError(
                 f"no arm of {network} has all its layers quantized, so that k is no share of "
                 f"them: {AGAIN}"
             )
         if position in ORDERED:
-            rows = pd.concat([rows, ends.assign(position=position)], ignore_index=True)
-        found.append(rows.assign(share=rows["k"] / layers[network]))
-    if not found:
+            rows = pd.concat([rows, endpoints.assign(position=position)], ignore_index=True)
+        pieces.append(rows.assign(share=rows["k"] / layers[network]))
+    if not pieces:
         return arms.iloc[:0].assign(share=0.0)
-    return pd.concat(found, ignore_index=True)
+    return pd.concat(pieces, ignore_index=True)

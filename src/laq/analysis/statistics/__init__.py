@@ -1,7 +1,7 @@
 """Curves, rates, paired differences, ranks and verdicts' p values, with their uncertainty.
 
-One number a subset is the observation throughout: subsets are what another study would draw
-anew, so intervals resample them and tests permute them.
+The observation is one number per subset throughout. Another study would draw other subsets, so
+intervals resample subsets and tests permute them.
 """
 
 from laq.analysis.statistics.bootstrap import FEWEST, Interval

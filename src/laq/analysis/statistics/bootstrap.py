@@ -1,8 +1,8 @@
-"""Expanded percentiles: bootstrap intervals that hold their word for a dozen points.
+"""Expanded percentiles: bootstrap intervals with their nominal coverage for a dozen points.
 
-Plain percentiles of a bootstrap are too short for few points: they miss the factor
-n / (n - k) of the variance about k fitted parameters, and Student's t. So they are taken
-further out, at ``Φ(√(n/(n-k)) t(α/2; n-k))`` (Hesterberg 2015).
+Plain percentile intervals of a bootstrap are too short for few points: they miss the factor
+n / (n - k) of the variance about k fitted parameters, and Student's t. So the percentiles are
+taken further out, at ``Φ(√(n/(n-k)) t(α/2; n-k))`` (Hesterberg 2015).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from laq.utils.errors import ConfigError
 Interval = tuple[float, float]
 Alternative = Literal["two-sided", "greater", "less"]
 
-# With fewer points resamples repeat too few of them: at 3 to 5 points bands that say 95 % cover
-# 54 to 90 %. What so few give is stated without an interval.
+# With fewer points resamples repeat too few of them: at 3 to 5 points nominal 95 % bands cover 54
+# to 90 %. Results of so few points have no interval.
 FEWEST = 6
 
 UNKNOWN: Interval = (float("nan"), float("nan"))
@@ -33,8 +33,8 @@ def expanded_tail(n: int, parameters: int, confidence: float) -> float:
     from scipy.special import ndtr, stdtrit
 
     check_confidence(confidence)
-    free = n - parameters
-    return float(ndtr(np.sqrt(n / free) * stdtrit(free, (1 - confidence) / 2)))
+    dof = n - parameters
+    return float(ndtr(np.sqrt(n / dof) * stdtrit(dof, (1 - confidence) / 2)))
 
 
 def p_of_draws(
@@ -67,10 +67,10 @@ def p_of_draws(
 
     if alternative == "less":
         draws, bound = -draws, -bound
-    least = 1 / (len(draws) + 1)
-    share = min(max(_share_up_to(np.sort(draws), bound), least), 1 - least)
-    free = n - parameters
-    return float(stdtr(free, np.sqrt(free / n) * ndtri(share)))
+    smallest = 1 / (len(draws) + 1)
+    share = min(max(_share_up_to(np.sort(draws), bound), smallest), 1 - smallest)
+    dof = n - parameters
+    return float(stdtr(dof, np.sqrt(dof / n) * ndtri(share)))
 
 
 def check_confidence(confidence: float) -> None:

@@ -31,9 +31,9 @@ class LogCurve:
     """The least-squares curve ``y = a ln(x) + c`` and its bootstrap distribution.
 
     ``draws`` (2, B) holds a and c of the B resamples, and ``tail`` the share of them that an
-    interval leaves out on either side. They resample ``n`` groups of points, each a group of
-    its own if nothing else was said. With fewer than ``FEWEST`` there are none, and intervals,
-    band and p values are NaN.
+    interval leaves out on either side. They resample ``n`` groups of points; by default each
+    point is a group. With fewer than ``FEWEST`` groups there are no draws, and intervals, band and
+    p values are NaN.
     """
 
     a: float
@@ -56,8 +56,8 @@ class LogCurve:
         """
         slope, intercept = self.draws
         if not slope.size:
-            nothing = np.full(np.shape(x), np.nan)
-            return nothing, nothing
+            unknown = np.full(np.shape(x), np.nan)
+            return unknown, unknown
         curves = slope * _log(x)[..., None] + intercept  # (..., B)
         low, high = np.quantile(curves, [self.tail, 1 - self.tail], axis=-1)
         return low, high
@@ -121,15 +121,15 @@ def fit_log_curve(
     n = int(member.max()) + 1
     a, c = _line(log_x, y, np.ones(len(y)))
     if n < FEWEST:
-        expanded_tail(FEWEST, PARAMETERS, confidence)  # that the confidence is one
+        expanded_tail(FEWEST, PARAMETERS, confidence)  # checks the confidence
         return LogCurve(float(a), float(c), UNKNOWN, UNKNOWN, np.empty((2, 0)), np.nan, n)
     tail = expanded_tail(n, PARAMETERS, confidence)
-    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    drawn = drawn[_sloped(log_x, member, drawn)]
-    # How often each resample holds each point: (B, n points).
-    flat = (drawn + n * np.arange(len(drawn))[:, None]).ravel()
-    times = np.bincount(flat, minlength=drawn.size).reshape(drawn.shape)
-    draws = np.stack(_line(log_x, y, times[:, member]))
+    samples = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    samples = samples[_sloped(log_x, member, samples)]
+    # How often each resample holds each group: (B, n groups).
+    flat = (samples + n * np.arange(len(samples))[:, None]).ravel()
+    counts = np.bincount(flat, minlength=samples.size).reshape(samples.shape)
+    draws = np.stack(_line(log_x, y, counts[:, member]))
     (a_low, c_low), (a_high, c_high) = np.quantile(draws, [tail, 1 - tail], axis=1)
     return LogCurve(
         a=float(a),
@@ -172,8 +172,8 @@ def _members(groups: Sequence[object] | ArrayLike | None, n: int) -> NDArray[np.
     labels = list(groups)
     if len(labels) != n:
         raise DataError(f"{len(labels)} groups for {n} points: give one label a point")
-    number = {label: place for place, label in enumerate(dict.fromkeys(labels))}
-    return np.array([number[label] for label in labels])
+    codes = {label: code for code, label in enumerate(dict.fromkeys(labels))}
+    return np.array([codes[label] for label in labels])
 
 
 def _points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -182,8 +182,10 @@ def _points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np
     if len(x) < FEWEST_FOR_CURVE:
         raise DataError(f"a curve needs {FEWEST_FOR_CURVE} points, here are {len(x)}: add subsets")
     if not np.isfinite(y).all():
-        at = int(np.flatnonzero(~np.isfinite(y))[0])
-        raise DataError(f"y is {y[at]} at point {at}: leave the point out, or mend its source")
+        index = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise DataError(
+            f"y is {y[index]} at point {index}: leave the point out, or mend its source"
+        )
     log_x = _log(x)
     if np.ptp(log_x) == 0:
         raise DataError(f"all {len(x)} points have x = {x[0]:g}: a slope needs different x")
@@ -193,10 +195,10 @@ def _points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np
 def _log(x: ArrayLike) -> NDArray[np.float64]:
     """Natural logarithm of x; DataError where x is not above 0 and finite."""
     x = np.asarray(x, dtype=np.float64)
-    bad = ~(np.isfinite(x) & (x > 0))
-    if bad.any():
+    invalid = ~(np.isfinite(x) & (x > 0))
+    if invalid.any():
         raise DataError(
-            f"x = {x[bad].flat[0]:g} has no logarithm: x must be finite and above 0; "
+            f"x = {x[invalid].flat[0]:g} has no logarithm: x must be finite and above 0; "
             "an ICD of 0 means that two classes are the same"
         )
     return np.log(x)
@@ -205,10 +207,10 @@ def _log(x: ArrayLike) -> NDArray[np.float64]:
 # Where a fitted gain is zero: the inter-class distance at which two curves cross.
 
 
-# Points of the axis at which the band is looked at; between them its edges are taken for straight.
+# Points of the axis at which the band is computed; between them its edges are taken as straight.
 GRID = 129
 
-# Share of the band by which its edge may miss 0 and be taken to hold it.
+# The band counts as holding 0 where its edge misses 0 by no more than this share of the band.
 ROUNDING = 1e-12
 
 
@@ -265,27 +267,28 @@ def crossing_of(curve: LogCurve, x: ArrayLike) -> Crossing:
     grid = np.geomspace(x.min(), x.max(), GRID)
     grid[0], grid[-1] = x.min(), x.max()  # not rounded
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        at = float(np.exp(np.divide(-curve.c, curve.a)))
-    if grid[0] <= at <= grid[-1]:
-        grid = np.insert(grid, np.searchsorted(grid, at), at)  # a band may be narrower than a step
+        root = float(np.exp(np.divide(-curve.c, curve.a)))
+    if grid[0] <= root <= grid[-1]:
+        # The band may be narrower than a step of the grid.
+        grid = np.insert(grid, np.searchsorted(grid, root), root)
     else:
-        at = float("nan")
+        root = float("nan")
     low, high = curve.band(grid)
     certain = bool((low[0] > 0 and high[-1] < 0) or (high[0] < 0 and low[-1] > 0))
-    return Crossing(at, *_held(grid, low, high), certain, curve.a, curve.n)
+    return Crossing(root, *_held(grid, low, high), certain, curve.a, curve.n)
 
 
 def _held(x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> Interval:
     """The least and the largest x at which low <= 0 <= high but for rounding, or NaN."""
     excluded = np.maximum(low, -high)  # by how much, above 0
-    held = np.flatnonzero(excluded <= ROUNDING * np.maximum(np.abs(low), np.abs(high)).max())
-    if not held.size:
+    indices = np.flatnonzero(excluded <= ROUNDING * np.maximum(np.abs(low), np.abs(high)).max())
+    if not indices.size:
         return UNKNOWN
-    ends = []
-    for inside, outside in ((held[0], held[0] - 1), (held[-1], held[-1] + 1)):
-        end = x[inside]
+    limits = []
+    for inside, outside in ((indices[0], indices[0] - 1), (indices[-1], indices[-1] + 1)):
+        limit = x[inside]
         if 0 <= outside < len(x) and excluded[inside] < 0:
             share = excluded[inside] / (excluded[inside] - excluded[outside])
-            end *= (x[outside] / end) ** share
-        ends.append(float(end))
-    return ends[0], ends[1]
+            limit *= (x[outside] / limit) ** share
+        limits.append(float(limit))
+    return limits[0], limits[1]

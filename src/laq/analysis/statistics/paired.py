@@ -23,10 +23,10 @@ from laq.utils.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class StratifiedMean:
-    """The mean of strata's means, its standard error, and that one's degrees of freedom.
+    """The mean of strata's means, its standard error, and the error's degrees of freedom, free.
 
-    n: numbers in all. Where a stratum has fewer than two, error and freedom are NaN, and so are
-    intervals and p values.
+    n: the number of values in all strata. Where a stratum has fewer than two, error and free are
+    NaN, and so are intervals and p values.
     """
 
     value: float
@@ -41,8 +41,8 @@ class StratifiedMean:
         check_confidence(confidence)
         if not self.free > 0:
             return UNKNOWN
-        reach = -float(stdtrit(self.free, (1 - confidence) / 2)) * self.error
-        return self.value - reach, self.value + reach
+        half_width = -float(stdtrit(self.free, (1 - confidence) / 2)) * self.error
+        return self.value - half_width, self.value + half_width
 
     def p_value(self, bound: float, alternative: Alternative) -> float:
         """p against "the mean is not beyond ``bound``", on the side ``greater`` or ``less``."""
@@ -50,21 +50,22 @@ class StratifiedMean:
 
         if not self.free > 0:
             return float("nan")
-        beyond = self.value - bound if alternative == "greater" else bound - self.value
+        distance = self.value - bound if alternative == "greater" else bound - self.value
         if self.error == 0:
-            return float(beyond <= 0)
-        return float(stdtr(self.free, -beyond / self.error))
+            return float(distance <= 0)
+        return float(stdtr(self.free, -distance / self.error))
 
 
 def stratified_mean(strata: Sequence[ArrayLike], resolution: float = 0.0) -> StratifiedMean:
     """The mean over strata of the mean of each, (n_s,) numbers that chance alone tells apart.
 
     Each stratum has a variance of its own; degrees of freedom are Satterthwaite's (1946), as in
-    Welch's test. Meant for a handful of numbers, for which sign flips and bootstraps have no small
-    p: three numbers have eight flips. It takes them for normal, as means of many images nearly are.
+    Welch's test. It is meant for a handful of numbers, for which sign flips and bootstraps give no
+    small p value: three numbers have eight flips. The numbers are taken as normal, as means of many
+    images nearly are.
 
-    resolution: what a number is known to at best, such as one image in n. Numbers that are all
-    alike by that vary at least as its rounding does, resolution² / 12.
+    resolution: the step in which a number is known, such as one image in n. The variance of a
+    stratum is at least that of rounding to it, resolution² / 12.
 
     Measured for nominal 95 % intervals of normal numbers, three a stratum, 4000 studies each: 0.95
     of one stratum, 0.95-0.98 of two to six, whether alike or with deviations of 1 to 10.
@@ -79,14 +80,14 @@ def stratified_mean(strata: Sequence[ArrayLike], resolution: float = 0.0) -> Str
     mean = float(np.mean([v.mean() for v in values]))
     if any(len(v) < 2 for v in values):
         return StratifiedMean(mean, float("nan"), float("nan"), n)
-    least = resolution**2 / 12
-    parts = np.array([max(v.var(ddof=1), least) / len(v) for v in values])
-    if not parts.any():
+    min_variance = resolution**2 / 12
+    variances = np.array([max(v.var(ddof=1), min_variance) / len(v) for v in values])
+    if not variances.any():
         return StratifiedMean(mean, 0.0, float(n - len(values)), n)
-    free = parts.sum() ** 2 / sum(
-        part**2 / (len(v) - 1) for part, v in zip(parts, values, strict=True)
+    dof = variances.sum() ** 2 / sum(
+        variance**2 / (len(v) - 1) for variance, v in zip(variances, values, strict=True)
     )
-    return StratifiedMean(mean, float(np.sqrt(parts.sum()) / len(values)), float(free), n)
+    return StratifiedMean(mean, float(np.sqrt(variances.sum()) / len(values)), float(dof), n)
 
 
 # Several tests at once.
@@ -105,19 +106,19 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     p = np.asarray(p, dtype=np.float64)
     if p.ndim != 1:
         raise DataError(f"p values of shape {p.shape}: give a list")
-    wrong = (p < 0) | (p > 1)
-    if wrong.any():
-        raise DataError(f"p = {p[wrong][0]:g} is not between 0 and 1")
+    invalid = (p < 0) | (p > 1)
+    if invalid.any():
+        raise DataError(f"p = {p[invalid][0]:g} is not between 0 and 1")
     adjusted = np.full(p.shape, np.nan)
-    made = np.flatnonzero(~np.isnan(p))
-    made = made[np.argsort(p[made], kind="stable")]
-    steps = p[made] * np.arange(len(made), 0, -1)
-    adjusted[made] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    order = np.flatnonzero(~np.isnan(p))
+    order = order[np.argsort(p[order], kind="stable")]
+    scaled = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
     return adjusted
 
 
-# Differences of rates are sums of fractions that floating point rounds: two flips whose sums
-# differ by less than this share of what was added up are the same.
+# Differences of rates are sums of fractions that floating point rounds. Two flips are the same
+# where their sums differ by less than this share of the sum of absolute values.
 TIE = 1e-9
 
 
@@ -200,7 +201,7 @@ def sign_flip_p(
     if not len(d):
         return float("nan")
     centred = d - bound
-    tie = TIE * (np.abs(d).sum() + len(d) * abs(bound))
+    tolerance = TIE * (np.abs(d).sum() + len(d) * abs(bound))
     if alternative == "less":
         centred = -centred
     if len(centred) == 1:
@@ -216,11 +217,11 @@ def sign_flip_p(
     observed = centred.sum()
     if alternative == "two-sided":
         observed, null = abs(observed), np.abs(null)
-    # scipy's own count takes for ties what is within a share of the observed sum, which is none
-    # where that should be 0.
-    beyond = int((null >= observed - tie).sum())
-    drawn = 2 ** len(centred) > resamples
-    return (beyond + drawn) / (len(null) + drawn)
+    # scipy's own count has a tolerance for ties that is relative to the observed sum. It vanishes
+    # where that sum should be 0.
+    extreme = int((null >= observed - tolerance).sum())
+    sampled = 2 ** len(centred) > resamples
+    return (extreme + sampled) / (len(null) + sampled)
 
 
 def _numbers(d: ArrayLike) -> NDArray[np.float64]:
@@ -229,6 +230,6 @@ def _numbers(d: ArrayLike) -> NDArray[np.float64]:
     if d.ndim != 1:
         raise DataError(f"differences of shape {d.shape}: give one number a subset")
     if not np.isfinite(d).all():
-        at = int(np.flatnonzero(~np.isfinite(d))[0])
-        raise DataError(f"the difference is {d[at]} at subset {at}: leave it out, or mend it")
+        index = int(np.flatnonzero(~np.isfinite(d))[0])
+        raise DataError(f"the difference is {d[index]} at subset {index}: leave it out, or mend it")
     return d

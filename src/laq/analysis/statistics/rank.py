@@ -27,7 +27,7 @@ def pairs(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
     return x, y
 
 
-# Two pairs are in order or not: that is no correlation.
+# Two pairs are in order or not, which is no correlation.
 FEWEST_FOR_RANKS = 3
 
 
@@ -78,12 +78,12 @@ def spearman(
     if n < FEWEST_FOR_RANKS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Association(*[float("nan")] * 4, n)
     ranks = rankdata(x) - (n + 1) / 2
-    others = rankdata(y) - (n + 1) / 2
-    size = np.sqrt(np.square(ranks).sum() * np.square(others).sum())
+    other_ranks = rankdata(y) - (n + 1) / 2
+    norm = np.sqrt(np.square(ranks).sum() * np.square(other_ranks).sum())
 
-    # Ranks are whole or half: their sums of products are exact, and ties are ties.
+    # Ranks are multiples of 1/2: sums of their products are exact, so that ties are recognised.
     def products(ordered: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-        return np.abs((ordered * others).sum(axis=axis))
+        return np.abs((ordered * other_ranks).sum(axis=axis))
 
     p = permutation_test(
         (ranks,),
@@ -94,7 +94,7 @@ def spearman(
         n_resamples=resamples,
         rng=np.random.default_rng(seed),
     ).pvalue
-    rho = float((ranks * others).sum() / size)
+    rho = float((ranks * other_ranks).sum() / norm)
     return Association(rho, *_interval(rho, n, confidence), float(p), n)
 
 
@@ -104,20 +104,20 @@ def _interval(rho: float, n: int, confidence: float) -> Interval:
     if n < FEWEST:
         return UNKNOWN
     # Without ties the largest rho below 1: two neighbours swapped.
-    most = 1 - 12 / (n * (n**2 - 1))
-    centre = float(np.clip(rho, -most, most))
-    half = ndtri((1 + confidence) / 2) * np.sqrt((1 + centre**2 / 2) / (n - 3))
-    low, high = np.tanh(np.arctanh(centre) + np.array([-half, half]))
-    return (-1.0 if rho <= -most else float(low)), (1.0 if rho >= most else float(high))
+    max_rho = 1 - 12 / (n * (n**2 - 1))
+    centre = float(np.clip(rho, -max_rho, max_rho))
+    half_width = ndtri((1 + confidence) / 2) * np.sqrt((1 + centre**2 / 2) / (n - 3))
+    low, high = np.tanh(np.arctanh(centre) + np.array([-half_width, half_width]))
+    return (-1.0 if rho <= -max_rho else float(low)), (1.0 if rho >= max_rho else float(high))
 
 
 def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both as float64 (n,), if they are finite and of one length."""
     x, y = pairs(x, y)
-    unknown = ~(np.isfinite(x) & np.isfinite(y))
-    if unknown.any():
-        at = int(np.flatnonzero(unknown)[0])
-        raise DataError(f"the pair {x[at]:g}, {y[at]:g} at {at} has no rank: leave it out")
+    invalid = ~(np.isfinite(x) & np.isfinite(y))
+    if invalid.any():
+        index = int(np.flatnonzero(invalid)[0])
+        raise DataError(f"the pair {x[index]:g}, {y[index]:g} at {index} has no rank: leave it out")
     return x, y
 
 
@@ -163,39 +163,43 @@ def matrix_spearman(
 def _rho(x: Matrix, y: Matrix) -> float:
     """NaN where one of them is constant, or there is no pair."""
     a, b = _ranks(x), _ranks(y)
-    size = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / size) if size else float("nan")
+    norm = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / norm) if norm else float("nan")
 
 
 def _ranks(matrix: Matrix) -> Matrix:
-    """The pairs' ranks less their mean: whole or half, so that sums of products are exact."""
+    """The pairs' ranks less their mean: multiples of 1/2, so that sums of products are exact."""
     from scipy.stats import rankdata
 
-    pairs = matrix[np.triu_indices(len(matrix), 1)]
-    return rankdata(pairs) - (len(pairs) + 1) / 2
+    distances = matrix[np.triu_indices(len(matrix), 1)]
+    return rankdata(distances) - (len(distances) + 1) / 2
 
 
 def _interval_matrices(x: Matrix, y: Matrix, rho: float, confidence: float) -> Interval:
     from scipy.special import stdtrit
 
     n = len(x)
-    others = [np.delete(np.arange(n), left_out) for left_out in range(n)]
-    without = np.array([_rho(x[np.ix_(kept, kept)], y[np.ix_(kept, kept)]) for kept in others])
-    if n < FEWEST or max(abs(rho), *abs(without)) >= 1 or np.isnan(without).any():
+    index_sets = [np.delete(np.arange(n), left_out) for left_out in range(n)]
+    jackknife = np.array(
+        [_rho(x[np.ix_(kept, kept)], y[np.ix_(kept, kept)]) for kept in index_sets]
+    )
+    if n < FEWEST or max(abs(rho), *abs(jackknife)) >= 1 or np.isnan(jackknife).any():
         return UNKNOWN
-    z = np.arctanh(without)
+    z = np.arctanh(jackknife)
     error = np.sqrt((n - 1) / n * np.square(z - z.mean()).sum())
-    reach = -stdtrit(n - 2, (1 - confidence) / 2) * error
-    low, high = np.tanh(np.arctanh(rho) + np.array([-reach, reach]))
+    half_width = -stdtrit(n - 2, (1 - confidence) / 2) * error
+    low, high = np.tanh(np.arctanh(rho) + np.array([-half_width, half_width]))
     return float(low), float(high)
 
 
 def _mantel_p(x: Matrix, y: Matrix, resamples: int, seed: int) -> float:
     upper = np.triu_indices(len(x), 1)
-    ranks, others = np.zeros_like(x), _ranks(y)
+    ranks, other_ranks = np.zeros_like(x), _ranks(y)
     ranks[upper] = _ranks(x)
     ranks += ranks.T
-    found, rng = abs(ranks[upper] @ others), np.random.default_rng(seed)
+    observed, rng = abs(ranks[upper] @ other_ranks), np.random.default_rng(seed)
     orders = (rng.permutation(len(x)) for _ in range(resamples))
-    extreme = sum(abs(ranks[np.ix_(order, order)][upper] @ others) >= found for order in orders)
+    extreme = sum(
+        abs(ranks[np.ix_(order, order)][upper] @ other_ranks) >= observed for order in orders
+    )
     return float((extreme + 1) / (resamples + 1))

@@ -27,19 +27,19 @@ def wilson_interval(
     correct, n = np.broadcast_arrays(
         np.asarray(correct, dtype=np.float64), np.asarray(n, dtype=np.float64)
     )
-    wrong = ~((n >= 1) & (correct >= 0) & (correct <= n))
-    if wrong.any():
+    invalid = ~((n >= 1) & (correct >= 0) & (correct <= n))
+    if invalid.any():
         raise DataError(
-            f"{correct[wrong][0]:g} correct of {n[wrong][0]:g} is not a rate: "
+            f"{correct[invalid][0]:g} correct of {n[invalid][0]:g} is not a rate: "
             "give counts with 0 <= correct <= n and n at least 1"
         )
     z = ndtri((1 + confidence) / 2)
     rate = correct / n
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    half_width = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
     # At the ends the formula gives 0 and 1 but for rounding.
-    low = np.where(correct == 0, 0.0, centre - half)
-    high = np.where(correct == n, 1.0, centre + half)
+    low = np.where(correct == 0, 0.0, centre - half_width)
+    high = np.where(correct == n, 1.0, centre + half_width)
     return low, high
 
 
@@ -55,7 +55,10 @@ def difference_interval(
     Raises:
         DataError, ConfigError: as ``wilson_interval``.
     """
-    sides = [np.asarray(correct, dtype=np.float64) for correct in (first, second)]
-    ends = [wilson_interval(correct, n, confidence) for correct in sides]
-    (p, q), ((p_low, p_high), (q_low, q_high)) = (side / np.asarray(n) for side in sides), ends
+    counts = [np.asarray(correct, dtype=np.float64) for correct in (first, second)]
+    intervals = [wilson_interval(correct, n, confidence) for correct in counts]
+    (p, q), ((p_low, p_high), (q_low, q_high)) = (
+        (count / np.asarray(n) for count in counts),
+        intervals,
+    )
     return p - q - np.hypot(p - p_low, q_high - q), p - q + np.hypot(p_high - p, q - q_low)

@@ -1,10 +1,11 @@
 """Asymmetric numeral systems (Duda, 2013) by the library ``constriction``.
 
-What Huffman's whole bits leave on the table. Frequencies are whole numbers of which the file says
-what they add up to, 2^precision, so that a reader computes with what the writer had: the share of
-all symbols before symbol i of A, whose frequencies sum to c, is ⌊c · (2^24 − A) / 2^precision⌋ + i
-in units of 2^−24. The string is little-endian words of 32 bits; the last is the top of the stack,
-and the state has two. A test decodes it so, without the library.
+It saves what Huffman's codes lose by having whole bits. Frequencies are whole numbers that add up
+to 2^precision. The precision is in the file, so that a reader computes with the writer's numbers.
+The share of all symbols before symbol i of A, whose frequencies sum to c, is
+⌊c · (2^24 − A) / 2^precision⌋ + i in units of 2^−24. The string is little-endian words of 32 bits.
+The last word is the top of the stack, and the state has two words. A test decodes the string so,
+without the library.
 """
 
 from __future__ import annotations
@@ -16,34 +17,34 @@ from numpy.typing import NDArray
 
 from laq.utils.errors import DataError
 
-# Of the frequencies in a table; which is best depends on how much there is to code.
+# Precisions of the frequencies in a table. The best depends on how many symbols there are.
 PRECISIONS = (8, 10, 12, 14, 16)
-# Symbols that a byte may hold, so that a size that cannot be is seen: the others go to Huffman.
+# Most symbols a byte, so that a reader can refuse an impossible size. Denser strings go to Huffman.
 DENSEST = 16
 
 Symbols = NDArray[np.uint16]
 
 
 def frequencies(counts: NDArray[np.int64], precision: int) -> NDArray[np.int64]:
-    """``counts`` (A,) scaled to whole numbers of the sum 2^precision, none that occurs to 0."""
-    total, whole = int(counts.sum()), 1 << precision
-    scaled = counts * whole
-    found = np.where(counts > 0, np.maximum(scaled // total, 1), 0)
-    missing = whole - int(found.sum())
+    """``counts`` (A,) as whole numbers of the sum 2^precision, at least 1 for each that occurs."""
+    total, target = int(counts.sum()), 1 << precision
+    scaled = counts * target
+    freqs = np.where(counts > 0, np.maximum(scaled // total, 1), 0)
+    missing = target - int(freqs.sum())
     if missing > 0:  # by the largest remainders
-        rest = np.where(scaled // total > 0, scaled % total, -1)
-        found[np.argsort(-rest, kind="stable")[:missing]] += 1
+        remainders = np.where(scaled // total > 0, scaled % total, -1)
+        freqs[np.argsort(-remainders, kind="stable")[:missing]] += 1
     for _ in range(-missing):  # where it matters least
-        found[found.argmax()] -= 1
-    return found
+        freqs[freqs.argmax()] -= 1
+    return freqs
 
 
 def encode(symbols: Symbols, alphabet: int) -> tuple[bytes, bytes] | None:
-    """Table and string of ``symbols`` (n,), all below ``alphabet``; None where ANS is not for them.
+    """Table and string of ``symbols`` (n,), all below ``alphabet``; None where ANS does not apply.
 
     The table is the precision and the frequencies of the alphabet, as numbers of 7 bits a byte,
-    lowest first, all bytes of a number but its last with the highest bit set. ANS is not for fewer
-    than two symbols that occur, nor for so few bits that nobody could tell how many there are.
+    lowest first. All bytes of a number but its last have the highest bit set. ANS does not apply to
+    fewer than two symbols that occur, nor to strings with more than ``DENSEST`` symbols a byte.
     """
     counts = np.bincount(symbols, minlength=alphabet)
     if np.count_nonzero(counts) < 2:
@@ -58,16 +59,16 @@ def encode(symbols: Symbols, alphabet: int) -> tuple[bytes, bytes] | None:
 def decode(table: bytes, string: bytes, count: int, alphabet: int) -> Symbols:
     """The ``count`` symbols that ``encode`` was given.
 
-    Raises ``DataError`` for what it cannot have written, before it takes memory for them.
+    Raises ``DataError`` for what it cannot have written, before memory is taken for the symbols.
     """
     if len(string) % 4 or not _plausible(count, string):
         raise DataError(f"{count} symbols in {len(string)} bytes")
-    found, precision = _read(table, alphabet)
+    freqs, precision = _read(table, alphabet)
     words = np.frombuffer(string, dtype="<u4").astype(np.uint32)
     if not words.size or words[-1] == 0:
         raise DataError("a stack without a top")
     coder = _coder(words)
-    symbols = coder.decode(_model(found, precision), count)
+    symbols = coder.decode(_model(freqs, precision), count)
     if not coder.is_empty():
         raise DataError(f"more than {count} symbols in {len(string)} bytes")
     return symbols.astype(np.uint16)
@@ -84,25 +85,25 @@ def _coder(*words: NDArray[np.uint32]) -> Any:
 
 
 def _model(found: NDArray[np.int64], precision: int) -> Any:
-    """Exact in double precision, and so the same everywhere: all are multiples of 2^−precision."""
+    """The library's model. Its probabilities, multiples of 2^−precision, are exact in float64."""
     import constriction
 
     return constriction.stream.model.Categorical(found / (1 << precision), perfect=False)
 
 
 def _table(counts: NDArray[np.int64], precision: int) -> tuple[float, bytes]:
-    """Bits of the table and of all symbols with it; infinitely many where it is too coarse."""
+    """Bits of table and symbols, and the table; infinitely many where the precision is too low."""
     if np.count_nonzero(counts) > 1 << precision:
         return np.inf, b""
-    found = frequencies(counts, precision)
+    freqs = frequencies(counts, precision)
     table = bytearray([precision])
-    for number in found.tolist():
+    for number in freqs.tolist():
         while number > 127:
             table.append(number & 127 | 128)
             number >>= 7
         table.append(number)
-    used = counts > 0
-    bits = float((counts[used] * (precision - np.log2(found[used]))).sum())
+    nonzero = counts > 0
+    bits = float((counts[nonzero] * (precision - np.log2(freqs[nonzero]))).sum())
     return 8 * len(table) + bits, bytes(table)
 
 

@@ -19,7 +19,7 @@ Symbols = NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class CodedSymbols:
-    """Symbols as bytes. coder: of ``CODERS``. table: what its code is. string: the symbols."""
+    """Symbols as bytes. coder: of ``CODERS``. table: of the code. string: the coded symbols."""
 
     coder: str
     table: bytes
@@ -28,10 +28,10 @@ class CodedSymbols:
 
 def encode(symbols: Symbols, alphabet: int, coder: str) -> CodedSymbols:
     """``symbols`` (n,) below ``alphabet``, by ``coder``, or Huffman's where that has no answer."""
-    found = CODERS[coder].encode(symbols, alphabet) if len(symbols) else (b"", b"")
-    if found is None:
+    coded = CODERS[coder].encode(symbols, alphabet) if len(symbols) else (b"", b"")
+    if coded is None:
         return encode(symbols, alphabet, "huffman")
-    return CodedSymbols(coder, *found)
+    return CodedSymbols(coder, *coded)
 
 
 def decode(coded: CodedSymbols, count: int, alphabet: int) -> Symbols:

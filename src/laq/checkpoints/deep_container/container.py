@@ -1,9 +1,9 @@
-"""One byte string that holds a compressed network whole, and describes itself.
+"""One byte string that holds a whole compressed network, and describes itself.
 
-``laq.checkpoints.deep_container.header`` says how it begins and ends. In between lie, for each
-weight in the order of their names, its codebook or its values, marks of its lines, its codes and
-its indices (``laq.checkpoints.deep_container.coders``), and then all other tensors. Numbers are
-little-endian.
+``laq.checkpoints.deep_container.header`` says how it begins and ends. In between come the weights
+in the order of their names, and then all other tensors. A weight is its codebook or its values,
+marks of its lines, its codes and its indices (``laq.checkpoints.deep_container.coders``). Numbers
+are little-endian.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ _TYPES = {
 
 
 def halved(tensor: Tensor) -> bool:
-    """Whether a float32 ``tensor`` is the same in half precision, −0 and all."""
+    """Whether a float32 ``tensor`` is the same in half precision, bit for bit."""
     if tensor.dtype != torch.float32:
         return False
-    again = tensor.half().float()
-    return bool((again.view(torch.int32) == tensor.view(torch.int32)).all())
+    restored = tensor.half().float()
+    return bool((restored.view(torch.int32) == tensor.view(torch.int32)).all())
 
 
 def packed(tensor: Tensor, half: bool) -> tuple[str, bytes]:
@@ -75,8 +75,8 @@ def unpacked(content: memoryview, dtype: str, shape: Sequence[int], half: bool) 
     """The tensor that ``packed`` was given."""
     if not math.prod(shape):
         return torch.zeros(shape, dtype=_TYPES[dtype])
-    stored = torch.float16 if half else _TYPES[dtype]
-    flat = torch.frombuffer(bytearray(content), dtype=stored)
+    stored_dtype = torch.float16 if half else _TYPES[dtype]
+    flat = torch.frombuffer(bytearray(content), dtype=stored_dtype)
     return (flat.float() if half else flat).view(shape)
 
 
@@ -97,9 +97,9 @@ class Content:
     head: Header
 
     def dense(self) -> dict[str, Tensor]:
-        """Name to tensor, weights as float32 among them; one of several names by all of them."""
+        """Name to tensor, with weights as float32. A tensor of several names has all of them."""
         dense = self.state | {name: weight.weight() for name, weight in self.weights.items()}
-        return dense | {name: dense[first] for name, first in self.head.aliases.items()}
+        return dense | {alias: dense[name] for alias, name in self.head.aliases.items()}
 
 
 def encode(
@@ -110,96 +110,97 @@ def encode(
 ) -> bytes:
     """The network as bytes; equal arguments give equal bytes.
 
-    state: name to tensor. A name that ``weights`` has too is stored as it is there, all others as
-    they are (float32 in half precision where that loses no bit), once where several names are of
-    the same memory. ``weights`` may be lazy: it is asked for one after the other. coder:
-    ``huffman``, ``ans``, or ``fixed`` for codes and indices of fixed width.
+    state: name to tensor. A name that ``weights`` has too is stored as ``weights`` has it. All
+    others are stored as they are, but float32 in half precision where that loses no bit. A tensor
+    is stored once where several names are of the same memory. weights: may be lazy, as weights are
+    asked for one after the other. coder: ``huffman``, ``ans``, or ``fixed`` for codes and indices
+    of fixed width.
 
-    Raises ``ValueError`` for tensors of a type that no file has, and a description that is no JSON:
-    defects of the caller.
+    Raises ``ValueError`` for tensors of a type that no file has, and for a description that is not
+    JSON: defects of the caller.
     """
-    entries, tables, parts = [], [], []
+    entries, tables, strings = [], [], []
     for name in sorted(weights):
-        entry, table, strings = encoded(name, weights[name], coder)
+        entry, table, weight_strings = encoded(name, weights[name], coder)
         entries.append(entry)
         tables.append(table)
-        parts += strings
+        strings += weight_strings
     tensors = []
-    further = aliases(state, weights)
-    for name in sorted(state.keys() - weights.keys() - further.keys()):
+    duplicates = aliases(state, weights)
+    for name in sorted(state.keys() - weights.keys() - duplicates.keys()):
         tensor = state[name].detach().cpu()
         half = halved(tensor)
         dtype, content = packed(tensor, half)
         tensors.append(TensorEntry(name, dtype, tuple(tensor.shape), half))
-        parts.append(content)
-    first = head.written(
-        Header(description, tuple(entries), tuple(tensors), b"".join(tables), further)
+        strings.append(content)
+    header = head.written(
+        Header(description, tuple(entries), tuple(tensors), b"".join(tables), duplicates)
     )
-    return b"".join([first, *parts, head.digest([first, *parts])])
+    return b"".join([header, *strings, head.digest([header, *strings])])
 
 
 def decode(content: bytes | memoryview) -> Content:
     """What ``encode`` was given, bit for bit.
 
-    Raises ``DataError`` for bytes that are not what it gives. The digest is looked at before all
-    else, and no memory is taken for what so many bytes cannot hold.
+    Raises ``DataError`` for bytes that ``encode`` cannot have written. The digest is checked before
+    anything else, and no memory is taken for more than so many bytes can hold.
     """
     content = memoryview(content)
     body, digest = content[:-DIGEST], bytes(content[-DIGEST:])
     if head.digest([body]) != digest:
         raise DataError("its digest is of other bytes")
-    found, place = head.read(bytes(body[: head.longest(bytes(body[:16]))]))
-    if place + found.stored != len(body):
-        raise DataError(f"{len(body) - place} bytes where {found.stored} belong")
-    bodies, tables = _Parts(body[place:]), _Parts(memoryview(found.tables))
+    header, offset = head.read(bytes(body[: head.longest(bytes(body[:16]))]))
+    if offset + header.stored != len(body):
+        raise DataError(f"{len(body) - offset} bytes where {header.stored} belong")
+    bodies, tables = _Parts(body[offset:]), _Parts(memoryview(header.tables))
     weights = {}
-    for entry in found.weights:
+    for entry in header.weights:
         try:
             weights[entry.name] = _restored(entry, bodies, tables)
         except (ValueError, DataError) as error:
             raise DataError(f"{entry.name}: {error}") from error
     state = {
         tensor.name: unpacked(bodies.take(tensor.stored), tensor.dtype, tensor.shape, tensor.half)
-        for tensor in found.tensors
+        for tensor in header.tensors
     }
-    return Content(state, dict(found.description), weights, digest.hex(), found)
+    return Content(state, dict(header.description), weights, digest.hex(), header)
 
 
 def encoded(
     name: str, weight: PrunedWeight | SharedWeight, coder: str
 ) -> tuple[WeightEntry, bytes, list[bytes]]:
-    """What the head says of a weight, the tables of its codes and indices, and its parts."""
+    """A weight's entry in the head, the tables of its codes and indices, and its byte strings."""
     shared = isinstance(weight, SharedWeight)
     codes = weight.codes.numpy() if shared else None
-    used = np.bincount(codes, minlength=len(weight.centroids)) if shared else None
-    way = sparse_index.chosen(
-        weight.positions.numpy(), weight.shape, weight.index_bits, used, coder
+    counts = np.bincount(codes, minlength=len(weight.centroids)) if shared else None
+    layout = sparse_index.chosen(
+        weight.positions.numpy(), weight.shape, weight.index_bits, counts, coder
     )
     if shared:
         values = weight.centroids
-        symbols = coders.encode(*way.symbols(codes, len(values)), coder)
+        symbols = coders.encode(*layout.symbols(codes, len(values)), coder)
     else:
-        values = torch.zeros(way.entries)
-        kept = way.indices.kept if way.indices else way.order
-        values[torch.from_numpy(kept)] = weight.values[torch.from_numpy(way.order)]
+        values = torch.zeros(layout.entries)
+        kept = layout.indices.kept if layout.indices else layout.order
+        values[torch.from_numpy(kept)] = weight.values[torch.from_numpy(layout.order)]
         symbols = CodedSymbols(coder, b"", b"")
     indices = CodedSymbols(coder, b"", b"")
-    if way.indices:
-        indices = coders.encode(way.indices.gaps, 1 << way.indices.bits, coder)
+    if layout.indices:
+        indices = coders.encode(layout.indices.gaps, 1 << layout.indices.bits, coder)
     half = halved(values)
     entry = WeightEntry(
         name,
         tuple(weight.shape),
-        way.indices.bits if way.indices else 0,
-        way.columns,
-        way.lines is not None,
-        len(way.order),
-        way.entries,
+        layout.indices.bits if layout.indices else 0,
+        layout.columns,
+        layout.lines is not None,
+        len(layout.order),
+        layout.entries,
         len(values) if shared else 0,
         half,
-        *(String(part.coder, len(part.table), len(part.string)) for part in (symbols, indices)),
+        *(String(coded.coder, len(coded.table), len(coded.string)) for coded in (symbols, indices)),
     )
-    marks = b"" if way.lines is None else np.packbits(way.lines).tobytes()
+    marks = b"" if layout.lines is None else np.packbits(layout.lines).tobytes()
     strings = [packed(values, half)[1], marks, symbols.string, indices.string]
     return entry, symbols.table + indices.table, strings
 
@@ -210,37 +211,39 @@ def _restored(entry: WeightEntry, bodies: _Parts, tables: _Parts) -> PrunedWeigh
     values = unpacked(bodies.take(entry.values), "F32", (count,), entry.half)
     marks = np.frombuffer(bodies.take(entry.marks), dtype=np.uint8)
     strings = [
-        CodedSymbols(part.coder, bytes(tables.take(part.table)), bytes(bodies.take(part.size)))
-        for part in (entry.codes, entry.indices)
+        CodedSymbols(
+            string.coder, bytes(tables.take(string.table)), bytes(bodies.take(string.size))
+        )
+        for string in (entry.codes, entry.indices)
     ]
     fillers = entry.entries > entry.kept
     if shared:
         symbols = coders.decode(strings[0], entry.entries, entry.centroids + fillers)
-        real = symbols > 0 if fillers else np.ones(entry.entries, dtype=bool)
+        mask = symbols > 0 if fillers else np.ones(entry.entries, dtype=bool)
     else:
-        real = values.numpy() != 0
-    places, order = np.arange(entry.entries), np.arange(entry.kept)
+        mask = values.numpy() != 0
+    indices, order = np.arange(entry.entries), np.arange(entry.kept)
     if entry.index_bits:
         gaps = coders.decode(strings[1], entry.entries, 1 << entry.index_bits)
-        places = absolute(gaps)[real]
-        inner = sides(entry.shape)
+        indices = absolute(gaps)[mask]
+        sizes = sides(entry.shape)
         if entry.lines:
-            lines = np.unpackbits(marks, count=sum(inner)).astype(bool)
-            inner = int(lines[: inner[0]].sum()), int(lines[inner[0] :].sum())
-        if len(places) and places[-1] >= math.prod(inner):
-            raise DataError(f"a weight at {places[-1]} of {inner}")
+            lines = np.unpackbits(marks, count=sum(sizes)).astype(bool)
+            sizes = int(lines[: sizes[0]].sum()), int(lines[sizes[0] :].sum())
+        if len(indices) and indices[-1] >= math.prod(sizes):
+            raise DataError(f"a weight at {indices[-1]} of {sizes}")
         if entry.columns:
-            places, order = by_rows(places, inner)
+            indices, order = by_rows(indices, sizes)
         if entry.lines:
-            places = spread(places, entry.shape, lines)
-    if len(order) != entry.kept or len(places) != entry.kept:
-        raise DataError(f"{int(real.sum())} weights are kept, not {entry.kept}")
+            indices = spread(indices, entry.shape, lines)
+    if len(order) != entry.kept or len(indices) != entry.kept:
+        raise DataError(f"{int(mask.sum())} weights are kept, not {entry.kept}")
     bits = entry.index_bits
-    shape, positions = entry.shape, torch.from_numpy(places)
+    shape, positions = entry.shape, torch.from_numpy(indices)
     if not shared:
-        chosen = values[torch.from_numpy(np.flatnonzero(real)[order])]
-        return PrunedWeight(shape, positions, chosen, bits)
-    codes = (symbols[real] - fillers)[order].astype(np.uint8)
+        nonzero = values[torch.from_numpy(np.flatnonzero(mask)[order])]
+        return PrunedWeight(shape, positions, nonzero, bits)
+    codes = (symbols[mask] - fillers)[order].astype(np.uint8)
     return SharedWeight(shape, positions, torch.from_numpy(codes), values, bits)
 
 

@@ -1,8 +1,8 @@
-"""Files of networks that were compressed deeply: safetensors around one container.
+"""Files of deeply compressed networks: safetensors around one container.
 
-Its one tensor, ``deep``, holds the container's bytes, description and all, and the metadata's key
-``laq`` says ``deep``. ``laq.checkpoints.packing.read`` and ``laq.checkpoints.metadata`` read such
-files through this module and ``laq.checkpoints.deep_container.header``.
+The one tensor, ``deep``, holds the bytes of the container, which include the description. The
+metadata's key ``laq`` says ``deep``. ``laq.checkpoints.packing.read`` reads such files through this
+module, ``laq.checkpoints.metadata`` through ``laq.checkpoints.deep_container.header``.
 """
 
 from __future__ import annotations
@@ -52,30 +52,29 @@ def save(
 
 
 def contained(path: str | os.PathLike[str]) -> Content:
-    """What the file holds, weights as they were coded. Raises ``CheckpointError``."""
+    """The content of the file, weights as they were coded. Raises ``CheckpointError``."""
     with metadata.opened(path, "pt") as file:
         metadata.content(path, file)
         return _decoded(path, file)
 
 
 def read(path: str | os.PathLike[str], file: Any) -> Checkpoint:
-    """The checkpoint in the opened ``file``, which ``laq.checkpoints.metadata.content`` has found
-    to be one.
+    """The checkpoint in the opened ``file``, which ``laq.checkpoints.metadata.content`` accepted.
 
     Raises ``CheckpointError``, which names ``path`` and the remedy, for one that was altered.
     """
-    found = _decoded(path, file)
-    state = found.dense()
+    content = _decoded(path, file)
+    state = content.dense()
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinite values: {REMEDY}")
-    entries = {entry.name: entry for entry in found.head.weights}
+    entries = {entry.name: entry for entry in content.head.weights}
     packed = {
         name: (_packed(weight, entries[name]),)
-        for name, weight in found.weights.items()
+        for name, weight in content.weights.items()
         if isinstance(weight, SharedWeight) and len(weight.shape) > 1
     }
-    return Checkpoint(found.description, state, packed)
+    return Checkpoint(content.description, state, packed)
 
 
 class SparseCoding:
@@ -109,11 +108,11 @@ def _decoded(path: str | os.PathLike[str], file: Any) -> Content:
 
 
 def _packed(weight: SharedWeight, entry: WeightEntry) -> PackedWeight:
-    """The weight as codes of all its entries, the 0 of those that are pruned among the levels."""
+    """The weight as codes of all its entries. The 0 of pruned entries is one of the levels."""
     levels = torch.cat((torch.zeros(1), weight.centroids))
     table, order = levels.sort(stable=True)
     grid = Codebook(table[None], width(len(weight.centroids)), "shared")
-    places = order.argsort() + grid.low
-    codes = torch.full((entry.weights,), int(places[0]), dtype=grid.dtype)
-    codes[weight.positions] = places[1:].to(grid.dtype)[weight.codes.long()]
+    ranks = order.argsort() + grid.low
+    codes = torch.full((entry.weights,), int(ranks[0]), dtype=grid.dtype)
+    codes[weight.positions] = ranks[1:].to(grid.dtype)[weight.codes.long()]
     return PackedWeight(codes.view(weight.shape), grid, SparseCoding(entry, weight))

@@ -1,4 +1,4 @@
-"""Symbols of one width, what entropy coders are measured against; the highest bit is first."""
+"""Symbols of one width, the baseline of the entropy coders. The highest bit is first."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def encode(symbols: Symbols, alphabet: int) -> tuple[bytes, bytes]:
 
 def decode(table: bytes, string: bytes, count: int, alphabet: int) -> Symbols:
     """The ``count`` symbols that ``encode`` was given. Raises ``DataError`` for another string."""
-    each = width(alphabet)
-    if table or len(string) != -(-count * each // 8):
-        raise DataError(f"{count} symbols of {each} bits in {len(string)} bytes")
-    bits = np.unpackbits(np.frombuffer(string, dtype=np.uint8), count=count * each)
-    octets = np.zeros((count, 16), dtype=np.uint8)
-    octets[:, 16 - each :] = bits.reshape(count, each)
-    symbols = np.packbits(octets, axis=1).view(">u2")[:, 0].astype(np.uint16)
+    symbol_bits = width(alphabet)
+    if table or len(string) != -(-count * symbol_bits // 8):
+        raise DataError(f"{count} symbols of {symbol_bits} bits in {len(string)} bytes")
+    bits = np.unpackbits(np.frombuffer(string, dtype=np.uint8), count=count * symbol_bits)
+    padded = np.zeros((count, 16), dtype=np.uint8)
+    padded[:, 16 - symbol_bits :] = bits.reshape(count, symbol_bits)
+    symbols = np.packbits(padded, axis=1).view(">u2")[:, 0].astype(np.uint16)
     if count and int(symbols.max()) >= alphabet:
         raise DataError(f"symbol {symbols.max()} of {alphabet}")
     return symbols

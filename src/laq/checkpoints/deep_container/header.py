@@ -1,4 +1,4 @@
-"""The head of a container: what is in it, as compressed JSON. Reading it takes no torch.
+"""The head of a container: its contents as compressed JSON. Reading it takes no torch.
 
 A container is, with numbers of 7 bits a byte, lowest first and each byte but the last of a number
 with its highest bit set:
@@ -11,9 +11,9 @@ with its highest bit set:
     16 bytes       BLAKE2b (RFC 7693) of all that, the digest
 
 The inflated head is a line of JSON, ``{"d": description, "t": tensors, "w": weights}`` in UTF-8,
-with ``"a": {further name: name}`` where tensors have several names, and behind its line break the
+with ``"a": {further name: name}`` where tensors have several names. Behind its line break are the
 tables of the entropy coders. Entries are the fields of ``WeightEntry`` and ``TensorEntry`` in their
-order, a string of symbols as its coder's number and the bytes of its table and of itself.
+order. A string of symbols is its coder's number and the sizes of table and string in bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DIGEST = 16  # bytes
 TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1}
 TYPES |= {"BOOL": 1}
 
-# Bytes that a head may have at most when it is inflated.
+# Most bytes of an inflated head.
 _LARGEST = 2**24
 _DIMENSIONS = 8
 _SYMBOLS = tuple(CODERS)
@@ -78,11 +78,11 @@ class String:
 class WeightEntry:
     """A pruned weight: its codebook or values, marks of its lines, its codes, its indices.
 
-    columns: whether it is walked along its first dimension first. lines: whether a bit for each row
-    and each column of it as a matrix says if it is walked, all others being zeros. kept: its
-    weights. entries: these and the fillers. centroids: of the codebook, 0 where each entry has a
-    value of its own. half: whether codebook or values are in half precision. index_bits: 0 where
-    all are kept.
+    columns: whether it is walked along its first dimension first. lines: whether rows and columns
+    of zeros are left out. Each row and column of the matrix then has a bit: whether it is walked.
+    kept: number of its weights. entries: these and the fillers. centroids: of the codebook, 0 where
+    each entry has a value of its own. half: whether codebook or values are in half precision.
+    index_bits: 0 where all are kept.
     """
 
     name: str
@@ -99,7 +99,7 @@ class WeightEntry:
 
     def __post_init__(self) -> None:
         size, numbers = self.weights, (self.index_bits, self.kept, self.entries, self.centroids)
-        fits = (
+        valid = (
             isinstance(self.name, str)
             and all(type(number) is int and number >= 0 for number in numbers)
             and self.index_bits <= 8
@@ -110,7 +110,7 @@ class WeightEntry:
                  and not self.indices.size + self.indices.table)
             and (self.centroids or not self.codes.size + self.codes.table)
         )  # fmt: skip
-        if not fits:
+        if not valid:
             raise DataError(f"a weight that cannot be: {self}")
 
     @property
@@ -130,13 +130,13 @@ class WeightEntry:
 
     @property
     def stored(self) -> int:
-        """Bytes of all its parts, tables as they are before they are deflated."""
+        """Bytes of all its parts, with tables before they are deflated."""
         return self.values + self.marks + self.symbols
 
     @property
     def symbols(self) -> int:
         """Bytes of codes and indices, with their tables."""
-        return sum(part.size + part.table for part in (self.codes, self.indices))
+        return sum(string.size + string.table for string in (self.codes, self.indices))
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ class TensorEntry:
     half: bool
 
     def __post_init__(self) -> None:
-        known = isinstance(self.name, str) and self.dtype in TYPES
-        if not known or (self.half and self.dtype != "F32"):
+        valid = isinstance(self.name, str) and self.dtype in TYPES
+        if not valid or (self.half and self.dtype != "F32"):
             raise DataError(f"a tensor that cannot be: {self}")
 
     @property
@@ -161,8 +161,11 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class Header:
-    """What a container says of itself. tables: of the coders, in the order of the weights. aliases:
-    further names of tensors, to those that they are listed by."""
+    """The head of a container.
+
+    tables: of the coders, in the order of the weights. aliases: further names of tensors, to the
+    names that the tensors are listed by.
+    """
 
     description: Mapping[str, Any]
     weights: tuple[WeightEntry, ...]
@@ -173,8 +176,8 @@ class Header:
     @property
     def stored(self) -> int:
         """Bytes behind the head, the digest not among them."""
-        parts = sum(w.values + w.marks + w.codes.size + w.indices.size for w in self.weights)
-        return parts + sum(tensor.stored for tensor in self.tensors)
+        weight_bytes = sum(w.values + w.marks + w.codes.size + w.indices.size for w in self.weights)
+        return weight_bytes + sum(tensor.stored for tensor in self.tensors)
 
 
 def written(head: Header) -> bytes:
@@ -189,68 +192,68 @@ def written(head: Header) -> bytes:
     text = json.dumps(
         content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
     )
-    whole = text.encode() + b"\n" + head.tables
-    if len(whole) > _LARGEST:
-        raise ValueError(f"a head of {len(whole)} bytes")
+    inflated = text.encode() + b"\n" + head.tables
+    if len(inflated) > _LARGEST:
+        raise ValueError(f"a head of {len(inflated)} bytes")
     deflater = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_DEFAULT_STRATEGY, WORDS)
-    small = deflater.compress(whole) + deflater.flush()
-    return MAGIC + number(len(small)) + number(len(whole)) + small
+    deflated = deflater.compress(inflated) + deflater.flush()
+    return MAGIC + number(len(deflated)) + number(len(inflated)) + deflated
 
 
 def read(content: bytes) -> tuple[Header, int]:
-    """The head of a container, of which ``content`` is the beginning, and where it ends.
+    """The head of a container that begins with ``content``, and where the head ends.
 
-    Raises ``DataError`` for what is no head, or not whole.
+    Raises ``DataError`` for what is no head, or is cut short.
     """
     if content[: len(MAGIC)] != MAGIC:
         raise DataError("no container of this format")
-    small, place = _number(content, len(MAGIC))
-    large, place = _number(content, place)
-    if large > _LARGEST:
-        raise DataError(f"a head of {large} bytes")
+    deflated_size, offset = _number(content, len(MAGIC))
+    inflated_size, offset = _number(content, offset)
+    if inflated_size > _LARGEST:
+        raise DataError(f"a head of {inflated_size} bytes")
     try:
         inflater = zlib.decompressobj(zdict=WORDS)
-        whole = inflater.decompress(content[place : place + small], large + 1)
-        if not inflater.eof or inflater.unused_data or len(whole) != large:
+        inflated = inflater.decompress(content[offset : offset + deflated_size], inflated_size + 1)
+        if not inflater.eof or inflater.unused_data or len(inflated) != inflated_size:
             raise DataError("a head that is cut short, or longer than it says")
-        text, _, tables = whole.partition(b"\n")
-        found = json.loads(text)
+        text, _, tables = inflated.partition(b"\n")
+        record = json.loads(text)
         head = Header(
-            found["d"],
-            tuple(_weight(*entry) for entry in found["w"]),
-            tuple(_tensor(*entry) for entry in found["t"]),
+            record["d"],
+            tuple(_weight(*entry) for entry in record["w"]),
+            tuple(_tensor(*entry) for entry in record["t"]),
             tables,
-            found.get("a", {}),
+            record.get("a", {}),
         )
     except (zlib.error, ValueError, RecursionError, KeyError, TypeError) as error:
         raise DataError(f"a head that is damaged ({error})") from error
     names = [entry.name for entry in (*head.weights, *head.tensors)]
-    sizes = sum(part.table for w in head.weights for part in (w.codes, w.indices))
+    table_bytes = sum(string.table for w in head.weights for string in (w.codes, w.indices))
     if not isinstance(head.description, dict) or len({*names}) < len(names):
         raise DataError("a head without a description, or with a name twice")
     if not isinstance(head.aliases, dict) or any(
         name in names or first not in names for name, first in head.aliases.items()
     ):
         raise DataError("a head with further names of what it does not list")
-    if sizes != len(tables):
-        raise DataError(f"{len(tables)} bytes of tables where {sizes} belong")
-    return head, place + small
+    if table_bytes != len(tables):
+        raise DataError(f"{len(tables)} bytes of tables where {table_bytes} belong")
+    return head, offset + deflated_size
 
 
 def longest(content: bytes) -> int:
     """How many bytes ``read`` needs of a container that begins with ``content``, 16 or more."""
     if content[: len(MAGIC)] != MAGIC:
         return len(content)
-    small, place = _number(content, len(MAGIC))
-    return _number(content, place)[1] + small
+    deflated_size, offset = _number(content, len(MAGIC))
+    return _number(content, offset)[1] + deflated_size
 
 
 def digest(parts: Sequence[bytes | memoryview]) -> bytes:
-    """Over all bytes before it."""
-    found = blake2b(digest_size=DIGEST)
+    """The digest of ``parts``, which are all bytes before it."""
+    hasher = blake2b(digest_size=DIGEST)
     for part in parts:
-        found.update(part)
-    return found.digest()
+        hasher.update(part)
+    return hasher.digest()
 
 
 def number(value: int) -> bytes:
@@ -289,8 +292,8 @@ def _weight(*fields: Any) -> WeightEntry:
     if type(walk) is not int or not 0 <= walk < 4:
         raise DataError(f"walk {walk!r}")
     strings = (_string(*codes), _string(*indices))
-    sizes = bits, walk % 2 == 1, walk > 1, kept, entries, centroids, _flag(half)
-    return WeightEntry(name, _shape(shape, 1), *sizes, *strings)
+    scalars = bits, walk % 2 == 1, walk > 1, kept, entries, centroids, _flag(half)
+    return WeightEntry(name, _shape(shape, 1), *scalars, *strings)
 
 
 def _tensor(name: Any, dtype: Any, shape: Any, half: Any) -> TensorEntry:
@@ -321,9 +324,9 @@ def _count(shape: Sequence[int]) -> int:
     return math.prod(shape)
 
 
-# What a deeply compressed checkpoint says of itself, out of its container's head.
+# The description of a deeply compressed checkpoint, from its container's head.
 #
-# Like ``laq.checkpoints.metadata``, which asks for it, this takes no torch and reads no weight.
+# Like ``laq.checkpoints.metadata``, which calls it, this takes no torch and reads no weight.
 
 
 TENSOR = "deep"
@@ -332,24 +335,24 @@ TENSOR = "deep"
 def content(path: str | os.PathLike[str], file: Any, remedy: str) -> dict[str, Any]:
     """What ``laq.checkpoints.metadata.content`` gives of other files, without the format's version.
 
-    file: opened safetensors. ``packed`` has a run for each weight that shares values, its codes
-    and indices as the string. The digest is not checked. Raises ``CheckpointError``.
+    file: opened safetensors. ``packed`` has a run for each weight that shares values; its codes
+    and indices count as the run's codes. The digest is not checked. Raises ``CheckpointError``.
     """
-    whole = file.get_slice(TENSOR)
-    shape, dtype = whole.get_shape(), whole.get_dtype()
+    container = file.get_slice(TENSOR)
+    shape, dtype = container.get_shape(), container.get_dtype()
     if dtype != "U8" or len(shape) != 1 or shape[0] < 16 + DIGEST:
         raise CheckpointError(f"{path} holds no container ({dtype} {shape}): {remedy}")
 
     def part(first: int, last: int) -> bytes:
-        return np.asarray(whole[first:last]).tobytes()
+        return np.asarray(container[first:last]).tobytes()
 
     try:
         size = longest(part(0, 16))
-        found, _ = read(part(0, min(size, shape[0])))
+        header, _ = read(part(0, min(size, shape[0])))
     except DataError as error:
         raise CheckpointError(f"{path} has a damaged description ({error}): {remedy}") from error
     digest = part(shape[0] - DIGEST, shape[0]).hex()
-    return {**found.description, "packed": packed(found), "digest": digest}
+    return {**header.description, "packed": packed(header), "digest": digest}
 
 
 def packed(found: Header) -> dict[str, list[dict[str, Any]]]:

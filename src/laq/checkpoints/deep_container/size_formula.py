@@ -1,4 +1,4 @@
-"""What a compressed weight takes: by the paper's formula, and counted stage by stage."""
+"""The size of a compressed weight: by the paper's formula, and counted stage by stage."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWei
 
 
 def ratio(count: int, centroids: int, bits: int = 32) -> float:
-    """r = nb / (n log₂ k + kb): how much smaller n = ``count`` weights of b = ``bits`` bits are.
+    """The compression ratio r = nb / (n log₂ k + kb) (Han et al., 2016, equation 1).
 
-    When they share k = ``centroids`` values (Han et al., 2016, equation 1).
+    It is of n = ``count`` weights of b = ``bits`` bits that share k = ``centroids`` values.
     """
     return count * bits / (count * math.log2(centroids) + centroids * bits)
 
@@ -27,12 +27,12 @@ def ratio(count: int, centroids: int, bits: int = 32) -> float:
 class Stored:
     """One weight in one file: bytes, and entropies in bits an entry.
 
-    coder: of ``laq.checkpoints.deep_container.coders``. weights: in all. kept: that are not pruned.
-    entries: these and the fillers. centroids: 0 where weights have values of their own. index_bits:
-    of a relative index, 0 where there is none. values: the codebook, or the values. marks: of lines
-    that are all zeros. codes, indices: their strings. tables: of the coder for both, before the
-    head is deflated. code_entropy,
-    index_entropy: of their histograms (Shannon), 0 of what is not there.
+    coder: of ``laq.checkpoints.deep_container.coders``. weights: number of all. kept: number of
+    those that are not pruned. entries: these and the fillers. centroids: 0 where weights have
+    values of their own. index_bits: of a relative index, 0 where there is none. values: bytes of
+    the codebook, or of the values. marks: bytes of the marks of lines that are all zeros. codes,
+    indices: bytes of their strings. tables: bytes of the coder's tables for both, before the head
+    is deflated. code_entropy, index_entropy: of their histograms (Shannon), 0 where there are none.
     """
 
     coder: str
@@ -56,18 +56,18 @@ class Stored:
 
     @property
     def bits_per_code(self) -> float:
-        """Bits that the code of an entry takes in the mean; of values of their own theirs."""
-        own = 0 if self.centroids else self.values
-        return 8 * (self.codes + own) / max(1, self.entries)
+        """Mean bits of an entry's code, or of its value where weights have values of their own."""
+        values = 0 if self.centroids else self.values
+        return 8 * (self.codes + values) / max(1, self.entries)
 
     @property
     def bits_per_index(self) -> float:
-        """Bits that the index of an entry takes in the mean."""
+        """Mean bits of an entry's index."""
         return 8 * self.indices / max(1, self.entries)
 
     @property
     def entropy(self) -> float:
-        """Bits that codes and indices would take at best, for a weight, pruned ones counted."""
+        """Bits a weight that codes and indices would take at best, pruned weights counted."""
         return self.entries * (self.code_entropy + self.index_entropy) / self.weights
 
 
@@ -75,11 +75,11 @@ def stored(entry: WeightEntry, weight: PrunedWeight | SharedWeight) -> Stored:
     """What ``weight`` takes in the container whose head says ``entry`` of it."""
     positions = weight.positions.numpy()
     lines = alive(positions, weight.shape) if entry.lines else None
-    way = sparse_index.walked(positions, weight.shape, entry.index_bits, entry.columns, lines)
+    layout = sparse_index.walked(positions, weight.shape, entry.index_bits, entry.columns, lines)
     codes = np.zeros(0, dtype=np.uint16)
     if isinstance(weight, SharedWeight):
-        codes, _ = way.symbols(weight.codes.numpy(), len(weight.centroids))
-    gaps = way.indices.gaps if way.indices else codes[:0]
+        codes, _ = layout.symbols(weight.codes.numpy(), len(weight.centroids))
+    gaps = layout.indices.gaps if layout.indices else codes[:0]
     return Stored(
         coder=entry.codes.coder if entry.centroids else entry.indices.coder,
         weights=entry.weights,
@@ -107,8 +107,8 @@ class Stages:
     """A weight stage by stage, as in the paper's tables: P, P+Q, P+Q+H, and ANS for Huffman.
 
     pruned: float32 values and indices of fixed width. shared: codes and indices of fixed width.
-    huffman, ans: both coded. csr: bytes of compressed sparse rows in the place of indices, at the
-    fewest bits that their numbers fit.
+    huffman, ans: codes and indices by this coder. csr: bytes of compressed sparse rows in the place
+    of indices, in the fewest bits that hold their numbers.
     """
 
     pruned: Stored
@@ -119,27 +119,27 @@ class Stages:
 
     def row(self) -> dict[str, Any]:
         """A row of a table of layers: numbers by name."""
-        plain, coded = self.shared, self.huffman
+        shared, huffman = self.shared, self.huffman
         return {
-            "weights": plain.weights,
-            "kept": plain.kept,
-            "fillers": plain.entries - plain.kept,
-            "code_bits": plain.bits_per_code,
-            "code_bits_huffman": coded.bits_per_code,
+            "weights": shared.weights,
+            "kept": shared.kept,
+            "fillers": shared.entries - shared.kept,
+            "code_bits": shared.bits_per_code,
+            "code_bits_huffman": huffman.bits_per_code,
             "code_bits_ans": self.ans.bits_per_code,
-            "code_entropy": coded.code_entropy,
-            "index_bits": plain.bits_per_index,
-            "index_bits_huffman": coded.bits_per_index,
+            "code_entropy": huffman.code_entropy,
+            "index_bits": shared.bits_per_index,
+            "index_bits_huffman": huffman.bits_per_index,
             "index_bits_ans": self.ans.bits_per_index,
-            "index_entropy": coded.index_entropy,
-            "codebook_bytes": coded.values,
-            "mark_bytes": coded.marks,
-            "table_bytes": coded.tables,
+            "index_entropy": huffman.index_entropy,
+            "codebook_bytes": huffman.values,
+            "mark_bytes": huffman.marks,
+            "table_bytes": huffman.tables,
             "csr_bytes": self.csr,
-            "float_bytes": 4 * plain.weights,
+            "float_bytes": 4 * shared.weights,
             "pruned_bytes": self.pruned.bytes,
-            "shared_bytes": plain.bytes,
-            "huffman_bytes": coded.bytes,
+            "shared_bytes": shared.bytes,
+            "huffman_bytes": huffman.bytes,
             "ans_bytes": self.ans.bytes,
         }
 
@@ -149,9 +149,9 @@ def stages(weight: SharedWeight) -> Stages:
     values = weight.values
     kept = values != 0  # a centroid may be 0, which a sparse weight has no entry for
     bits = weight.index_bits if bool(kept.all()) or weight.index_bits != 0 else None
-    alone = PrunedWeight(weight.shape, weight.positions[kept], values[kept], bits)
+    pruned = PrunedWeight(weight.shape, weight.positions[kept], values[kept], bits)
     return Stages(
-        measured(alone, "fixed"),
+        measured(pruned, "fixed"),
         *(measured(weight, coder) for coder in ("fixed", "huffman", "ans")),
         csr_bytes(len(weight.positions), weight.shape),
     )
@@ -159,5 +159,5 @@ def stages(weight: SharedWeight) -> Stages:
 
 def _entropy(symbols: NDArray[np.uint16]) -> float:
     counts = np.bincount(symbols)
-    shares = counts[counts > 0] / max(1, len(symbols))
-    return float(-(shares * np.log2(shares)).sum()) + 0.0  # no −0 of a single symbol
+    probabilities = counts[counts > 0] / max(1, len(symbols))
+    return float(-(probabilities * np.log2(probabilities)).sum()) + 0.0  # no −0 of a single symbol

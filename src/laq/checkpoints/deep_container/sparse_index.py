@@ -1,8 +1,8 @@
 """Where the kept weights are: relative indices, and compressed sparse rows for comparison.
 
-Relative indices (Han, Mao, Dally, "Deep Compression", ICLR 2016, section 2): of each kept weight
-the distance from the one before, in ``bits`` bits. A distance beyond their reach of 2^bits is
-bridged by fillers, entries that are a full reach away and hold a zero.
+Relative indices (Han, Mao, Dally, "Deep Compression", ICLR 2016, section 2) are the distance of
+each kept weight from the one before, in ``bits`` bits. A distance beyond their bound of 2^bits is
+bridged by fillers: entries at the bound that hold a zero.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Positions = NDArray[np.int64]
 class Relative:
     """Positions as distances.
 
-    gaps: (entries,) uint16, the distance of each entry from the one before less 1, the first one's
-    from place −1. kept: (n,) int64, which of the entries are weights; all others are fillers. bits:
-    of an index.
+    gaps: (entries,) uint16, the distance of each entry from the one before, less 1; that of the
+    first entry is from position −1. kept: (n,) int64, which of the entries are weights; all others
+    are fillers. bits: of an index.
     """
 
     gaps: NDArray[np.uint16]
@@ -46,21 +46,21 @@ class Relative:
 def relative(positions: Positions, size: int, bits: int) -> Relative:
     """``positions`` (n,), ascending and below ``size``, as indices of ``bits`` 1 to 16.
 
-    Zeros behind the last weight have fillers too, one for each full reach, so that
-    size < (entries + 1) · 2^bits: who reads a size can tell one that cannot be.
+    Zeros behind the last weight have fillers too, one for each 2^bits of them. So
+    size < (entries + 1) · 2^bits, and a reader can refuse a size that is impossible.
     """
-    reach = 1 << bits
-    ends = np.concatenate((positions, [size]))
-    between = np.diff(ends, prepend=-1) - 1  # zeros before each weight, and behind the last
-    fillers = between >> bits
+    bound = 1 << bits
+    stops = np.concatenate((positions, [size]))
+    zeros = np.diff(stops, prepend=-1) - 1  # zeros before each weight, and behind the last
+    fillers = zeros >> bits
     kept = np.cumsum(fillers + 1)[:-1] - 1
-    gaps = np.full(len(positions) + int(fillers.sum()), reach - 1, dtype=np.uint16)
-    gaps[kept] = between[:-1] & (reach - 1)
+    gaps = np.full(len(positions) + int(fillers.sum()), bound - 1, dtype=np.uint16)
+    gaps[kept] = zeros[:-1] & (bound - 1)
     return Relative(gaps, kept, bits)
 
 
 def absolute(gaps: NDArray[np.uint16]) -> Positions:
-    """(entries,) int64, the places of all entries, fillers among them."""
+    """(entries,) int64, the positions of all entries, fillers included."""
     return np.cumsum(gaps.astype(np.int64) + 1) - 1
 
 
@@ -70,44 +70,44 @@ def sides(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def alive(positions: Positions, shape: Sequence[int]) -> NDArray[np.bool_]:
-    """(N + d,) which rows and which columns of the matrix (N, d) hold a weight."""
+    """(N + d,) bool: which rows and which columns of the matrix (N, d) hold a weight."""
     rows, columns = sides(shape)
-    used = np.zeros(rows + columns, dtype=bool)
-    used[positions // columns] = True
-    used[rows + positions % columns] = True
-    return used
+    lines = np.zeros(rows + columns, dtype=bool)
+    lines[positions // columns] = True
+    lines[rows + positions % columns] = True
+    return lines
 
 
 def squeezed(
     positions: Positions, shape: Sequence[int], used: NDArray[np.bool_]
 ) -> tuple[Positions, tuple[int, int]]:
-    """The places (n,) in the matrix of the rows and columns in ``used`` (N + d,), and its sides."""
+    """Positions (n,) in the matrix of the rows and columns in ``used`` (N + d,), and its sides."""
     rows, columns = sides(shape)
     row, column = used[:rows].cumsum() - 1, used[rows:].cumsum() - 1
-    inner = int(used[:rows].sum()), int(used[rows:].sum())
-    return row[positions // columns] * inner[1] + column[positions % columns], inner
+    sizes = int(used[:rows].sum()), int(used[rows:].sum())
+    return row[positions // columns] * sizes[1] + column[positions % columns], sizes
 
 
 def spread(places: Positions, shape: Sequence[int], used: NDArray[np.bool_]) -> Positions:
-    """What ``squeezed`` was given, of what it gave."""
+    """The inverse of ``squeezed``: positions (n,) in the whole matrix."""
     rows, columns = sides(shape)
     row, column = np.flatnonzero(used[:rows]), np.flatnonzero(used[rows:])
     return row[places // len(column)] * columns + column[places % len(column)]
 
 
 def by_columns(positions: Positions, shape: Sequence[int]) -> tuple[Positions, NDArray[np.int64]]:
-    """The places (n,) in a weight (N, …) whose first dimension is walked first, and their order.
+    """Positions (n,) in a weight (N, …) that is walked along its first dimension, and their order.
 
-    ``positions[order]`` are the same weights in the ascending order of their new places.
+    ``positions[order]`` are the same weights in the ascending order of their new positions.
     """
     rows, columns = sides(shape)
-    turned = positions % columns * rows + positions // columns
-    order = np.argsort(turned, kind="stable")
-    return turned[order], order
+    transposed = positions % columns * rows + positions // columns
+    order = np.argsort(transposed, kind="stable")
+    return transposed[order], order
 
 
 def by_rows(turned: Positions, shape: Sequence[int]) -> tuple[Positions, NDArray[np.int64]]:
-    """What ``by_columns`` was given, and the order that brings ``turned`` there."""
+    """The inverse of ``by_columns``: positions (n,), and the order that brings ``turned`` there."""
     rows, columns = sides(shape)
     positions = turned % rows * columns + turned // rows
     order = np.argsort(positions, kind="stable")
@@ -117,7 +117,7 @@ def by_rows(turned: Positions, shape: Sequence[int]) -> tuple[Positions, NDArray
 def to_csr(positions: Positions, shape: Sequence[int]) -> tuple[Positions, Positions]:
     """Pointers (rows + 1,) and columns (n,) of compressed sparse rows, int64.
 
-    The rows are those of the weight as a matrix (N, d); one of one dimension is a row.
+    The rows are those of the weight as a matrix (N, d). A weight of one dimension is one row.
     """
     rows = shape[0] if len(shape) > 1 else 1
     columns = int(np.prod(shape, dtype=np.int64)) // rows
@@ -153,16 +153,16 @@ class Layout:
         return self.indices.entries if self.indices else len(self.order)
 
     def symbols(self, codes: NDArray[np.uint8], centroids: int) -> tuple[NDArray[np.uint16], int]:
-        """(entries,) what to code for weights of these ``codes`` (n,), and the alphabet of it.
+        """The symbols (entries,) of weights with these ``codes`` (n,), and their alphabet's size.
 
         Where there are fillers, 0 stands for their zero and centroid i is i + 1.
         """
-        walked = codes[self.order].astype(np.uint16)
+        ordered = codes[self.order].astype(np.uint16)
         if self.indices is None or not self.indices.fillers:
-            return walked, centroids
-        found = np.zeros(self.entries, dtype=np.uint16)
-        found[self.indices.kept] = walked + 1
-        return found, centroids + 1
+            return ordered, centroids
+        symbols = np.zeros(self.entries, dtype=np.uint16)
+        symbols[self.indices.kept] = ordered + 1
+        return symbols, centroids + 1
 
 
 def chosen(
@@ -172,11 +172,11 @@ def chosen(
     used: NDArray[np.int64] | None,
     coder: str,
 ) -> Layout:
-    """Of both orders, with and without lines of zeros, and without ``bits`` of all widths of an
-    index, the one that takes least.
+    """The layout that takes least: of both orders, and with and without lines of zeros.
 
-    positions: (n,) int64, ascending. used: (k,) how often each centroid is; None for weights that
-    have values of their own. ANS is taken to need what Huffman needs.
+    positions: (n,) int64, ascending. bits: of an index; where None, all widths are tried. used:
+    (k,) how often each centroid occurs; None for weights that have values of their own. ANS is
+    taken to need what Huffman needs.
     """
     size = math.prod(shape)
     if bits == 0 or (bits is None and len(positions) == size):
@@ -194,7 +194,7 @@ def walked(
     columns: bool = False,
     lines: NDArray[np.bool_] | None = None,
 ) -> Layout:
-    """The layout with indices of so many ``bits``, 0 where every weight is kept."""
+    """The layout with indices of ``bits`` bits, 0 where every weight is kept."""
     order = np.arange(len(positions))
     if not bits:
         return Layout(False, None, order, None)
@@ -210,12 +210,11 @@ def _layouts(positions: Positions, shape: Sequence[int], widths: Sequence[int]) 
     if rows == 1 or columns == 1:
         yield from (walked(positions, shape, width) for width in widths)
         return
-    used = alive(positions, shape)
-    # A size that so few weights cannot back is not to be claimed:
-    # ``laq.checkpoints.deep_container.header``.
-    lines = [None] if used.all() or rows * columns >> 8 > len(positions) else [None, used]
-    for chosen_lines, turned, width in product(lines, (False, True), widths):
-        yield walked(positions, shape, width, turned, chosen_lines)
+    lines = alive(positions, shape)
+    # ``laq.checkpoints.deep_container.header`` refuses a size that is too large for so few weights.
+    options = [None] if lines.all() or rows * columns >> 8 > len(positions) else [None, lines]
+    for chosen_lines, transposed, width in product(options, (False, True), widths):
+        yield walked(positions, shape, width, transposed, chosen_lines)
 
 
 def _marks(layout: Layout) -> int:
@@ -224,8 +223,8 @@ def _marks(layout: Layout) -> int:
 
 
 def _fixed(indices: Relative, used: NDArray[np.int64] | None) -> int:
-    each = 32 if used is None else fixed.width(len(used) + (indices.fillers > 0))
-    return indices.entries * (indices.bits + each)
+    bits = 32 if used is None else fixed.width(len(used) + (indices.fillers > 0))
+    return indices.entries * (indices.bits + bits)
 
 
 def _coded(indices: Relative, used: NDArray[np.int64] | None) -> int:
@@ -236,6 +235,6 @@ def _coded(indices: Relative, used: NDArray[np.int64] | None) -> int:
 
 
 def _huffman(counts: NDArray[np.int64]) -> int:
-    """Bits of symbols that occur so often, and half a byte a symbol for the table."""
+    """Bits of symbols with these counts, and half a byte a symbol for the table."""
     lengths = huffman.lengths(counts)
     return int((counts * lengths).sum()) + 4 * int(np.count_nonzero(counts))

@@ -1,4 +1,4 @@
-"""Pruned weights as data: where they are kept, and what they are there.
+"""Pruned weights as data: positions and values of the kept entries.
 
 Both kinds are what ``laq.checkpoints.deep_container.container`` writes and reads back bit for bit:
 ``PrunedWeight`` after pruning, ``SharedWeight`` when the kept weights share the values of a
@@ -22,11 +22,11 @@ CENTROIDS = 256
 class PrunedWeight:
     """A weight of which some entries are kept and all others are 0.
 
-    shape: of the weight, any number of dimensions. positions: (n,) int64, ascending, the places of
-    the kept entries in the row-major weight. values: (n,) float32, none of them 0.
-    index_bits: of the relative indices that the file has in place of positions, 1 to 8 (4, 5 and
-    8 in the paper); 0 where every entry is kept, and no index is needed; None for what makes the
-    smallest file.
+    shape: of the weight, any number of dimensions. positions: (n,) int64, ascending, of the kept
+    entries in the row-major weight. values: (n,) float32, none of them 0. index_bits: of the
+    relative indices that the file has in place of positions, 1 to 8 (4, 5 and 8 in the paper). It
+    is 0 where every entry is kept and no index is needed, and None for what makes the smallest
+    file.
 
     Raises ``ValueError`` for fields that are of no weight: defects of the caller.
     """
@@ -64,9 +64,9 @@ class PrunedWeight:
 class SharedWeight:
     """A weight whose kept entries share the values of a codebook; all others are 0.
 
-    shape, positions, index_bits: as of ``PrunedWeight``. codes: (n,) uint8, which centroid each
-    kept entry is. centroids: (k,) float32, 1 to 256, in any order; 0 of a pruned entry is none of
-    them.
+    shape, positions, index_bits: as in ``PrunedWeight``. codes: (n,) uint8, the centroid of each
+    kept entry. centroids: (k,) float32, 1 to 256, in any order; the 0 of pruned entries is not one
+    of them.
 
     Raises ``ValueError`` for fields that are of no weight: defects of the caller.
     """
@@ -93,16 +93,16 @@ class SharedWeight:
     def of(
         cls, codes: Tensor, centroids: Tensor, kept: Tensor, index_bits: int | None = None
     ) -> SharedWeight:
-        """A weight of whose shape ``codes`` (any integers) and ``kept`` (bool) are.
+        """A weight in the shape of ``codes`` (any integers) and ``kept`` (bool).
 
-        What ``codes`` says of entries that are not kept makes no difference.
+        Codes of entries that are not kept make no difference.
         """
         positions = _places(kept)
-        chosen = codes.detach().cpu().reshape(-1)[positions]
-        if len(chosen) and not 0 <= int(chosen.min()) <= int(chosen.max()) < CENTROIDS:
-            raise ValueError(f"codes from {int(chosen.min())} to {int(chosen.max())}")
+        kept_codes = codes.detach().cpu().reshape(-1)[positions]
+        if len(kept_codes) and not 0 <= int(kept_codes.min()) <= int(kept_codes.max()) < CENTROIDS:
+            raise ValueError(f"codes from {int(kept_codes.min())} to {int(kept_codes.max())}")
         centroids = centroids.detach().cpu().float().contiguous()
-        return cls(tuple(codes.shape), positions, chosen.to(torch.uint8), centroids, index_bits)
+        return cls(tuple(codes.shape), positions, kept_codes.to(torch.uint8), centroids, index_bits)
 
     @property
     def values(self) -> Tensor:

@@ -1,9 +1,9 @@
 """Weights that others have trained: torchvision's, a model hub's, or a file's.
 
-``sources``: where their files are, and that they are the right ones. ``states``: a file read, and
-nothing unpickled. ``names``: which of its names are a network's. ``computed``: weights that it
-holds in parts. ``heads``: output layers of other classes. ``loading``: a state put into a network,
-or refused by name.
+``states`` reads a file, without unpickling, and finds which of its names are a network's.
+``loading`` puts a state into a network, or refuses it by name. It also computes weights that a file
+holds in parts, and finds output layers of other classes. ``laq.models.weight_sources`` finds the
+files, and checks that they are the right ones.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def apply(
     """Put the weights that ``settings`` (a network's ``weights`` entry) name into ``network``.
 
     spec: the network's arguments of ``laq.models.networks.create``; classes: names, in the order of
-    its outputs; new_head: see ``load_into``. Returns what a checkpoint says of where they are from.
+    its outputs; new_head: see ``load_into``. Returns what a checkpoint says of the weights' origin.
 
     Raises ``ConfigError`` for weights that do not exist, ``DataError`` for a file that is missing,
     damaged, of another network, or that cannot be downloaded.
@@ -71,7 +71,7 @@ def put_into(
 
     new_head, classes: see ``load_into``. Raises ``DataError`` as that does.
     """
-    where, state = f"the weights in {path}", read(path)
+    label, state = f"the weights in {path}", read(path)
     if settings.get("match") == "order":
-        state = states.in_order(state, network, where, new_head)
-    load_into(network, state, where, new_head, classes)
+        state = states.in_order(state, network, label, new_head)
+    load_into(network, state, label, new_head, classes)

@@ -1,4 +1,4 @@
-"""Files of weights: read, and nothing in them run."""
+"""Files of weights, read without running any code in them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from laq.utils.errors import DataError
 # Which of a file's names are a network's, whatever frameworks have put before and between them.
 #
 # A file's names are flat: those in a mapping ``{"net": {"conv1.weight": …}}`` begin with ``net.``.
-# So what a framework wraps around a state and what it puts before its names are one thing, a
-# prefix: ``net.``, ``module.``, ``state_dict.model._orig_mod.``.
+# So a mapping around a state and a prefix of its names are the same thing, a prefix: ``net.``,
+# ``module.``, ``state_dict.model._orig_mod.``.
 
 
 # Modules that wrap another and call it so: DataParallel, compile, FSDP, activation checkpoints.
@@ -35,8 +35,9 @@ _BODY = "body."
 class Part:
     """The tensors of a file that have one prefix.
 
-    state: name to tensor; a name is the network's own, or what is left of the file's. sources: name
-    to the file's own. versions: name of a module to what its loading looks at (``_metadata``).
+    state: name to tensor. A name is the network's, or what follows the prefix in the file's.
+    sources: name to the file's name. versions: name of a module to its ``_metadata``, which its
+    loading reads.
     """
 
     prefix: str
@@ -52,19 +53,19 @@ class Part:
 def parts(state: Mapping[str, Tensor], network: nn.Module) -> list[Part]:
     """The parts of a file that may be ``network``, the one with most of its names first.
 
-    ``state``: as ``laq.checkpoints.pretrained.read`` gives it. Names that no part has belong to
-    something else. Raises ``DataError`` for two tensors that are the network's by the same name.
+    ``state``: as ``laq.checkpoints.pretrained.read`` gives it. Names that are in no part belong to
+    something else. Raises ``DataError`` for two tensors that have the same name in the network.
     """
-    own = {name.removeprefix(_BODY): name for name in network.state_dict()}
-    wrapping = _WRAPPING - {piece for name in own for piece in name.split(".")}
+    names = {name.removeprefix(_BODY): name for name in network.state_dict()}
+    wrappers = _WRAPPING - {piece for name in names for piece in name.split(".")}
     votes: Counter[str] = Counter()
     for name in state:
-        votes.update(prefix for prefix, rest in _splits(name, wrapping) if rest in own)
+        votes.update(prefix for prefix, suffix in _splits(name, wrappers) if suffix in names)
     if not votes:
         return []
-    most = max(votes.values())
-    likely = [prefix for prefix, count in votes.most_common() if 2 * count >= most]
-    return [_part(prefix, likely, state, own, wrapping) for prefix in likely]
+    best = max(votes.values())
+    prefixes = [prefix for prefix, count in votes.most_common() if 2 * count >= best]
+    return [_part(prefix, prefixes, state, names, wrappers) for prefix in prefixes]
 
 
 def _part(
@@ -74,32 +75,32 @@ def _part(
     own: Mapping[str, str],
     wrapping: Collection[str],
 ) -> Part:
-    inner = [other for other in others if other != prefix and other.startswith(prefix)]
+    nested = [other for other in others if other != prefix and other.startswith(prefix)]
     body = _BODY if any(name.startswith(_BODY) for name in own.values()) else ""
 
     def rest(name: str) -> str | None:
         """What follows the prefix in one of the file's names, None for one of another part."""
-        if not name.startswith(prefix) or any(name.startswith(other) for other in inner):
+        if not name.startswith(prefix) or any(name.startswith(other) for other in nested):
             return None
         return _unwrapped(name.removeprefix(prefix), wrapping)
 
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     sources: dict[str, str] = {}
     for name, value in state.items():
-        if (left := rest(name)) is None:
+        if (suffix := rest(name)) is None:
             continue
-        new = own.get(left, body + left)
-        if new in found and not same(found[new], value):
+        target = own.get(suffix, body + suffix)
+        if target in tensors and not same(tensors[target], value):
             raise DataError(
-                f"{sources[new]} and {name} are both the network's {new}, and differ: leave one of "
-                "them in the file"
+                f"{sources[target]} and {name} are both the network's {target}, and differ: leave "
+                "one of them in the file"
             )
-        found[new], sources[new] = value, name
+        tensors[target], sources[target] = value, name
     versions = {}
     for name, version in getattr(state, "_metadata", {}).items():
-        if (left := rest(f"{name}." if name else "")) is not None:
-            versions[(body + left).removesuffix(".")] = version
-    return Part(prefix, found, sources, versions)
+        if (suffix := rest(f"{name}." if name else "")) is not None:
+            versions[(body + suffix).removesuffix(".")] = version
+    return Part(prefix, tensors, sources, versions)
 
 
 def same(one: Tensor, other: Tensor) -> bool:
@@ -110,15 +111,15 @@ def same(one: Tensor, other: Tensor) -> bool:
 def _splits(name: str, wrapping: Collection[str]) -> Iterator[tuple[str, str]]:
     """Each prefix that a name may have, and the rest, which begins with no wrapping module."""
     pieces = name.split(".")
-    for place, piece in enumerate(pieces):
+    for index, piece in enumerate(pieces):
         if piece not in wrapping:
-            prefix = "".join(f"{before}." for before in pieces[:place])
-            yield prefix, _unwrapped(".".join(pieces[place:]), wrapping)
+            prefix = "".join(f"{parent}." for parent in pieces[:index])
+            yield prefix, _unwrapped(".".join(pieces[index:]), wrapping)
 
 
 def _unwrapped(name: str, wrapping: Collection[str]) -> str:
-    kept = [piece for piece in name.split(".") if piece not in wrapping]
-    return _OLD_DENSENET.sub(r"\1", ".".join(kept))
+    pieces = [piece for piece in name.split(".") if piece not in wrapping]
+    return _OLD_DENSENET.sub(r"\1", ".".join(pieces))
 
 
 def in_order(
@@ -126,34 +127,35 @@ def in_order(
 ) -> dict[str, Tensor]:
     """The tensors of a file by the network's names, matched in the order of both.
 
-    For the same architecture under other names. Counters of batches are left out. With a
-    ``new_head`` outputs may be of another number; whose these are, ``load_into`` sees. Raises
-    ``DataError`` that names the first pair whose shapes, or last names (weight, bias), differ.
+    It is for the same architecture under other names. Counters of batches are left out. With a
+    ``new_head`` the number of outputs may differ; ``load_into`` checks which layers have them.
+    Raises ``DataError`` that names the first pair whose shapes, or last names (weight, bias),
+    differ.
     """
     counter = "num_batches_tracked"
-    own = {name: x for name, x in network.state_dict().items() if not name.endswith(counter)}
-    theirs = {name: x for name, x in state.items() if not name.endswith(counter)}
-    for (name, value), (other, given) in zip(own.items(), theirs.items(), strict=False):
-        last = [each.rpartition(".")[2] for each in (name, other)]
-        shapes = [x.shape[new_head:] for x in (value, given)]
-        if shapes[0] != shapes[1] or last[0] != last[1]:
+    targets = {name: x for name, x in network.state_dict().items() if not name.endswith(counter)}
+    sources = {name: x for name, x in state.items() if not name.endswith(counter)}
+    for (name, target), (other, source) in zip(targets.items(), sources.items(), strict=False):
+        last_names = [full_name.rpartition(".")[2] for full_name in (name, other)]
+        shapes = [x.shape[new_head:] for x in (target, source)]
+        if shapes[0] != shapes[1] or last_names[0] != last_names[1]:
             raise DataError(
-                f"{where}: {other} {tuple(given.shape)} comes where the network has {name} "
-                f"{tuple(value.shape)}: they are of another architecture, or in another order "
+                f"{where}: {other} {tuple(source.shape)} comes where the network has {name} "
+                f"{tuple(target.shape)}: they are of another architecture, or in another order "
                 "(weights.match)"
             )
-    if len(own) != len(theirs):
+    if len(targets) != len(sources):
         raise DataError(
-            f"{where} hold {len(theirs)} tensors, and the network has {len(own)}: they are of "
+            f"{where} hold {len(sources)} tensors, and the network has {len(targets)}: they are of "
             "another architecture (weights.match)"
         )
-    return dict(zip(own, theirs.values(), strict=True))
+    return dict(zip(targets, sources.values(), strict=True))
 
 
-# As torch's own: what the loading of modules looks at is in an attribute ``_metadata``.
+# As torch's own: versions of modules, which their loading reads, are an attribute ``_metadata``.
 State = OrderedDict[str, Tensor]
 
-# Mappings within mappings are looked into so far.
+# Levels of mappings within mappings that are searched.
 _DEPTH = 8
 
 

@@ -1,4 +1,4 @@
-"""What no schema can check of a completed config: references, sizes, twins."""
+"""What no schema can check of a completed config: references, sizes, duplicates."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LONGEST = 200  # letters of a folder's name; file systems take some 250 bytes
 
 
 def check(config: Config, class_names: Sequence[str], survey: data.Survey | None = None) -> None:
-    """Check what no schema can: references, sizes against the data set, twins.
+    """Check what no schema can: references, sizes against the data set, duplicates.
 
-    ``class_names``: the data set's classes, in the order of their indices; ``survey``: of its
+    ``class_names``: the data set's classes, in the order of their indices. ``survey``: of its
     images, where they are to be counted.
 
     Raises:
         ConfigError: one line for each fault, naming the key, the value and what is allowed.
     """
-    # What else is checked asks for the ids of subsets, which logs must have been read for.
+    # The other checks use the ids of subsets, which come from the logs.
     refuse([*subsets.check_logs(config)])
     refuse(
         [
@@ -53,18 +53,18 @@ def check(config: Config, class_names: Sequence[str], survey: data.Survey | None
 
 
 def check_root(root: str) -> Iterator[str]:
-    """It is no folder of the workflow's, not by a link either, and no file is in its way."""
-    here, place = Path.cwd(), Path(root)
-    if max(map(len, place.parts)) > LONGEST:
+    """Check that ``root`` is no folder of the workflow, nor a link to one, and free of files."""
+    cwd, path = Path.cwd(), Path(root)
+    if max(map(len, path.parts)) > LONGEST:
         yield f"root: a part of it is longer than {LONGEST} letters; take a shorter one"
         return
-    there = (here / place).resolve()
-    own = [(here / name).resolve() for name in _SOURCES]
-    if place.parts[0] in _SOURCES or any(there.is_relative_to(folder) for folder in own):
+    target = (cwd / path).resolve()
+    sources = [(cwd / name).resolve() for name in _SOURCES]
+    if path.parts[0] in _SOURCES or any(target.is_relative_to(folder) for folder in sources):
         yield f"root: {root!r} is a folder of the workflow's own; take one such as results/{root}"
         return
-    for part in (place, *place.parents):
-        if part.exists() and not part.is_dir():
-            yield f"root: {str(part)!r} is a file; take a folder, or a name that is not there yet"
-        elif part.is_symlink() and not part.exists():
-            yield f"root: {str(part)!r} is a link to nothing; make the folder that it names"
+    for parent in (path, *path.parents):
+        if parent.exists() and not parent.is_dir():
+            yield f"root: {str(parent)!r} is a file; take a folder, or a name that is not there yet"
+        elif parent.is_symlink() and not parent.exists():
+            yield f"root: {str(parent)!r} is a link to nothing; make the folder that it names"

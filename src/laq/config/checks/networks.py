@@ -1,4 +1,4 @@
-"""Networks, how they are trained, and where features come from."""
+"""Checks of networks, their trainings, and the source of features."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from laq.config.study import Config, weights_file
 
 def check_networks(networks: Mapping[str, Any], section: str = "networks") -> Iterator[str]:
     for name, network in networks.items():
-        where, architecture = f"{section}.{name}", network["architecture"]
+        prefix, architecture = f"{section}.{name}", network["architecture"]
         source = network.get("weights", {}).get("source")
         if source == "torchvision" and ("/" in architecture or "stem" not in network):
             yield (
-                f"{where}.weights.source: torchvision has no weights of {architecture}; take hub "
+                f"{prefix}.weights.source: torchvision has no weights of {architecture}; take hub "
                 "or file, or the name of a network in torchvision"
             )
-        yield from _check_file(where, network)
+        yield from _check_file(prefix, network)
         if network.get("crop", 0) > network.get("resize", math.inf):
             yield (
-                f"{where}.crop: {network['crop']} pixels cannot be cut out of "
+                f"{prefix}.crop: {network['crop']} pixels cannot be cut out of "
                 f"{network['resize']} (resize)"
             )
         if network.get("stem") == "small" and not architectures.for_small_images(architecture):
             yield (
-                f"{where}.stem: small, the default, does not fit the architecture "
-                f"{architecture!r}, which has no stem for small images: set {where}.stem: standard "
-                f"and {where}.resize: 224, or the size that it was made for"
+                f"{prefix}.stem: small, the default, does not fit the architecture "
+                f"{architecture!r}, which has no stem for small images: set {prefix}.stem: "
+                f"standard and {prefix}.resize: 224, or the size that it was made for"
                 f"{architectures.hint(architecture)}"
             )
 
 
 def check_features(config: Config) -> Iterator[str]:
     source, networks = config["features"]["source"], config["networks"]
-    for name, means in (
+    for name, meaning in (
         ("pixels", "the images themselves"),
         ("pretrained", "a network that others trained"),
     ):
         if name in networks:
             yield (
-                f"networks.{name}: in features.source {name} means {means}; "
+                f"networks.{name}: in features.source {name} means {meaning}; "
                 "give the network another id"
             )
     if source not in ("pixels", "pretrained", *networks):
@@ -56,46 +56,46 @@ def check_features(config: Config) -> Iterator[str]:
 
 
 def check_training(config: Config) -> Iterator[str]:
-    """Schedules that fit their epochs, and a device that can do what is asked."""
+    """Check that schedules fit their epochs, and that the device can do what is asked."""
     networks, variants = config["networks"].items(), config["variants"].items()
-    trains = [name for name, step in STEPS.items() if step.trains]
+    step_names = [name for name, step in STEPS.items() if step.trains]
     methods = config.get("zoo", {"methods": {}})["methods"].items()
     steps = [("networks", "training", networks)]
-    steps += [("variants", name, variants) for name in trains]
-    steps += [("zoo.methods", name, methods) for name in trains]
+    steps += [("variants", name, variants) for name in step_names]
+    steps += [("zoo.methods", name, methods) for name in step_names]
     if "partial_qat" in config:
-        partial = config["partial_qat"]
-        further = partial["further_networks"].items()
-        steps.append(("partial_qat.further_networks", "training", further))
-        steps.append(("partial_qat", "training", [("", partial)]))
+        partial_qat = config["partial_qat"]
+        extra_networks = partial_qat["further_networks"].items()
+        steps.append(("partial_qat.further_networks", "training", extra_networks))
+        steps.append(("partial_qat", "training", [("", partial_qat)]))
     trainings = {
-        ".".join(filter(None, [place, name, step])): entry[step]
-        for place, step, entries in steps
+        ".".join(filter(None, [section, name, step])): entry[step]
+        for section, step, entries in steps
         for name, entry in entries
         if step in entry
     }
-    deep = config.get("deep_compression", {"networks": {}})["networks"].items()
-    trainings |= {f"deep_compression.networks.{name}": settings for name, settings in deep}
-    for where, settings in trainings.items():
+    deep_networks = config.get("deep_compression", {"networks": {}})["networks"].items()
+    trainings |= {f"deep_compression.networks.{name}": settings for name, settings in deep_networks}
+    for prefix, settings in trainings.items():
         epochs, schedule = settings["epochs"], settings["schedule"]
         if schedule == "step" and not settings["milestones"]:
-            yield f"{where}.milestones: step needs one or more, such as [{-(-epochs // 2)}]"
+            yield f"{prefix}.milestones: step needs one or more, such as [{-(-epochs // 2)}]"
         for milestone in settings["milestones"]:
             if schedule == "step" and milestone >= epochs:
-                yield f"{where}.milestones: {milestone} must be below the {epochs} epochs"
+                yield f"{prefix}.milestones: {milestone} must be below the {epochs} epochs"
         if schedule != "one_cycle" and settings["warmup"] >= epochs:
-            yield f"{where}.warmup: {settings['warmup']:g} must be below the {epochs} epochs"
+            yield f"{prefix}.warmup: {settings['warmup']:g} must be below the {epochs} epochs"
         if settings["precision"] == "float16" and config["device"] == "cpu":
-            yield f"{where}.precision: float16 needs a GPU, and device is cpu; take bfloat16"
+            yield f"{prefix}.precision: float16 needs a GPU, and device is cpu; take bfloat16"
         if settings["processes"] > settings["batch_size"]:
             yield (
-                f"{where}.processes: {settings['processes']} is more than the "
+                f"{prefix}.processes: {settings['processes']} is more than the "
                 f"{settings['batch_size']} images of a batch (batch_size)"
             )
         bits, processes = settings["gradient_bits"], settings["processes"]
         if bits < 32 and processes * bits >= 64:
             yield (
-                f"{where}.gradient_bits: {processes} processes send each other no fewer bytes in "
+                f"{prefix}.gradient_bits: {processes} processes send each other no fewer bytes in "
                 f"codes of {bits} bits than in float; set fewer bits, fewer processes, or 32"
             )
 

@@ -1,4 +1,4 @@
-"""What figures, tables and exports ask of networks, subsets and variants."""
+"""Checks of what figures, tables and exports need of networks, subsets and variants."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from laq.config.checks import subsets
 from laq.config.study import Config
 from laq.data import Survey
 
-# Images against what is to be done with them, as far as it is known while planning.
+# Whether there are enough images, as far as it is known while planning.
 
 
-PLANE = 2  # dimensions of the map that classes are Gaussians in
+PLANE = 2  # dimensions of the map in which classes are Gaussians
 
 
 def check_images(config: Config, survey: Survey) -> Iterator[str]:
-    """Enough training images for the map, and of each class for its Gaussian."""
+    """Check that images suffice for the map, and those of each class for its Gaussian."""
     if survey.training is None:
         return
     total, neighbors = int(survey.training.sum()), config["umap"]["neighbors"]
@@ -27,17 +27,17 @@ def check_images(config: Config, survey: Survey) -> Iterator[str]:
             f"umap.neighbors: {neighbors} must be below the {total} training images; lower it, "
             "or add images"
         )
-    needed = 2 if config["icd"]["shrinkage"] else PLANE + 1
-    few = [
+    minimum = 2 if config["icd"]["shrinkage"] else PLANE + 1
+    classes = [
         f"{survey.classes[label]} ({survey.training[label]})"
-        for label in np.flatnonzero(survey.training < needed)
+        for label in np.flatnonzero(survey.training < minimum)
     ]
-    if few:
-        shown = ", ".join(few[:10]) + ", …" * (len(few) > 10)
+    if classes:
+        text = ", ".join(classes[:10]) + ", …" * (len(classes) > 10)
         remedy = "" if config["icd"]["shrinkage"] else ", or set icd.shrinkage above 0 (then 2 do)"
         yield (
-            f"dataset: distances between classes need {needed} training images of each, and these "
-            f"have fewer: {shown}; add images to them, or remove them{remedy}"
+            f"dataset: distances between classes need {minimum} training images of each, and these "
+            f"have fewer: {text}; add images to them, or remove them{remedy}"
         )
 
 
@@ -47,7 +47,7 @@ def check_figures(config: Config) -> Iterator[str]:
         for name in figures[key]:
             yield from subsets.known(f"figures.{key}", name, variants, "variant")
     compressed = [name for name, recipe in variants.items() if "compress" in recipe]
-    for figure, key, known, what in (
+    for figure, key, names, noun in (
         ("weights", "network", config["networks"], "network"),
         ("weights", "subset", subsets.subset_ids(config), "subset"),
         ("weights", "variant", compressed, "compressed variant"),
@@ -55,14 +55,14 @@ def check_figures(config: Config) -> Iterator[str]:
         ("synthetic", "subset", subsets.subset_ids(config), "subset"),
     ):
         if key in figures[figure]:
-            yield from subsets.known(f"figures.{figure}.{key}", figures[figure][key], known, what)
+            yield from subsets.known(f"figures.{figure}.{key}", figures[figure][key], names, noun)
     if "published" in figures:
         yield from subsets.file("figures.published", figures["published"], "a log")
 
 
 def check_sweep(config: Config) -> Iterator[str]:
-    """The variant that a sweep departs from has one number of bits and of training images."""
-    simple = {
+    """Check that the variant of a sweep has one number of bits and one of training images."""
+    recipes = {
         variant: recipe["compress"]
         for variant, recipe in config["variants"].items()
         if "compress" in recipe
@@ -73,20 +73,20 @@ def check_sweep(config: Config) -> Iterator[str]:
         and isinstance(recipe["compress"]["images"], int)
         and "widths" not in recipe["compress"]
     }
-    what = "variant compressed from original on the subset's classes to one number of bits"
+    noun = "variant compressed from original on the subset's classes to one number of bits"
     for section in ("sweep", "conditions"):
         if section not in config:
             continue
         name = config[section]["variant"]
-        yield from subsets.known(f"{section}.variant", name, simple, what)
-        if name not in simple:
+        yield from subsets.known(f"{section}.variant", name, recipes, noun)
+        if name not in recipes:
             continue
-        if simple[name]["inference"] == "integer" and max(config[section]["bits"], default=0) > 8:
+        if recipes[name]["inference"] == "integer" and max(config[section]["bits"], default=0) > 8:
             yield f"{section}.bits: {name} runs in integers, with 8 bits or fewer"
         # A setting that the method does not use could not be combined with others.
-        used = study.effect(config["variants"][name])["compress"]
+        settings = study.effect(config["variants"][name])["compress"]
         for key in ("scale", "ridge") if section == "conditions" else ():
-            if key not in used:
+            if key not in settings:
                 yield f"conditions.variant: {name} has no {key}; take a variant of gpfq that has"
     for name in config.get("conditions", {}).get("subsets", []):
         yield from subsets.known("conditions.subsets", name, subsets.subset_ids(config), "subset")
@@ -98,7 +98,7 @@ def check_claims(config: Config) -> Iterator[str]:
 
 
 def check_similarity(config: Config) -> Iterator[str]:
-    """What it ranks subsets by is the price of one variant."""
+    """Check that the variant exists whose accuracy loss ``similarity`` ranks subsets by."""
     role = "quant"
     if "similarity" in config and role not in {**config["variants"], **config["claims"]}:
         yield (
@@ -108,14 +108,14 @@ def check_similarity(config: Config) -> Iterator[str]:
 
 
 def check_replication(config: Config) -> Iterator[str]:
-    """Its logs are published ones, each of a variant, and there are subsets that they may have."""
+    """Check that its logs are published ones of variants, and that some subsets can match them."""
     if "replication" not in config:
         return
     variants = [name for name in config["variants"] if name != "original"]
     for variant, path in config["replication"]["logs"].items():
-        where = f"replication.logs.{variant}"
-        yield from subsets.known(where, variant, variants, "variant made of original")
-        yield from subsets.log(where, path)
+        prefix = f"replication.logs.{variant}"
+        yield from subsets.known(prefix, variant, variants, "variant made of original")
+        yield from subsets.log(prefix, path)
     if "matrix" in config["replication"]:
         path, suffixes = config["replication"]["matrix"], (".npy", ".csv", ".parquet")
         yield from subsets.file("replication.matrix", path, "a matrix")

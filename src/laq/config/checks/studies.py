@@ -1,4 +1,4 @@
-"""The studies beside the main one: the zoo, Deep Compression and partial training."""
+"""Checks of the studies beside the main one: the zoo, Deep Compression and partial training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from laq.config.study import Config, effect
 from laq.config.zoo_entries import calibrations
 from laq.config.zoo_kinds import ORIGINAL
 
-# The study of Deep Compression: its networks, and what it says of all of them alike.
+# The study of Deep Compression: its networks, and settings that are the same for all of them.
 
 
 _WHY = {
@@ -27,17 +27,17 @@ def check_study(config: Config) -> Iterator[str]:
     if "deep_compression" not in config:
         return
     section = config["deep_compression"]
-    if (chosen := section["label_aware"]["subsets"]) != "all":
-        for name in chosen:
-            where = "deep_compression.label_aware.subsets"
-            yield from subsets.known(where, name, subsets.subset_ids(config), "subset")
+    if (names := section["label_aware"]["subsets"]) != "all":
+        for name in names:
+            prefix = "deep_compression.label_aware.subsets"
+            yield from subsets.known(prefix, name, subsets.subset_ids(config), "subset")
     for name, settings in section["networks"].items():
-        where = f"deep_compression.networks.{name}"
-        yield from subsets.known(where, name, config["networks"], "network")
-        yield from check_shares(where, settings)
+        prefix = f"deep_compression.networks.{name}"
+        yield from subsets.known(prefix, name, config["networks"], "network")
+        yield from check_shares(prefix, settings)
         for key, default in OWN.items():
             if settings[key] != default:
-                yield f"{where}.{key}: {_WHY[key]}; leave it out"
+                yield f"{prefix}.{key}: {_WHY[key]}; leave it out"
 
 
 # Partial training: its networks, positions and subsets, and what it is compared with.
@@ -50,9 +50,9 @@ def check_partial(config: Config) -> Iterator[str]:
     if partial["networks"] != "all":
         for name in partial["networks"]:
             yield from subsets.known("partial_qat.networks", name, study, "network of the study")
-    further = partial["further_networks"]
-    yield from networks.check_networks(further, "partial_qat.further_networks")
-    for name in further.keys() & study.keys():
+    extra_networks = partial["further_networks"]
+    yield from networks.check_networks(extra_networks, "partial_qat.further_networks")
+    for name in extra_networks.keys() & study.keys():
         yield (
             f"partial_qat.further_networks.{name}: the study has a network of that id; give this "
             "one another, or name it in partial_qat.networks"
@@ -63,28 +63,28 @@ def check_partial(config: Config) -> Iterator[str]:
     for name in partial["named"]:
         yield from subsets.known("partial_qat.named", name, names, "network of partial_qat")
     for name in partial["subsets"]:
-        known = subsets.subset_ids(config)
-        yield from subsets.known("partial_qat.subsets", name, known, "subset")
+        ids = subsets.subset_ids(config)
+        yield from subsets.known("partial_qat.subsets", name, ids, "subset")
     yield from _check_compared(partial["compared"])
     yield from _check_images(partial)
 
 
 def _check_compared(compared: dict[str, Any]) -> Iterator[str]:
-    earlier: dict[str, dict[str, Any]] = {}
+    effects: dict[str, dict[str, Any]] = {}
     for name, recipe in compared.items():
-        where = f"partial_qat.compared.{name}"
+        prefix = f"partial_qat.compared.{name}"
         settings = recipe["compress"]
-        yield from check_compression(f"{where}.compress", settings)
+        yield from check_compression(f"{prefix}.compress", settings)
         for key, default in (("classes", "subset"), ("images_from", "training")):
             if settings[key] != default:
                 yield (
-                    f"{where}.compress.{key}: it is calibrated on training images of the classes "
+                    f"{prefix}.compress.{key}: it is calibrated on training images of the classes "
                     "that arms are trained on; leave it out"
                 )
-        same = effect(recipe)
-        if twin := next((other for other in earlier if earlier[other] == same), None):
-            yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"
-        earlier[name] = same
+        current = effect(recipe)
+        if twin := next((other for other in effects if effects[other] == current), None):
+            yield f"{prefix}: alike with {twin} once defaults are filled in; remove one of the two"
+        effects[name] = current
 
 
 def _check_images(partial: dict[str, Any]) -> Iterator[str]:
@@ -99,35 +99,35 @@ def _check_images(partial: dict[str, Any]) -> Iterator[str]:
 def check_zoo(config: Config) -> Iterator[str]:
     if "zoo" not in config:
         return
-    zoo, made = config["zoo"], config["synthesis"]["images"]
+    zoo, image_count = config["zoo"], config["synthesis"]["images"]
     if zoo["subsets"] != "all":
         for name in zoo["subsets"]:
             yield from subsets.known("zoo.subsets", name, subsets.subset_ids(config), "subset")
-    earlier: dict[str, dict[str, Any]] = {}
+    effects: dict[str, dict[str, Any]] = {}
     for name, recipe in zoo["methods"].items():
-        where = f"zoo.methods.{name}"
+        prefix = f"zoo.methods.{name}"
         if name == ORIGINAL:
-            yield f"{where}: the trained network is always there; give the method another name"
+            yield f"{prefix}: the trained network is always there; give the method another name"
         if not calibrations(recipe, zoo["calibrations"]):
             yield (
                 f"zoo.calibrations: {recipes.of(recipe)} ({name}) takes training images alone; add "
                 "subset or all, or leave the method out"
             )
-        yield from _check_classes(where, recipe)
+        yield from _check_classes(prefix, recipe)
         if "compress" in recipe:
             settings = recipe["compress"]
-            yield from check_compression(f"{where}.compress", settings)
+            yield from check_compression(f"{prefix}.compress", settings)
             if "synthetic" in calibrations(recipe, zoo["calibrations"]):
-                yield from check_made(f"{where}.compress", settings["images"], made)
+                yield from check_made(f"{prefix}.compress", settings["images"], image_count)
         if "deep" in recipe:
-            yield from check_shares(f"{where}.deep", recipe["deep"])
-        same = effect(recipe)
-        if twin := next((other for other in earlier if earlier[other] == same), None):
-            yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"
-        earlier[name] = same
+            yield from check_shares(f"{prefix}.deep", recipe["deep"])
+        current = effect(recipe)
+        if twin := next((other for other in effects if effects[other] == current), None):
+            yield f"{prefix}: alike with {twin} once defaults are filled in; remove one of the two"
+        effects[name] = current
 
 
-# Settings that say whose images are taken, and what they are where the config does not give them.
+# Settings that say whose images calibrate, with their defaults.
 _WHOSE = {"classes": "subset", "images_from": "training"}
 
 

@@ -1,4 +1,4 @@
-"""Variants: their parents, twins, and what calibrates them."""
+"""Checks of variants: their parents, duplicates and calibration."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _WHOLE = ("packed", "paper", "symmetric", "asymmetric", "ternary")
 
 
 def check_variants(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    earlier: dict[str, dict[str, Any]] = {}
+    effects: dict[str, dict[str, Any]] = {}
     for name, recipe in variants.items():
         if name == "original":
             continue
-        where, parent = f"variants.{name}", recipe["parent"]
-        starts = [v for v, r in variants.items() if v != name and not _packed(r)]
-        allowed = f"it must be one of: {', '.join(starts)}"
+        prefix, parent = f"variants.{name}", recipe["parent"]
+        parents = [v for v, r in variants.items() if v != name and not _packed(r)]
+        allowed = f"it must be one of: {', '.join(parents)}"
         if parent not in variants:
-            yield f"{where}.parent: {parent!r} is no variant; {allowed}"
+            yield f"{prefix}.parent: {parent!r} is no variant; {allowed}"
         elif name in _ancestors(name, variants):
-            yield f"{where}.parent: {parent!r} leads back to {name}; a line starts from original"
+            yield f"{prefix}.parent: {parent!r} leads back to {name}; a line starts from original"
         elif _packed(variants[parent]):
-            made = recipes.STEPS[recipes.of(variants[parent])].made
-            yield f"{where}.parent: {parent!r} is {made} and cannot be worked on; {allowed}"
-        same = effect(recipe)
-        if twin := next((other for other in earlier if earlier[other] == same), None):
-            yield f"{where}: alike with {twin} once defaults are filled in; remove one of the two"
-        earlier[name] = same
+            state = recipes.STEPS[recipes.of(variants[parent])].made
+            yield f"{prefix}.parent: {parent!r} is {state} and cannot be worked on; {allowed}"
+        current = effect(recipe)
+        if twin := next((other for other in effects if effects[other] == current), None):
+            yield f"{prefix}: alike with {twin} once defaults are filled in; remove one of the two"
+        effects[name] = current
 
 
 def check_deep(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
@@ -43,7 +43,7 @@ def check_deep(variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def check_shares(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Of a ``deep`` entry, shares by hand where they are asked for."""
+    """Check that a ``deep`` entry gives the shares that ``pruning: ratios`` needs."""
     if settings["pruning"] == "ratios" and not settings["ratios"]:
         yield (
             f"{where}.ratios: pruning is ratios, so say what share of its weights each layer "
@@ -57,21 +57,21 @@ def _packed(recipe: Mapping[str, Any]) -> bool:
 
 
 def check_calibration(config: Config) -> Iterator[str]:
-    """Whose images calibrate, and whether bits and widths agree."""
-    known = subsets.subset_ids(config)
+    """Check whose images calibrate, and that bits and widths agree."""
+    ids = subsets.subset_ids(config)
     for name in (name for name, recipe in config["variants"].items() if "compress" in recipe):
-        settings, where = config["variants"][name]["compress"], f"variants.{name}.compress"
+        settings, prefix = config["variants"][name]["compress"], f"variants.{name}.compress"
         classes = settings["classes"]
-        if classes not in ("subset", "all", "none", *known):
-            close = difflib.get_close_matches(classes, ["subset", "all", *known], 3)
-            hint = f"; did you mean {', '.join(close)}?" if close else ""
-            yield f"{where}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
-        yield from _check_source(where, settings, config["synthesis"]["images"])
-        yield from check_compression(where, settings)
+        if classes not in ("subset", "all", "none", *ids):
+            matches = difflib.get_close_matches(classes, ["subset", "all", *ids], 3)
+            hint = f"; did you mean {', '.join(matches)}?" if matches else ""
+            yield f"{prefix}.classes: {classes!r} is neither subset nor all nor a subset's id{hint}"
+        yield from _check_source(prefix, settings, config["synthesis"]["images"])
+        yield from check_compression(prefix, settings)
 
 
 def check_compression(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    """What of a ``compress`` entry has nothing to do with whose images calibrate."""
+    """Check the settings of a ``compress`` entry that do not depend on whose images calibrate."""
     yield from _check_levels(where, settings)
     yield from _check_threshold(where, settings)
     yield from _check_inference(where, settings)
@@ -86,35 +86,35 @@ def check_compression(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    """What the method takes, and the alphabet."""
+    """Check that the method takes the alphabet, and the alphabet the granularity and the bits."""
     method, alphabet = METHODS[settings["method"]], ALPHABETS[settings["alphabet"]]
-    named = f"{where}.alphabet: {settings['alphabet']}"
+    field = f"{where}.alphabet: {settings['alphabet']}"
     if method.moves_levels and "scale" not in alphabet.settings:
-        yield f"{named} has levels of its own; method {settings['method']} takes packed or paper"
+        yield f"{field} has levels of its own; method {settings['method']} takes packed or paper"
     elif method.equispaced and not alphabet.equispaced:
-        takes = ", ".join(name for name, known in METHODS.items() if not known.equispaced)
-        yield f"{named} is not equispaced, so its method must be {takes}, not {settings['method']}"
+        names = ", ".join(name for name, entry in METHODS.items() if not entry.equispaced)
+        yield f"{field} is not equispaced, so its method must be {names}, not {settings['method']}"
     if settings["granularity"] not in alphabet.granularities:
         yield (
             f"{where}.granularity: {settings['granularity']!r} is none that {settings['alphabet']} "
             f"takes: choose {', '.join(alphabet.granularities)}"
         )
     bits = settings.get("widths") or settings["bits"]
-    outside = [b for b in (bits if isinstance(bits, list) else [bits]) if b not in alphabet.bits]
-    if outside:
+    invalid = [b for b in (bits if isinstance(bits, list) else [bits]) if b not in alphabet.bits]
+    if invalid:
         first, last = alphabet.bits[0], alphabet.bits[-1]
         span = f"{first}" if first == last else f"{first} to {last}"
-        yield f"{where}.bits: {settings['alphabet']} takes {span}, not {outside[0]}"
+        yield f"{where}.bits: {settings['alphabet']} takes {span}, not {invalid[0]}"
 
 
 def check_made(where: str, images: int | str, made: int) -> Iterator[str]:
-    """No more images are taken than are made without data."""
+    """Check that no more images are taken than are made without data."""
     if images != "all" and images > made:
         yield f"{where}.images: {images} is more than the {made} that are made (synthesis.images)"
 
 
 def _check_source(where: str, settings: Mapping[str, Any], made: int) -> Iterator[str]:
-    """Images of no class are made by one way alone, and no more are taken than are made."""
+    """Check that images of no class are synthetic, and that no more are taken than are made."""
     source = settings["images_from"]
     if settings["classes"] == "none" and source != "synthetic":
         yield (
@@ -126,39 +126,39 @@ def _check_source(where: str, settings: Mapping[str, Any], made: int) -> Iterato
 
 
 def _check_threshold(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    """A hard threshold must leave levels of the alphabet beyond it, at the fewest bits."""
+    """Check that a hard threshold leaves levels of the alphabet beyond it, at the fewest bits."""
     bits = settings.get("widths") or settings["bits"]
-    fewest = min(bits) if isinstance(bits, list) else bits
-    last = 2 ** (fewest - 1) - (settings["alphabet"] != "paper")
+    min_bits = min(bits) if isinstance(bits, list) else bits
+    max_level = 2 ** (min_bits - 1) - (settings["alphabet"] != "paper")
     threshold = settings["threshold"]
-    if settings["method"] == "gpfq_l0" and threshold >= last:
+    if settings["method"] == "gpfq_l0" and threshold >= max_level:
         yield (
-            f"{where}.threshold: {threshold:g} must be below {last}, the last level of "
-            f"{fewest} bits ({settings['alphabet']})"
+            f"{where}.threshold: {threshold:g} must be below {max_level}, the last level of "
+            f"{min_bits} bits ({settings['alphabet']})"
         )
 
 
 def _check_inference(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Integers all the way: every value and every weight is one, of 8 bits at most."""
+    """Check what inference in integers needs: activations and weights of 8 bits or fewer."""
     if settings["inference"] != "integer":
         return
     activations, bits = settings["activations"], settings["bits"]
-    widest = max(settings.get("widths") or (bits if isinstance(bits, list) else [bits]))
-    wanted = {
+    max_bits = max(settings.get("widths") or (bits if isinstance(bits, list) else [bits]))
+    requirements = {
         "activations": (
             activations is not None and activations["mode"] == "static",
             "static activations, such as {bits: 8}",
         ),
         "fold_batchnorm": (settings["fold_batchnorm"], "true"),
         "skip_layers": (not settings["skip_layers"], "no layer in float"),
-        "bits": (widest + (settings["alphabet"] == "paper") <= 8, "codes of 8 bits or fewer"),
+        "bits": (max_bits + (settings["alphabet"] == "paper") <= 8, "codes of 8 bits or fewer"),
         "method": (settings["method"] != "gpfq_l0", "a method other than gpfq_l0"),
         "alphabet": (settings["alphabet"] in _WHOLE, f"one of {', '.join(_WHOLE)}"),
         "granularity": (settings["granularity"] != "per_group", "one step a filter"),
     }
-    for key, (given, what) in wanted.items():
-        if not given:
-            yield f"{where}.{key}: inference in integers needs {what}; or set inference: simulated"
+    for key, (met, need) in requirements.items():
+        if not met:
+            yield f"{where}.{key}: inference in integers needs {need}; or set inference: simulated"
 
 
 def _ancestors(name: str, variants: Mapping[str, dict[str, Any]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Published logs of quantization studies, read into the tables that a study of our own makes.
+"""Published logs of quantization studies, read into the tables that a study of this project makes.
 
 A log is a CSV file with a row a subset: the classes, their inter-class distances (ICD) and the
 accuracy of four networks, over all classes and over the subset's.

@@ -1,7 +1,7 @@
 """Whether published logs agree with themselves and with each other.
 
-Rows of the same classes are one subset, in whatever log they are. What cannot be is refused; what
-a reader should know is said as a warning.
+Rows of the same classes are one subset, in whatever log they are. A contradiction raises an error.
+What a reader should know is logged as a warning.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ Found = dict[Key, dict[str, list[Row]]]
 # Rows of one subset are repeats of one measurement only if these agree.
 _SAME = ("Model Name", "Dataset", "Bits")
 
-# Settings that a log should have one of; else it is several studies in one file.
+# Settings that should be the same in all rows of a log. Otherwise it is several studies in one
+# file.
 _SETTINGS = (*_SAME, "Quantization Batch Size", "CNN_Alphabet_Scalar", "Retain_rate")
 
 # Of two distances that differ by less, one was merely printed with fewer digits.
@@ -39,21 +40,21 @@ def by_subset(logs: Mapping[str, Log]) -> Found:
     Raises:
         DataError: rows that contradict each other; names file and lines.
     """
-    found: Found = {}
-    named = {plain(row.texts.get("Dataset", "")) for log in logs.values() for row in log.rows}
-    named.discard("")
-    # A log that does not say its data set has that of the others, where they have one.
-    unsaid = named.pop() if len(named) == 1 else ""
+    subsets: Found = {}
+    datasets = {plain(row.texts.get("Dataset", "")) for log in logs.values() for row in log.rows}
+    datasets.discard("")
+    # A log without a data set takes that of the others, where these have only one.
+    default = datasets.pop() if len(datasets) == 1 else ""
     for setting, log in logs.items():
         for row in log.rows:
-            dataset = plain(row.texts.get("Dataset", "")) or unsaid
+            dataset = plain(row.texts.get("Dataset", "")) or default
             key = dataset, tuple(sorted(row.values[INDICES]))
-            found.setdefault(key, {}).setdefault(setting, []).append(row)
-    for rows in found.values():
+            subsets.setdefault(key, {}).setdefault(setting, []).append(row)
+    for rows in subsets.values():
         for setting, repeats in rows.items():
             check_repeats(logs[setting].path, repeats)
         _check_names(rows, logs)
-    return found
+    return subsets
 
 
 def first(rows: Mapping[str, list[Row]]) -> Row:
@@ -67,23 +68,23 @@ def icd(row: Row, name: str) -> float:
 
 
 def warn_of_log(setting: str, log: Log, test_per_class: int | None) -> None:
-    """Say what one should know of a log: copies, varying settings, rates that fit no count."""
+    """Warn of copies, of varying settings, and of rates that fit no count, in one log."""
     for copy, line in log.copies:
         logger.warning(
             "log %s: line %d copies line %d in every column, so it is left out", setting, copy, line
         )
     for column in _SETTINGS:
         if len(values := Counter(row.texts.get(column, "") for row in log.rows)) > 1:
-            shown = ", ".join(f"{value or 'none'} in {count}" for value, count in values.items())
+            text = ", ".join(f"{value or 'none'} in {count}" for value, count in values.items())
             logger.warning(
                 "log %s: %s varies between rows (%s); the log counts as one setting",
                 setting,
                 column,
-                shown,
+                text,
             )
-    named = re.fullmatch(r"(\d+)bit", setting)
+    match = re.fullmatch(r"(\d+)bit", setting)
     widths = {row.texts.get("Bits", "") for row in log.rows} - {""}
-    if named and widths and widths != {named[1]}:
+    if match and widths and widths != {match[1]}:
         logger.warning(
             "log %s: its rows say %s bits; figures and tables call it by the name of its key",
             setting,
@@ -92,26 +93,26 @@ def warn_of_log(setting: str, log: Log, test_per_class: int | None) -> None:
     header = list(log.rows[0].texts)
     for column in [name for name in TOP5 if name not in header]:
         logger.warning("log %s has no column %s%s", setting, column, like(column, header))
-    if test_per_class is not None and (odd := [r for r in log.rows if _odd(r, test_per_class)]):
+    if test_per_class is not None and (misfits := [r for r in log.rows if _odd(r, test_per_class)]):
         logger.warning(
             "log %s: %d of %d rows, the first in line %d, have accuracies that are no shares of %d "
             "images a class; check test_per_class, since counts and their intervals come from it",
             setting,
-            len(odd),
+            len(misfits),
             len(log.rows),
-            odd[0].line,
+            misfits[0].line,
             test_per_class,
         )
 
 
 def warn_of_subsets(subsets: Mapping[str, Mapping[str, list[Row]]]) -> None:
-    """Say which logs repeat subsets, and which give them another median ICD than an earlier log.
+    """Warn of logs that repeat subsets, or give them another median ICD than an earlier log.
 
     ``subsets``: the rows of each subset's id, by setting.
     """
     _warn_of_strangers(subsets)
     repeated: dict[str, list[str]] = {}
-    moved: dict[tuple[str, str], list[str]] = {}
+    differences: dict[tuple[str, str], list[str]] = {}
     for name, rows in subsets.items():
         origin, earliest = next(iter(rows)), first(rows)
         for setting, repeats in rows.items():
@@ -119,7 +120,7 @@ def warn_of_subsets(subsets: Mapping[str, Mapping[str, list[Row]]]) -> None:
                 repeated.setdefault(setting, []).append(f"{name} (lines {_lines(repeats)})")
             if not _alike(repeats[0], earliest):
                 medians = f"{icd(repeats[0], 'median'):g} against {icd(earliest, 'median'):g}"
-                moved.setdefault((setting, origin), []).append(f"{name} ({medians})")
+                differences.setdefault((setting, origin), []).append(f"{name} ({medians})")
     for setting, names in repeated.items():
         logger.warning(
             "log %s has more than one row of %s: they count as repeats, and statistics take a "
@@ -127,7 +128,7 @@ def warn_of_subsets(subsets: Mapping[str, Mapping[str, list[Row]]]) -> None:
             setting,
             _some(names),
         )
-    for (setting, origin), names in moved.items():
+    for (setting, origin), names in differences.items():
         logger.warning(
             "log %s has another median ICD than log %s of %s: each log keeps its own, so compare "
             "their curves with care",
@@ -138,7 +139,7 @@ def warn_of_subsets(subsets: Mapping[str, Mapping[str, list[Row]]]) -> None:
 
 
 def _warn_of_strangers(subsets: Mapping[str, Mapping[str, list[Row]]]) -> None:
-    """Say which logs share no subset with any other: nothing can be compared with them."""
+    """Warn of logs that share no subset with any other: nothing can be compared with them."""
     shared = {setting for rows in subsets.values() if len(rows) > 1 for setting in rows}
     settings = dict.fromkeys(setting for rows in subsets.values() for setting in rows)
     for setting in settings if len(settings) > 1 else []:
@@ -156,20 +157,22 @@ def _some(names: list[str]) -> str:
 
 
 def plain(name: str) -> str:
-    """A name without what is written one way here and another there: willow_tree, Willow Tree."""
+    """A name without capitals, blanks and punctuation: willow_tree and Willow Tree are alike."""
     return re.sub(r"\W|_", "", name).lower()
 
 
 def check_repeats(path: str, repeats: list[Row]) -> None:
-    """Raise ``DataError`` where rows of one subset in a log differ in what repeats have in common:
-    the median ICD, the network, the data set, the bits."""
-    where = f"{path}, lines {_lines(repeats)}, have the same classes and"
+    """Raise ``DataError`` where rows of one subset in a log are no repeats.
+
+    Repeats have the same median ICD, network, data set and bits.
+    """
+    message = f"{path}, lines {_lines(repeats)}, have the same classes and"
     if not all(_alike(row, repeats[0]) for row in repeats):
-        raise DataError(f"{where} different {DISTANCES['median']}; correct them or keep one")
+        raise DataError(f"{message} different {DISTANCES['median']}; correct them or keep one")
     for column in _SAME:
         if len({row.texts.get(column) for row in repeats}) > 1:
             raise DataError(
-                f"{where} different {column}, so they are no repeats; "
+                f"{message} different {column}, so they are no repeats; "
                 "split the log into one for each setting"
             )
 

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from laq.utils.errors import DataError
 
-# What stands in one cell of a published log: a list, a distance, a rate.
+# Parsers of one cell of a published log: a list, a distance, a rate.
 #
-# Each function raises a ``ValueError`` that says what is wrong and what to do; the reader adds
+# Each function raises a ``ValueError`` that says what is wrong and what to do. The reader adds
 # file, line and column.
 
 
@@ -47,16 +47,16 @@ def names(text: str) -> tuple[str, ...]:
 
     Names without quotes that hold blanks need the commas.
     """
-    inside = _inside(text)
-    if not _QUOTED.search(inside):
-        return _distinct(tuple(_items(inside)))
-    rest = _SCALAR.sub(r"\1", _QUOTED.sub("", inside))
-    if rest := re.sub(r"[\s,]", "", rest):
+    body = _inside(text)
+    if not _QUOTED.search(body):
+        return _distinct(tuple(_items(body)))
+    remainder = _SCALAR.sub(r"\1", _QUOTED.sub("", body))
+    if remainder := re.sub(r"[\s,]", "", remainder):
         raise ValueError(
-            f"{_show(rest)} stands outside the quotes; write names as in ['sea', 'road']"
+            f"{_show(remainder)} stands outside the quotes; write names as in ['sea', 'road']"
         )
-    found = (one or other for one, other in _QUOTED.findall(inside))
-    return _distinct(tuple(re.sub(r"\\(.)", r"\1", name) for name in found))
+    matches = (single or double for single, double in _QUOTED.findall(body))
+    return _distinct(tuple(re.sub(r"\\(.)", r"\1", name) for name in matches))
 
 
 def distance(text: str) -> float:
@@ -92,7 +92,7 @@ def _number(text: str) -> float:
 
 
 def _items(inside: str) -> list[str]:
-    """What stands between commas, or blanks where there are none; a comma may close the list."""
+    """The items between commas, or between blanks without commas. A comma may close the list."""
     if "," not in inside:
         return inside.split()
     items = [item.strip() for item in inside.split(",")]
@@ -103,7 +103,7 @@ def _items(inside: str) -> list[str]:
 
 
 def _inside(text: str) -> str:
-    """A list's text without its brackets; they are optional, half a pair is a cell cut short."""
+    """A list's text without its brackets. They are optional, but half a pair is an error."""
     text = text.strip()
     if array := _ARRAY.fullmatch(text):
         text = array[1].strip()
@@ -116,9 +116,9 @@ def _inside(text: str) -> str:
 
 
 def _distinct(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
-    twice = dict.fromkeys(str(item) for item in items if items.count(item) > 1)
-    if twice:
-        raise ValueError(f"holds {', '.join(twice)} more than once; correct or remove the row")
+    repeated = dict.fromkeys(str(item) for item in items if items.count(item) > 1)
+    if repeated:
+        raise ValueError(f"holds {', '.join(repeated)} more than once; correct or remove the row")
     if len(items) < 2:
         raise ValueError("holds fewer than two classes; there is no distance between them")
     return items
@@ -128,7 +128,7 @@ def _show(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:39]}…")
 
 
-# Variants and scopes as a study of ours calls them, and as the logs' columns do.
+# Variants and scopes by their names in a study, with those in the columns of logs.
 VARIANTS = {
     "original": "Original",
     "quant": "Quantized",
@@ -149,7 +149,7 @@ def rate_column(variant: str, scope: str, top: int) -> str:
 TOP1 = tuple(rate_column(variant, scope, 1) for variant in VARIANTS for scope in SCOPES)
 TOP5 = tuple(rate_column(variant, scope, 5) for variant in VARIANTS for scope in SCOPES)
 
-# Without these columns there is nothing to replay; the others are read where they are there.
+# The columns that a replay needs. Others are read where a log has them.
 REQUIRED = (INDICES, CLASSES, DISTANCES["median"], *TOP1)
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
@@ -191,10 +191,11 @@ class Log:
 def read_log(path: str | os.PathLike[str]) -> Log:
     """Read a published log.
 
-    Columns are known by name, in any order, others are ignored. Commas, semicolons or tabs may
-    separate cells; a byte order mark, any line ends, blank lines and repeated headers are taken.
-    A row that agrees with an earlier one in every column is a copy, not another measurement (four
-    networks on two scopes do not agree to the last digit by chance), and is left out.
+    Columns are found by name, in any order. Other columns are ignored. Commas, semicolons or tabs
+    may separate cells. A byte order mark, any line ends, blank lines and repeated headers are
+    allowed. A row that agrees with an earlier one in every column is a copy and is left out. It is
+    not another measurement, since four networks on two scopes do not agree to the last digit by
+    chance.
 
     Raises:
         DataError: the file is no such log; names the file, the lines and columns and the remedy.
@@ -212,13 +213,13 @@ def read_log(path: str | os.PathLike[str]) -> Log:
         except ValueError as error:
             faults.append(f"line {line}{error}")
     if faults:
-        more = len(faults) - _FAULTS_SHOWN
-        shown = [*faults[:_FAULTS_SHOWN], *([f"and {more} more rows"] if more > 0 else [])]
-        raise DataError("\n  ".join([f"{path} cannot be read:", *shown]))
+        hidden = len(faults) - _FAULTS_SHOWN
+        lines = [*faults[:_FAULTS_SHOWN], *([f"and {hidden} more rows"] if hidden > 0 else [])]
+        raise DataError("\n  ".join([f"{path} cannot be read:", *lines]))
     if not rows:
         raise DataError(f"{path} has a header and no rows; give a log with a row a subset")
-    kept, copies = _without_copies(rows)
-    return Log(str(path), hashlib.sha256(content).hexdigest(), kept, copies)
+    unique, copies = _without_copies(rows)
+    return Log(str(path), hashlib.sha256(content).hexdigest(), unique, copies)
 
 
 def _content(path: str | os.PathLike[str]) -> bytes:
@@ -255,7 +256,7 @@ def _records(path: str | os.PathLike[str], content: bytes) -> Iterator[tuple[int
 
 
 def _delimiter(text: str) -> str:
-    """What separates the header's cells: where most of them are columns of a log."""
+    """The separator of the header's cells: the one that gives most columns of a log."""
     header = next(iter(text.lstrip("\r\n").splitlines()), "")
 
     def known(delimiter: str) -> int:
@@ -265,16 +266,18 @@ def _delimiter(text: str) -> str:
 
 
 def _check_header(path: str | os.PathLike[str], header: list[str]) -> None:
-    if twice := sorted({name for name in header if name in _PARSERS and header.count(name) > 1}):
-        raise DataError(f"{path} has more than one column {', '.join(twice)}; remove one of each")
+    if repeated := sorted({name for name in header if name in _PARSERS and header.count(name) > 1}):
+        raise DataError(
+            f"{path} has more than one column {', '.join(repeated)}; remove one of each"
+        )
     missing = [name for name in REQUIRED if name not in header]
     if not missing:
         return
     if len(missing) == len(REQUIRED):
-        shown = ", ".join(map(repr, header[:5])) + (", …" if len(header) > 5 else "")
+        text = ", ".join(map(repr, header[:5])) + (", …" if len(header) > 5 else "")
         raise DataError(
             f"{path} is no log of the published format: its first line holds none of the columns "
-            f"needed but {shown}; needed are {', '.join(REQUIRED)}"
+            f"needed but {text}; needed are {', '.join(REQUIRED)}"
         )
     lines = [f"{path} lacks columns that a replay needs; rename or add them:"]
     lines += [name + like(name, header) for name in missing]
@@ -282,14 +285,14 @@ def _check_header(path: str | os.PathLike[str], header: list[str]) -> None:
 
 
 def like(name: str, header: list[str]) -> str:
-    """A hint at the column that may be meant by ``name``; those of another meaning are none."""
-    plain = {other.lower(): other for other in header if other not in _PARSERS}
-    close = difflib.get_close_matches(name.lower(), plain, 1, cutoff=0.7)
-    return f" (is it {plain[close[0]]!r}?)" if close else ""
+    """A hint at the column that may be meant by ``name``. Known columns are no candidates."""
+    lowercase = {column.lower(): column for column in header if column not in _PARSERS}
+    matches = difflib.get_close_matches(name.lower(), lowercase, 1, cutoff=0.7)
+    return f" (is it {lowercase[matches[0]]!r}?)" if matches else ""
 
 
 def _row(number: int, line: int, header: list[str], record: list[str]) -> Row:
-    """The record by column; a ``ValueError`` that goes on after the number of its line."""
+    """The record by column. The text of a ``ValueError`` goes on after the number of the line."""
     if len(record) > len(header) and not any(record[len(header) :]):
         record = record[: len(header)]
     if len(record) != len(header):
@@ -300,7 +303,7 @@ def _row(number: int, line: int, header: list[str], record: list[str]) -> Row:
     texts = dict(zip(header, record, strict=True))
     values = {}
     for column, parse in _PARSERS.items():
-        # Of the columns that are not needed an empty cell is nothing, and no fault.
+        # An empty cell is no fault in a column that is not required.
         if column in texts and (texts[column] or column in REQUIRED):
             try:
                 values[column] = parse(texts[column])
@@ -316,19 +319,19 @@ def _row(number: int, line: int, header: list[str], record: list[str]) -> Row:
 
 
 def _without_copies(rows: list[Row]) -> tuple[tuple[Row, ...], tuple[tuple[int, int], ...]]:
-    first: dict[Any, Row] = {}
+    unique: dict[Any, Row] = {}
     copies = []
     for row in rows:
         # A column without a name is the row's number, as pandas writes it.
-        plain = {c: row.values.get(c, _plain(text)) for c, text in row.texts.items() if c}
-        earlier = first.setdefault(tuple(plain.items()), row)
+        content = {c: row.values.get(c, _plain(text)) for c, text in row.texts.items() if c}
+        earlier = unique.setdefault(tuple(content.items()), row)
         if earlier is not row:
             copies.append((row.line, earlier.line))
-    return tuple(first.values()), tuple(copies)
+    return tuple(unique.values()), tuple(copies)
 
 
 def _plain(text: str) -> float | str:
-    """A number as one, so that 2 and 2.0 are alike."""
+    """A text that is a number as that number, so that 2 and 2.0 are alike."""
     try:
         return float(text)
     except ValueError:

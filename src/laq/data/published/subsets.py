@@ -1,7 +1,6 @@
 """Subsets of a published log as subsets of a study: the classes of its rows, found by name.
 
-A log numbers the classes of its own data set. Their names are what another data set can be
-searched for.
+A log numbers the classes of its own data set. In another data set they are found by name.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ def read(path: str | os.PathLike[str]) -> Log:
     Raises:
         DataError: as ``read_log``, and where rows of the same classes are no repeats.
     """
-    place = expanded(path)
-    state = place.stat() if place.exists() else None
-    return _read(place, state and (state.st_mtime_ns, state.st_size))
+    file = expanded(path)
+    stamp = file.stat() if file.exists() else None
+    return _read(file, stamp and (stamp.st_mtime_ns, stamp.st_size))
 
 
 @cache
@@ -41,9 +40,9 @@ def _read(path: Path, state: tuple[int, int] | None) -> Log:
 
 
 def first_rows(log: Log, numbers: Collection[int] = ()) -> list[Row]:
-    """The rows with these numbers (all where none is given), of rows of the same classes the first.
+    """The rows with these numbers (all where none is given), in the order of the log.
 
-    In the order of the log.
+    Of rows with the same classes only the first is taken.
     """
     return [row for row, earlier in _with_earlier(log, numbers) if earlier is None]
 
@@ -54,10 +53,10 @@ def repeated_rows(log: Log, numbers: Collection[int] = ()) -> list[tuple[Row, Ro
 
 
 def _with_earlier(log: Log, numbers: Collection[int]) -> Iterator[tuple[Row, Row | None]]:
-    first: dict[frozenset[str], Row] = {}
+    first_by_classes: dict[frozenset[str], Row] = {}
     for row in log.rows:
         if not numbers or row.number in numbers:
-            earlier = first.setdefault(_classes(row), row)
+            earlier = first_by_classes.setdefault(_classes(row), row)
             yield row, (None if earlier is row else earlier)
 
 
@@ -73,13 +72,13 @@ def positions(row: Row, class_names: Sequence[str]) -> dict[str, int | None]:
 def positions_of(names: Iterable[str], class_names: Sequence[str]) -> dict[str, int | None]:
     """Where each of another study's classes stands in ``class_names``; None where it does not.
 
-    A name is looked for as it is written, then without regard to capitals, blanks and underscores
-    (Willow Tree, willow_tree), where only one class is left by that.
+    A name is compared as it is written. If no class has it, names are compared without capitals,
+    blanks and underscores (Willow Tree, willow_tree), where these leave only one class.
     """
-    exact = {name: place for place, name in enumerate(class_names)}
-    shared = Counter(map(plain, class_names))
-    near = {plain(name): place for name, place in exact.items() if shared[plain(name)] == 1}
-    return {name: exact.get(composed(name), near.get(plain(name))) for name in names}
+    exact = {name: index for index, name in enumerate(class_names)}
+    counts = Counter(map(plain, class_names))
+    folded = {plain(name): index for name, index in exact.items() if counts[plain(name)] == 1}
+    return {name: exact.get(composed(name), folded.get(plain(name))) for name in names}
 
 
 def ids(name: str, log: Log, rows: Sequence[Row]) -> list[str]:

@@ -53,7 +53,7 @@ def read(
 def put_together(logs: Mapping[str, Log], test_per_class: int | None) -> Tables:
     """Put logs, by setting, into tables.
 
-    Rows with the same classes are one subset, in whatever log they are; a second row of a subset in
+    Rows with the same classes are one subset, in whatever log they are. A second row of a subset in
     one log is its repeat 2. Subsets are numbered by their median ICD in the first log that has
     them, equal ones by class indices. ``test_per_class``: test images a class, from which images
     are counted; counts are empty where it is None.
@@ -63,10 +63,10 @@ def put_together(logs: Mapping[str, Log], test_per_class: int | None) -> Tables:
     """
     import pandas as pd
 
-    found = by_subset(logs)
-    ranked = sorted(found, key=lambda key: (icd(first(found[key]), "median"), key[1], key[0]))
+    groups = by_subset(logs)
+    ranked = sorted(groups, key=lambda key: (icd(first(groups[key]), "median"), key[1], key[0]))
     width = max(2, len(str(len(ranked))))
-    subsets = {f"subset_{rank:0{width}d}": found[key] for rank, key in enumerate(ranked, 1)}
+    subsets = {f"subset_{rank:0{width}d}": groups[key] for rank, key in enumerate(ranked, 1)}
     for setting, log in logs.items():
         warn_of_log(setting, log, test_per_class)
     warn_of_subsets(subsets)
@@ -117,7 +117,7 @@ def _subset(name: str, row: Row) -> dict[str, Any]:
         "subset": name,
         "kind": "published",
         "target": None,
-        **{f"{which}_icd": icd(row, which) for which in DISTANCES},
+        **{f"{statistic}_icd": icd(row, statistic) for statistic in DISTANCES},
         "seed": None,
         "duplicate_of": None,
         "classes": "; ".join(class_name for _, class_name in pairs),

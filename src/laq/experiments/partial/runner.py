@@ -89,13 +89,8 @@ class PartialRunner:
             array for split in (self.train, self.test) for array in (split.images, split.labels)
         ]
 
-    def facts(self, arms: Sequence[Arm]) -> dict[str, Any]:
-        """All that the result of an arm depends on, beside images and what the arm is.
-
-        The makers of ``arms`` are loaded, so that their code is part of the job's identity.
-        """
-        for method in {arm.method for arm in arms}:
-            MAKERS[method]
+    def facts(self) -> dict[str, Any]:
+        """All that the result of an arm depends on, beside images and what the arm is."""
         origin = (self.described["digest"], self.subsets, self.images, self.training, self.seed)
         return {"network": self.network, "of": origin, "device": self.device.type}
 

@@ -14,7 +14,7 @@ from laq.checkpoints import graph_edits, packing
 from laq.checkpoints.deep_container import file
 from laq.deep_compression import pipeline
 from laq.deep_compression.pipeline import Pipeline
-from laq.experiments.deep import runner
+from laq.experiments.deep import measured
 from laq.experiments.variants.task import MadeVariant, Task
 from laq.experiments.variants.trainable import begun
 from laq.ptq import layer_report as report
@@ -48,8 +48,8 @@ class Deep(MadeVariant):
 
     def stages(self, place: Path) -> list[Row]:
         """Scores and sizes of each stage, whose files are written to the folder ``place``."""
-        sizes = runner.sizes(self.parameters, self.course, self.description, self.coder, place)
-        return runner.table(self.scores, sizes)
+        sizes = measured.sizes(self.parameters, self.course, self.description, self.coder, place)
+        return measured.table(self.scores, sizes)
 
 
 def make(task: Task) -> Deep:
@@ -68,7 +68,7 @@ def make(task: Task) -> Deep:
         history=result.history,
         course=result,
         coder=settings["coder"],
-        scores=tuple(runner.scores(original, result, images, task.members, task.device)),
+        scores=tuple(measured.scores(original, result, images, task.members, task.device)),
         parameters=sum(parameter.numel() for parameter in original.parameters()),
     )
 

@@ -1,4 +1,4 @@
-"""What lies in an artifact, in a few words: shapes, dtypes and sizes, read from its header."""
+"""The content of an artifact in a few words: shapes, dtypes and sizes, read from its header."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ _PARQUET = {"float": "float32", "double": "float64"}
 
 
 def words(paths: Sequence[Path]) -> str:
-    """What the files hold: of one file its shape, of several their number and range as well.
+    """The content of the files: the shape of one file, of several also their number and range.
 
-    Files that are not there yet are left out; nothing is said of kinds not known here.
+    Files that do not exist yet are left out. Unknown kinds of files have an empty text.
     """
-    there = sorted(path for path in paths if path.is_file())
+    files = sorted(path for path in paths if path.is_file())
     try:
-        return _words(there) if there else ""
-    # Whatever a damaged header raises: struct, zipfile, pyarrow, json and NumPy have their own.
+        return _words(files) if files else ""
+    # A damaged header raises errors of struct, zipfile, pyarrow, json or NumPy.
     except Exception as error:
-        shown = f"one of {there[0].parent}/*{there[0].suffix}" if len(there) > 1 else there[0]
-        raise DataError(f"{shown} cannot be read ({error}): {AGAIN}") from error
+        source = f"one of {files[0].parent}/*{files[0].suffix}" if len(files) > 1 else files[0]
+        raise DataError(f"{source} cannot be read ({error}): {AGAIN}") from error
 
 
 def _words(there: Sequence[Path]) -> str:
-    many = f" (× {len(there):,})" if len(there) > 1 else ""
+    suffix = f" (× {len(there):,})" if len(there) > 1 else ""
     match there[0].suffix:
         case ".npz":
-            return images(there[0]) + many
+            return images(there[0]) + suffix
         case ".parquet":
-            return parquet(there[0]) + many
+            return parquet(there[0]) + suffix
         case ".json":
-            return members(there) + many
+            return members(there) + suffix
         case ".csv":
-            return f"{span(sorted(map(_rows, there)), '{:,}'.format)} rows{many}"
+            return f"{span(sorted(map(_rows, there)), '{:,}'.format)} rows{suffix}"
         case ".safetensors":
-            return networks(there) + many
+            return networks(there) + suffix
     return ""
 
 
@@ -55,9 +55,9 @@ def images(path: Path) -> str:
         for name in archive.namelist():
             with archive.open(name) as member:
                 version = np.lib.format.read_magic(member)
-                read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-                shape, _, dtype = read(member)
-            largest = max(largest, (shape, dtype), key=lambda found: math.prod(found[0]))
+                reader = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+                shape, _, dtype = reader(member)
+            largest = max(largest, (shape, dtype), key=lambda entry: math.prod(entry[0]))
     return f"{shape_text(*largest[0])} {largest[1]}"
 
 
@@ -84,7 +84,7 @@ def parquet(path: Path) -> str:
 
 
 def members(paths: Sequence[Path]) -> str:
-    """Of lists their length, of subsets the number of their classes."""
+    """The length of lists, or the number of classes of subsets."""
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     if all(isinstance(content, list) for content in contents):
         return f"{span(sorted(map(len, contents)), '{:,}'.format)} names"
@@ -124,7 +124,7 @@ def shape_text(*sizes: int) -> str:
 
 
 def span(values: Sequence[int], text: Callable[[int], str]) -> str:
-    """The least and the most of sorted values, or the one where they read the same."""
+    """The least and the largest of sorted values, or one of them where both read the same."""
     low, high = text(values[0]), text(values[-1])
     return low if low == high else f"{low}–{high}"
 

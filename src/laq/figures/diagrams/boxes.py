@@ -1,4 +1,4 @@
-"""What the boxes of a diagram say, broken into lines, and how large that makes them."""
+"""The text of a diagram's boxes, broken into lines, and the size of the boxes."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from itertools import product
 from laq.figures import words
 from laq.figures.diagrams.lanes import LaneLayout, Rectangle, Wire, arrange, labels_width
 
-# In points: of a box's title, and of all other words.
+# Font sizes in points: of a box's title, and of all other text.
 TITLE, SMALL = 8.0, 7.0
 LINE = 1.25 / 72  # height of a line, in inches for each point of its font
 PAD = 0.07  # between a box's edge and its words, in inches
 INDENT = 0.15  # of a note's further lines
-# Of boxes, and of their notes; the pair that makes the lowest figure is taken. The widest notes
-# leave room on the page for a dozen lanes on either side.
+# Widths of boxes and of their notes, in inches; the pair that makes the lowest figure is taken. The
+# widest notes leave room on the page for a dozen lanes on either side.
 BOX_WIDTHS = (2.8, 2.2, 1.8, 1.5)
 NOTE_WIDTHS = (5.0, 3.5, 0.0)
 
 
 @dataclass(frozen=True)
 class RoadStep:
-    """A box of one rule, or of several that take the same.
+    """A box of one rule, or of several with the same inputs.
 
-    titles: their names. words: what it does. stage: it has its colour from. notes: a line each,
-    or several where it is long. made: files that the road ends in. before: it belongs to
-    another figure.
+    titles: their names. words: what the step does. stage: it gives the colour. notes: a line each,
+    or several for a long note. made: files that no further step takes. before: whether the box
+    belongs to another figure.
     """
 
     titles: tuple[str, ...]
@@ -39,7 +39,7 @@ class RoadStep:
 
 @dataclass(frozen=True)
 class Arrow:
-    """What goes from one step to others; ``label``: its lines; ``name``: its files' names."""
+    """Files that go from one step to others; ``label``: lines of text; ``name``: file names."""
 
     source: str
     targets: tuple[str, ...]
@@ -71,20 +71,20 @@ def fit(
         )
         for arrow in arrows
     ]
-    own = {name: labels_width(name, wires) for name in steps}
-    found = []
+    widths = {name: labels_width(name, wires) for name in steps}
+    layouts = []
     for width, notes in product(BOX_WIDTHS, NOTE_WIDTHS):
         lines = {
-            name: _lines(step, max(width, own[name]), max(width, own[name], notes))
+            name: _lines(step, max(width, widths[name]), max(width, widths[name], notes))
             for name, step in steps.items()
         }
         sizes = {name: _size(step, lines[name], width) for name, step in steps.items()}
-        found.append((lines, arrange(sizes, wires, page)))
-    return min(found, key=lambda each: round(each[1].height, 6))
+        layouts.append((lines, arrange(sizes, wires, page)))
+    return min(layouts, key=lambda layout: round(layout[1].height, 6))
 
 
 def _lines(step: RoadStep, width: float, room: float) -> tuple[Line, ...]:
-    """What a box says below its titles: words, notes, files.
+    """The lines of a box below its titles: words, notes, files.
 
     width: of the box. room: what it may be widened to, to hold its notes.
     """
@@ -93,8 +93,8 @@ def _lines(step: RoadStep, width: float, room: float) -> tuple[Line, ...]:
         first, *further = wrap(note, room - 2 * PAD, INDENT)
         notes += [Line(first, 0.0), *(Line(line, INDENT) for line in further)]
     width = max(width - 2 * PAD, notes_width(notes))
-    made = wrap("→ " + ", ".join(step.made), width) if step.made else []
-    return (*map(Line, _balanced(step.words, width)), *notes, *map(Line, made))
+    files = wrap("→ " + ", ".join(step.made), width) if step.made else []
+    return (*map(Line, _balanced(step.words, width)), *notes, *map(Line, files))
 
 
 def _balanced(text: str, width: float) -> list[str]:
@@ -109,7 +109,7 @@ def _balanced(text: str, width: float) -> list[str]:
 def _size(step: RoadStep, lines: Sequence[Line], width: float) -> tuple[float, float]:
     widest = [*(text_width(title, TITLE, "bold") for title in step.titles), notes_width(lines)]
     height = TITLE * LINE * len(step.titles) + SMALL * LINE * len(lines) + 1.6 * PAD
-    # What comes from another figure is no wider than its labels.
+    # A box of another figure is no wider than its labels.
     return max(0 if step.before else width, max(widest) + 2 * PAD), height
 
 
@@ -125,7 +125,7 @@ def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
 
 
 def wrap(text: str, width: float, indent: float = 0.0) -> list[str]:
-    """Break what a box says into lines; see ``words.wrap``."""
+    """Break the text of a box into lines; see ``words.wrap``."""
     return words.wrap(text, width, SMALL, indent)
 
 
@@ -147,31 +147,35 @@ def repeat(layout: LaneLayout, names: Sequence[Sequence[str]]) -> list[tuple[int
     Returns:
         Numbers of wires, names and places.
     """
-    upright = [
+    verticals = [
         (x1, min(y1, y2), max(y1, y2))
         for route in layout.routes
         for x1, y1, x2, y2 in route.pieces
         if x1 == x2
     ]
-    found: list[tuple[int, str, Rectangle]] = []
-    half = HEIGHT / 2
+    placed: list[tuple[int, str, Rectangle]] = []
+    half_height = HEIGHT / 2
     for number, route in enumerate(layout.routes):
         for lane, y, end in route.returns:
             # Other lines come from above, from below, or run right through.
-            crossing = [x for x, top, bottom in upright if top < y + half and bottom > y - half]
-            taken = [(x - AWAY, x + AWAY) for x in crossing]
-            taken += [
-                (place.x - AWAY / 2, place.x + place.width + AWAY / 2)
-                for _, _, place in found
-                if abs(place.y + half - y) < 1.1 * HEIGHT
+            crossing = [
+                x
+                for x, top, bottom in verticals
+                if top < y + half_height and bottom > y - half_height
+            ]
+            blocked = [(x - AWAY, x + AWAY) for x in crossing]
+            blocked += [
+                (box.x - AWAY / 2, box.x + box.width + AWAY / 2)
+                for _, _, box in placed
+                if abs(box.y + half_height - y) < 1.1 * HEIGHT
             ]
             for name in names[number]:
                 width = text_width(name) + 0.03
-                left = _free(taken, width, lane, end)
+                left = _free(blocked, width, lane, end)
                 if left is not None:
-                    found.append((number, name, Rectangle(left, y - half, width, HEIGHT)))
+                    placed.append((number, name, Rectangle(left, y - half_height, width, HEIGHT)))
                     break
-    return found
+    return placed
 
 
 def _free(

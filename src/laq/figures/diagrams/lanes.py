@@ -38,26 +38,26 @@ def labels_width(name: str, wires: Sequence[Wire]) -> float:
 def assign(
     sizes: Mapping[str, tuple[float, float]], wires: Sequence[Wire], room: float
 ) -> list[list[str]]:
-    """Boxes below all that they take from; what takes from nothing, right above its takers."""
+    """Rows of boxes, each below all its sources; one without sources is right above its targets."""
     graph = nx.DiGraph([(wire.source, target) for wire in wires for target in wire.targets])
     graph.add_nodes_from(sizes)
     if not nx.is_directed_acyclic_graph(graph):
         raise ValueError("the rules lead round in a circle")
-    level: dict[str, int] = {}
-    for number, generation in enumerate(nx.topological_generations(graph)):
-        level.update(dict.fromkeys(sorted(generation), number))
+    levels: dict[str, int] = {}
+    for level, generation in enumerate(nx.topological_generations(graph)):
+        levels.update(dict.fromkeys(sorted(generation), level))
     for name in sorted(graph):
         if graph.in_degree(name) == 0 and graph.out_degree(name):
-            level[name] = min(level[target] for target in graph.successors(name)) - 1
+            levels[name] = min(levels[target] for target in graph.successors(name)) - 1
     rows: list[list[str]] = []
-    for number in sorted(set(level.values())):
-        # Those that are waited for the longest come last, next to the row that takes them.
-        names = sorted(n for n in level if level[n] == number)
-        names.sort(key=lambda n: -min((level[t] for t in graph.successors(n)), default=10**6))
+    for level in sorted(set(levels.values())):
+        # Boxes with the nearest targets come last, next to the row of these targets.
+        names = sorted(n for n in levels if levels[n] == level)
+        names.sort(key=lambda n: -min((levels[t] for t in graph.successors(n)), default=10**6))
         row: list[str] = []
         for name in names:
-            taken = sum(sizes[n][0] + GAP for n in [*row, name]) - GAP
-            if row and taken > room:
+            width = sum(sizes[n][0] + GAP for n in [*row, name]) - GAP
+            if row and width > room:
                 rows.append(row)
                 row = []
             row.append(name)
@@ -73,16 +73,16 @@ def order(
     pairs = [(wire.source, target) for wire in wires for target in wire.targets]
 
     def cost(number: int) -> float:
-        near = columns(rows, sizes, 0, 0)
+        centres = columns(rows, sizes, 0, 0)
         row = set(rows[number])
-        return sum(abs(near[a] - near[b]) for a, b in pairs if a in row or b in row)
+        return sum(abs(centres[a] - centres[b]) for a, b in pairs if a in row or b in row)
 
     for _, number in product(range(3), range(len(rows))):
         if 1 < len(rows[number]) <= _TRIED:
             trials = []
-            for order in permutations(sorted(rows[number])):
-                rows[number][:] = order
-                trials.append((round(cost(number), 6), order))
+            for permutation in permutations(sorted(rows[number])):
+                rows[number][:] = permutation
+                trials.append((round(cost(number), 6), permutation))
             rows[number][:] = min(trials)[1]
     return rows
 
@@ -96,9 +96,9 @@ def columns(
     """Centre of every box: a row's boxes side by side, in the middle of the page."""
     centres = {}
     for row in rows:
-        taken = sum(sizes[name][0] for name in row)
-        gap = max(GAP, (room - taken) / (len(row) + 1)) if room else GAP
-        x = left + (room - taken - gap * (len(row) - 1)) / 2
+        width = sum(sizes[name][0] for name in row)
+        gap = max(GAP, (room - width) / (len(row) + 1)) if room else GAP
+        x = left + (room - width - gap * (len(row) - 1)) / 2
         for name in row:
             centres[name] = x + sizes[name][0] / 2
             x += sizes[name][0] + gap
@@ -144,7 +144,7 @@ class Route:
 
 @dataclass(frozen=True)
 class LaneLayout:
-    """Where all is; routes in the order of the wires."""
+    """The places of boxes and wires; routes in the order of the wires."""
 
     boxes: Mapping[str, Rectangle]
     routes: Sequence[Route]
@@ -172,28 +172,28 @@ def arrange(
     # Lanes take room from the boxes, and so may break rows, which makes more lanes.
     while True:
         lanes = _lanes(rows, wires)
-        most = {
+        counts = {
             side: 1 + max((n for s, n in lanes.values() if s == side), default=-1)
             for side in (-1, 1)
         }
-        room = min(room, width - LANE * (most[-1] + most[1] + 2))
-        broken = assign(sizes, wires, room)
-        if broken == rows:
+        room = min(room, width - LANE * (counts[-1] + counts[1] + 2))
+        new_rows = assign(sizes, wires, room)
+        if new_rows == rows:
             break
-        rows = broken
+        rows = new_rows
     # Lanes run beside the widest row, not along the edges of the page.
     widest = max(sum(sizes[name][0] + GAP for name in row) + GAP for row in rows)
     room = min(room, widest)
-    left = (width - room - LANE * (most[-1] + most[1] + 2)) / 2 + LANE * (most[-1] + 1)
+    left = (width - room - LANE * (counts[-1] + counts[1] + 2)) / 2 + LANE * (counts[-1] + 1)
     edges = {-1: left - LANE, 1: left + room + LANE}
     rows = order(rows, wires, sizes)
     x = columns(rows, sizes, left, room)
-    lane = {i: edges[side] + side * LANE * n for i, (side, n) in lanes.items()}
-    return _route(rows, x, sizes, wires, lane)
+    lane_x = {i: edges[side] + side * LANE * n for i, (side, n) in lanes.items()}
+    return _route(rows, x, sizes, wires, lane_x)
 
 
 def _ports_width(name: str, wires: Sequence[Wire]) -> float:
-    """Room for all that enters a box, and for lines above it that the ports keep away from."""
+    """Width for all wires that enter a box, and for lines above it that the ports avoid."""
     return 0.15 + 4 * NEAR * sum(name in wire.targets for wire in wires)
 
 
@@ -203,15 +203,15 @@ def _place(rows: Sequence[Sequence[str]]) -> dict[str, int]:
 
 def _lanes(rows: Sequence[Sequence[str]], wires: Sequence[Wire]) -> dict[int, tuple[int, int]]:
     """Side (-1 left, 1 right) and number of the lane of every wire that passes a row."""
-    place = _place(rows)
+    row_of = _place(rows)
     spans = {}
     for index, wire in enumerate(wires):
-        start, end = place[wire.source], max(place[target] for target in wire.targets)
+        start, end = row_of[wire.source], max(row_of[target] for target in wire.targets)
         if end > start + 1:
             spans[index] = (start, end)
     lanes: dict[int, tuple[int, int]] = {}
     load = {-1: 0, 1: 0}
-    # Short ones get the inner lanes; both sides take about the same.
+    # Short wires get the inner lanes. Both sides get about the same number.
     for index in sorted(spans, key=lambda i: (spans[i][1] - spans[i][0], i)):
         side = min(load, key=lambda s: (load[s], s))
         load[side] += 1
@@ -236,11 +236,11 @@ def _route(
     wires: Sequence[Wire],
     lane: Mapping[int, float],
 ) -> LaneLayout:
-    place = _place(rows)
-    down = _exits(x, sizes, wires)
+    row_of = _place(rows)
+    exits = _exits(x, sizes, wires)
     boxes: dict[str, Rectangle] = {}
     routes = [Route(Rectangle(0, 0, 0, 0)) for _ in wires]
-    came = dict.fromkeys(lane, 0.0)  # where each lane has got to
+    reached = dict.fromkeys(lane, 0.0)  # the y that each lane has reached
     y = 0.02
     for number, row in enumerate(rows):
         for name in row:
@@ -248,49 +248,49 @@ def _route(
             boxes[name] = Rectangle(x[name] - w / 2, y, w, h)
         below = max(boxes[name].bottom for name in row)
         for index, wire in enumerate(wires):
-            if place[wire.source] == number:
+            if row_of[wire.source] == number:
                 w, h = wire.label
                 top = boxes[wire.source].bottom + 0.05
-                routes[index].label = Rectangle(down[index] - w / 2, top, w, h)
+                routes[index].label = Rectangle(exits[index] - w / 2, top, w, h)
                 below = max(below, top + h)
-        # Wires with something to do in the gap below this row: enter it, leave it, or both.
-        here: dict[int, list[str]] = {}
+        # Wires that enter the gap below this row, leave it, or both.
+        entering: dict[int, list[str]] = {}
         for index, wire in enumerate(wires):
-            ends = [t for t in wire.targets if place[t] == number + 1]
-            if ends or (place[wire.source] == number and index in lane):
-                here[index] = ends
-        if not here:
+            ends = [t for t in wire.targets if row_of[t] == number + 1]
+            if ends or (row_of[wire.source] == number and index in lane):
+                entering[index] = ends
+        if not entering:
             y = below + 0.1
             continue
-        enters = {i: down[i] if place[wires[i].source] == number else lane[i] for i in here}
-        ports = _ports(here, enters, x, sizes)
-        tracks = _tracks(here, enters, ports, lane, place, wires, number)
-        first = below + 0.06
-        y = first + LANE * (len(tracks) - 1) + ARROW
+        enters = {i: exits[i] if row_of[wires[i].source] == number else lane[i] for i in entering}
+        ports = _ports(entering, enters, x, sizes)
+        tracks = _tracks(entering, enters, ports, lane, row_of, wires, number)
+        first_y = below + 0.06
+        y = first_y + LANE * (len(tracks) - 1) + ARROW
         for depth, index in enumerate(tracks):
-            level = first + LANE * depth
-            route, starts = routes[index], place[wires[index].source] == number
-            from_y = boxes[wires[index].source].bottom if starts else came[index]
-            stops = [ports[index, target] for target in here[index]]
-            further = index in lane and max(place[t] for t in wires[index].targets) > number + 1
-            ends = [enters[index], *stops, *([lane[index]] if starts and further else [])]
-            route.pieces.append((enters[index], from_y, enters[index], level))
+            track_y = first_y + LANE * depth
+            route, starts = routes[index], row_of[wires[index].source] == number
+            from_y = boxes[wires[index].source].bottom if starts else reached[index]
+            stops = [ports[index, target] for target in entering[index]]
+            continues = index in lane and max(row_of[t] for t in wires[index].targets) > number + 1
+            ends = [enters[index], *stops, *([lane[index]] if starts and continues else [])]
+            route.pieces.append((enters[index], from_y, enters[index], track_y))
             if max(ends) > min(ends):
-                route.pieces.append((min(ends), level, max(ends), level))
-            route.pieces += [(stop, level, stop, y) for stop in stops]
+                route.pieces.append((min(ends), track_y, max(ends), track_y))
+            route.pieces += [(stop, track_y, stop, y) for stop in stops]
             route.heads += [(stop, y) for stop in stops]
             # A dot where three ways or more meet: from above, to both sides, downwards.
-            below_here = [*stops, *([lane[index]] if further else [])]
+            leaving = [*stops, *([lane[index]] if continues else [])]
             route.junctions += [
-                (at, level)
-                for at in sorted(set(ends))
-                if sum((at == enters[index], at in below_here, at > min(ends), at < max(ends))) > 2
+                (end, track_y)
+                for end in sorted(set(ends))
+                if sum((end == enters[index], end in leaving, end > min(ends), end < max(ends))) > 2
             ]
-            if index in came:
-                came[index] = level
+            if index in reached:
+                reached[index] = track_y
                 if not starts:
-                    far = max(ends, key=lambda at: abs(at - lane[index]))
-                    route.returns.append((lane[index], level, far))
+                    far_end = max(ends, key=lambda end: abs(end - lane[index]))
+                    route.returns.append((lane[index], track_y, far_end))
     return LaneLayout(boxes, routes, max(box.bottom for box in boxes.values()) + 0.02, len(rows))
 
 
@@ -300,12 +300,12 @@ def _exits(
     """Where each wire leaves its box: in the middle of its label, labels side by side."""
     exits = {}
     for name in sizes:
-        own = [index for index, wire in enumerate(wires) if wire.source == name]
-        if not own:
+        indices = [index for index, wire in enumerate(wires) if wire.source == name]
+        if not indices:
             continue
-        spare = (sizes[name][0] - sum(wires[i].label[0] for i in own)) / len(own)
+        spare = (sizes[name][0] - sum(wires[i].label[0] for i in indices)) / len(indices)
         left = x[name] - sizes[name][0] / 2
-        for index in own:
+        for index in indices:
             exits[index] = left + (spare + wires[index].label[0]) / 2
             left += spare + wires[index].label[0]
     return exits
@@ -319,31 +319,31 @@ def _ports(
 ) -> dict[tuple[int, str], float]:
     """Where the wires enter the boxes below: side by side, in the order in which they come.
 
-    Straight on where a box takes one wire from right above it; never where another wire goes
+    A single wire from right above its box goes straight on. No port lies where another wire goes
     down, or the two would look like one.
     """
     ports: dict[tuple[int, str], float] = {}
     for target in sorted({t for targets in here.values() for t in targets}):
-        coming = sorted((i for i in here if target in here[i]), key=lambda i: (enters[i], i))
-        reach = sizes[target][0] / 2 - 0.12
-        step = min(0.3, 2 * reach / max(1, len(coming) - 1))
-        for rank, index in enumerate(coming):
-            port = x[target] + step * (rank - (len(coming) - 1) / 2)
-            if len(coming) == 1 and abs(enters[index] - x[target]) < reach:
+        entering = sorted((i for i in here if target in here[i]), key=lambda i: (enters[i], i))
+        half_width = sizes[target][0] / 2 - 0.12
+        step = min(0.3, 2 * half_width / max(1, len(entering) - 1))
+        for rank, index in enumerate(entering):
+            port = x[target] + step * (rank - (len(entering) - 1) / 2)
+            if len(entering) == 1 and abs(enters[index] - x[target]) < half_width:
                 port = enters[index]
-            taken = [enters[i] for i in here if i != index]
-            taken += [other for (i, _), other in ports.items() if i != index]
-            ports[index, target] = _clear(port, taken, x[target], sizes[target][0] / 2 - 0.04)
+            occupied = [enters[i] for i in here if i != index]
+            occupied += [other for (i, _), other in ports.items() if i != index]
+            ports[index, target] = _clear(port, occupied, x[target], sizes[target][0] / 2 - 0.04)
     return ports
 
 
 def _clear(wish: float, taken: Sequence[float], centre: float, reach: float) -> float:
-    """The place nearest to the wish that is near no other, within reach of a centre."""
-    near = [wish + NEAR / 2 * k for k in range(int(4 * reach / NEAR) + 2)]
-    near += [2 * wish - port for port in near]
-    near += [other + side * NEAR for other in taken for side in (-1, 1)]
-    near = [port for port in near if abs(port - centre) <= reach]
-    free = [port for port in near if all(abs(port - other) > NEAR - 1e-9 for other in taken)]
+    """The x nearest to ``wish`` that is near none ``taken``, within ``reach`` of ``centre``."""
+    candidates = [wish + NEAR / 2 * k for k in range(int(4 * reach / NEAR) + 2)]
+    candidates += [2 * wish - port for port in candidates]
+    candidates += [other + side * NEAR for other in taken for side in (-1, 1)]
+    candidates = [port for port in candidates if abs(port - centre) <= reach]
+    free = [port for port in candidates if all(abs(port - other) > NEAR - 1e-9 for other in taken)]
     return min(free, key=lambda port: (round(abs(port - wish), 9), -port), default=wish)
 
 
@@ -360,10 +360,10 @@ def _tracks(
     stops = {i: [ports[i, t] for t in here[i]] for i in here}
     spans = {}
     for i in here:
-        ends = [enters[i], *stops[i]]
+        coordinates = [enters[i], *stops[i]]
         if i in lane and place[wires[i].source] == number:
-            ends.append(lane[i])
-        spans[i] = (min(ends), max(ends))
+            coordinates.append(lane[i])
+        spans[i] = (min(coordinates), max(coordinates))
 
     def crossings(upper: int, lower: int) -> int:
         low, high = spans[upper]
@@ -374,7 +374,7 @@ def _tracks(
     tracks = sorted(here)
     for _ in range(len(tracks)):
         for k in range(len(tracks) - 1):
-            one, two = tracks[k : k + 2]
-            if crossings(two, one) < crossings(one, two):
-                tracks[k : k + 2] = two, one
+            upper, lower = tracks[k : k + 2]
+            if crossings(lower, upper) < crossings(upper, lower):
+                tracks[k : k + 2] = lower, upper
     return tracks

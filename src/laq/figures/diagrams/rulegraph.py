@@ -59,16 +59,18 @@ class RuleGraph:
 
     def only_from(self, names: Iterable[str]) -> set[str]:
         """Further rules that need nothing but rules of ``names``, and are needed by none."""
-        graph, known = self._networkx(), set(names)
-        ends = {name for name in set(graph) - known if graph.out_degree(name) == 0}
+        graph, included = self._networkx(), set(names)
+        leaves = {name for name in set(graph) - included if graph.out_degree(name) == 0}
         return {
-            name for name in ends if (needs := set(graph.predecessors(name))) and needs <= known
+            name
+            for name in leaves
+            if (parents := set(graph.predecessors(name))) and parents <= included
         }
 
     def without(self, names: Iterable[str]) -> RuleGraph:
         """The graph without some of its rules."""
-        left = {name: rule for name, rule in self.rules.items() if name not in set(names)}
-        return RuleGraph(left, frozenset(e for e in self.edges if left.keys() >= set(e)))
+        rules = {name: rule for name, rule in self.rules.items() if name not in set(names)}
+        return RuleGraph(rules, frozenset(e for e in self.edges if rules.keys() >= set(e)))
 
     def nets(self) -> list[Net]:
         """What every rule hands on, files that go to the same rules together.
@@ -92,14 +94,16 @@ class RuleGraph:
     def _carried(self, source: str, taker: str) -> list[str]:
         """The source's outputs that are the taker's inputs.
 
-        What a rule names by a function, the printed graph does not say: it is taken for the
-        source's network where it makes one, for all its outputs otherwise.
+        The printed graph does not name inputs that a rule gives by a function. They are taken to
+        be the source's network where it makes one, and all its outputs otherwise.
         """
         outputs, inputs = self.rules[source].outputs, self.rules[taker].inputs
-        named = [out for out in outputs if any(same_file(out, asked) for asked in inputs)]
-        if named or _FUNCTION not in inputs:
-            return named
-        return [out for out in outputs if out.endswith(".safetensors")] or list(outputs)
+        matches = [
+            output for output in outputs if any(same_file(output, pattern) for pattern in inputs)
+        ]
+        if matches or _FUNCTION not in inputs:
+            return matches
+        return [output for output in outputs if output.endswith(".safetensors")] or list(outputs)
 
     def _networkx(self) -> nx.DiGraph:
         graph = nx.DiGraph()
@@ -111,30 +115,30 @@ class RuleGraph:
 def ask(snakefile: Path, config: Mapping[str, Any]) -> RuleGraph:
     """The rule graph of all artifacts, asked of Snakemake in the working directory.
 
-    Nothing is run, locked or left behind, so it can be asked by a job. ``config``: the study's,
+    Nothing is run, locked or left behind, so that a job can call this. ``config``: the study's,
     as it is after ``--config`` and defaults.
 
     Raises:
-        DataError: Snakemake refuses; its words are part of the message.
+        DataError: Snakemake fails; its output is part of the message.
     """
     with disks.folder(Path(tempfile.gettempdir()), "laq-rulegraph") as folder:
-        written = folder / "config.json"  # JSON is YAML
-        written.write_text(json.dumps(config), encoding="utf-8")
-        # A dry run writes no log of its own; the user's profiles have no say in the graph.
-        done = subprocess.run(
+        config_file = folder / "config.json"  # JSON is YAML
+        config_file.write_text(json.dumps(config), encoding="utf-8")
+        # A dry run writes no log of its own; the user's profiles are ignored.
+        process = subprocess.run(
             [
                 *(sys.executable, "-m", "snakemake", "--filegraph", "--dryrun", "--nolock"),
                 *("--profile", "none", "--workflow-profile", "none", "--cores", "1"),
-                *("--quiet", "host", "--snakefile", str(snakefile), f"--configfile={written}"),
+                *("--quiet", "host", "--snakefile", str(snakefile), f"--configfile={config_file}"),
             ],
             text=True,
             capture_output=True,
             check=False,
         )
-    if done.returncode:
-        said = (done.stdout + done.stderr).strip()
-        raise DataError(f"Snakemake printed no rule graph, but: {said}")
-    return parse(done.stdout)
+    if process.returncode:
+        output = (process.stdout + process.stderr).strip()
+        raise DataError(f"Snakemake printed no rule graph, but: {output}")
+    return parse(process.stdout)
 
 
 def parse(dot: str) -> RuleGraph:
@@ -165,14 +169,14 @@ def same_file(output: str, asked: str) -> bool:
 
 
 def plain(pattern: str) -> str:
-    """A pattern without what its wildcards are held to: ``{subset,a|b}`` → ``{subset}``."""
+    """A pattern without the constraints of its wildcards: ``{subset,a|b}`` → ``{subset}``."""
     return _WILDCARD.sub(r"{\1}", pattern)
 
 
 def expression(pattern: str) -> re.Pattern[str]:
     """The regular expression of a pattern's files."""
     parts, end = [], 0
-    for found in _WILDCARD.finditer(pattern):
-        parts += [re.escape(pattern[end : found.start()]), f"(?:{found[2] or '.+'})"]
-        end = found.end()
+    for match in _WILDCARD.finditer(pattern):
+        parts += [re.escape(pattern[end : match.start()]), f"(?:{match[2] or '.+'})"]
+        end = match.end()
     return re.compile("".join([*parts, re.escape(pattern[end:])]))

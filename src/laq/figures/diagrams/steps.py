@@ -20,29 +20,29 @@ Recipe = Mapping[str, Any]
 def recipes(variants: Mapping[str, Recipe], step: str) -> list[str]:
     """A line for each variant that is made by ``step``.
 
-    What all of them share is told once, in a line before them; of the rest, what every variant
-    has for itself. Some settings are always told, others where variants differ in them.
+    Settings that all of them share are listed once, in a line before them. Each variant's line
+    lists its own. Some settings are always listed, others only where variants differ in them.
     ``variants``: the completed config's.
     """
-    made = {name: recipe for name, recipe in variants.items() if step in recipe}
-    settings = [recipe[step] for recipe in made.values()]
-    told = STEPS[step].told
-    keys = list(dict.fromkeys([*told, *(key for each in settings for key in each)]))
-    differ = [key for key in keys if len({repr(each.get(key)) for each in settings}) > 1]
-    shared = [key for key in told if key not in differ] if len(made) > 1 else []
-    own = differ if len(made) > 1 else told
+    selected = {name: recipe for name, recipe in variants.items() if step in recipe}
+    settings = [recipe[step] for recipe in selected.values()]
+    listed = STEPS[step].told
+    keys = list(dict.fromkeys([*listed, *(key for options in settings for key in options)]))
+    differing = [key for key in keys if len({repr(options.get(key)) for options in settings}) > 1]
+    shared = [key for key in listed if key not in differing] if len(selected) > 1 else []
+    specific = differing if len(selected) > 1 else listed
     lines = []
     if shared:
         lines.append(
             "every variant: " + ", ".join(_phrase(key, settings[0][key]) for key in shared)
         )
-    for name, recipe in made.items():
-        words = [_phrase(key, recipe[step][key]) for key in own if key in recipe[step]]
+    for name, recipe in selected.items():
+        phrases = [_phrase(key, recipe[step][key]) for key in specific if key in recipe[step]]
         if recipe.get("parent", "original") != "original":
-            words.append(f"from {recipe['parent']}")
+            phrases.append(f"from {recipe['parent']}")
         if recipe.get("repeats", 1) > 1:
-            words.append(f"{recipe['repeats']} seeds")
-        lines.append(": ".join([name, *([", ".join(words)] if words else [])]))
+            phrases.append(f"{recipe['repeats']} seeds")
+        lines.append(": ".join([name, *([", ".join(phrases)] if phrases else [])]))
     return lines
 
 
@@ -71,8 +71,8 @@ def _phrase(key: str, value: Any) -> str:
         case "images":
             return f"{value} calibration image{'s' * (value != 1)}"
         case "classes":
-            named = {"subset": "subset's classes", "all": "all classes", "none": "no class"}
-            return named.get(value, f"classes of {value}")
+            labels = {"subset": "subset's classes", "all": "all classes", "none": "no class"}
+            return labels.get(value, f"classes of {value}")
         case "activations" if value is not None:
             return f"inputs of {value['bits']} bits"
         case "epochs":
@@ -109,31 +109,33 @@ def part(
         files: artifacts whose contents the arrows' labels tell.
         variants: their recipes. sweep: the config's entry, if there is one.
     """
-    road = graph.before(LAST)
-    road |= graph.only_from(road)
-    inside = road if which == "preprocessing" else set(graph.rules) - road
+    preprocessing = graph.before(LAST)
+    preprocessing |= graph.only_from(preprocessing)
+    inside = preprocessing if which == "preprocessing" else set(graph.rules) - preprocessing
     entries = (
         set()
         if which == "preprocessing"
         else {source for source, target in graph.edges if target in inside and source not in inside}
     )
-    shown = graph.without(set(graph.rules) - inside - entries)
-    shown = RuleGraph(shown.rules, frozenset(e for e in shown.edges if e[1] not in entries))
-    nets = shown.nets()
-    boxes = _boxes(shown, nets, stages)
-    told = {
+    subgraph = graph.without(set(graph.rules) - inside - entries)
+    subgraph = RuleGraph(
+        subgraph.rules, frozenset(e for e in subgraph.edges if e[1] not in entries)
+    )
+    nets = subgraph.nets()
+    boxes = _boxes(subgraph, nets, stages)
+    notes = {
         **{step.rule: recipes(variants, name) for name, step in STEPS.items()},
         "sweep_calibration": points(sweep) if sweep else [],
     }
-    ends = set(shown.rules) - {net.source for net in nets}
+    leaves = set(subgraph.rules) - {net.source for net in nets}
     steps = {
         names[0]: RoadStep(
             titles=tuple(names),
             words=_words(names, entries, words),
             stage=stages[names[0]],
-            notes=tuple(told.get(names[0], ())) if names[0] not in entries else (),
-            made=_made([out for name in names for out in shown.rules[name].outputs])
-            if names[0] in ends
+            notes=tuple(notes.get(names[0], ())) if names[0] not in entries else (),
+            made=_made([output for name in names for output in subgraph.rules[name].outputs])
+            if names[0] in leaves
             else (),
             before=names[0] in entries,
         )
@@ -152,12 +154,12 @@ def part(
 
 
 def _boxes(graph: RuleGraph, nets: Sequence[Net], stages: Mapping[str, str]) -> list[list[str]]:
-    """Names of the rules of each box: the road's ends of one stage that take the same share one."""
+    """Names of the rules of each box; final rules of one stage with the same inputs share one."""
     sources = {net.source for net in nets}
     boxes: dict[Any, list[str]] = {}
     for name in graph.rules:
-        taken = frozenset(net for net in nets if name in net.targets)
-        key = name if name in sources else (stages[name], taken)
+        incoming = frozenset(net for net in nets if name in net.targets)
+        key = name if name in sources else (stages[name], incoming)
         boxes.setdefault(key, []).append(name)
     return list(boxes.values())
 
@@ -169,15 +171,15 @@ def _words(names: Sequence[str], entries: Collection[str], words: Mapping[str, s
 
 
 def _made(outputs: Sequence[str]) -> tuple[str, ...]:
-    """What the road ends in: the names of its files, of a figure one for both formats."""
+    """Names of the files that no further rule takes; the two formats of a figure have one name."""
     return tuple(sorted({Path(output).name.replace(".png", ".pdf") for output in outputs}))
 
 
 def _label(patterns: Sequence[str], files: Sequence[str]) -> tuple[str, ...]:
-    """A line with the name of each file, and one that tells what is in it."""
+    """A line with the name of each file, and one with its content."""
     lines = []
     for pattern in patterns:
-        found = expression(pattern)
-        told = content([Path(file) for file in files if found.fullmatch(file)])
-        lines += [Path(plain(pattern)).name, *([told] if told else [])]
+        regex = expression(pattern)
+        summary = content([Path(file) for file in files if regex.fullmatch(file)])
+        lines += [Path(plain(pattern)).name, *([summary] if summary else [])]
     return tuple(lines)
