@@ -140,7 +140,7 @@ def profile(device: torch.device, repeats: int) -> None:
 
 def _timed(network: nn.Module, images: Tensor, watch: workload.Watch) -> dict[str, float]:
     """Seconds by part of one run, measured by wrapping functions from outside."""
-    layer_samples, walk = sequential.layer_samples, sequential.tracing.walk
+    layer_samples, walk = sequential.layer_samples, sequential.fx_runner.walk
 
     def samples(*arguments: Any) -> Samples:
         made = layer_samples(*arguments)
@@ -153,7 +153,7 @@ def _timed(network: nn.Module, images: Tensor, watch: workload.Watch) -> dict[st
     functions += [("recursion", _loops(watch.device), "block")]
     with contextlib.ExitStack() as changed:
         changed.enter_context(mock.patch.object(sequential, "layer_samples", samples))
-        changed.enter_context(mock.patch.object(sequential.tracing, "walk", walked))
+        changed.enter_context(mock.patch.object(sequential.fx_runner, "walk", walked))
         for part, module, name in functions:
             timed = watch.function(part, getattr(module, name))
             changed.enter_context(mock.patch.object(module, name, timed))
