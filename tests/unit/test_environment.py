@@ -42,8 +42,6 @@ def test_facts_are_those_of_the_libraries_and_name_no_machine() -> None:
 
 def test_a_replay_does_not_wait_for_torch() -> None:
     code = "import sys; from laq.utils import environment as e; print(e.facts(with_torch=False))"
-        "import sys; from laq.utils import environment; print(environment.facts(with_torch=False))"
-    )
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"],
         env={**os.environ, "PYTHONPATH": str(LIBRARY)},
