@@ -25,9 +25,9 @@ RULE = ("claim", "statement", "source", "comparison", "region")
 READING = """\
 Each line is one conclusion, each column what one source says of it: the effect in percent points
 (of the bytes saved in percent) with its interval, the number of subsets, and the verdict by the
-rules of `laq/analysis/claims/rules.py`, which are the same for all and were written down before any verdict.
-A dash: nothing there to judge by. Intervals and verdicts are those of each source's own
-`tables/claims.csv`, whose `remark` says what is lacking."""
+rules of `laq/analysis/claims/rules.py`, which are the same for all and were written down before
+any verdict. A dash: nothing there to judge by. Intervals and verdicts are those of each source's
+own `tables/claims.csv`, whose `remark` says what is lacking."""
 
 
 def sources(files: Mapping[str, str | os.PathLike[str]]) -> dict[str, dict[str, Row]]:
