@@ -16,7 +16,7 @@ from laq.integer import compilation, placement
 from laq.ptq import mixed_precision
 from laq.ptq.activation_cache import MEMORY
 from laq.ptq.activation_quantizer import InputSettings
-from laq.ptq.calibration import calibration_pool
+from laq.ptq.calibration import calibration_pool, spread
 from laq.ptq.layer import Solver
 from laq.ptq.mixed_precision import Allocation, LayerSize
 from laq.ptq.module_state import copied
@@ -94,7 +94,7 @@ def compress(
         network, entry = _on_grids(network, inputs.bits)
         transforms.append(entry)
     if "widths" in settings:
-        sample = images if batch is None else images[:: max(1, len(images) // batch)][:batch]
+        sample = images if batch is None else spread(images, batch)
         sizes = _sizes(network, images, skip_layers)
         runs = _best_widths(network, sample, quantize, solver, sizes, settings, patches)
     elif isinstance(settings["bits"], list):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from laq.models.architectures import ARCHITECTURES
+from laq.models.architectures import ARCHITECTURES, Classifier
 from laq.utils.errors import ConfigError
 
 
@@ -32,8 +32,6 @@ def create(name: str, classes: int, **arguments: Any) -> nn.Module:
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name](classes=classes, **arguments)
-    from laq.models.architectures import Classifier
-
     return Classifier(name, classes, **arguments)
 
 

@@ -64,6 +64,12 @@ class CalibrationImages:
         return images.to(self.device, self.dtype, copy=True)
 
 
+def spread(images: Tensor, count: int) -> Tensor:
+    """``count`` of ``images`` (n, c, h, w) at equal distances; all where there are fewer."""
+    taken = min(count, len(images))
+    return images[torch.arange(taken) * len(images) // max(1, taken)]
+
+
 def positions(labels: np.ndarray, classes: list[int] | None) -> np.ndarray:
     """Positions of the images of ``classes``, or of every class where None; sorted (k,) int64."""
     if classes is None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from laq import training
 from laq.config import qat_methods
 from laq.models.networks import to_input
 from laq.ptq import activation_quantizer, layer_report
+from laq.ptq.calibration import spread
 from laq.ptq.sequential import QuantizedNetwork
 from laq.qat import grid, inputs
 from laq.qat.constraint import OnGrid
@@ -54,7 +55,7 @@ def quantize(
     constraint.prepare(network)
     grid.fit(network)
     if quantized_inputs:
-        inputs.calibrate(network, to_input(_spread(train_split[0])))
+        inputs.calibrate(network, to_input(spread(train_split[0], CALIBRATING)))
     history = training.finetune(
         network,
         train_split,
@@ -91,8 +92,3 @@ def constraint_of(settings: Mapping[str, Any], chosen: Sequence[str]) -> OnGrid:
         alone=settings.get("train") == "quantized",
         **{name: settings[name] for name in (*method.options, "step_rate") if name in settings},
     )
-
-
-def _spread(images: Tensor) -> Tensor:
-    """``CALIBRATING`` images at most, at equal distances in ``images``."""
-    return images[:: max(1, len(images) // CALIBRATING)][:CALIBRATING]
