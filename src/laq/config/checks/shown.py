@@ -79,6 +79,10 @@ def check_sweep(config: Config) -> Iterator[str]:
             continue
         name = config[section]["variant"]
         yield from subsets.known(f"{section}.variant", name, recipes, noun)
+        for subset in config[section]["subsets"]:
+            yield from subsets.known(
+                f"{section}.subsets", subset, subsets.subset_ids(config), "subset"
+            )
         if name not in recipes:
             continue
         if recipes[name]["inference"] == "integer" and max(config[section]["bits"], default=0) > 8:
@@ -88,8 +92,6 @@ def check_sweep(config: Config) -> Iterator[str]:
         for key in ("scale", "ridge") if section == "conditions" else ():
             if key not in settings:
                 yield f"conditions.variant: {name} has no {key}; take a variant of gpfq that has"
-    for name in config.get("conditions", {}).get("subsets", []):
-        yield from subsets.known("conditions.subsets", name, subsets.subset_ids(config), "subset")
 
 
 def check_claims(config: Config) -> Iterator[str]:
