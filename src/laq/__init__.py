@@ -9,9 +9,15 @@ from typing import Any
 
 # What ``laq`` itself offers, and where it is. A job pays only for the modules that it uses, and is
 # done anew only when these change: so nothing is imported here before it is asked for.
-_OFFERED = {"load": "laq.checkpoints.packing"}
+_OFFERED = {
+    "calibration_images": "laq.api.images",
+    "compare": "laq.api.comparison",
+    "evaluate": "laq.api.evaluation",
+    "load": "laq.checkpoints.packing",
+    "quantize": "laq.api.quantization",
+}
 
-__all__ = ["load"]
+__all__ = ["calibration_images", "compare", "evaluate", "load", "quantize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -34,7 +34,14 @@ def create(
     Raises ``ConfigError`` as that does, and ``CheckpointError`` that names the entry, as in
     ``transforms[1]``, for one that cannot be applied to such a network.
     """
-    network = networks.create(name, classes, **arguments)
+    return applied(networks.create(name, classes, **arguments), transforms)
+
+
+def applied(network: nn.Module, transforms: Sequence[Mapping[str, Any]]) -> nn.Module:
+    """``network`` with ``transforms`` applied in their order; it may be changed in place.
+
+    Raises ``CheckpointError`` as ``create`` does.
+    """
     for index, entry in enumerate(transforms):
         network = _applied(network, entry, f"transforms[{index}]")
     return network

@@ -204,26 +204,44 @@ def classes(path: str | os.PathLike[str]) -> dict[int, str]:
     return {output: names[output] for output in metadata.subset(description)}
 
 
-def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> nn.Module:
+def load(
+    path: str | os.PathLike[str],
+    network: nn.Module | None = None,
+    device: torch.device | str = "cpu",
+) -> nn.Module:
     """Build the network that the checkpoint describes, with its weights, in evaluation mode.
 
-    It takes float images in [0, 1], (n, channels, height, width), and gives logits (n, classes),
-    whose order is that of ``classes`` in the description.
+    network: a module like the one that was quantized, for a checkpoint of ``laq.quantize``; its
+    weights do not matter, and it is left as it was. Networks of a study are built from their
+    description. These take float images in [0, 1], (n, channels, height, width), and give logits
+    (n, classes), whose order is that of ``classes`` in the description.
 
     Raises ``CheckpointError`` as ``read`` does, and if the tensors are not those of the network.
     """
-    return build(path, read(path)).to(device)
+    return build(path, read(path), network).to(device)
 
 
-def build(path: str | os.PathLike[str], checkpoint: Checkpoint) -> nn.Module:
+def build(
+    path: str | os.PathLike[str], checkpoint: Checkpoint, network: nn.Module | None = None
+) -> nn.Module:
     """The network of a checkpoint that was read from ``path``, as ``load`` gives it on the CPU."""
     from laq.checkpoints import graph_edits
     from laq.models import networks
+    from laq.ptq.module_state import copied
 
-    if "network" not in checkpoint.description:
+    if network is None and (module := checkpoint.description.get("module")):
+        raise CheckpointError(
+            f"{path} is of a {module}: give one, as in laq.load(path, network); its weights do not "
+            "matter"
+        )
+    if network is None and "network" not in checkpoint.description:
         raise CheckpointError(f"{path} does not say which network it is of: {REMEDY}")
     try:
-        network = graph_edits.create(**graph_edits.spec(checkpoint.description))
+        if network is None:
+            network = graph_edits.create(**graph_edits.spec(checkpoint.description))
+        else:
+            transforms = checkpoint.description.get("transforms", ())
+            network = graph_edits.applied(copied(network), transforms)
         networks.load_state(network, checkpoint.state)
     except CheckpointError as error:
         raise CheckpointError(f"{path} describes itself wrongly: {error}: {REMEDY}") from error

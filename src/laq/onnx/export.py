@@ -56,13 +56,15 @@ def export(
     checkpoint: str | os.PathLike[str],
     target: str | os.PathLike[str],
     shape: Sequence[int] | None = None,
+    network: nn.Module | None = None,
 ) -> Export:
     """Write ``checkpoint`` as the ONNX file ``target``, whole or not at all.
 
     ``shape``: channels, height and width of an image; by default those that the checkpoint's
-    network was trained on. The number of images is dynamic. Equal checkpoints give equal bytes. The
-    file's metadata has ``network``, ``variant``, ``bits``, ``classes`` (names, in the order of the
-    logits) and ``subset`` (positions of the classes it was made for), each in JSON.
+    network was trained on. ``network``: as in ``laq.load``. The number of images is dynamic. Equal
+    checkpoints give equal bytes. The file's metadata has ``network``, ``variant``, ``bits``,
+    ``classes`` (names, in the order of the logits) and ``subset`` (positions of the classes it was
+    made for), each in JSON.
 
     The written file is checked: it is valid ONNX, and each packed weight is in it as integers that
     stand for the checkpoint's values. ``Export.weights`` says which weights are not, and why.
@@ -80,7 +82,7 @@ def export(
         ) from error
 
     content = packing.read(checkpoint)
-    network = packing.build(checkpoint, content)
+    network = packing.build(checkpoint, content, network)
     transforms = content.description.get("transforms", ())
     units = activations.bias_units(network, content.packed, transforms)
     activations.prepare(network)

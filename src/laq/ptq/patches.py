@@ -6,6 +6,7 @@ a strided view of the padded input. Only patches that become samples are copied.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -19,7 +20,7 @@ from laq.ptq.fidelity import Padding
 from laq.ptq.layer import Pair, Samples
 from laq.utils.errors import ConfigError, DataError
 
-Kind = Literal["published", "all"]
+Kind = Literal["published", "all", "limited"]
 
 # Bytes of all patches of some images that are made at a time.
 _PIECE = 2**24
@@ -31,11 +32,15 @@ class Sampling:
 
     ``published``: patches do not overlap (stride = kernel size), and of the L patches of each
     image ``draws(L)`` are drawn with replacement, as in the published code. ``all``: every patch
-    the convolution itself sees, at its true stride; ``fraction`` is not used.
+    the convolution itself sees, at its true stride; ``fraction`` is not used. ``limited``: of these
+    so many of each image, drawn without replacement, that there are about ``per_input`` samples for
+    each column of the matrix; all where there are fewer. A convolution of large images has far more
+    patches than its weights can tell apart, and time is in proportion to them.
     """
 
     kind: Kind = "published"
     fraction: float = 0.25
+    per_input: float = 2.0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -46,6 +51,10 @@ class Sampling:
     def draws(self, patches: int) -> int:
         """⌊fraction · L⌋ + 1 of an image's L patches, or L where ``fraction`` is 1."""
         return patches if self.fraction == 1 else int(self.fraction * patches) + 1
+
+    def limit(self, columns: int, images: int) -> int:
+        """Patches of each of ``images`` images of a layer with so many ``columns``."""
+        return math.ceil(self.per_input * columns / images)
 
 
 def layer_samples(
@@ -74,7 +83,9 @@ def layer_samples(
 
     windows = _Windows.of(layer, sampling)
     counts = [windows.count(shape) for shape in shapes]
-    if sampling.kind == "all":
+    images = sum(shape[:-3].numel() for shape in shapes)
+    limit = sampling.limit(columns, images) if sampling.kind == "limited" else None
+    if sampling.kind == "all" or (limit is not None and sum(counts) <= limit * images):
         width = layer.groups * columns
 
         def pieces() -> Iterator[Pair]:
@@ -89,7 +100,7 @@ def layer_samples(
                 )
 
         return Samples(sum(counts), columns, pieces, layer.groups)
-    draws = [_drawn(windows, shape, sampling, generator) for shape in shapes]
+    draws = [_drawn(windows, shape, sampling, limit, generator) for shape in shapes]
 
     def chunks() -> Iterator[Pair]:
         for pair, draw in zip(inputs(), draws, strict=True):
@@ -99,12 +110,20 @@ def layer_samples(
 
 
 def _drawn(
-    windows: _Windows, shape: torch.Size, sampling: Sampling, generator: torch.Generator
+    windows: _Windows,
+    shape: torch.Size,
+    sampling: Sampling,
+    limit: int | None,
+    generator: torch.Generator,
 ) -> Tensor:
     """Indices of drawn patches over all images of a chunk. Chunking does not change the draws."""
     rows, columns = windows.grid(*shape[-2:])
     images, patches = shape[:-3].numel(), rows * columns
-    indices = torch.randint(patches, (images, sampling.draws(patches)), generator=generator)
+    if limit is None:
+        indices = torch.randint(patches, (images, sampling.draws(patches)), generator=generator)
+    else:
+        keys = torch.rand((images, patches), generator=generator)
+        indices = keys.topk(min(limit, patches), dim=1).indices
     indices = indices.sort(dim=1).values  # read in the order of memory
     return (indices + patches * torch.arange(images)[:, None]).flatten()
 
@@ -145,7 +164,7 @@ class _Windows:
     @classmethod
     def of(cls, layer: nn.Conv2d, sampling: Sampling) -> _Windows:
         kernel, dilation, mode = layer.kernel_size, layer.dilation, layer.padding_mode
-        stride = layer.stride if sampling.kind == "all" else kernel
+        stride = kernel if sampling.kind == "published" else layer.stride
         if not fidelity.is_plain(layer):
             padding_of = cache(partial(_seen_padding, layer))
             return cls(kernel, stride, dilation, padding_of, "constant")
