@@ -251,3 +251,37 @@ def test_recipes_are_calibrated_on_images_of_their_own(network, tmp_path) -> Non
         laq.compare(network, {"a": {"calibration": "some"}}, Coloured())
     with pytest.raises(ConfigError, match="no recipe"):
         laq.compare(network, {}, Coloured())
+
+
+def test_the_command_compares_quantizes_tests_and_exports(network, tmp_path, capsys) -> None:
+    from laq.api.command_line import main
+
+    folder = folder_of(tmp_path / "photos")
+    torch.manual_seed(0)
+    from torchvision.models import squeezenet1_1
+
+    torch.save(squeezenet1_1(num_classes=4).state_dict(), tmp_path / "w.pth")
+    of_network = ["--network", "squeezenet1_1", "--weights", str(tmp_path / "w.pth")]
+    of_images = ["--images", str(folder), "--size", "32", "--classes", "red,blue"]
+    out, file = tmp_path / "out", tmp_path / "small.safetensors"
+    arguments = ["compare", *of_network, *of_images, "--bits", "4,8", "--count", "4", "--plot"]
+    assert main([*arguments, "-o", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "recommended: " in printed and "8_bits_agnostic" in printed
+    assert {path.name for path in out.iterdir()} >= {
+        "comparison.csv",
+        "comparison.pdf",
+        "comparison.png",
+        "4_bits.safetensors",
+    }
+    assert main(["quantize", *of_network, *of_images, "--count", "4", "-o", str(file)]) == 0
+    assert main(["inspect", str(file)]) == 0
+    assert main(["evaluate", str(file), *of_images]) == 0
+    assert "in_subset" in capsys.readouterr().out
+    assert main(["export", str(file), "-o", str(tmp_path / "small.onnx")]) == 0
+    assert (tmp_path / "small.onnx").exists()
+    assert main(["inspect", str(tmp_path / "nothing.safetensors")]) == 1
+    assert "laq inspect: " in capsys.readouterr().err
+    missing = ["quantize", *of_network[:3], "none.pth", *of_images, "-o", str(file)]
+    assert main(missing) == 1
+    assert "none.pth" in capsys.readouterr().err

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from laq.api import evaluation
 from laq.api.images import Examples, Source, examples
 from laq.api.quantization import Quantized, quantize
 from laq.checkpoints import packing
+from laq.config import zoo_entries
 from laq.utils import seeds
 from laq.utils.errors import ConfigError, DataError
 
@@ -47,6 +49,29 @@ class Comparison:
     def recommended(self) -> str:
         """The recipe of the smallest file that loses next to nothing over the classes."""
         return str(self.table.loc[self.table["recommended"], "recipe"].iloc[0])
+
+    def described(self, **facts: Any) -> Comparison:
+        """The same, with ``facts`` in the description of each file, as ``Quantized.described``."""
+        networks = {name: made.described(**facts) for name, made in self.networks.items()}
+        return replace(self, networks=networks)
+
+    def plot(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Draw top-1 against bytes, as the zoo's figure does; ``path`` with .pdf and .png."""
+        import pandas as pd
+
+        from laq.figures import style
+        from laq.figures.zoo import accuracy_against_bytes
+
+        family = {name: zoo_entries.family(made.recipe) for name, made in self.networks.items()}
+        points = self.table.rename(columns={"recipe": "method"}).assign(
+            network="", calibration="subset", scope="subset"
+        )
+        points["family"] = points["method"].map(family).fillna("float")
+        over_all = points.assign(scope="all", top1=points["top1_all"], low=None, high=None)
+        figure = accuracy_against_bytes(pd.concat([points, over_all], ignore_index=True), "recipes")
+        paths = [Path(f"{path}{suffix}") for suffix in (".pdf", ".png")]
+        style.save(figure, *paths)
+        return paths
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write ``comparison.csv``, and a checkpoint of each recipe, into ``folder``."""
@@ -161,9 +186,9 @@ def _check(recipes: Mapping[str, Recipe]) -> None:
     if not recipes:
         raise ConfigError("there is no recipe to compare")
     for name, recipe in recipes.items():
-        if name == ORIGINAL or not name.replace("-", "_").replace(".", "_").isidentifier():
+        if name == ORIGINAL or not re.fullmatch(r"\w[\w.-]*", name):
             raise ConfigError(
-                f"recipe {name!r}: names have letters, digits and underscores, and original is "
+                f"recipe {name!r}: names have letters, digits, _, - and ., and original is "
                 "taken; files are named after them"
             )
         if (whose := recipe.get("calibration", "classes")) not in ("classes", "all"):

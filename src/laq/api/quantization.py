@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,11 @@ class Quantized:
     _description: Mapping[str, Any]
 
     @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The settings it was made with, as a variant of a study has them."""
+        return self._description["steps"][0]["quantized"]
+
+    @property
     def layers(self) -> Sequence[LayerRow]:
         """A row for each weight of two dimensions or more."""
         return self._result.layers
@@ -65,6 +70,17 @@ class Quantized:
         import pandas as pd
 
         return pd.DataFrame([layer.row() for layer in self.layers])
+
+    def described(self, **facts: Any) -> Quantized:
+        """The same, of whose file the description says ``facts`` too, such as ``classes``.
+
+        With ``network``, the arguments of ``laq.models.networks.create``, ``laq.load`` builds the
+        network by itself.
+        """
+        description = {**self._description, **facts}
+        if "network" in facts:
+            description.pop("module", None)
+        return replace(self, _description=description)
 
     def save(self, path: str | os.PathLike[str]) -> int:
         """Write a safetensors file with bit-packed weights; return its bytes.
