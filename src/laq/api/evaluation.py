@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from laq.api.images import Examples, Source, examples
 from laq.experiments.evaluation import score
 from laq.models.networks import to_input
 from laq.utils.errors import DataError
+from laq.utils.progress import tqdm
 
 if TYPE_CHECKING:
     import pandas as pd

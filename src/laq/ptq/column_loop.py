@@ -9,12 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from laq.quantizers.grids import Uniform, integers
 from laq.quantizers.rounding import KINDS, Rounding
+from laq.utils import compiling
+
+
+def _kernels() -> ModuleType:
+    """The loops on the CPU: compiled ones where Numba is installed."""
+    if compiling.HAS_NUMBA:
+        from laq.ptq import kernels_cpu
+
+        return kernels_cpu
+    from laq.ptq import kernels_torch
+
+    return kernels_torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +84,9 @@ class Walk:
 
     def path(self, x: Tensor, drift: Tensor | None, inner: Tensor, cross: Tensor) -> Tensor:
         """Walk all columns by ``laq.ptq.kernels_cpu.path``; return ‖u‖² (G, n) float64."""
-        from laq.ptq import kernels_cpu
-
         groups, neurons, columns = self.weight.shape
         noise = self.rounding.noise(columns, groups * neurons, like=x)
-        return kernels_cpu.path(
+        return _kernels().path(
             self.weight,
             self.units,
             x,
@@ -120,9 +131,7 @@ class Walk:
 
             kernels_triton.block(*arguments, columns.start)
         else:
-            from laq.ptq import kernels_cpu
-
-            kernels_cpu.block(*arguments, columns.start, self.threads)
+            _kernels().block(*arguments, columns.start, self.threads)
         return base if step is None else base.mul_(step)
 
     def _rule(self) -> tuple:

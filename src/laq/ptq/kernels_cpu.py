@@ -18,10 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from laq.ptq.layer import LANES
 from laq.utils.compiling import compiled
-
-# Neurons that walk side by side, and the unit of work of a thread.
-LANES = 64
 
 # Columns that are transposed at a time: eight cache lines of float32 of each neuron.
 _STRIP = 128

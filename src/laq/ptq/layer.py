@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Pair = tuple[Tensor, Tensor]
 
+# Neurons that a compiled loop works on side by side, and the unit of work of a thread.
+LANES = 64
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:

@@ -14,7 +14,7 @@ from laq.ptq import fidelity, fx_runner, hook_runner
 from laq.ptq.activation_quantizer import InputQuantizer
 from laq.ptq.calibration import CalibrationImages
 from laq.ptq.fx_runner import QUANTIZABLE
-from laq.ptq.kernels_cpu import LANES
+from laq.ptq.layer import LANES
 from laq.ptq.module_state import unchanged
 from laq.utils.errors import ConfigError, DataError, LaqError
 from laq.utils.runs import Run

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from tqdm import tqdm
 
 from laq.ptq import bias_steps, fidelity, fx_runner, hook_runner, layer_selection
 from laq.ptq import layer_report as report
@@ -33,6 +32,7 @@ from laq.quantizers.grids import Grid
 from laq.quantizers.packed_weight import PackedWeight
 from laq.quantizers.uniform import Alphabet
 from laq.utils.errors import DataError, LaqError
+from laq.utils.progress import tqdm
 from laq.utils.runs import Run
 
 logger = logging.getLogger(__name__)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from laq.utils.compiling import compiled
-
 # Codes that span fewer values are counted in a table, others are sorted.
 _COUNTERS = 2**16
+_PIECE = 2**20  # codes that are counted at a time
 
 
 def entropy(codes: Tensor) -> float:
@@ -23,23 +22,11 @@ def entropy(codes: Tensor) -> float:
         return 0.0
     low, high = int(flat.min()), int(flat.max())
     if high - low < _COUNTERS:
-        counts = np.zeros((4, high - low + 1), dtype=np.int64)
-        _count(flat, low, counts)
-        counts = counts.sum(axis=0)
+        counts = sum(
+            np.bincount(piece.astype(np.int64) - low, minlength=high - low + 1)
+            for piece in np.array_split(flat, -(-flat.size // _PIECE))
+        )
     else:
         counts = np.unique(flat, return_counts=True)[1]
     probabilities = counts[counts > 0] / flat.size
     return float(-(probabilities * np.log2(probabilities)).sum()) + 0.0  # no −0 for a single value
-
-
-@compiled()
-def _count(codes, low, counts):
-    """Count how often each code occurs, in four tables, so that equal neighbours need not wait."""
-    unrolled = codes.size - codes.size % 4
-    for i in range(0, unrolled, 4):
-        counts[0, codes[i] - low] += 1
-        counts[1, codes[i + 1] - low] += 1
-        counts[2, codes[i + 2] - low] += 1
-        counts[3, codes[i + 3] - low] += 1
-    for i in range(unrolled, codes.size):
-        counts[0, codes[i] - low] += 1

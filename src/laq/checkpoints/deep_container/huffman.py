@@ -153,11 +153,9 @@ def _filled(loop: Callable, *arguments: Any, size: int, work: int) -> NDArray[np
 @cache
 def _compiled(loop: Callable) -> Callable | None:
     """None without Numba, which a program that only loads checkpoints may lack."""
-    try:
-        from laq.utils.compiling import compiled
-    except ModuleNotFoundError:
-        return None
-    return compiled()(loop)
+    from laq.utils.compiling import HAS_NUMBA, compiled
+
+    return compiled()(loop) if HAS_NUMBA else None
 
 
 def _put(out, symbols, words, found):
