@@ -16,6 +16,8 @@ import pytest
 from laq.analysis.claims import Evidence, Rigour, judge
 from tests.simulated import NOISE, distances, evidence, on_the_border, scattered
 
+pytestmark = pytest.mark.long
+
 ERROR = 0.05
 STUDIES = 50  # a kind of noise
 

@@ -14,6 +14,8 @@ from laq.config import architectures
 from laq.models import networks
 from tests.coverage import BITS, HEAD, ROOT, measured
 
+pytestmark = pytest.mark.long
+
 PAGE = ROOT / "docs/networks.md"
 
 

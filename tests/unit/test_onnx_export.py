@@ -190,6 +190,7 @@ def densenet(classes: int) -> nn.Module:
     return DenseNet(8, (2, 2, 2, 2), 16, num_classes=classes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "spec",
     [
@@ -370,6 +371,7 @@ def trained(classes: int, train: data.Dataset) -> nn.Module:
     return network.eval()
 
 
+@pytest.mark.long
 def test_onnx_runtime_is_as_accurate_as_what_was_evaluated(tmp_path: Path) -> None:
     train, test = sources.make({"kind": "digits", "test_fraction": 0.4}, 0)
     network = trained(10, train)

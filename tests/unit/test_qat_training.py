@@ -215,6 +215,7 @@ def test_two_processes_take_the_step_that_one_takes():
     assert (two - one).norm() < 0.01 * (one - start).norm()
 
 
+@pytest.mark.long
 def test_a_process_that_is_lost_fails_a_job_that_goes_on_as_if_there_were_one_process(
     tmp_path, capfd
 ):

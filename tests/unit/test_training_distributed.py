@@ -284,6 +284,7 @@ def wait_for(what, job: subprocess.Popen, seconds: float = 120):
 LONG = {"epochs": 24, "clip_norm": 0.0}
 
 
+@pytest.mark.long
 def test_a_job_that_loses_a_worker_and_is_then_killed_goes_on_to_the_same_bytes(tmp_path):
     undisturbed, path = (folder(tmp_path / name) for name in ("whole", "killed"))
     finish(start(undisturbed, processes=2, **LONG))

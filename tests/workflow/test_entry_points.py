@@ -76,12 +76,14 @@ def test_pixels_need_no_network(checkout: Checkout) -> None:
     assert "train_network" not in planned(checkout.run("-n", target, config="other.yaml"))
 
 
+@pytest.mark.long
 def test_the_catalog_s_snakefile_plans_the_same(checkout: Checkout) -> None:
     expected = planned(checkout.run("-n"))
     assert expected["all"] == 1 and expected["evaluate_subset"] == 6
     assert planned(checkout.run("-n", "--snakefile", "workflow/Snakefile")) == expected
 
 
+@pytest.mark.long
 def test_another_working_directory_takes_the_default_study(
     checkout: Checkout, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_it_is_planned_as_a_module_with_a_prefix_and_twice(
     assert "results/one/accuracy.csv" in said and "second/results/two/accuracy.csv" in said
 
 
+@pytest.mark.long
 def test_the_roads_of_a_module_with_a_prefix_are_drawn(checkout: Checkout, tmp_path: Path) -> None:
     snakefile = as_modules(checkout, tmp_path, own='prefix: "first"')
     target = "first/results/own/figures/fig2.png"

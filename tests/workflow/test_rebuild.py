@@ -271,6 +271,7 @@ def test_an_edit_rebuilds_its_own_road(
         assert finished.planned() == expected | said
 
 
+@pytest.mark.long
 def test_a_variant_calibrated_on_another_subset_follows_it(finished: Checkout) -> None:
     made = [
         f"models/{NETWORK}/similar/other.safetensors",
