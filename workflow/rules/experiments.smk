@@ -41,9 +41,7 @@ if "sweep" in STUDY:
     rule collect_sweep:
         """Put the sweeps of all networks and subsets into one table."""
         input:
-            tables=expand(
-                "<results>/sweep/{network}/{subset}.csv", network=NETWORKS, subset=SUBSETS
-            ),
+            tables=PLAN.sweeps(),
         output:
             table=reported("<results>/sweep.csv"),
         log:

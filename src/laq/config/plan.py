@@ -278,21 +278,21 @@ class Study(Plan):
 
     def sweeps(self) -> list[str]:
         """The sweep's tables of single subsets."""
-        return (
-            self.subset_files("<results>/sweep/{network}/{subset}.csv")
-            if self._has("sweep")
-            else []
-        )
+        return self._section_tables("sweep")
 
     def sweep_table(self) -> list[str]:
         return ["<results>/sweep.csv"] if self._has("sweep") else []
 
     def condition_tables(self) -> list[str]:
         """The conditions' tables of single subsets."""
-        if not self._has("conditions"):
+        return self._section_tables("conditions")
+
+    def _section_tables(self, section: str) -> list[str]:
+        """A section's tables of single subsets, of those that it names; of all if it names none."""
+        if not self._has(section):
             return []
-        subsets = self.config["conditions"]["subsets"] or self.subsets
-        pattern = "<results>/conditions/{network}/{subset}.csv"
+        subsets = self.config[section]["subsets"] or self.subsets
+        pattern = f"<results>/{section}/{{network}}/{{subset}}.csv"
         return files(pattern, network=self.networks, subset=subsets)
 
     def sweep_settings(

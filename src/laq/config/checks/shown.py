@@ -49,6 +49,10 @@ def check_sweep(config: Config) -> Iterator[str]:
             continue
         name = config[section]["variant"]
         yield from references.known(f"{section}.variant", name, simple, what)
+        for subset in config[section]["subsets"]:
+            yield from references.known(
+                f"{section}.subsets", subset, references.subset_ids(config), "subset"
+            )
         if name not in simple:
             continue
         if simple[name]["inference"] == "integer" and max(config[section]["bits"], default=0) > 8:
@@ -58,10 +62,6 @@ def check_sweep(config: Config) -> Iterator[str]:
         for key in ("scale", "ridge") if section == "conditions" else ():
             if key not in used:
                 yield f"conditions.variant: {name} has no {key}; take a variant of gpfq that has"
-    for name in config.get("conditions", {}).get("subsets", []):
-        yield from references.known(
-            "conditions.subsets", name, references.subset_ids(config), "subset"
-        )
 
 
 def check_claims(config: Config) -> Iterator[str]:
