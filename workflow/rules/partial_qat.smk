@@ -24,6 +24,15 @@ PARTIAL_FIGURES = {
     **({"position": "what a single layer costs"} if "single" in PARTIAL["positions"] else {}),
     "pareto": "accuracy against bytes",
 }
+PARTIAL_PLOTS = {
+    name: [
+        f"<results>/partial_qat/{name}.pdf",
+        reported_figure(
+            f"<results>/partial_qat/{name}.png", f"partial_{name}", "Partial training", shows
+        ),
+    ]
+    for name, shows in PARTIAL_FIGURES.items()
+}
 PARTIAL_PROCESSES = PARTIAL["training"]["processes"]
 
 
@@ -204,18 +213,7 @@ rule plot_partial:
         runs="<results>/partial_qat/runs.csv",
         formula="<results>/partial_qat/formula.csv",
     output:
-        **{
-            name: [
-                f"<results>/partial_qat/{name}.pdf",
-                report(
-                    f"<results>/partial_qat/{name}.png",
-                    caption=f"../report/partial_{name}.rst",
-                    category="Partial training",
-                    labels={"figure": name, "shows": shows},
-                ),
-            ]
-            for name, shows in PARTIAL_FIGURES.items()
-        },
+        **PARTIAL_PLOTS,
     log:
         "<logs>/plot_partial.log",
     benchmark:
