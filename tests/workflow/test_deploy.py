@@ -160,9 +160,7 @@ def test_what_the_docs_install_runs_what_they_show(
 ) -> None:
     """All blocks in their order, word for word, in the study's folder."""
     clone = before.path / "path/to/clone"
-    shutil.copytree(
-        PROJECT / "workflow", clone / "workflow", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(PROJECT / "src", clone / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(PROJECT / name, clone / name)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

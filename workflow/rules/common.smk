@@ -149,6 +149,12 @@ def reported(file):
     return report(file, caption=f"../report/{name}.rst", category=category, labels=labels)
 
 
+def reported_figure(file, caption, category, shows):
+    """A figure as an output that the report shows, with the caption of that name."""
+    labels = {"figure": Path(file).stem, "shows": shows}
+    return report(file, caption=f"../report/{caption}.rst", category=category, labels=labels)
+
+
 def road_settings(left_out, part, title, variants, sweep):
     """Settings of a diagram of the road without some rules: its part, words and stage of each rule."""
     # By the names they have here: where this is a module of another Snakefile, workflow.rules has

@@ -27,11 +27,8 @@ PARTIAL_FIGURES = {
 PARTIAL_PLOTS = {
     name: [
         f"<results>/partial_qat/{name}.pdf",
-        report(
-            f"<results>/partial_qat/{name}.png",
-            caption=f"../report/partial_{name}.rst",
-            category="Partial training",
-            labels={"figure": name, "shows": shows},
+        reported_figure(
+            f"<results>/partial_qat/{name}.png", f"partial_{name}", "Partial training", shows
         ),
     ]
     for name, shows in PARTIAL_FIGURES.items()
