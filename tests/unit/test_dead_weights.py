@@ -58,7 +58,7 @@ CASES = [
     (alphabet, granularity, method)
     for alphabet, known in ALPHABETS.items()
     for granularity in known.granularities
-    for method in ("rtn", "gpfq", "gptq")
+    for method in ("rtn", "gpfq", "gptq", "adaround")
     if known.equispaced or not METHODS[method].equispaced
 ]
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 OPTIONS = {
     "ridge": 1.0,
     "damping": 0.01,
+    "steps": 1000,
     "threshold": 0.75,
     "scale": 1.16,
     "quantile": 1.0,
@@ -128,8 +129,8 @@ def quantize(
         bits: of a weight, 2 to 8. A list: of equal shares of the weights, from first to last
             layer.
         method: ``gpfq`` (Lybrand and Saab 2021, with a ridge), ``gptq`` (Frantar et al. 2023),
-            ``rtn`` (nearest level, needs no images), ``sgpfq``, ``gpfq_l1``, ``gpfq_l0``,
-            ``stochastic``.
+            ``adaround`` (Nagel et al. 2020), ``rtn`` (nearest level, needs no images), ``sgpfq``,
+            ``gpfq_l1``, ``gpfq_l0``, ``stochastic``.
         scheme: the levels: ``packed`` (2^bits − 1, symmetric, of radius ``scale`` times the median
             of the filters' largest weights), ``symmetric``, ``asymmetric``, ``paper``,
             ``ternary``, ``binary``, ``kmeans``, ``powers``, ``quantiles``.
@@ -160,7 +161,8 @@ def quantize(
         patches=devices.generator(seed, "patches"),
         noise=devices.generator(seed, "rounding"),
     )
-    described = {key: value for key, value in settings.items() if key not in ("patches",)}
+    untold = {"patches"} | ({"steps"} & methods.unused(settings))
+    described = {key: value for key, value in settings.items() if key not in untold}
     description = {
         "module": f"{type(network).__module__}.{type(network).__qualname__}",
         "images": list(images.shape[1:]),

@@ -52,6 +52,7 @@ METHODS = {
     "gpfq_l1": Method("soft", options=("ridge",)),
     "gpfq_l0": Method("hard", options=("ridge",)),
     "gptq": Method(options=("damping",)),
+    "adaround": Method(options=("steps",)),
     "rtn": Method(data=False, equispaced=False),
     "msq": Method(data=False, equispaced=False),  # the name of rtn in the GPFQ papers
     "stochastic": Method("stochastic", data=False),

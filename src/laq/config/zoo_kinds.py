@@ -33,6 +33,7 @@ FAMILIES = (
     "stochastic",
     "GPFQ",
     "GPTQ",
+    "AdaRound",
     "activations too",
     "in training",
     "pruned, coded",
