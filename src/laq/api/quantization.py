@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from laq.api.images import Source, calibration_images
 from laq.checkpoints import packing
-from laq.config import methods
+from laq.config import methods, recipes
 from laq.experiments import compression
 from laq.ptq.activation_quantizer import InputSettings
 from laq.ptq.layer_report import LayerRow
@@ -36,7 +36,12 @@ OPTIONS = {
     "percentile": 99.99,
     "group": 64,
     "fold_batchnorm": False,
+    "bias_correction": False,
+    "batchnorm": "trained",
 }
+
+# Options that a file names where they are on.
+_CORRECTIONS = ("bias_correction", "batchnorm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +167,7 @@ def quantize(
         noise=devices.generator(seed, "rounding"),
     )
     untold = {"patches"} | ({"steps"} & methods.unused(settings))
+    untold |= {key for key in _CORRECTIONS if settings[key] == recipes.COMPRESSION_OFF[key]}
     described = {key: value for key, value in settings.items() if key not in untold}
     description = {
         "module": f"{type(network).__module__}.{type(network).__qualname__}",
@@ -211,6 +217,7 @@ def _settings(
     for name in activations or ():
         _known("setting of activations", name, asdict(InputSettings()))
     chosen = {**OPTIONS, **options}
+    _known("batchnorm", chosen["batchnorm"], dict.fromkeys(("trained", "reestimated")))
     granularity = "per_channel" if per_channel else "per_tensor"
     if "group" in options:
         granularity = "per_group"
