@@ -81,6 +81,7 @@ def test_tiny_neurons_get_nearly_the_best_of_all_their_roundings(kind, groups):
         grid = GRIDS[kind](weight)
         result = adaround.solve(weight, samples_of(inputs, quantized, groups), grid, steps=400)
         low, high = candidates(weight, grid)
+        assert result.codes.is_contiguous()
         assert bool(((result.codes == low) | (result.codes == high)).all())
 
         def energies(codes: Tensor, case=(weight, grid, inputs, quantized)) -> Tensor:

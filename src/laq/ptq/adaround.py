@@ -188,7 +188,7 @@ class Objective:
 
     def rounded(self, v: Tensor) -> Tensor:
         """Whole numbers (N, d): the higher level where h ≥ ½."""
-        return torch.where(v >= 0, self.high, self.low).mT.flatten(0, 1)
+        return torch.where(v >= 0, self.high, self.low).mT.flatten(0, 1).contiguous()
 
 
 def _errors(
