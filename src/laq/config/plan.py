@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from laq.config import networks as configured
 from laq.config import recipes, replay, study
 from laq.utils.files import expanded
 
@@ -126,7 +127,7 @@ class Study(Plan):
         super().__init__(config)
         self.seed, self.threads = config["seed"], config["threads"]
         self.networks = config["networks"]
-        self.trainable = study.networks(config)
+        self.trainable = configured.networks(config)
         self.subsets = study.subsets(config, survey.classes)
         self.variants = study.made_variants(config)
         self.made = study.variants_with(config, *recipes.STEPS)
@@ -153,7 +154,7 @@ class Study(Plan):
         return {
             "entry": network,
             "network": description,
-            "weights": None if weights is None else study.weights_identity(weights),
+            "weights": None if weights is None else configured.weights_identity(weights),
             "training": None if training is None else recipes.training_effect(training),
             "seed": self.seed,
             "threads": self.threads,
@@ -177,7 +178,7 @@ class Study(Plan):
         """Threads matter where a network computes the features, not for pixels."""
         extractor = dict(self.config["features"])
         if "weights" in extractor:
-            extractor["weights"] = study.weights_identity(extractor["weights"])
+            extractor["weights"] = configured.weights_identity(extractor["weights"])
         pixels = extractor["source"] == "pixels"
         return {"extractor": extractor, **({} if pixels else {"threads": self.threads})}
 
