@@ -25,6 +25,7 @@ if Path(laq.__file__ or "").resolve().parent != (LIBRARY / "laq").resolve():
 from laq.config import plan
 from laq.config import study as study_config
 from laq.config.load import checked as checked_config_of
+from laq.config.networks import unverified_file
 from laq.data import sources
 from laq.utils import disks, errors, provenance
 from laq.utils import signals as advice
