@@ -75,29 +75,18 @@ def solve(
 
 def _round(walk: Walk, samples: Samples, damping: float, block: int) -> None:
     """Walk all columns."""
-    hessian = _reversed_hessian(walk, samples)
+    hessian = reversed_hessian(samples, like=walk.weight)
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     if damping:
         diagonal += penalty(damping, diagonal.mean())
     alive = diagonal.flip(1) > 0  # (G, d)
-    factor = _factor(hessian, damping)  # R with rows and columns in reverse
-    groups, neurons, columns = walk.weight.shape
-    error = walk.weight.new_empty(groups, columns, neurons)  # w − q, in the walk's units
-    for span in walk.spans(block):
-        first, last = span.start, span.stop
-        w = walk.scaled(span)  # (G, B, n)
-        panel = factor[:, columns - last :, columns - last : columns - first].flip(1, 2)  # R_st
-        scale = panel[:, first:].diagonal(dim1=1, dim2=2)[:, None]  # R_tt, (G, 1, B)
-        mix = (panel / scale).mT.to(w.dtype)  # (G, B, last)
-        base = torch.baddbmm(w, mix[..., :first], error[:, :first])
-        inside = mix[..., first:].contiguous()
-        error[:, span] = walk.block(span, base, w, inside, alive[:, span].contiguous())
+    compensate(walk, factored(hessian, damping), alive, block)
 
 
-def _reversed_hessian(walk: Walk, samples: Samples) -> Tensor:
-    """X̃ᵀX̃ (G, d, d) float64, with rows and columns in reverse."""
+def reversed_hessian(samples: Samples, like: Tensor) -> Tensor:
+    """X̃ᵀX̃ (G, d, d) float64, with rows and columns in reverse, on the device of ``like``."""
     size = (samples.groups, samples.columns, samples.columns)
-    hessian = walk.weight.new_zeros(size, dtype=torch.float64)
+    hessian = like.new_zeros(size, dtype=torch.float64)
     for _, quantized_inputs in samples.chunks():
         x = grouped(quantized_inputs, samples.groups).flip(2).double()  # (G, m_c, d)
         hessian.baddbmm_(x.mT, x)
@@ -106,10 +95,11 @@ def _reversed_hessian(walk: Walk, samples: Samples) -> Tensor:
     return hessian
 
 
-def _factor(hessian: Tensor, damping: float) -> Tensor:
-    """The lower Cholesky factor of the damped ``hessian``, in its memory; 1 for dead inputs.
+def factored(hessian: Tensor, damping: float) -> Tensor:
+    """The lower Cholesky factor of ``hessian``, in its memory; 1 for dead inputs.
 
-    With rows and columns in reverse it is an upper triangular factor: R.
+    With rows and columns in reverse it is an upper triangular factor: R. Raises ``DataError`` where
+    the Hessian is singular.
     """
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     diagonal.masked_fill_(diagonal == 0, 1)
@@ -122,3 +112,22 @@ def _factor(hessian: Tensor, damping: float) -> Tensor:
             "raise damping"
         )
     return lower
+
+
+def compensate(walk: Walk, factor: Tensor, alive: Tensor, block: int, first: int = 0) -> None:
+    """Walk the columns from ``first`` on, each making up for the errors of those before it.
+
+    factor: R (G, d, d) float64 with rows and columns in reverse. alive: (G, d), false where an
+    input gets level 0.
+    """
+    groups, neurons, columns = walk.weight.shape
+    error = walk.weight.new_zeros(groups, columns, neurons)  # w − q, in the walk's units
+    for span in walk.spans(block, first):
+        start, stop = span.start, span.stop
+        w = walk.scaled(span)  # (G, B, n)
+        panel = factor[:, columns - stop :, columns - stop : columns - start].flip(1, 2)  # R_st
+        scale = panel[:, start:].diagonal(dim1=1, dim2=2)[:, None]  # R_tt, (G, 1, B)
+        mix = (panel / scale).mT.to(w.dtype)  # (G, B, stop)
+        base = torch.baddbmm(w, mix[..., first:start], error[:, first:start])
+        inside = mix[..., start:].contiguous()
+        error[:, span] = walk.block(span, base, w, inside, alive[:, span].contiguous())
