@@ -22,9 +22,17 @@ from torch import Tensor
 from laq.ptq.column_loop import Walk
 from laq.ptq.gpfq import BLOCK
 from laq.ptq.hessian import Grams, grouped
-from laq.ptq.layer import QuantizedLayer, Samples, penalty
+from laq.ptq.layer import QuantizedLayer, Samples, Solver, penalty
+from laq.quantizers.grids import Grid
 from laq.quantizers.rounding import Rounding
 from laq.utils.errors import ConfigError
+
+
+def swept(
+    solve: Solver, sweeps: int, ridge: float, weight: Tensor, samples: Samples, grid: Grid
+) -> QuantizedLayer:
+    """What ``solve`` chooses for ``weight``, refined: a solver once its first three are bound."""
+    return refine(solve(weight, samples, grid), weight, samples, sweeps, ridge=ridge)
 
 
 @torch.no_grad()
