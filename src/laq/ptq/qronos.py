@@ -29,7 +29,15 @@ import torch
 from torch import Tensor
 
 from laq.ptq.column_loop import Walk
-from laq.ptq.gptq import BLOCK, compensate, factored, reversed_hessian
+from laq.ptq.gptq import (
+    BLOCK,
+    compensate,
+    compensate_outputs,
+    compensating,
+    factored,
+    reversed_hessian,
+    squared_norms,
+)
 from laq.ptq.hessian import grouped, measured
 from laq.ptq.layer import QuantizedLayer, Samples, check, penalty
 from laq.quantizers.grids import Uniform
@@ -106,13 +114,13 @@ def solve(
 
 def _round(walk: Walk, samples: Samples, damping: float, block: int) -> None:
     """Walk all columns."""
+    if samples.rows < samples.columns:
+        _round_few(walk, samples, damping, block)
+        return
     hessian = reversed_hessian(samples, like=walk.weight)
     diagonal = hessian.diagonal(dim1=1, dim2=2)
-    least = diagonal.new_zeros(())
-    if samples.rows < samples.columns:
-        least = SINGULAR * _largest_eigenvalue(hessian)[:, None]
-    if damping or samples.rows < samples.columns:
-        diagonal += penalty(damping, diagonal.mean()).clamp(min=least)
+    if damping:
+        diagonal += penalty(damping, diagonal.mean())
     alive = diagonal.flip(1) > 0  # (G, d)
     first_row = hessian[:, -1:].flip(2)  # H_1t, (G, 1, d)
     factor = factored(hessian, damping)
@@ -128,6 +136,23 @@ def _round(walk: Walk, samples: Samples, damping: float, block: int) -> None:
     update = _solution(factor, target)  # (G, d, n), 0 in the first column
     moved = walk.weight + (update.mT * walk.units[..., None]).to(w.dtype)
     compensate(replace(walk, weight=moved), factor, alive, block, first=1)
+
+
+def _round_few(walk: Walk, samples: Samples, damping: float, block: int) -> None:
+    """The same for fewer samples than inputs, by m × m matrices as in ``laq.ptq.gptq``.
+
+    The error of the outputs begins with D w, and the first column corrects it by itself.
+    """
+    inputs, x = samples.gather()
+    w = walk.scaled(slice(0, samples.columns))
+    drift = grouped(inputs - x, samples.groups) @ w  # (G, m, n)
+    x = grouped(x, samples.groups)
+    norms = squared_norms(x, samples)
+    damp = penalty(damping, norms.mean())
+    damp = damp.clamp(min=SINGULAR * _largest_eigenvalue(x))[:, None, None]
+    y = compensating(x, damp, block)
+    y[..., 0] = x[..., 0] / (norms[:, :1] + damp[..., 0])
+    compensate_outputs(walk, x, y, drift, block)
 
 
 def _drift(walk: Walk, samples: Samples) -> Tensor:
@@ -149,11 +174,18 @@ def _solution(factor: Tensor, target: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor.mT, solution, upper=True).flip(1)
 
 
-def _largest_eigenvalue(matrix: Tensor, steps: int = 30) -> Tensor:
-    """The largest eigenvalue (G,) of positive matrices (G, d, d), by power iteration."""
-    vector = matrix.diagonal(dim1=1, dim2=2)[..., None].clone()
+def _largest_eigenvalue(x: Tensor, steps: int = 30) -> Tensor:
+    """The largest eigenvalue (G,) float64 of x xᵀ, for x (G, m, d), by power iteration.
+
+    It is 1 where all of ``x`` is 0.
+    """
+    x = x.double()
+    vector = x.sum(2, keepdim=True)
+    vector = torch.where(vector == 0, 1.0, vector)
     for _ in range(steps):
-        vector = matrix @ vector
-        length = torch.linalg.vector_norm(vector, dim=1, keepdim=True)
-        vector /= length.where(length > 0, length.new_ones(()))
-    return length[:, 0, 0]
+        vector = vector / torch.linalg.vector_norm(vector, dim=1, keepdim=True)
+        vector = x @ (x.mT @ vector)
+        length = torch.linalg.vector_norm(vector, dim=1)[:, 0]
+        if not length.all():
+            return torch.where(length > 0, length, 1.0)
+    return length
