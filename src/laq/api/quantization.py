@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 OPTIONS = {
     "ridge": 1.0,
     "damping": 0.01,
+    "sweeps": 0,
     "threshold": 0.75,
     "scale": 1.16,
     "quantile": 1.0,
@@ -128,8 +129,8 @@ def quantize(
         bits: of a weight, 2 to 8. A list: of equal shares of the weights, from first to last
             layer.
         method: ``gpfq`` (Lybrand and Saab 2021, with a ridge), ``gptq`` (Frantar et al. 2023),
-            ``rtn`` (nearest level, needs no images), ``sgpfq``, ``gpfq_l1``, ``gpfq_l0``,
-            ``stochastic``.
+            ``qronos`` (Zhang et al. 2026), ``rtn`` (nearest level, needs no images), ``sgpfq``,
+            ``gpfq_l1``, ``gpfq_l0``, ``stochastic``.
         scheme: the levels: ``packed`` (2^bits − 1, symmetric, of radius ``scale`` times the median
             of the filters' largest weights), ``symmetric``, ``asymmetric``, ``paper``,
             ``ternary``, ``binary``, ``kmeans``, ``powers``, ``quantiles``.
@@ -196,6 +197,8 @@ def _settings(
             f"method {method} takes equispaced levels alone, and {scheme} has others: take method "
             "rtn"
         )
+    if options.get("sweeps") and (methods.METHODS[method].moves_levels or not spec.equispaced):
+        raise ConfigError(f"sweeps need equispaced levels, not those of {method} with {scheme}")
     bits = bits if isinstance(bits, int) else list(bits)
     widths = None if mixed_precision is None else list(mixed_precision)
     for each in (bits if isinstance(bits, list) else [bits], widths or []):

@@ -52,6 +52,7 @@ METHODS = {
     "gpfq_l1": Method("soft", options=("ridge",)),
     "gpfq_l0": Method("hard", options=("ridge",)),
     "gptq": Method(options=("damping",)),
+    "qronos": Method(options=("damping",)),
     "rtn": Method(data=False, equispaced=False),
     "msq": Method(data=False, equispaced=False),  # the name of rtn in the GPFQ papers
     "stochastic": Method("stochastic", data=False),
@@ -78,6 +79,8 @@ def unused(settings: Mapping[str, Any]) -> set[str]:
     method, alphabet = METHODS[settings["method"]], ALPHABETS[settings["alphabet"]]
     names = {name for table in (METHODS, ALPHABETS) for m in table.values() for name in m.settings}
     unused_names = names - {*method.settings, *alphabet.settings}
+    if settings.get("sweeps"):
+        unused_names.discard("ridge")
     if settings.get("range") != "percentile":
         unused_names.add("percentile")
     if settings["granularity"] not in ("per_channel_group", "per_group"):

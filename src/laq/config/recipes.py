@@ -71,7 +71,7 @@ def compression_effect(settings: Settings) -> dict[str, Any]:
     settings = {**settings, "skip_layers": sorted(settings["skip_layers"])}
     unused = methods.unused(settings) | ({"fraction"} if settings["patches"] == "all" else set())
     effect = {key: value for key, value in settings.items() if key not in unused}
-    effect = {key: value for key, value in effect.items() if (key, value) not in _IN_FLOAT.items()}
+    effect = {key: value for key, value in effect.items() if (key, value) not in _NOT_DONE.items()}
     if "activations" in effect:
         effect["activations"] = _activations_effect(effect["activations"])
     if "widths" in effect:
@@ -81,8 +81,8 @@ def compression_effect(settings: Settings) -> dict[str, Any]:
     return effect
 
 
-# Settings of a compression that leave activations as they are.
-_IN_FLOAT = {"activations": None, "inference": "simulated"}
+# Settings of a compression that ask for nothing.
+_NOT_DONE = {"activations": None, "inference": "simulated", "sweeps": 0}
 
 
 def _activations_effect(settings: Settings) -> dict[str, Any]:

@@ -48,6 +48,23 @@ class Samples:
         rows, width = inputs.shape
         return cls(rows, width // groups, lambda: iter([(inputs, quantized_inputs)]), groups)
 
+    @classmethod
+    def for_weight(
+        cls, weight: Tensor, inputs: Tensor, quantized_inputs: Tensor, groups: int
+    ) -> Samples:
+        """``of``, checked against the dtype of ``weight``; raises ``DataError``."""
+        if inputs.ndim != 2 or inputs.shape != quantized_inputs.shape or inputs.shape[1] % groups:
+            raise DataError(
+                f"inputs of both networks must be (m, {groups} x d); got {tuple(inputs.shape)} and "
+                f"{tuple(quantized_inputs.shape)}"
+            )
+        if {inputs.dtype, quantized_inputs.dtype} != {weight.dtype}:
+            raise DataError(
+                f"weight and inputs must be of one dtype; got weight {weight.dtype}, inputs "
+                f"{inputs.dtype}, quantized inputs {quantized_inputs.dtype}"
+            )
+        return cls.of(inputs, quantized_inputs, groups)
+
     def gather(self) -> Pair:
         """All samples in memory: X and X̃, (m, G·d) each."""
         matrices: Pair | None = None

@@ -94,6 +94,11 @@ def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
     elif method.equispaced and not alphabet.equispaced:
         names = ", ".join(name for name, entry in METHODS.items() if not entry.equispaced)
         yield f"{field} is not equispaced, so its method must be {names}, not {settings['method']}"
+    elif settings["sweeps"] and (method.moves_levels or not alphabet.equispaced):
+        yield (
+            f"{where}.sweeps: {settings['sweeps']} sweeps need equispaced levels; method "
+            f"{settings['method']} with {settings['alphabet']} takes sweeps: 0"
+        )
     if settings["granularity"] not in alphabet.granularities:
         yield (
             f"{where}.granularity: {settings['granularity']!r} is none that {settings['alphabet']} "
