@@ -116,11 +116,11 @@ if "replication" in STUDY:
             correlations="<results>/tables/correlations.csv",
         output:
             pdf="<results>/figures/replication.pdf",
-            png=report(
+            png=reported_figure(
                 "<results>/figures/replication.png",
-                caption="../report/replicated.rst",
-                category="Figures",
-                labels={"figure": "replication", "shows": "gains against published ones"},
+                "replicated",
+                "Figures",
+                "gains against published ones",
             ),
         log:
             "<logs>/plot_replication.log",

@@ -152,7 +152,7 @@ def reported(file):
 
 def reported_figure(file, caption, category, shows):
     """A figure as an output that the report shows, with the caption of that name."""
-    labels = {"figure": Path(file).stem, "shows": shows}
+    labels = {"figure": Path(file).stem.removeprefix("fig"), "shows": shows}
     return report(file, caption=f"../report/{caption}.rst", category=category, labels=labels)
 
 
