@@ -44,7 +44,7 @@ from laq.ptq.hessian import Grams, grouped
 from laq.ptq.layer import QuantizedLayer, Samples, check, penalty
 from laq.quantizers.grids import Uniform
 from laq.quantizers.rounding import Rounding
-from laq.utils.errors import ConfigError, DataError
+from laq.utils.errors import ConfigError
 
 Form = Literal["direct", "blocks", "gram"]
 
@@ -73,17 +73,7 @@ def quantize_layer(
     (m, G·d) those in the network quantized so far, G being the ``groups`` of a convolution.
     Everything else, and what is raised, as in ``solve``.
     """
-    if inputs.ndim != 2 or inputs.shape != quantized_inputs.shape or inputs.shape[1] % groups:
-        raise DataError(
-            f"inputs of both networks must be (m, {groups} x d); got {tuple(inputs.shape)} and "
-            f"{tuple(quantized_inputs.shape)}"
-        )
-    if {inputs.dtype, quantized_inputs.dtype} != {weight.dtype}:
-        raise DataError(
-            f"weight and inputs must be of one dtype; got weight {weight.dtype}, inputs "
-            f"{inputs.dtype}, quantized inputs {quantized_inputs.dtype}"
-        )
-    samples = Samples.of(inputs, quantized_inputs, groups)
+    samples = Samples.for_weight(weight, inputs, quantized_inputs, groups)
     return solve(
         weight,
         samples,
