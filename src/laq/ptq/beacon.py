@@ -275,6 +275,6 @@ def _scaled(
     whole = (levels - grid.shift).round_()
     if grid.has_zero:
         whole *= good[:, None]
-    codes = own.from_centred(whole.mT.flatten(0, 1))
+    codes = own.from_centred(whole.mT.flatten(0, 1).contiguous())
     fires = fires[:, None].expand(-1, good.shape[1], -1).flatten(0, 1)
     return torch.where(fires, codes, own.nearest(weight)), own
