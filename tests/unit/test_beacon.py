@@ -156,12 +156,13 @@ def test_no_cycle_lowers_a_cosine_and_the_last_one_changes_nothing(seed, name, s
     weight, x, y = layer(3, columns, samples, seed=seed, silent=())
     grid = GRIDS[name](weight)
     before = torch.full((3,), -1.0, dtype=torch.float64)
-    for cycles in (0, 1, 2, 3, 200, 201):
+    for cycles in (0, 1, 2, 3, 200):
         found = beacon.solve(weight, Samples.of(x, y), grid, cycles=cycles)
         now = angles(weight, x, y, found)
         assert (now >= before - 1e-9).all()
-        before, last = now, found if cycles != 201 else last
-    assert torch.equal(found.codes, last.codes) and torch.equal(found.grid.step, last.grid.step)
+        before = now
+    again = beacon.solve(weight, Samples.of(x, y), grid, cycles=201)
+    assert torch.equal(found.codes, again.codes) and torch.equal(found.grid.step, again.grid.step)
 
 
 @settings(deadline=None, max_examples=20)
@@ -271,7 +272,7 @@ def test_what_it_cannot_quantize_is_refused() -> None:
         beacon.solve(weight, samples, kmeans(weight, 2, ROWS))
     with pytest.raises(ConfigError, match="equispaced levels"):
         beacon.solve(weight, samples, Alphabet.from_weights(weight, 3, "packed").with_gap(0.7))
-    with pytest.raises(ConfigError, match="one step, .* take granularity per_channel"):
+    with pytest.raises(ConfigError, match=r"one step, .* take granularity per_channel"):
         beacon.solve(weight, samples, uniform.symmetric(weight, 3, Blocks.of("per_group", 8)))
     with pytest.raises(ConfigError, match="cycles is -1"):
         beacon.solve(weight, samples, grid, cycles=-1)
