@@ -29,6 +29,7 @@ OPTIONS = {
     "ridge": 1.0,
     "damping": 0.01,
     "sweeps": 0,
+    "cycles": 6,
     "threshold": 0.75,
     "scale": 1.16,
     "quantile": 1.0,
@@ -129,7 +130,8 @@ def quantize(
         bits: of a weight, 2 to 8. A list: of equal shares of the weights, from first to last
             layer.
         method: ``gpfq`` (Lybrand and Saab 2021, with a ridge), ``gptq`` (Frantar et al. 2023),
-            ``qronos`` (Zhang et al. 2026), ``rtn`` (nearest level, needs no images), ``sgpfq``,
+            ``qronos`` (Zhang et al. 2026), ``beacon`` (Zhang and Saab 2025, chooses each
+            filter's scale itself), ``rtn`` (nearest level, needs no images), ``sgpfq``,
             ``gpfq_l1``, ``gpfq_l0``, ``stochastic``.
         scheme: the levels: ``packed`` (2^bits − 1, symmetric, of radius ``scale`` times the median
             of the filters' largest weights), ``symmetric``, ``asymmetric``, ``paper``,
@@ -217,6 +219,12 @@ def _settings(
         granularity = "per_group"
     if granularity not in spec.granularities:
         raise ConfigError(f"scheme {scheme} takes no {granularity} scales")
+    if granularity not in methods.METHODS[method].granularities:
+        allowed = " or ".join(methods.METHODS[method].granularities)
+        raise ConfigError(
+            f"method {method} chooses scales itself, {allowed}: leave out "
+            f"{'group' if 'group' in options else 'per_channel'}"
+        )
     return {
         **chosen,
         "method": method,

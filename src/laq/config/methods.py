@@ -11,17 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_EVERY = ("per_tensor", "per_channel", "per_channel_group", "per_group")
+
 
 @dataclass(frozen=True)
 class Method:
     """rounding: a kind of ``laq.quantizers.rounding``. options: settings of its solver. data:
     whether codes depend on images. equispaced: whether it takes grids of equispaced levels alone.
+    granularities: those that scales may have, of those that the alphabet takes.
     """
 
     rounding: str = "nearest"
     options: tuple[str, ...] = ()
     data: bool = True
     equispaced: bool = True
+    granularities: tuple[str, ...] = _EVERY
 
     @property
     def moves_levels(self) -> bool:
@@ -42,7 +46,7 @@ class AlphabetSpec:
 
     bits: range
     settings: tuple[str, ...] = ()
-    granularities: tuple[str, ...] = ("per_tensor", "per_channel", "per_channel_group", "per_group")
+    granularities: tuple[str, ...] = _EVERY
     equispaced: bool = True
 
 
@@ -53,6 +57,7 @@ METHODS = {
     "gpfq_l0": Method("hard", options=("ridge",)),
     "gptq": Method(options=("damping",)),
     "qronos": Method(options=("damping",)),
+    "beacon": Method(options=("cycles",), granularities=("per_channel",)),
     "rtn": Method(data=False, equispaced=False),
     "msq": Method(data=False, equispaced=False),  # the name of rtn in the GPFQ papers
     "stochastic": Method("stochastic", data=False),

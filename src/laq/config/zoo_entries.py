@@ -66,7 +66,13 @@ def columns(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-_FAMILIES = {"gptq": "GPTQ", "rtn": "nearest", "msq": "nearest", "stochastic": "stochastic"}
+_FAMILIES = {
+    "gptq": "GPTQ",
+    "beacon": "Beacon",
+    "rtn": "nearest",
+    "msq": "nearest",
+    "stochastic": "stochastic",
+}
 
 
 def family(recipe: Recipe) -> str:

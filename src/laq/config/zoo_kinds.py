@@ -33,6 +33,7 @@ FAMILIES = (
     "stochastic",
     "GPFQ",
     "GPTQ",
+    "Beacon",
     "activations too",
     "in training",
     "pruned, coded",

@@ -19,9 +19,11 @@ from laq.quantizers.rounding import KINDS, Rounding
 from laq.utils import compiling
 
 
-def _kernels() -> ModuleType:
-    """The loops on the CPU: compiled ones where Numba is installed."""
-    if compiling.HAS_NUMBA:
+def kernels(device: torch.device | None = None) -> ModuleType:
+    """The loops in plain torch for a ``device`` that is no CPU, and where Numba is not installed;
+    else the compiled ones.
+    """
+    if compiling.HAS_NUMBA and (device is None or device.type == "cpu"):
         from laq.ptq import kernels_cpu
 
         return kernels_cpu
@@ -86,7 +88,7 @@ class Walk:
         """Walk all columns by ``laq.ptq.kernels_cpu.path``; return ‖u‖² (G, n) float64."""
         groups, neurons, columns = self.weight.shape
         noise = self.rounding.noise(columns, groups * neurons, like=x)
-        return _kernels().path(
+        return kernels().path(
             self.weight,
             self.units,
             x,
@@ -131,7 +133,7 @@ class Walk:
 
             kernels_triton.block(*arguments, columns.start)
         else:
-            _kernels().block(*arguments, columns.start, self.threads)
+            kernels().block(*arguments, columns.start, self.threads)
         return base if step is None else base.mul_(step)
 
     def greedy(

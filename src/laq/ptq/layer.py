@@ -26,6 +26,11 @@ Pair = tuple[Tensor, Tensor]
 # Neurons that a compiled loop works on side by side, and the unit of work of a thread.
 LANES = 64
 
+# A cosine is larger than another one where it exceeds it by this share, so that rounding errors
+# decide nothing. The square of a sum is 0 where it is below this share of the squares of its terms.
+MARGIN = 1e-13
+NOISE = 1e-14
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from laq.ptq import gpfq, gptq, qronos, rtn
+from laq.ptq import beacon, gpfq, gptq, qronos, rtn
 
 SOLVERS: dict[str, Callable[..., Any]] = {
     "gpfq": gpfq.solve,
@@ -18,6 +18,7 @@ SOLVERS: dict[str, Callable[..., Any]] = {
     "gpfq_l0": gpfq.solve,
     "gptq": gptq.solve,
     "qronos": qronos.solve,
+    "beacon": beacon.solve,
     "rtn": rtn.solve,
     "msq": rtn.solve,
     "stochastic": rtn.solve,

@@ -104,6 +104,11 @@ def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
             f"{where}.granularity: {settings['granularity']!r} is none that {settings['alphabet']} "
             f"takes: choose {', '.join(alphabet.granularities)}"
         )
+    elif settings["granularity"] not in method.granularities:
+        yield (
+            f"{where}.granularity: method {settings['method']} chooses scales itself, so it must "
+            f"be {' or '.join(method.granularities)}, not {settings['granularity']}"
+        )
     bits = settings.get("widths") or settings["bits"]
     invalid = [b for b in (bits if isinstance(bits, list) else [bits]) if b not in alphabet.bits]
     if invalid:
