@@ -276,7 +276,8 @@ def _key(
     linked = f" ([keys](#{_anchor(headings[0])}))" if headings else ""
     text = f"**`{key}`**" + (f" ({'; '.join(facts)})" if facts else "")
     text += f": as above{linked}" if again else f": {node.get('description', '')}{linked}"
-    if not again and "notes" in node and not headings and "\n" not in node["notes"]:
+    section = "properties" in node or "allOf" in node  # which has the notes
+    if not again and "notes" in node and not section and "\n" not in node["notes"]:
         text += f". {node['notes']}"
     lines = [_item(text)]
     choices = {} if again else node.get("choices", {})
