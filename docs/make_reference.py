@@ -275,7 +275,10 @@ def _key(
     headings = [title for _, title, _ in _mappings(schema, key, child, path) if title]
     linked = f" ([keys](#{_anchor(headings[0])}))" if headings else ""
     text = f"**`{key}`**" + (f" ({'; '.join(facts)})" if facts else "")
-    text += f": as above{linked}" if again else f": {node.get('description', '')}{linked}"
+    meaning = "as above" if again else node.get("description", "")
+    if "choices" in node:  # which say what follows
+        meaning = meaning.partition(";")[0]
+    text += f": {meaning}{linked}"
     section = "properties" in node or "allOf" in node  # which has the notes
     if not again and "notes" in node and not section and "\n" not in node["notes"]:
         text += f". {node['notes']}"
