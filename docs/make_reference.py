@@ -365,8 +365,11 @@ def artifacts_page() -> str:
         _paragraph(table["columns"]),
     ]
     for paths, entry in table["tables"].items():
-        parts.append(f"### {paths.split(', ')[0].split('/')[-1]}")
-        parts.append(_paragraph(" ".join([f"{_names(paths)}.", entry.get("about", "")]).strip()))
+        parts.append(f"### {paths.split(', ')[0]}")
+        others = paths.split(", ")[1:]
+        likewise = [f"Likewise {_names(', '.join(others))}."] if others else []
+        if about := " ".join([*likewise, entry.get("about", "")]).strip():
+            parts.append(_paragraph(about))
         rows = [
             _item(f"{_names(names)}: as in `{other}`")
             for other, names in entry.get("as", {}).items()
