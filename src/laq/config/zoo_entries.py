@@ -110,4 +110,4 @@ def _granularity(own: Mapping[str, Any]) -> str | None:
 def _looks_at_images(own: Mapping[str, Any]) -> bool:
     inputs = own.get("activations")
     static = inputs is not None and inputs["mode"] == "static"
-    return methods.METHODS[own["method"]].data or "widths" in own or static
+    return methods.METHODS[own["method"]].data or "widths" in own or static or own.get("sweeps")
