@@ -97,6 +97,8 @@ def test_a_network_of_one_s_own_is_quantized_saved_and_loaded(network, tmp_path)
         {"bits": 3, "scheme": "symmetric", "group": 4, "per_channel": False},
         {"bits": 3, "skip_layers": ["head"], "per_channel": False},
         {"bits": 4, "fold_batchnorm": True},
+        {"bits": 3, "method": "adaround", "steps": 50, "batchnorm": "reestimated"},
+        {"bits": 3, "method": "rtn", "bias_correction": True, "activations": 8},
     ],
     ids=str,
 )
@@ -124,6 +126,8 @@ def test_files_give_back_what_was_quantized(network, tmp_path, arguments) -> Non
         ({"ridges": 1}, "option 'ridges' is unknown"),
         ({"activations": {"bitz": 8}}, "'bitz' is unknown"),
         ({"scheme": "packed", "group": 8}, "no per_group scales"),
+        ({"batchnorm": "anew"}, "batchnorm 'anew' is unknown: take one of trained, reestimated"),
+        ({"batchnorm": "reestimated", "fold_batchnorm": True}, "has no BatchNorm whose statistics"),
         ({"skip_layers": ["nothing"]}, "nothing"),
     ],
 )

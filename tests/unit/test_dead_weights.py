@@ -58,7 +58,7 @@ CASES = [
     (alphabet, granularity, method)
     for alphabet, known in ALPHABETS.items()
     for granularity in known.granularities
-    for method in ("rtn", "gpfq", "gptq")
+    for method in ("rtn", "gpfq", "gptq", "adaround")
     if known.equispaced or not METHODS[method].equispaced
 ]
 
@@ -67,7 +67,7 @@ CASES = [
 def test_any_step_serves_weights_of_nothing(alphabet, granularity, method):
     for value, whole in itertools.product(KINDS, (False, True)):
         network = network_with(value, whole)
-        result = compressed(network, settings_of(alphabet, granularity, method=method))
+        result = compressed(network, settings_of(alphabet, granularity, method=method, steps=10))
         weight = result.network[2].weight
         assert weight.isfinite().all()
         if whole or granularity in (

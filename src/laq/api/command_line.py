@@ -119,7 +119,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--method", default="gpfq", help="gpfq, gptq, rtn, … (default: gpfq)")
+    parser.add_argument("--method", default="gpfq", help="gpfq, gptq, adaround, … (default: gpfq)")
     parser.add_argument("--activations", type=int, help="bits of the layers' inputs")
     parser.add_argument("--count", type=int, default=64, help="calibration images (default: 64)")
     parser.add_argument("--seed", type=int, default=0)

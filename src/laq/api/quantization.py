@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from laq.api.images import Source, calibration_images
 from laq.checkpoints import packing
-from laq.config import methods
+from laq.config import methods, recipes
 from laq.experiments import compression
 from laq.ptq.activation_quantizer import InputSettings
 from laq.ptq.layer_report import LayerRow
@@ -30,6 +30,7 @@ OPTIONS = {
     "damping": 0.01,
     "sweeps": 0,
     "cycles": 6,
+    "steps": 1000,
     "threshold": 0.75,
     "scale": 1.16,
     "quantile": 1.0,
@@ -37,6 +38,8 @@ OPTIONS = {
     "percentile": 99.99,
     "group": 64,
     "fold_batchnorm": False,
+    "bias_correction": False,
+    "batchnorm": "trained",
 }
 
 
@@ -131,8 +134,8 @@ def quantize(
             layer.
         method: ``gpfq`` (Lybrand and Saab 2021, with a ridge), ``gptq`` (Frantar et al. 2023),
             ``qronos`` (Zhang et al. 2026), ``beacon`` (Zhang and Saab 2025, chooses each
-            filter's scale itself), ``rtn`` (nearest level, needs no images), ``sgpfq``,
-            ``gpfq_l1``, ``gpfq_l0``, ``stochastic``.
+            filter's scale itself), ``adaround`` (Nagel et al. 2020), ``rtn`` (nearest level, needs
+            no images), ``sgpfq``, ``gpfq_l1``, ``gpfq_l0``, ``stochastic``.
         scheme: the levels: ``packed`` (2^bits − 1, symmetric, of radius ``scale`` times the median
             of the filters' largest weights), ``symmetric``, ``asymmetric``, ``paper``,
             ``ternary``, ``binary``, ``kmeans``, ``powers``, ``quantiles``.
@@ -163,7 +166,11 @@ def quantize(
         patches=devices.generator(seed, "patches"),
         noise=devices.generator(seed, "rounding"),
     )
-    described = {key: value for key, value in settings.items() if key not in ("patches",)}
+    described = {
+        key: value
+        for key, value in recipes.compression_effect(settings).items()
+        if key != "patches"
+    }
     description = {
         "module": f"{type(network).__module__}.{type(network).__qualname__}",
         "images": list(images.shape[1:]),
@@ -214,6 +221,7 @@ def _settings(
     for name in activations or ():
         _known("setting of activations", name, asdict(InputSettings()))
     chosen = {**OPTIONS, **options}
+    _known("batchnorm", chosen["batchnorm"], dict.fromkeys(("trained", "reestimated")))
     granularity = "per_channel" if per_channel else "per_tensor"
     if "group" in options:
         granularity = "per_group"

@@ -58,6 +58,7 @@ METHODS = {
     "gptq": Method(options=("damping",)),
     "qronos": Method(options=("damping",)),
     "beacon": Method(options=("cycles",), granularities=("per_channel",)),
+    "adaround": Method(options=("steps",)),
     "rtn": Method(data=False, equispaced=False),
     "msq": Method(data=False, equispaced=False),  # the name of rtn in the GPFQ papers
     "stochastic": Method("stochastic", data=False),

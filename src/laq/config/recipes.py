@@ -71,7 +71,8 @@ def compression_effect(settings: Settings) -> dict[str, Any]:
     settings = {**settings, "skip_layers": sorted(settings["skip_layers"])}
     unused = methods.unused(settings) | ({"fraction"} if settings["patches"] == "all" else set())
     effect = {key: value for key, value in settings.items() if key not in unused}
-    effect = {key: value for key, value in effect.items() if (key, value) not in _NOT_DONE.items()}
+    off = COMPRESSION_OFF.items()
+    effect = {key: value for key, value in effect.items() if (key, value) not in off}
     if "activations" in effect:
         effect["activations"] = _activations_effect(effect["activations"])
     if "widths" in effect:
@@ -81,8 +82,14 @@ def compression_effect(settings: Settings) -> dict[str, Any]:
     return effect
 
 
-# Settings of a compression that ask for nothing.
-_NOT_DONE = {"activations": None, "inference": "simulated", "sweeps": 0}
+# Settings of a compression that switch something off.
+COMPRESSION_OFF = {
+    "bias_correction": False,
+    "batchnorm": "trained",
+    "activations": None,
+    "inference": "simulated",
+    "sweeps": 0,
+}
 
 
 def _activations_effect(settings: Settings) -> dict[str, Any]:

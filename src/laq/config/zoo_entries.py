@@ -68,7 +68,9 @@ def columns(recipe: Recipe) -> dict[str, Any]:
 
 _FAMILIES = {
     "gptq": "GPTQ",
+    "qronos": "Qronos",
     "beacon": "Beacon",
+    "adaround": "AdaRound",
     "rtn": "nearest",
     "msq": "nearest",
     "stochastic": "stochastic",
@@ -110,4 +112,6 @@ def _granularity(own: Mapping[str, Any]) -> str | None:
 def _looks_at_images(own: Mapping[str, Any]) -> bool:
     inputs = own.get("activations")
     static = inputs is not None and inputs["mode"] == "static"
-    return methods.METHODS[own["method"]].data or "widths" in own or static or own.get("sweeps")
+    corrected = own.get("bias_correction") or own.get("batchnorm") == "reestimated"
+    sees = static or corrected or "widths" in own or own.get("sweeps")
+    return methods.METHODS[own["method"]].data or bool(sees)

@@ -17,6 +17,7 @@ from laq.ptq import mixed_precision, sweeps
 from laq.ptq.activation_cache import MEMORY
 from laq.ptq.activation_quantizer import InputSettings
 from laq.ptq.calibration import calibration_pool, spread
+from laq.ptq.corrections import Corrections
 from laq.ptq.layer import Solver
 from laq.ptq.mixed_precision import Allocation, LayerSize
 from laq.ptq.module_state import copied
@@ -107,6 +108,10 @@ def compress(
         alphabets=lambda name, weight: _grids(weight, settings, runs.get(name)),
         generator=patches,
         inputs=inputs,
+        corrected=Corrections(
+            bias=settings.get("bias_correction", False),
+            batchnorm=settings.get("batchnorm") == "reestimated",
+        ),
     )
     if integer:
         _check_integer(result)

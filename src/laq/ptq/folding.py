@@ -39,13 +39,7 @@ def fold(network: nn.Module, graph: fx.Graph, image: Tensor) -> tuple[nn.Module,
         image: one image (1, c, h, w), to see which linear layers take vectors: on tokens
             BatchNorm1d works over another dimension than the layer's outputs.
     """
-    pairs = [
-        (layer, norm)
-        for layer, norm in _pairs(network, graph)
-        if isinstance(network.get_submodule(layer), nn.Conv2d)
-        or capture(network, norm, image.clone()).ndim == 2
-    ]
-    folded = copied(network)
+    pairs, folded = pairs_of(network, graph, image), copied(network)
     shifts = {}
     for layer_name, norm_name in pairs:
         layer, norm = folded.get_submodule(layer_name), folded.get_submodule(norm_name)
@@ -56,6 +50,16 @@ def fold(network: nn.Module, graph: fx.Graph, image: Tensor) -> tuple[nn.Module,
     for name, shift in shifts.items():
         folded.get_submodule(name).bias.copy_(shift)
     return folded, pairs
+
+
+def pairs_of(network: nn.Module, graph: fx.Graph, image: Tensor) -> list[Pair]:
+    """The names of layers and of the BatchNorms that can be folded into them, as in ``fold``."""
+    return [
+        (layer, norm)
+        for layer, norm in _pairs(network, graph)
+        if isinstance(network.get_submodule(layer), nn.Conv2d)
+        or capture(network, norm, image.clone()).ndim == 2
+    ]
 
 
 def apply(network: nn.Module, pairs: Sequence[Pair]) -> nn.Module:

@@ -88,12 +88,12 @@ def measured(codes: Tensor, grid: Grid, weight: Tensor, samples: Samples) -> Qua
     for inputs, quantized_inputs in samples.chunks():
         x = grouped(quantized_inputs, samples.groups)  # (G, m_c, d)
         outputs = grouped(inputs, samples.groups) @ w  # (G, m_c, n)
-        reference = reference + _squares(outputs)
-        difference = difference + _squares(outputs.baddbmm_(x, q, alpha=-1))
-        norms = norms + _squares(x, dim=1)  # (G, d)
+        reference = reference + squares(outputs)
+        difference = difference + squares(outputs.baddbmm_(x, q, alpha=-1))
+        norms = norms + squares(x, dim=1)  # (G, d)
     return QuantizedLayer.of(codes, grid, weight, samples, difference, reference, norms)
 
 
-def _squares(values: Tensor, dim: int | None = None) -> Tensor:
-    """Sums of squares, in float64: a float32 sum over many samples would lose digits."""
+def squares(values: Tensor, dim: int | None = None) -> Tensor:
+    """Sums of squares over ``dim``, or over all, in float64: float32 sums would lose digits."""
     return torch.linalg.vector_norm(values, dim=dim, dtype=torch.float64).square()

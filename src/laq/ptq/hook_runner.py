@@ -67,6 +67,18 @@ def later_inputs(network: nn.Module, layer: str, images: Tensor) -> list[Tensor]
     return inputs[1:]
 
 
+def every_input(network: nn.Module, layer: str, first: LayerInputs, calls: int) -> Iterator[Tensor]:
+    """The inputs of ``layer`` in ``network`` as it is now, at all of its ``calls``.
+
+    first: those of its first call, the second of each pair being of ``network``.
+    """
+    for _, value in first.chunks():
+        yield value
+    if calls > 1:
+        for chunk in first.images:
+            yield from later_inputs(network, layer, chunk)
+
+
 def _input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return args[0] if args else kwargs["input"]
 

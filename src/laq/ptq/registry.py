@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from laq.ptq import beacon, gpfq, gptq, qronos, rtn
+from laq.ptq import adaround, beacon, gpfq, gptq, qronos, rtn
 
 SOLVERS: dict[str, Callable[..., Any]] = {
     "gpfq": gpfq.solve,
@@ -19,6 +19,7 @@ SOLVERS: dict[str, Callable[..., Any]] = {
     "gptq": gptq.solve,
     "qronos": qronos.solve,
     "beacon": beacon.solve,
+    "adaround": adaround.solve,
     "rtn": rtn.solve,
     "msq": rtn.solve,
     "stochastic": rtn.solve,

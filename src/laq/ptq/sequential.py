@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from laq.ptq import bias_steps, fidelity, fx_runner, hook_runner, layer_selection
+from laq.ptq import bias_steps, corrections, fidelity, fx_runner, hook_runner, layer_selection
 from laq.ptq import layer_report as report
 from laq.ptq.activation_cache import MEMORY, Activations, LayerInputs
 from laq.ptq.activation_quantizer import NAME, InputQuantizer, InputSettings, attach, calibrate
 from laq.ptq.calibration import CalibrationImages
-from laq.ptq.folding import fold
+from laq.ptq.corrections import Corrections, Corrector
+from laq.ptq.folding import fold, pairs_of
 from laq.ptq.fx_runner import QUANTIZABLE
 from laq.ptq.layer import Pair, QuantizedLayer, Samples, Solver
 from laq.ptq.layer_report import LayerRow
@@ -81,6 +82,7 @@ def quantize_network(
     batch: int | None = None,
     memory: int = MEMORY,
     inputs: InputSettings | None = None,
+    corrected: Corrections = Corrections(),  # noqa: B008 (frozen)
 ) -> QuantizedNetwork:
     """Quantize every convolution and linear layer of ``network``, which is left as it was.
 
@@ -109,11 +111,13 @@ def quantize_network(
             chosen when the inputs arrive, and the layer is solved for the quantized inputs. Inputs
             of the float network stay as they are. Where quantizers are modules of the network,
             these are calibrated.
+        corrected: what is corrected beside codes, in biases and in BatchNorm. The report's errors
+            are those before.
 
     Raises:
         DataError: a layer's weights or inputs are not finite, or its weight is no plain
             parameter (the layer is named).
-        ConfigError: ``skip_layers`` names no layer.
+        ConfigError: ``skip_layers`` names no layer, or there is nothing to be corrected.
         LaqError: the network takes more than images; activations cannot be written.
     """
     if batch is not None and batch < 1:
@@ -141,9 +145,15 @@ def quantize_network(
             _twin(network, [n for n in met if n not in reasons], run, pool)
         )
         quantization = _Inputs(twin, inputs, graph, run.calls)
+        stops, calls, graph = _with_norms(network, pool, stops, corrected, graph)
+        corrector = _corrector(network, twin, corrected, stops, graph, pool)
         packed: dict[str, tuple[PackedWeight, ...]] = {}
         rows: dict[str, LayerRow] = {}
-        networks, diverged = (network, twin), lambda: bool(packed) or quantization.calibrated
+        networks = network, twin
+
+        def diverged() -> bool:
+            return bool(packed) or quantization.calibrated or corrector.changed
+
         if batch is None and graph is not None:
             walk = fx_runner.walk(graph, networks, pool, stops, diverged, activations)
         else:
@@ -154,11 +164,17 @@ def quantize_network(
             if isinstance(layer, InputQuantizer):
                 quantization.calibrate(name, layer_inputs)
                 continue
+            if isinstance(layer, corrections.BatchNorm):
+                corrector.estimate(
+                    name, hook_runner.every_input(twin, name, layer_inputs, calls[name])
+                )
+                continue
             chunks, quantizer = quantization.quantized(name, layer_inputs)
             samples = layer_samples(layer, layer_inputs.shapes, chunks, sampling, generator)
             grids = quantization.fitted(layer, quantizer, alphabets)
             solutions = _solve(name, layer.weight.detach().flatten(1), samples, solver, grids)
             values = _joined([solution.weight for solution in solutions])
+            corrector.correct(name, layer.weight.detach().flatten(1), values, samples)
             twin.get_submodule(name).weight.data = values.reshape(layer.weight.shape)
             runs = tuple(
                 PackedWeight(solution.codes.unflatten(1, layer.weight.shape[1:]), solution.grid)
@@ -169,6 +185,7 @@ def quantize_network(
             rows[name] = row.with_input(quantizer)
             logger.debug("%s: relative output error %.4f", name, row.error)
         layers = list(_report(modules, met, reasons, rows))
+    corrector.restore()
     return QuantizedNetwork(twin, packed, layers, quantization.transforms)
 
 
@@ -272,11 +289,7 @@ class _Inputs:
 
     def _inputs(self, name: str, arrived: LayerInputs) -> Iterator[Tensor]:
         """The inputs of ``name`` in the present twin, at all calls."""
-        for _, xq in arrived.chunks():
-            yield xq
-        if self.calls[name] > 1:
-            for chunk in arrived.images:
-                yield from hook_runner.later_inputs(self.twin, name, chunk)
+        return hook_runner.every_input(self.twin, name, arrived, self.calls[name])
 
     def fitted(
         self, layer: nn.Conv2d | nn.Linear, quantizer: InputQuantizer | None, alphabets: Grids
@@ -288,6 +301,50 @@ class _Inputs:
         return lambda name, weight: bias_steps.fitted(
             alphabets(name, weight), layer, quantizer.step, on_grid=not self.attaching
         )
+
+
+def _with_norms(
+    network: nn.Module,
+    pool: CalibrationImages,
+    layers: Sequence[str],
+    corrected: Corrections,
+    graph: fx.Graph | None,
+) -> tuple[list[str], Mapping[str, int], fx.Graph | None]:
+    """``layers`` with the BatchNorms to be estimated anew, in order; and calls of each.
+
+    Also ``graph``, or None where it does not call each of them as a module.
+    """
+    norms = corrections.norms(network) if corrected.batchnorm else []
+    if not norms:
+        return list(layers), {}, graph
+    with unchanged(network):
+        run = hook_runner.run(network, layer_selection.sample(pool), {*layers, *norms})
+    stops = list(run.inputs)
+    if graph is not None and fx_runner.call_order(graph, stops) != stops:
+        logger.warning(
+            "torch.fx traces into the BatchNorms of %s; it is rerun from the images for each of "
+            "them, which is slower",
+            type(network).__name__,
+        )
+        graph = None
+    return stops, run.calls, graph
+
+
+def _corrector(
+    network: nn.Module,
+    twin: nn.Module,
+    corrected: Corrections,
+    stops: Sequence[str],
+    graph: fx.Graph | None,
+    pool: CalibrationImages,
+) -> Corrector:
+    modules = dict(network.named_modules())
+    layers = [name for name in stops if isinstance(modules[name], QUANTIZABLE)]
+    norms = [name for name in stops if isinstance(modules[name], corrections.BatchNorm)]
+    behind = {}
+    if corrected.bias and graph is not None:
+        behind = dict(pairs_of(network, graph, pool.chunk(0)[:1]))
+    return Corrector(twin, corrected, layers, norms, behind)
 
 
 @contextmanager

@@ -75,6 +75,11 @@ def check_compression(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
     yield from _check_levels(where, settings)
     yield from _check_threshold(where, settings)
     yield from _check_inference(where, settings)
+    if settings["batchnorm"] == "reestimated" and settings["fold_batchnorm"]:
+        yield (
+            f"{where}.batchnorm: fold_batchnorm leaves no BatchNorm to be reestimated; set one of "
+            "the two"
+        )
     bits = settings["bits"]
     if settings["batch"] == "fresh" and settings["images"] == "all":
         yield f"{where}.batch: fresh draws images for each layer, so images must be a number"
