@@ -79,7 +79,7 @@ def test_tiny_neurons_get_nearly_the_best_of_all_their_roundings(kind, groups):
         weight, inputs, quantized = correlated(4, 7, 30, groups, seed)
         quantized[:, 2] = 0
         grid = GRIDS[kind](weight)
-        result = adaround.solve(weight, samples_of(inputs, quantized, groups), grid, steps=400)
+        result = adaround.solve(weight, samples_of(inputs, quantized, groups), grid)
         low, high = candidates(weight, grid)
         assert result.codes.is_contiguous()
         assert bool(((result.codes == low) | (result.codes == high)).all())
