@@ -256,9 +256,10 @@ def test_files_give_back_the_outputs_at_the_same_bytes(changes, tmp_path):
     with torch.inference_mode():
         assert torch.equal(loaded(data), quantized.eval()(data))
         assert not torch.equal(loaded(data), plain.eval()(data))
-    # Entropies are those of codes, which later layers choose for other inputs.
-    names = [name for name in totals if "entropy" not in name and name != "file_bytes"]
-    assert [totals[name] for name in names] == [plain_totals[name] for name in names]
+    # Other totals depend on the codes, and on the digits of the report's errors.
+    for name in ("weights", "float_bytes", "bits_per_weight"):
+        assert totals[name] == plain_totals[name]
+    assert abs(totals["file_bytes"] - plain_totals["file_bytes"]) < 64
 
 
 def test_corrections_that_are_off_leave_no_trace(tmp_path):
