@@ -241,7 +241,7 @@ def _settings(
         **({} if widths is None else {"widths": widths}),
         "granularity": granularity,
         "skip_layers": list(skip_layers),
-        "activations": None if activations is None else dict(activations),
+        "activations": None if activations is None else asdict(InputSettings(**activations)),
         "patches": "limited",
         "inference": "simulated",
     }
