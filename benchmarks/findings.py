@@ -1,7 +1,10 @@
 """Copy what docs/findings.md shows out of the folders of finished studies.
 
     python benchmarks/findings.py cifar100=results/cifar100_laptop glyphs=results \
-        digits=results/digits published=results/published
+        published=results/published
+    python workflow/scripts/compare_claims.py docs/findings/verdicts \
+        Published=docs/findings/published_claims.csv \
+        CIFAR-100=docs/findings/cifar100_claims.csv Glyphs=docs/findings/glyphs_claims.csv
 
 A study that is not given keeps what docs/ has of it. Tables go to docs/findings/, figures to
 docs/figures/, each under the name of its study. docs/findings/sources.csv says what made each of
@@ -13,10 +16,11 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import shutil
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -31,33 +35,32 @@ CONFIGS = {
     "published": "config/published.yaml",
 }
 # Artifacts by study; those that a study has not made are left out, and said.
-TABLES = {
+ARTIFACTS = {
     "cifar100": [
-        *("claims", "differences", "subsets", "replication", "correlations", "conditions"),
-        *("sensitivity",),
+        *("tables/claims.csv", "tables/differences.csv", "tables/subsets.csv"),
+        *("tables/replication.csv", "tables/correlations.csv", "tables/conditions.csv"),
+        *("figures/fig5.png", "figures/fig6.png", "figures/fig8.png"),
+        *("figures/replication.png", "figures/conditions.png"),
+        *("zoo/methods.csv", "zoo/pareto.png", "zoo/gain.png"),
     ],
-    "glyphs": ["claims", "differences", "zoo/zoo", "zoo/hypotheses"],
-    "digits": ["zoo/zoo", "deep/claims", "partial_qat/runs", "partial_qat/hypotheses"],
-    "published": ["claims"],
-}
-FIGURES = {
-    "cifar100": ["fig5", "fig6", "fig8", "replication", "conditions"],
-    "glyphs": ["fig5", "zoo/pareto", "zoo/label_aware"],
-    "digits": ["zoo/pareto", "partial_qat/accuracy"],
-    "published": ["fig5"],
+    "glyphs": [
+        *("tables/claims.csv", "tables/differences.csv", "figures/fig5.png"),
+        *("zoo/methods.csv", "zoo/pareto.png", "zoo/gain.png"),
+        *("partial_qat/hypotheses.csv", "partial_qat/accuracy.png"),
+    ],
+    "digits": ["zoo/methods.csv", "zoo/pareto.png", "partial_qat/accuracy.png"],
+    "published": ["tables/claims.csv", "figures/fig5.png"],
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("studies", nargs="+", metavar="NAME=FOLDER", help=", ".join(CONFIGS))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for text in parser.parse_args().studies:
         study, _, folder = text.partition("=")
         if study not in CONFIGS or not Path(folder, "provenance.json").is_file():
-            sys.exit(
-                f"{text}: NAME is one of {', '.join(CONFIGS)}, FOLDER that of a finished study"
-            )
+            sys.exit(f"{text}: give one of {', '.join(CONFIGS)} = the folder of a finished study")
         rows += copied(study, Path(folder))
     path = DOCS / "findings/sources.csv"
     before = pd.read_csv(path, dtype=str) if path.is_file() else pd.DataFrame(columns=["file"])
@@ -66,43 +69,31 @@ def main() -> None:
     table.to_csv(path, index=False)
 
 
-def copied(study: str, root: Path) -> list[dict[str, object]]:
-    """Copy the artifacts of ``study``; return a row for each."""
+def copied(study: str, root: Path) -> Iterator[dict[str, Any]]:
+    """Copy the artifacts of ``study``; what made each of them."""
     facts = json.loads((root / "provenance.json").read_text())
-    rows = []
-    for names, folder, target, suffix in (
-        (TABLES[study], "tables", "findings", ".csv"),
-        (FIGURES[study], "figures", "figures", ".png"),
-    ):
-        for name in names:
-            source = root / (f"{name}{suffix}" if "/" in name else f"{folder}/{name}{suffix}")
-            if not source.is_file():
-                print(f"left out, the study has not made it: {source}")
-                continue
-            copy = DOCS / target / f"{study}_{name.replace('/', '_')}{suffix}"
-            copy.parent.mkdir(exist_ok=True)
-            if suffix == ".png":
-                copy.write_bytes(small(source))
-            else:
-                shutil.copyfile(source, copy)
-            rows.append(row(copy, source, study, root, facts))
-    return rows
-
-
-def row(copy: Path, source: Path, study: str, root: Path, facts: dict) -> dict[str, object]:
-    """What made ``source``."""
-    day = datetime.fromtimestamp(source.stat().st_mtime, UTC).date()
-    machine = facts["machine"]
-    return {
-        "file": copy.relative_to(DOCS),
-        "command": f"snakemake --cores 2 {root / source.relative_to(root)}"
-        f" --configfile {CONFIGS[study]}",
-        "seed": facts["seeds"]["seed of the study"],
-        "day": day,
-        "machine": f"{machine['processor']} {machine['torch']['instructions']}",
-        "torch": facts["versions"]["torch"],
-        "commit": (facts["sources"].get("git") or {}).get("commit", "")[:10],
-    }
+    for name in ARTIFACTS[study]:
+        source = root / name
+        if not source.is_file():
+            print(f"left out, the study has not made it: {source}")
+            continue
+        is_figure = source.suffix == ".png"
+        short = name.removeprefix("tables/").removeprefix("figures/").replace("/", "_")
+        copy = DOCS / ("figures" if is_figure else "findings") / f"{study}_{short}"
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(small(source) if is_figure else source.read_bytes())
+        machine = facts["machine"]
+        instructions = machine.get("torch", {}).get("instructions", "")
+        yield {
+            "file": copy.relative_to(DOCS),
+            "command": f"snakemake --cores 2 {facts['config']['root']}/{name}"
+            f" --configfile {CONFIGS[study]}",
+            "seed": facts["seeds"]["seed of the study"],
+            "day": datetime.fromtimestamp(source.stat().st_mtime, UTC).date(),
+            "machine": f"{machine['processor']} {instructions}".strip(),
+            "torch": facts["versions"].get("torch", ""),
+            "commit": (facts["sources"].get("git") or {}).get("commit", "")[:10],
+        }
 
 
 def small(path: Path) -> bytes:
