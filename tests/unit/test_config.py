@@ -598,3 +598,18 @@ def test_settings_of_activations_that_are_not_used_make_no_difference() -> None:
         activations={"range": "percentile"}
     )
     assert effect(activations={}) != plain
+
+
+def test_a_control_differs_in_its_calibration_alone():
+    compress = {"bits": 3}
+    config = checked(
+        edited(
+            {
+                "variants/three": {"compress": compress},
+                "variants/control": {"compress": compress | {"classes": "all"}},
+                "variants/other": {"compress": {"bits": 2, "classes": "all"}},
+                "variants/ft_control": {"parent": "ft", "compress": {"bits": 4, "classes": "all"}},
+            }
+        )
+    )
+    assert study.agnostic_controls(config) == {"three": "control", "ft_quant": "ft_control"}

@@ -25,7 +25,12 @@ rule fit_curves:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        settings=dict(confidence=FIGURES["confidence"], resamples=FIGURES["resamples"], seed=SEED),
+        settings=dict(
+            controls=PLAN.agnostic_controls(),
+            confidence=FIGURES["confidence"],
+            resamples=FIGURES["resamples"],
+            seed=SEED,
+        ),
         code=code("fit_curves.py"),
     message:
         "Fitting curves"

@@ -44,6 +44,9 @@ class Plan:
         self.config = config
         self.figured = config["figures"]
 
+    def agnostic_controls(self) -> dict[str, str]:
+        return {}
+
     def sweep_table(self) -> list[str]:
         return []
 
@@ -279,6 +282,10 @@ class Study(Plan):
     def sweeps(self) -> list[str]:
         """The sweep's tables of single subsets."""
         return self._section_tables("sweep")
+
+    def agnostic_controls(self) -> dict[str, str]:
+        """The label-agnostic control of each variant that has one."""
+        return study.agnostic_controls(self.config)
 
     def sweep_table(self) -> list[str]:
         return ["<results>/sweep.csv"] if self._has("sweep") else []

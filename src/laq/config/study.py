@@ -157,6 +157,22 @@ def ranked_arms(config: Config) -> dict[str, str]:
     return arms
 
 
+def agnostic_controls(config: Config) -> dict[str, str]:
+    """The variants that have a control which differs in its calibration alone, on all classes.
+
+    Keys are variants calibrated on the subset's classes, values their label-agnostic controls.
+    """
+    effects = {name: effect(recipe) for name, recipe in config["variants"].items()}
+    compressed = {name: recipe for name, recipe in effects.items() if "compress" in recipe}
+    controls = {}
+    for name, recipe in compressed.items():
+        if recipe["compress"]["classes"] == "subset":
+            wanted = {**recipe, "compress": {**recipe["compress"], "classes": "all"}}
+            same = [other for other, its in compressed.items() if its == wanted]
+            controls.update({name: same[0]} if same else {})
+    return controls
+
+
 def members(
     name: str, definition: Mapping[str, Any], superclasses: Iterable[str] = ()
 ) -> list[str]:
