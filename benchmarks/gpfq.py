@@ -8,7 +8,6 @@ r"""The quantizer against the recursion as published, on a whole ResNet-50, in o
     python benchmarks/gpfq.py --errors         layers whose error is below rounding's (RTN)
     python benchmarks/gpfq.py --errors results/models/small_resnet/original.safetensors \
         results/dataset/train.npz results/dataset/classes.json    the same for that network
-    python benchmarks/gpfq.py --brevitas       one layer against Brevitas' GPFQ, where installed
 
 The published recursion runs once, ours several times after a warm-up; the ratio is of the median.
 On a busy machine set OMP_WAIT_POLICY=PASSIVE: threads that spin while they wait for each other slow
@@ -26,7 +25,6 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-import brevitas_layer
 import cost_table
 import image_memory
 import layer_errors
@@ -181,7 +179,6 @@ def main() -> None:
     parser.add_argument("--images", type=int)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--errors", nargs="*", metavar="FILE")
-    parser.add_argument("--brevitas", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = devices.pick(options.device)
@@ -194,8 +191,6 @@ def main() -> None:
         cost_table.show(options.repeats)
     elif options.errors is not None:
         layer_errors.compare(*options.errors)
-    elif options.brevitas:
-        brevitas_layer.compare()
     else:
         compare(device, options.repeats)
         profile(device, options.repeats)

@@ -1,4 +1,4 @@
-"""The rule of docs/tutorial.md and results/README.md, worked out from the rows of a table."""
+"""The rule of docs/tutorial.md and docs/artifacts.yaml, worked out from the rows of a table."""
 
 from __future__ import annotations
 

@@ -161,6 +161,15 @@ def test_methods_are_told_apart():
     assert [row.error for row in damped.layers] != errors["gptq"]
 
 
+@pytest.mark.parametrize("method", ["gpfq", "gptq", "qronos", "rtn"])
+def test_sweeps_lower_the_error_of_every_layer_given_its_inputs(method):
+    plain = compressed(method=method, ridge=0.0).layers[0].error
+    errors = [compressed(method=method, ridge=0.0, sweeps=n).layers[0].error for n in (1, 4)]
+    assert plain > errors[0] >= errors[1]
+    held = compressed(method=method, ridge=1000.0, sweeps=1)
+    assert held.layers[0].error > errors[0]
+
+
 @pytest.mark.parametrize("method", ["gpfq", "sgpfq"])
 def test_a_ridge_holds_codes_to_their_weights(method):
     def distance(ridge: float) -> float:

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq.config import checks, study
+from laq.config import checks, networks, study
 from laq.config import recipes as steps
 from laq.config.schema import complete
 from laq.data import cifar, sources
@@ -506,9 +506,9 @@ SUM = "0" * 64
 def test_where_verified_weights_lie_changes_nothing(
     weights: dict[str, Any], depends_on: set[str], watched: list[str]
 ) -> None:
-    assert study.weights_identity(weights).keys() == depends_on
-    assert study.unverified_file({"weights": weights}) == watched
-    assert study.unverified_file({}) == []
+    assert networks.weights_identity(weights).keys() == depends_on
+    assert networks.unverified_file({"weights": weights}) == watched
+    assert networks.unverified_file({}) == []
 
 
 def test_superclasses_become_a_subset_each_under_an_id_of_their_name() -> None:
@@ -598,3 +598,18 @@ def test_settings_of_activations_that_are_not_used_make_no_difference() -> None:
         activations={"range": "percentile"}
     )
     assert effect(activations={}) != plain
+
+
+def test_a_control_differs_in_its_calibration_alone():
+    compress = {"bits": 3}
+    config = checked(
+        edited(
+            {
+                "variants/three": {"compress": compress},
+                "variants/control": {"compress": compress | {"classes": "all"}},
+                "variants/other": {"compress": {"bits": 2, "classes": "all"}},
+                "variants/ft_control": {"parent": "ft", "compress": {"bits": 4, "classes": "all"}},
+            }
+        )
+    )
+    assert study.agnostic_controls(config) == {"three": "control", "ft_quant": "ft_control"}

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from laq.analysis.claims.effects import Rigour
 from laq.analysis.deep.ratio_claims import gained, judge, mean, observations, slope
+from laq.analysis.deep.reach import Reach, reach
 from laq.data import Dataset
 from laq.experiments.deep import label_aware
-from laq.experiments.deep.label_aware import Reach, reach
 from laq.experiments.variants.task import Task
 from laq.utils.errors import DataError
 from tests.unit.test_deep_course import settings

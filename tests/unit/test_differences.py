@@ -49,6 +49,13 @@ def top1(table: pd.DataFrame, variant: str, scope: str) -> np.ndarray:
     return rows.pivot_table(index="subset", columns="repeat", values="top1").mean(axis=1).to_numpy()
 
 
+def test_a_variant_is_compared_with_its_control():
+    table = study(variants=("original", "quant", "mp"))
+    result = differences(table, 0.95, 200, 0, {"quant": "mp"})
+    d = top1(table, "quant", "all") - top1(table, "mp", "all")
+    assert row(result, "quant", "mp", "all")["difference"] == pytest.approx(d.mean())
+
+
 def test_every_variant_is_compared_with_the_original_and_the_four_with_each_other():
     result = differences(study(), 0.95, 200, 0)
     assert list(result.columns) == COLUMNS

@@ -68,9 +68,9 @@ def test_the_axis_of_accuracies_is_its_inverse_s(value: float) -> None:
 
 
 def test_every_family_has_a_look_of_its_own() -> None:
-    assert list(zoo.LOOKS) == list(FAMILIES)
-    assert len({marker for _, marker in zoo.LOOKS.values()}) == len(FAMILIES)
-    assert len({colour for colour, _ in zoo.LOOKS.values()}) == len(FAMILIES)
+    assert list(zoo.PARETO_LOOKS) == list(FAMILIES)
+    assert len({marker for _, marker in zoo.PARETO_LOOKS.values()}) == len(FAMILIES)
+    assert len({colour for colour, _ in zoo.PARETO_LOOKS.values()}) == len(FAMILIES)
 
 
 def test_methods_stand_at_their_label_aware_accuracy_and_the_front_is_named(

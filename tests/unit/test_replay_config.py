@@ -208,14 +208,11 @@ def test_every_mapping_refuses_unknown_keys() -> None:
             assert node["additionalProperties"] is False
 
 
-def test_the_page_has_every_key_and_default_of_a_replay() -> None:
-    page = (ROOT / "config/README.md").read_text()
-    section = re.search(r"^## Replay of published logs\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S)
-    assert section, "config/README.md does not tell of replays"
-    lines = re.findall(r"^\| (`.*?) \| (.*?) \|", section[1], flags=re.M)
-    keys = {key for cell, _ in lines for key in re.findall(r"`([^`]+)`", cell)}
-    assert keys == properties().keys()
-    stated = {cell.strip("`"): default.strip("`") for cell, default in lines}
+def test_the_reference_has_every_key_and_default_of_a_replay() -> None:
+    page = (ROOT / "docs/reference/config.md").read_text(encoding="utf-8")
+    section = " ".join(page.split("## Replay of published logs")[1].split())
+    assert set(re.findall(r"\*\*`([^`]+)`\*\*", section)) == properties().keys()
+    stated = dict(re.findall(r"- \*\*`(\w+)`\*\* \(default `([^`]+)`", section))
     for name, child in properties().items():
         if "default" in child:
             assert stated[name] == json.dumps(child["default"]).strip('"'), name

@@ -17,6 +17,7 @@ from laq.config import checks, methods, recipes
 from laq.config.schema import complete
 from laq.data import glyphs, sources
 from laq.utils.errors import ConfigError
+from tests import documented
 from tests.configs import BASE, ROOT, SCHEMA, checked, edited, mappings
 
 DEFS = SCHEMA["$defs"]
@@ -224,38 +225,50 @@ def test_every_kind_has_a_branch() -> None:
             assert "kind" in branch(definition, kind)["properties"]
 
 
-# The pages
+# The pages; that they are up to date, tests/unit/test_documentation.py says
 
 
-def config_page() -> str:
-    """What config/README.md says of studies; a replay has a section and keys of its own."""
-    text = (ROOT / "config/README.md").read_text()
-    return re.sub(r"^## Replay of published logs\n.*?(?=^## |\Z)", "", text, flags=re.M | re.S)
+def reference() -> str:
+    """The keys of a study in the reference; those of a replay come after them."""
+    text = (ROOT / "docs/reference/config.md").read_text(encoding="utf-8")
+    study, _ = text.split("## Replay of published logs")
+    return study
 
 
-def test_config_readme_has_a_row_for_every_key_and_no_other() -> None:
-    rows = re.findall(r"^\| `([^`]+)` \|", config_page(), flags=re.M)
-    assert {key.split(".")[-1] for key in rows} == dict(properties()).keys()
+def test_the_reference_has_every_key_and_no_other() -> None:
+    rows = re.findall(r"^- (\*\*`.*?)(?: \(|:|$)", reference(), flags=re.M)
+    wrapped = re.findall(r"^  (?:\*\*`\w+`\*\*,? ?)+", reference(), flags=re.M)
+    keys = {key for row in rows + wrapped for key in re.findall(r"\*\*`(\w+)`\*\*", row)}
+    assert keys == dict(properties()).keys()
 
 
-def test_config_readme_states_the_defaults() -> None:
-    text = config_page()
-    stated = set(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", text, flags=re.M))
+def test_the_reference_states_the_defaults() -> None:
+    text = " ".join(reference().split())
+    stated = set(re.findall(r"- \*\*`(\w+)`\*\* \(default `([^`]+)`", text))
     defaults = {
         (name, json.dumps(child["default"]).strip('"'))
         for name, child in properties()
         if "default" in child
     }
-    assert stated == defaults
+    # Those that depend on the alphabet are told in words.
+    assert {name for name, _ in defaults - stated} <= {"ridge", "granularity"}
+    assert stated <= defaults
 
 
-def test_examples_in_the_config_readme_are_valid() -> None:
-    text = config_page()
+def test_every_choice_that_is_explained_is_one_and_none_is_left_out() -> None:
+    explained = [node for node in mappings(SCHEMA) if "choices" in node]
+    assert len(explained) >= 8
+    for node in explained:
+        assert list(node["choices"]) == node["enum"], node["description"]
+
+
+def test_examples_of_the_reference_and_of_the_config_page_are_valid() -> None:
+    text = reference() + (ROOT / "config/README.md").read_text(encoding="utf-8")
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.S)]
     whole = [block for block in blocks if "dataset" in block]
     parts = [block for block in blocks if "dataset" not in block]
     assert whole
-    assert parts
+    assert len(parts) >= 8
     for part in parts:
         checked(yaml.safe_load(BASE) | part)
     for block in whole:
@@ -264,27 +277,33 @@ def test_examples_in_the_config_readme_are_valid() -> None:
         checks.check(completed, [*itertools.chain(*lists), *"abcdefgh"])
 
 
-def test_results_readme_has_every_artifact_and_rule() -> None:
-    text = (ROOT / "results/README.md").read_text()
+def test_every_artifact_and_rule_is_documented_and_no_other() -> None:
+    artifacts = documented.TABLE["artifacts"]
     rules = "\n".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    outputs = [
+    outputs = {
         path
         for block in re.findall(r"\n    output:\n(.*?)\n    \w+:", rules, flags=re.S)
         for path in re.findall(r'"<results>/([^"]+)"', block)
-    ]
+    }
+    listed = {path for key in artifacts for path in documented.paths(key)}
     assert len(outputs) > 15
-    for path in outputs:
-        assert f"`{path}`" in text, path
-    for rule in re.findall(r"^rule (\w+):", rules, flags=re.M):
-        assert f"`{rule}`" in text, rule
+    assert outputs <= listed
+    named = {rule for entry in artifacts.values() for rule in documented.paths(entry["rule"])}
+    makers = set(re.findall(r"^ *rule (\w+):", rules, flags=re.M))
+    assert named <= makers
+    text = (ROOT / "results/README.md").read_text(encoding="utf-8")
+    targets = makers - named
+    assert all(f"`{rule}`" in text for rule in targets), targets
 
 
-def test_results_readme_has_every_column_of_the_reports() -> None:
+def test_every_column_of_the_reports_is_documented() -> None:
     from laq import training  # torch
     from laq.experiments import evaluation
     from laq.ptq import layer_report
 
-    text = (ROOT / "results/README.md").read_text()
-    for table in (training.Epoch, evaluation.Score, layer_report.LayerRow):
-        for field in dataclasses.fields(table):
-            assert f"`{field.name}`" in text, field.name
+    for path, row in {
+        "models/small/training.csv": training.Epoch,
+        "accuracy.csv": evaluation.Score,
+        "layers/small/even/quant.csv": layer_report.LayerRow,
+    }.items():
+        assert {field.name for field in dataclasses.fields(row)} <= documented.columns(path), path

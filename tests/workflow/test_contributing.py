@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md, followed word for word in copies of the project."""
+"""The recipes of docs/extend.md and extend-data.md, word for word in copies of the project."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from tests.workflow.conftest import PROJECT, Checkout
 
 pytestmark = pytest.mark.long
 
-PAGE = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-_, *RECIPES = re.split(r"^### ", PAGE, flags=re.M)
+RECIPES = [
+    recipe
+    for name in ("extend.md", "extend-data.md")
+    for recipe in re.split(r"^## ", (PROJECT / "docs" / name).read_text("utf-8"), flags=re.M)[1:]
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 CODE = r"(?:``(.+?)``|`(.+?)`)"
 # What a paragraph that ends in a colon asks to do with the block after it.
@@ -27,7 +30,7 @@ WAYS = {
     "new": re.compile(rf"New file {CODE}:"),
     "end": re.compile(rf"At the end of {CODE}:"),
     **{
-        way: re.compile(rf"In {CODE}, {words} {CODE}:", re.S)
+        way: re.compile(rf"In {CODE},\s{words}\s{CODE}:", re.S)
         for way, words in {"after": "after", "before": "before", "over": "in place of"}.items()
     },
 }
@@ -82,7 +85,8 @@ def _run(commands: str, folder: Path) -> None:
 def copy(finished: Checkout, tmp_path: Path) -> Path:
     """A copy of the project in which the digits study has run, with ``snakemake`` to call."""
     folder = finished.copy(tmp_path / "laq").path
-    shutil.copy(PROJECT / "results/README.md", folder / "results")
+    (folder / "docs").mkdir()
+    shutil.copy(PROJECT / "docs/artifacts.yaml", folder / "docs")
     (folder / "bin").mkdir()
     script = folder / "bin/snakemake"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m snakemake "$@"\n')
@@ -131,4 +135,4 @@ def test_a_kind_of_data_set(copy: Path) -> None:
 def test_a_figure(copy: Path) -> None:
     follow(recipe("A figure"), copy)
     assert (copy / "results/digits/figures/fig10.pdf").read_bytes().startswith(b"%PDF")
-    assert (copy / "results/README.md").read_text().count("fig10") == 2
+    assert (copy / "docs/artifacts.yaml").read_text().count("fig10") == 2

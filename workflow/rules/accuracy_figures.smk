@@ -13,11 +13,8 @@ rule plot_accuracy:
         published=PLAN.published,
     output:
         pdf="<results>/figures/fig5.pdf",
-        png=report(
-            "<results>/figures/fig5.png",
-            caption="../report/fig5.rst",
-            category="Figures",
-            labels={"figure": "5", "shows": "accuracy against median ICD"},
+        png=reported_figure(
+            "<results>/figures/fig5.png", "fig5", "Figures", "accuracy against median ICD"
         ),
     log:
         "<logs>/plot_accuracy.log",
@@ -57,12 +54,7 @@ if FIGURES["mixed"]:
             published=[],
         output:
             pdf="<results>/figures/fig6.pdf",
-            png=report(
-                "<results>/figures/fig6.png",
-                caption="../report/fig6.rst",
-                category="Figures",
-                labels={"figure": "6", "shows": "mixed precision"},
-            ),
+            png=reported_figure("<results>/figures/fig6.png", "fig6", "Figures", "mixed precision"),
         log:
             "<logs>/plot_mixed.log",
         benchmark:
@@ -101,11 +93,11 @@ if PLAN.sweep_table():
             sweep="<results>/sweep.csv",
         output:
             pdf="<results>/figures/fig8.pdf",
-            png=report(
+            png=reported_figure(
                 "<results>/figures/fig8.png",
-                caption="../report/fig8.rst",
-                category="Figures",
-                labels={"figure": "8", "shows": "what label-aware quantization does"},
+                "fig8",
+                "Figures",
+                "what label-aware quantization does",
             ),
         log:
             "<logs>/plot_effect.log",

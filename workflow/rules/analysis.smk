@@ -25,7 +25,12 @@ rule fit_curves:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        settings=dict(confidence=FIGURES["confidence"], resamples=FIGURES["resamples"], seed=SEED),
+        settings=dict(
+            controls=PLAN.agnostic_controls(),
+            confidence=FIGURES["confidence"],
+            resamples=FIGURES["resamples"],
+            seed=SEED,
+        ),
         code=code("fit_curves.py"),
     message:
         "Fitting curves"
@@ -116,11 +121,11 @@ if "replication" in STUDY:
             correlations="<results>/tables/correlations.csv",
         output:
             pdf="<results>/figures/replication.pdf",
-            png=report(
+            png=reported_figure(
                 "<results>/figures/replication.png",
-                caption="../report/replicated.rst",
-                category="Figures",
-                labels={"figure": "replication", "shows": "gains against published ones"},
+                "replicated",
+                "Figures",
+                "gains against published ones",
             ),
         log:
             "<logs>/plot_replication.log",

@@ -25,6 +25,7 @@ if Path(laq.__file__ or "").resolve().parent != (LIBRARY / "laq").resolve():
 from laq.config import plan
 from laq.config import study as study_config
 from laq.config.load import checked as checked_config_of
+from laq.config.networks import unverified_file
 from laq.data import sources
 from laq.utils import disks, errors, provenance
 from laq.utils import signals as advice
@@ -151,7 +152,7 @@ def reported(file):
 
 def reported_figure(file, caption, category, shows):
     """A figure as an output that the report shows, with the caption of that name."""
-    labels = {"figure": Path(file).stem, "shows": shows}
+    labels = {"figure": Path(file).stem.removeprefix("fig"), "shows": shows}
     return report(file, caption=f"../report/{caption}.rst", category=category, labels=labels)
 
 

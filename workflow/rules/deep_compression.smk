@@ -272,11 +272,11 @@ rule plot_label_aware:
         claims="<results>/deep/claims.csv",
     output:
         pdf="<results>/deep/label_aware.pdf",
-        png=report(
+        png=reported_figure(
             "<results>/deep/label_aware.png",
-            caption="../report/deep_label_aware.rst",
-            category="Deep Compression",
-            labels={"figure": "label_aware", "shows": "ratio gained by label-awareness"},
+            "deep_label_aware",
+            "Deep Compression",
+            "ratio gained by label-awareness",
         ),
     log:
         "<logs>/plot_label_aware.log",

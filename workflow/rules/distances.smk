@@ -12,7 +12,7 @@ rule extract_features:
         train="<results>/dataset/train.npz",
         classes="<results>/dataset/classes.json",
         checkpoint=PLAN.features_checkpoint(),
-        published=study_config.unverified_file(STUDY["features"]),
+        published=unverified_file(STUDY["features"]),
     output:
         features="<results>/features/train.parquet",
     log:

@@ -154,11 +154,11 @@ if "conditions" in STUDY:
             conditions="<results>/tables/conditions.csv",
         output:
             pdf="<results>/figures/conditions.pdf",
-            png=report(
+            png=reported_figure(
                 "<results>/figures/conditions.png",
-                caption="../report/conditions.rst",
-                category="Figures",
-                labels={"figure": "conditions", "shows": "what moves answers into the subset"},
+                "conditions",
+                "Figures",
+                "what moves answers into the subset",
             ),
         log:
             "<logs>/plot_conditions.log",
@@ -281,11 +281,11 @@ if "similarity" in STUDY:
             predictors="<results>/tables/predictors.csv",
         output:
             pdf="<results>/figures/fig9.pdf",
-            png=report(
+            png=reported_figure(
                 "<results>/figures/fig9.png",
-                caption="../report/fig9.rst",
-                category="Figures",
-                labels={"figure": "9", "shows": "what foretells the price of quantization"},
+                "fig9",
+                "Figures",
+                "what foretells the price of quantization",
             ),
         log:
             "<logs>/plot_predictors.log",

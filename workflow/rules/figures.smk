@@ -23,11 +23,8 @@ rule plot_classes:
         coordinates="<results>/umap/coordinates.parquet",
     output:
         pdf="<results>/figures/fig1.pdf",
-        png=report(
-            "<results>/figures/fig1.png",
-            caption="../report/fig1.rst",
-            category="Figures",
-            labels={"figure": "1", "shows": "classes in the UMAP plane"},
+        png=reported_figure(
+            "<results>/figures/fig1.png", "fig1", "Figures", "classes in the UMAP plane"
         ),
     log:
         "<logs>/plot_classes.log",
@@ -53,11 +50,11 @@ rule plot_weights:
         **PLAN.weights_inputs(),
     output:
         pdf="<results>/figures/fig4.pdf",
-        png=report(
+        png=reported_figure(
             "<results>/figures/fig4.png",
-            caption="../report/fig4.rst",
-            category="Figures",
-            labels={"figure": "4", "shows": "weights before and after quantization"},
+            "fig4",
+            "Figures",
+            "weights before and after quantization",
         ),
     log:
         "<logs>/plot_weights.log",
@@ -83,12 +80,7 @@ rule plot_memory:
         memory="<results>/tables/memory.csv",
     output:
         pdf="<results>/figures/fig7.pdf",
-        png=report(
-            "<results>/figures/fig7.png",
-            caption="../report/fig7.rst",
-            category="Figures",
-            labels={"figure": "7", "shows": "memory on disk"},
-        ),
+        png=reported_figure("<results>/figures/fig7.png", "fig7", "Figures", "memory on disk"),
     log:
         "<logs>/plot_memory.log",
     benchmark:
@@ -120,11 +112,8 @@ rule plot_preprocessing:
         ],
     output:
         pdf="<results>/figures/fig2.pdf",
-        png=report(
-            "<results>/figures/fig2.png",
-            caption="../report/fig2.rst",
-            category="Figures",
-            labels={"figure": "2", "shows": "the preprocessing road"},
+        png=reported_figure(
+            "<results>/figures/fig2.png", "fig2", "Figures", "the preprocessing road"
         ),
     log:
         "<logs>/plot_preprocessing.log",
@@ -154,11 +143,8 @@ rule plot_experiment:
         artifacts=PLAN.artifacts(),
     output:
         pdf="<results>/figures/fig3.pdf",
-        png=report(
-            "<results>/figures/fig3.png",
-            caption="../report/fig3.rst",
-            category="Figures",
-            labels={"figure": "3", "shows": "the experimental setup"},
+        png=reported_figure(
+            "<results>/figures/fig3.png", "fig3", "Figures", "the experimental setup"
         ),
     log:
         "<logs>/plot_experiment.log",

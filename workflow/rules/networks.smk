@@ -11,7 +11,7 @@ rule train_network:
         train="<results>/dataset/train.npz",
         test="<results>/dataset/test.npz",
         classes="<results>/dataset/classes.json",
-        published=lambda wildcards: study_config.unverified_file(PLAN.trainable[wildcards.network]),
+        published=lambda wildcards: unverified_file(PLAN.trainable[wildcards.network]),
     output:
         checkpoint="<results>/models/{network}/original.safetensors",
         history="<results>/models/{network}/training.csv",

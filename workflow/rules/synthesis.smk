@@ -50,11 +50,11 @@ rule plot_synthetic:
         made=EXAMPLE_FILES,
     output:
         pdf="<results>/figures/synthetic.pdf",
-        png=report(
+        png=reported_figure(
             "<results>/figures/synthetic.png",
-            caption="../report/synthetic.rst",
-            category="Figures",
-            labels={"figure": "synthetic", "shows": "calibration images made without data"},
+            "synthetic",
+            "Figures",
+            "calibration images made without data",
         ),
     log:
         "<logs>/plot_synthetic.log",

@@ -6,6 +6,7 @@ def fit_curves(
     subsets: str,
     curves: str,
     differences: str,
+    controls: dict[str, str],
     confidence: float,
     resamples: int,
     seed: int,
@@ -18,7 +19,7 @@ def fit_curves(
 
     table = observations.read(accuracy, subsets)
     write_csv(curves, fit_curves(table, confidence, resamples, seed).table())
-    write_csv(differences, compare(table, confidence, resamples, seed))
+    write_csv(differences, compare(table, confidence, resamples, seed, controls))
 
 
 if "snakemake" in globals():

@@ -49,9 +49,10 @@ def train_network(
     origin = None
     if weights:
         from laq.checkpoints import pretrained
-        from laq.config import outside_weights, study
+        from laq.config import networks as configured
+        from laq.config import outside_weights
 
-        settings = {**study.networks(config)[entry]["weights"], **weights}
+        settings = {**configured.networks(config)[entry]["weights"], **weights}
         names = train_split.classes
         origin = pretrained.apply(settings, model, spec, names, new_head=training is not None)
         foreign = [entry] if entry in outside_weights.trained_elsewhere(config) else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from laq.analysis.observations import ORIGINAL, arm
@@ -10,7 +12,8 @@ from laq.analysis.statistics import holm, mean_interval, sign_flip_p
 if TYPE_CHECKING:
     import pandas as pd
 
-# Beside each variant against the original: the study's own questions, variant and reference.
+# Beside each variant against the original and its control: the study's own questions, variant and
+# reference.
 PAIRS = (("ft", "quant"), ("ft_quant", "quant"), ("ft_quant", "ft"))
 
 COLUMNS = [
@@ -19,10 +22,17 @@ COLUMNS = [
 ]
 
 
-def differences(table: pd.DataFrame, confidence: float, resamples: int, seed: int) -> pd.DataFrame:
+def differences(
+    table: pd.DataFrame,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    controls: Mapping[str, str] = MappingProxyType({}),
+) -> pd.DataFrame:
     """Mean paired differences of top-1, variant less reference, over the subsets both have.
 
-    ``table``: as ``observations.read`` gives it; repeats of a subset are averaged first. The
+    ``table``: as ``observations.read`` gives it; repeats of a subset are averaged first.
+    ``controls``: the label-agnostic control of each variant that has one; they are compared. The
     columns are those of ``tables/differences.csv``: setting, variant, reference, scope, n
     subsets, difference with the ends low and high of its interval, p of the two-sided sign-flip
     test, p_holm adjusted over the rows of its setting, wins (subsets where the variant is above).
@@ -33,7 +43,7 @@ def differences(table: pd.DataFrame, confidence: float, resamples: int, seed: in
     for (setting, scope), group in table.groupby(["setting", "scope"], sort=False):
         variants = list(dict.fromkeys(group["variant"]))
         pairs = [(variant, ORIGINAL) for variant in variants if variant != ORIGINAL]
-        for variant, reference in (*pairs, *PAIRS):
+        for variant, reference in (*pairs, *PAIRS, *controls.items()):
             if not {variant, reference} <= set(variants):
                 continue
             d = arm(group, setting, variant, scope) - arm(group, setting, reference, scope)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 OPTIONS = {
     "ridge": 1.0,
     "damping": 0.01,
+    "sweeps": 0,
+    "cycles": 6,
     "steps": 1000,
     "threshold": 0.75,
     "scale": 1.16,
@@ -39,9 +41,6 @@ OPTIONS = {
     "bias_correction": False,
     "batchnorm": "trained",
 }
-
-# Options that a file names where they are on.
-_CORRECTIONS = ("bias_correction", "batchnorm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +133,9 @@ def quantize(
         bits: of a weight, 2 to 8. A list: of equal shares of the weights, from first to last
             layer.
         method: ``gpfq`` (Lybrand and Saab 2021, with a ridge), ``gptq`` (Frantar et al. 2023),
-            ``adaround`` (Nagel et al. 2020), ``rtn`` (nearest level, needs no images), ``sgpfq``,
-            ``gpfq_l1``, ``gpfq_l0``, ``stochastic``.
+            ``qronos`` (Zhang et al. 2026), ``beacon`` (Zhang and Saab 2025, chooses each
+            filter's scale itself), ``adaround`` (Nagel et al. 2020), ``rtn`` (nearest level, needs
+            no images), ``sgpfq``, ``gpfq_l1``, ``gpfq_l0``, ``stochastic``.
         scheme: the levels: ``packed`` (2^bits − 1, symmetric, of radius ``scale`` times the median
             of the filters' largest weights), ``symmetric``, ``asymmetric``, ``paper``,
             ``ternary``, ``binary``, ``kmeans``, ``powers``, ``quantiles``.
@@ -166,9 +166,11 @@ def quantize(
         patches=devices.generator(seed, "patches"),
         noise=devices.generator(seed, "rounding"),
     )
-    untold = {"patches"} | ({"steps"} & methods.unused(settings))
-    untold |= {key for key in _CORRECTIONS if settings[key] == recipes.COMPRESSION_OFF[key]}
-    described = {key: value for key, value in settings.items() if key not in untold}
+    described = {
+        key: value
+        for key, value in recipes.compression_effect(settings).items()
+        if key != "patches"
+    }
     description = {
         "module": f"{type(network).__module__}.{type(network).__qualname__}",
         "images": list(images.shape[1:]),
@@ -204,6 +206,8 @@ def _settings(
             f"method {method} takes equispaced levels alone, and {scheme} has others: take method "
             "rtn"
         )
+    if options.get("sweeps") and (methods.METHODS[method].moves_levels or not spec.equispaced):
+        raise ConfigError(f"sweeps need equispaced levels, not those of {method} with {scheme}")
     bits = bits if isinstance(bits, int) else list(bits)
     widths = None if mixed_precision is None else list(mixed_precision)
     for each in (bits if isinstance(bits, list) else [bits], widths or []):
@@ -223,6 +227,12 @@ def _settings(
         granularity = "per_group"
     if granularity not in spec.granularities:
         raise ConfigError(f"scheme {scheme} takes no {granularity} scales")
+    if granularity not in methods.METHODS[method].granularities:
+        allowed = " or ".join(methods.METHODS[method].granularities)
+        raise ConfigError(
+            f"method {method} chooses scales itself, {allowed}: leave out "
+            f"{'group' if 'group' in options else 'per_channel'}"
+        )
     return {
         **chosen,
         "method": method,
@@ -231,7 +241,7 @@ def _settings(
         **({} if widths is None else {"widths": widths}),
         "granularity": granularity,
         "skip_layers": list(skip_layers),
-        "activations": None if activations is None else dict(activations),
+        "activations": None if activations is None else asdict(InputSettings(**activations)),
         "patches": "limited",
         "inference": "simulated",
     }

@@ -11,17 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_EVERY = ("per_tensor", "per_channel", "per_channel_group", "per_group")
+
 
 @dataclass(frozen=True)
 class Method:
     """rounding: a kind of ``laq.quantizers.rounding``. options: settings of its solver. data:
     whether codes depend on images. equispaced: whether it takes grids of equispaced levels alone.
+    granularities: those that scales may have, of those that the alphabet takes.
     """
 
     rounding: str = "nearest"
     options: tuple[str, ...] = ()
     data: bool = True
     equispaced: bool = True
+    granularities: tuple[str, ...] = _EVERY
 
     @property
     def moves_levels(self) -> bool:
@@ -42,7 +46,7 @@ class AlphabetSpec:
 
     bits: range
     settings: tuple[str, ...] = ()
-    granularities: tuple[str, ...] = ("per_tensor", "per_channel", "per_channel_group", "per_group")
+    granularities: tuple[str, ...] = _EVERY
     equispaced: bool = True
 
 
@@ -52,6 +56,8 @@ METHODS = {
     "gpfq_l1": Method("soft", options=("ridge",)),
     "gpfq_l0": Method("hard", options=("ridge",)),
     "gptq": Method(options=("damping",)),
+    "qronos": Method(options=("damping",)),
+    "beacon": Method(options=("cycles",), granularities=("per_channel",)),
     "adaround": Method(options=("steps",)),
     "rtn": Method(data=False, equispaced=False),
     "msq": Method(data=False, equispaced=False),  # the name of rtn in the GPFQ papers
@@ -79,6 +85,8 @@ def unused(settings: Mapping[str, Any]) -> set[str]:
     method, alphabet = METHODS[settings["method"]], ALPHABETS[settings["alphabet"]]
     names = {name for table in (METHODS, ALPHABETS) for m in table.values() for name in m.settings}
     unused_names = names - {*method.settings, *alphabet.settings}
+    if settings.get("sweeps"):
+        unused_names.discard("ridge")
     if settings.get("range") != "percentile":
         unused_names.add("percentile")
     if settings["granularity"] not in ("per_channel_group", "per_group"):

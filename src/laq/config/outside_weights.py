@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from laq.config import architectures, study
+from laq.config import architectures, networks
 from laq.data.folder_tree import is_split
 from laq.utils.files import expanded
 
@@ -21,7 +21,7 @@ def trained_elsewhere(config: Mapping[str, Any]) -> list[str]:
     """
     return [
         name
-        for name, network in study.networks(config).items()
+        for name, network in networks.networks(config).items()
         if "weights" in network
         and not (network["weights"]["source"] == "torchvision" and "training" in network)
     ]
@@ -56,7 +56,7 @@ def unnormalised(config: Mapping[str, Any], trained: Sequence[str]) -> list[str]
     """
     lines = []
     for name in trained:
-        network = study.networks(config)[name]
+        network = networks.networks(config)[name]
         source, architecture = network["weights"]["source"], network["architecture"]
         if source == "torchvision" or architecture in architectures.OWN:
             continue

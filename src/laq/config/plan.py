@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from laq.config import networks as configured
 from laq.config import recipes, replay, study
 from laq.utils.files import expanded
 
@@ -42,6 +43,9 @@ class Plan:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.figured = config["figures"]
+
+    def agnostic_controls(self) -> dict[str, str]:
+        return {}
 
     def sweep_table(self) -> list[str]:
         return []
@@ -126,7 +130,7 @@ class Study(Plan):
         super().__init__(config)
         self.seed, self.threads = config["seed"], config["threads"]
         self.networks = config["networks"]
-        self.trainable = study.networks(config)
+        self.trainable = configured.networks(config)
         self.subsets = study.subsets(config, survey.classes)
         self.variants = study.made_variants(config)
         self.made = study.variants_with(config, *recipes.STEPS)
@@ -153,7 +157,7 @@ class Study(Plan):
         return {
             "entry": network,
             "network": description,
-            "weights": None if weights is None else study.weights_identity(weights),
+            "weights": None if weights is None else configured.weights_identity(weights),
             "training": None if training is None else recipes.training_effect(training),
             "seed": self.seed,
             "threads": self.threads,
@@ -177,7 +181,7 @@ class Study(Plan):
         """Threads matter where a network computes the features, not for pixels."""
         extractor = dict(self.config["features"])
         if "weights" in extractor:
-            extractor["weights"] = study.weights_identity(extractor["weights"])
+            extractor["weights"] = configured.weights_identity(extractor["weights"])
         pixels = extractor["source"] == "pixels"
         return {"extractor": extractor, **({} if pixels else {"threads": self.threads})}
 
@@ -278,6 +282,10 @@ class Study(Plan):
     def sweeps(self) -> list[str]:
         """The sweep's tables of single subsets."""
         return self._section_tables("sweep")
+
+    def agnostic_controls(self) -> dict[str, str]:
+        """The label-agnostic control of each variant that has one."""
+        return study.agnostic_controls(self.config)
 
     def sweep_table(self) -> list[str]:
         return ["<results>/sweep.csv"] if self._has("sweep") else []

@@ -88,6 +88,7 @@ COMPRESSION_OFF = {
     "batchnorm": "trained",
     "activations": None,
     "inference": "simulated",
+    "sweeps": 0,
 }
 
 

@@ -16,42 +16,10 @@ from laq.data.published import subsets as published
 from laq.data.published.log import Row
 from laq.utils.files import expanded
 
-# Networks that a config names, in any of its sections.
-
-
-def networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The study's networks, and those that partial training adds for itself, by id."""
-    return {**config["networks"], **config.get("partial_qat", {}).get("further_networks", {})}
-
-
 Config = dict[str, Any]
 
 # Id of the sweep's label-agnostic control. No variant has a slash in its name.
 SWEPT = "sweep/agnostic"
-
-
-def weights_file(entry: Mapping[str, Any]) -> list[str]:
-    """The file of weights that a network, or the features, name: one path, or none."""
-    file = entry.get("weights", {}).get("file")
-    return [] if file is None else [str(expanded(file))]
-
-
-def unverified_file(entry: Mapping[str, Any]) -> list[str]:
-    """``weights_file`` where no sha256 is given, so that only its time shows a change."""
-    return (
-        weights_file(entry)
-        if entry.get("weights", {}).get("source") == "file" and ("sha256" not in entry["weights"])
-        else []
-    )
-
-
-def weights_identity(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of weights that results depend on.
-
-    The path of a file is none of them where its sha256 is given.
-    """
-    excluded = {"download"} if unverified_file({"weights": weights}) else {"download", "file"}
-    return {key: value for key, value in weights.items() if key not in excluded}
 
 
 def with_composed_names(config: Config) -> Config:
@@ -187,6 +155,22 @@ def ranked_arms(config: Config) -> dict[str, str]:
     if config.get("sweep", {}).get("variant") == roles["quant"]:
         arms.setdefault("agnostic", SWEPT)
     return arms
+
+
+def agnostic_controls(config: Config) -> dict[str, str]:
+    """The variants that have a control which differs in its calibration alone, on all classes.
+
+    Keys are variants calibrated on the subset's classes, values their label-agnostic controls.
+    """
+    effects = {name: effect(recipe) for name, recipe in config["variants"].items()}
+    compressed = {name: recipe for name, recipe in effects.items() if "compress" in recipe}
+    controls = {}
+    for name, recipe in compressed.items():
+        if recipe["compress"]["classes"] == "subset":
+            wanted = {**recipe, "compress": {**recipe["compress"], "classes": "all"}}
+            same = [other for other, its in compressed.items() if its == wanted]
+            controls.update({name: same[0]} if same else {})
+    return controls
 
 
 def members(

@@ -68,6 +68,8 @@ def columns(recipe: Recipe) -> dict[str, Any]:
 
 _FAMILIES = {
     "gptq": "GPTQ",
+    "qronos": "Qronos",
+    "beacon": "Beacon",
     "adaround": "AdaRound",
     "rtn": "nearest",
     "msq": "nearest",
@@ -111,4 +113,5 @@ def _looks_at_images(own: Mapping[str, Any]) -> bool:
     inputs = own.get("activations")
     static = inputs is not None and inputs["mode"] == "static"
     corrected = own.get("bias_correction") or own.get("batchnorm") == "reestimated"
-    return methods.METHODS[own["method"]].data or "widths" in own or static or corrected
+    sees = static or corrected or "widths" in own or own.get("sweeps")
+    return methods.METHODS[own["method"]].data or bool(sees)

@@ -33,6 +33,8 @@ FAMILIES = (
     "stochastic",
     "GPFQ",
     "GPTQ",
+    "Qronos",
+    "Beacon",
     "AdaRound",
     "activations too",
     "in training",

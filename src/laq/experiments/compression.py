@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from laq.config import methods
 from laq.data import Dataset
 from laq.integer import compilation, placement
-from laq.ptq import mixed_precision
+from laq.ptq import mixed_precision, sweeps
 from laq.ptq.activation_cache import MEMORY
 from laq.ptq.activation_quantizer import InputSettings
 from laq.ptq.calibration import calibration_pool, spread
@@ -173,7 +173,10 @@ def _solver(settings: dict[str, Any], noise: torch.Generator) -> Solver:
         generator=noise if method.rounding == "stochastic" else None,
     )
     options = {name: settings[name] for name in method.options if name in settings}
-    return partial(SOLVERS[settings["method"]], rounding=rounding, **options)
+    solve = partial(SOLVERS[settings["method"]], rounding=rounding, **options)
+    if not settings.get("sweeps"):
+        return solve
+    return partial(sweeps.swept, solve, settings["sweeps"], settings["ridge"])
 
 
 def _grids(

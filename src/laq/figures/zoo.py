@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 # A family is told by colour and by marker.
 _COLOURS = [
     *(BASELINE, PALETTE[7], PALETTE[1], PALETTE[3], PALETTE[9]),
-    *(PALETTE[0], PALETTE[2], PALETTE[5]),
+    *(PALETTE[0], PALETTE[2], PALETTE[4], PALETTE[5], PALETTE[8]),
     *(to_rgb("#332288"), to_rgb("#b3006b"), to_rgb("#117733")),
 ]
-PARETO_LOOKS = dict(zip(FAMILIES, zip(_COLOURS, "osDvPX^p<*h", strict=True), strict=True))
+PARETO_LOOKS = dict(zip(FAMILIES, zip(_COLOURS, "osDvPX^p<>*hd", strict=True), strict=True))
 SCOPES = {"all": "All", "subset": "Sub"}
 ALIKE = 1.02  # sizes that differ by less count as equal, as in the table of what to deploy
 PLAIN = ("subset", "none")  # calibrations shown: label-aware, or of no image at all

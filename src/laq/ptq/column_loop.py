@@ -19,9 +19,11 @@ from laq.quantizers.rounding import KINDS, Rounding
 from laq.utils import compiling
 
 
-def _kernels() -> ModuleType:
-    """The loops on the CPU: compiled ones where Numba is installed."""
-    if compiling.HAS_NUMBA:
+def kernels(device: torch.device | None = None) -> ModuleType:
+    """The loops in plain torch for a ``device`` that is no CPU, and where Numba is not installed;
+    else the compiled ones.
+    """
+    if compiling.HAS_NUMBA and (device is None or device.type == "cpu"):
         from laq.ptq import kernels_cpu
 
         return kernels_cpu
@@ -69,14 +71,14 @@ class Walk:
         """Whether ``path`` can walk it."""
         return self.grid.by_row and self.grid.has_zero
 
-    def spans(self, block: int) -> Iterator[slice]:
-        """Columns in blocks of at most ``block`` that have one step a neuron."""
+    def spans(self, block: int, first: int = 0) -> Iterator[slice]:
+        """Columns from ``first`` on in blocks of at most ``block`` that have one step a neuron."""
         columns = self.weight.shape[2]
         width = columns if self.grid.by_row else self.grid.columns
-        for start in range(0, columns, width):
-            stop = min(start + width, columns)
-            for first in range(start, stop, block):
-                yield slice(first, min(first + block, stop))
+        while first < columns:
+            stop = min(first + block, first - first % width + width, columns)
+            yield slice(first, stop)
+            first = stop
 
     def scaled(self, columns: slice) -> Tensor:
         """The weights of some columns in their units, (G, B, n)."""
@@ -86,7 +88,7 @@ class Walk:
         """Walk all columns by ``laq.ptq.kernels_cpu.path``; return ‖u‖² (G, n) float64."""
         groups, neurons, columns = self.weight.shape
         noise = self.rounding.noise(columns, groups * neurons, like=x)
-        return _kernels().path(
+        return kernels().path(
             self.weight,
             self.units,
             x,
@@ -131,8 +133,22 @@ class Walk:
 
             kernels_triton.block(*arguments, columns.start)
         else:
-            _kernels().block(*arguments, columns.start, self.threads)
+            kernels().block(*arguments, columns.start, self.threads)
         return base if step is None else base.mul_(step)
+
+    def greedy(
+        self, columns: slice, carried: Tensor, weight: Tensor, inner: Tensor, ridge: Tensor | float
+    ) -> Tensor:
+        """Walk a block of columns, each to the level that leaves the smallest error of the outputs.
+
+        carried: (G, B, n), <X̃_t, u> without the errors of the block's columns. weight: (G, B, n).
+        inner: (G, B, B), X̃ᵀX̃ of the block. ridge: λ. Returns e (G, B, n).
+        """
+        norms = inner.diagonal(dim1=1, dim2=2)[..., None] + ridge  # (G, B, 1)
+        alive = norms > 0
+        divisor = torch.where(alive, norms, 1)  # not its inverse, which may overflow
+        base = weight + carried / divisor
+        return self.block(columns, base, weight, inner / divisor, alive[..., 0])
 
     def _rule(self) -> tuple:
         """Index of the kind in KINDS, threshold and gap, the latter two in the weights' dtype."""

@@ -44,7 +44,7 @@ from laq.ptq.hessian import Grams, grouped
 from laq.ptq.layer import QuantizedLayer, Samples, check, penalty
 from laq.quantizers.grids import Uniform
 from laq.quantizers.rounding import Rounding
-from laq.utils.errors import ConfigError, DataError
+from laq.utils.errors import ConfigError
 
 Form = Literal["direct", "blocks", "gram"]
 
@@ -73,17 +73,7 @@ def quantize_layer(
     (m, G·d) those in the network quantized so far, G being the ``groups`` of a convolution.
     Everything else, and what is raised, as in ``solve``.
     """
-    if inputs.ndim != 2 or inputs.shape != quantized_inputs.shape or inputs.shape[1] % groups:
-        raise DataError(
-            f"inputs of both networks must be (m, {groups} x d); got {tuple(inputs.shape)} and "
-            f"{tuple(quantized_inputs.shape)}"
-        )
-    if {inputs.dtype, quantized_inputs.dtype} != {weight.dtype}:
-        raise DataError(
-            f"weight and inputs must be of one dtype; got weight {weight.dtype}, inputs "
-            f"{inputs.dtype}, quantized inputs {quantized_inputs.dtype}"
-        )
-    samples = Samples.of(inputs, quantized_inputs, groups)
+    samples = Samples.for_weight(weight, inputs, quantized_inputs, groups)
     return solve(
         weight,
         samples,
@@ -204,7 +194,7 @@ def _blocks(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
             drift = inputs[..., span] - x
             carried.baddbmm_((x.mT @ drift).tril_(), w)
             residual.baddbmm_(drift, w)
-        error = _walk_block(walk, span, carried, w, inner, damp)
+        error = walk.greedy(span, carried, w, inner, damp)
         residual.baddbmm_(x, error)
     difference = torch.linalg.vector_norm(residual, dim=1, dtype=torch.float64) * walk.units
     return difference.square(), _reference(inputs.transpose(0, 1).flatten(1), walk), norms
@@ -223,23 +213,10 @@ def _gram(walk: Walk, samples: Samples, block: int, ridge: float) -> Sums:
             carried.baddbmm_(grams.cross[:, span, past], weight[:, past])
             carried.baddbmm_(grams.cross[:, span, span].tril(), w)
         inner = grams.inner[:, span, span]
-        error[:, span] = _walk_block(walk, span, carried, w, inner, damp)
+        error[:, span] = walk.greedy(span, carried, w, inner, damp)
     difference, reference = grams.energies(weight, error)
     squares = walk.units.double().square()
     return difference * squares, reference * squares, grams.norms
-
-
-def _walk_block(
-    walk: Walk, span: slice, carried: Tensor, w: Tensor, inner: Tensor, added: Tensor | float
-) -> Tensor:
-    """w − q (G, B, n) of a block, from the sums over earlier columns and those over w.
-
-    added: λ.
-    """
-    norms = inner.diagonal(dim1=1, dim2=2)[..., None] + added  # (G, B, 1)
-    alive = norms > 0
-    divisor = torch.where(alive, norms, 1)  # not its inverse, which may overflow
-    return walk.block(span, w + carried / divisor, w, inner / divisor, alive[..., 0])
 
 
 def _reference(inputs: Tensor, walk: Walk) -> Tensor:

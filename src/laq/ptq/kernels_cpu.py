@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laq.ptq.layer import LANES
+from laq.ptq.layer import LANES, MARGIN, NOISE
 from laq.utils.compiling import compiled
 
 # Columns that are transposed at a time: eight cache lines of float32 of each neuron.
@@ -229,6 +229,73 @@ def _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, gro
             codes[group, start + r, first + t] = total[t, r]
 
 
+@compiled()
+def _cosine(p, a, b, rest, e, h):
+    """<y, z + p x> / |z + p x|, from a = <y, z>, b = <y, x>, rest = |z|², e = <x, z>, h = |x|².
+
+    It is 0 where z + p x is.
+    """
+    square = rest + p * (2 * e + p * h)
+    return (a + p * b) / np.sqrt(square) if square > NOISE * (rest + p * p * h) else 0.0
+
+
+@compiled()
+def _best(best, a, b, rest, e, h, low, high, shift):
+    """The level p of the largest ``_cosine``, ``best`` unless another one's is larger."""
+    curvature = a * h - b * e
+    # The stationary point, a maximum; without one the last level of a side, or the first beside 0.
+    peak = (b * rest - a * e) / curvature if curvature > 0 else np.sign(b)
+    peak = min(max(peak, low), high) - shift
+    near = np.rint(peak)
+    beside = near + np.sign(peak - near)
+    largest = _cosine(best, a, b, rest, e, h)
+    for candidate in (near + shift, beside + shift, low, high):
+        p = min(max(candidate, low), high)
+        value = _cosine(p, a, b, rest, e, h)
+        if value > largest + MARGIN * abs(largest):
+            best, largest = p, value
+    return best
+
+
+@compiled()
+def _cosines_tile(
+    levels, carried, target, inner, state, bounds, shift, own, weight, cross, group, start
+):
+    """``cosines`` for the neurons of ``group`` from ``start`` on."""
+    columns, neurons = levels.shape[1:]
+    lanes = min(LANES, neurons - start)
+    change = np.zeros((columns, LANES), levels.dtype)
+    total = np.zeros(LANES, levels.dtype)
+    grown = np.zeros(LANES, levels.dtype)
+    for t in range(columns):
+        total[:lanes] = carried[group, t, start : start + lanes]
+        for s in range(t):
+            g = inner[group, t, s]
+            for r in range(LANES):
+                total[r] += g * change[s, r]
+        if weight.size:
+            grown[:lanes] = own[group, t, start : start + lanes]
+            for s in range(t):
+                g = cross[group, s, t]
+                for r in range(LANES):
+                    grown[r] += g * change[s, r]
+        h = inner[group, t, t]
+        for r in range(lanes):
+            i = start + r
+            dot, square, b = state[0, group, i], state[1, group, i], target[group, t, i]
+            best, old = levels[group, t, i], levels[group, t, i]
+            if weight.size:
+                old = 0.0
+                dot += weight[group, t, i] * grown[r]
+            e = total[r] - old * h
+            a = dot - old * b
+            rest = max(square - old * (total[r] + e), 0.0)
+            p = _best(best, a, b, rest, e, h, bounds[0, group, i], bounds[1, group, i], shift)
+            levels[group, t, i], change[t, r] = p, p - old
+            state[0, group, i] = a + p * b
+            state[1, group, i] = rest + p * (2 * e + p * h)
+
+
 # Each loop has two drivers, instead of one function compiled both ways: numba's cache on disk knows
 # a function by its code and would take one version for the other.
 
@@ -277,6 +344,36 @@ def _block_parallel(base, weight, mix, alive, noise, rule, bounds, codes, first)
     for index in numba.prange(base.shape[0] * tiles):
         group, start = index // tiles, index % tiles * LANES
         _block_tile(base, weight, mix, alive, noise, rule, bounds, codes, first, group, start)
+
+
+@compiled()
+def _cosines_serial(levels, carried, target, inner, state, bounds, shift, own, weight, cross):
+    for group in range(levels.shape[0]):
+        for start in range(0, levels.shape[2], LANES):
+            _cosines_tile(
+                levels,
+                carried,
+                target,
+                inner,
+                state,
+                bounds,
+                shift,
+                own,
+                weight,
+                cross,
+                group,
+                start,
+            )
+
+
+@compiled(parallel=True)
+def _cosines_parallel(levels, carried, target, inner, state, bounds, shift, own, weight, cross):
+    tiles = (levels.shape[2] + LANES - 1) // LANES
+    for index in numba.prange(levels.shape[0] * tiles):
+        group, start = index // tiles, index % tiles * LANES
+        _cosines_tile(
+            levels, carried, target, inner, state, bounds, shift, own, weight, cross, group, start
+        )
 
 
 Rule = tuple[int, float, float]
@@ -354,6 +451,42 @@ def block(
     arrays = [base, weight, mix, alive, _given(noise, base, 2)]
     arguments = [array.numpy() for array in arrays] + [rule, bounds.numpy(), codes.numpy(), first]
     _run(_block_serial, _block_parallel, (base.shape[0], base.shape[2]), threads, arguments)
+
+
+def cosines(
+    levels: Tensor,
+    carried: Tensor,
+    target: Tensor,
+    inner: Tensor,
+    state: Tensor,
+    bounds: Tensor,
+    shift: float,
+    growth: tuple[Tensor, Tensor, Tensor] | None,
+    threads: int,
+) -> None:
+    """Beacon inside a block of B columns (``laq.ptq.beacon``), in float64.
+
+    Per column t, the level p that makes the cosine of y = X w and z = X̃ q largest, all others
+    held fixed. Of equal cosines, but for ``MARGIN``, the level that is there is kept.
+
+    Args:
+        levels: (G, B, n), overwritten by those chosen.
+        carried: (G, B, n), <X̃_t, z>. target: (G, B, n), <X̃_t, y>.
+        inner: (G, B, B), X̃ᵀX̃ of the block.
+        state: (2, G, n), <y, z> and |z|², overwritten.
+        bounds: (2, G, n), the first and the last level of each neuron. They are whole numbers plus
+            ``shift``.
+        growth: None in a cycle. In the greedy pass z lacks the columns from t on, ``levels`` are no
+            part of it and y grows by w_t X_t: <X_t, z> before the block (G, B, n), the weights
+            (G, B, n), and X̃ᵀX (G, B, B) of the block.
+        threads: their largest number; it does not change a bit.
+    """
+    own, weight, cross = growth or (_given(None, levels, 3),) * 3
+    arrays = [
+        *(levels.numpy(), carried.numpy(), target.numpy(), inner.numpy(), state.numpy()),
+        *(bounds.numpy(), float(shift), own.numpy(), weight.numpy(), cross.numpy()),
+    ]
+    _run(_cosines_serial, _cosines_parallel, (levels.shape[0], levels.shape[2]), threads, arrays)
 
 
 def _given(tensor: Tensor | None, like: Tensor, dimensions: int) -> Tensor:

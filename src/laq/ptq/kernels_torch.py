@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from laq.ptq.layer import MARGIN, NOISE
 from laq.quantizers import rounding
 
 Rule = tuple[int, float, float]
@@ -68,6 +69,71 @@ def block(
         code = torch.where(alive[:, t, None], _codes(value, own, rule, bounds), 0)
         codes[..., first + t] = code.to(codes.dtype)
         base[:, t] = weight[:, t] - _levels(code, rule)
+
+
+def cosines(
+    levels: Tensor,
+    carried: Tensor,
+    target: Tensor,
+    inner: Tensor,
+    state: Tensor,
+    bounds: Tensor,
+    shift: float,
+    growth: tuple[Tensor, Tensor, Tensor] | None,
+    threads: int,
+) -> None:
+    """As ``laq.ptq.kernels_cpu.cosines``; ``threads`` are torch's own."""
+    change = torch.zeros_like(levels)
+    (dot, square), (low, high) = state, bounds
+    for t in range(levels.shape[1]):
+        h, b = inner[:, t, t, None], target[:, t]
+        correlation = carried[:, t] + (inner[:, t, None, :t] @ change[:, :t])[:, 0]
+        preferred = levels[:, t].clone()
+        old = preferred
+        if growth is not None:
+            old = torch.zeros_like(preferred)
+            own, weight, cross = growth
+            grown = own[:, t] + (cross[:, None, :t, t] @ change[:, :t])[:, 0]
+            dot += weight[:, t] * grown
+        e = correlation - old * h
+        a = dot - old * b
+        rest = (square - old * (correlation + e)).clamp(min=0)
+        p = _best(preferred, a, b, rest, e, h, low, high, shift)
+        levels[:, t], change[:, t] = p, p - old
+        dot.copy_(a + p * b)
+        square.copy_(rest + p * (2 * e + p * h))
+
+
+def _best(
+    best: Tensor,
+    a: Tensor,
+    b: Tensor,
+    rest: Tensor,
+    e: Tensor,
+    h: Tensor,
+    low: Tensor,
+    high: Tensor,
+    shift: float,
+) -> Tensor:
+    """The level p of the largest cosine, ``best`` unless another one's is larger."""
+
+    def cosine(p: Tensor) -> Tensor:
+        square = rest + p * (2 * e + p * h)
+        real = square > NOISE * (rest + p * p * h)
+        return torch.where(real, (a + p * b) / square.clamp(min=0).sqrt(), 0)
+
+    curvature = a * h - b * e
+    peak = torch.where(curvature > 0, (b * rest - a * e) / curvature, b.sign())
+    peak = peak.clamp(low, high) - shift
+    near = peak.round()
+    beside = near + (peak - near).sign()
+    largest = cosine(best)
+    for candidate in (near + shift, beside + shift, low, high):
+        p = candidate.clamp(low, high)
+        value = cosine(p)
+        better = value > largest + MARGIN * largest.abs()
+        best, largest = torch.where(better, p, best), torch.where(better, value, largest)
+    return best
 
 
 def _codes(values: Tensor, noise: Tensor | None, rule: Rule, bounds: Tensor) -> Tensor:

@@ -26,6 +26,11 @@ Pair = tuple[Tensor, Tensor]
 # Neurons that a compiled loop works on side by side, and the unit of work of a thread.
 LANES = 64
 
+# A cosine is larger than another one where it exceeds it by this share, so that rounding errors
+# decide nothing. The square of a sum is 0 where it is below this share of the squares of its terms.
+MARGIN = 1e-13
+NOISE = 1e-14
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -47,6 +52,23 @@ class Samples:
         """Samples that are all in memory: X and X̃, (m, G·d) each."""
         rows, width = inputs.shape
         return cls(rows, width // groups, lambda: iter([(inputs, quantized_inputs)]), groups)
+
+    @classmethod
+    def for_weight(
+        cls, weight: Tensor, inputs: Tensor, quantized_inputs: Tensor, groups: int
+    ) -> Samples:
+        """``of``, checked against the dtype of ``weight``; raises ``DataError``."""
+        if inputs.ndim != 2 or inputs.shape != quantized_inputs.shape or inputs.shape[1] % groups:
+            raise DataError(
+                f"inputs of both networks must be (m, {groups} x d); got {tuple(inputs.shape)} and "
+                f"{tuple(quantized_inputs.shape)}"
+            )
+        if {inputs.dtype, quantized_inputs.dtype} != {weight.dtype}:
+            raise DataError(
+                f"weight and inputs must be of one dtype; got weight {weight.dtype}, inputs "
+                f"{inputs.dtype}, quantized inputs {quantized_inputs.dtype}"
+            )
+        return cls.of(inputs, quantized_inputs, groups)
 
     def gather(self) -> Pair:
         """All samples in memory: X and X̃, (m, G·d) each."""

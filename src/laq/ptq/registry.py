@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from laq.ptq import adaround, gpfq, gptq, rtn
+from laq.ptq import adaround, beacon, gpfq, gptq, qronos, rtn
 
 SOLVERS: dict[str, Callable[..., Any]] = {
     "gpfq": gpfq.solve,
@@ -17,6 +17,8 @@ SOLVERS: dict[str, Callable[..., Any]] = {
     "gpfq_l1": gpfq.solve,
     "gpfq_l0": gpfq.solve,
     "gptq": gptq.solve,
+    "qronos": qronos.solve,
+    "beacon": beacon.solve,
     "adaround": adaround.solve,
     "rtn": rtn.solve,
     "msq": rtn.solve,

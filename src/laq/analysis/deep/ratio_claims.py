@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from laq.analysis import collected
 from laq.analysis.claims.effects import NONE, Rigour
 from laq.analysis.claims.verdicts import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
+from laq.analysis.deep.reach import Reach, reach
 from laq.analysis.observations import DECIMALS
 from laq.analysis.statistics.bootstrap import FEWEST, Alternative, p_of_draws
 from laq.analysis.statistics.logcurve import (
@@ -28,7 +29,6 @@ from laq.analysis.statistics.logcurve import (
     fit_log_curve,
 )
 from laq.analysis.statistics.paired import Estimate, holm, mean_interval, sign_flip_p
-from laq.experiments.deep.label_aware import Reach, reach
 from laq.utils.errors import DataError
 from laq.utils.files import AGAIN, read_table
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from laq.config import architectures
 from laq.config.checks import subsets
+from laq.config.networks import weights_file
 from laq.config.recipes import STEPS
-from laq.config.study import Config, weights_file
+from laq.config.study import Config
 
 
 def check_networks(networks: Mapping[str, Any], section: str = "networks") -> Iterator[str]:

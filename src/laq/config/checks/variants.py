@@ -99,10 +99,20 @@ def _check_levels(where: str, settings: Mapping[str, Any]) -> Iterator[str]:
     elif method.equispaced and not alphabet.equispaced:
         names = ", ".join(name for name, entry in METHODS.items() if not entry.equispaced)
         yield f"{field} is not equispaced, so its method must be {names}, not {settings['method']}"
+    elif settings["sweeps"] and (method.moves_levels or not alphabet.equispaced):
+        yield (
+            f"{where}.sweeps: {settings['sweeps']} sweeps need equispaced levels; method "
+            f"{settings['method']} with {settings['alphabet']} takes sweeps: 0"
+        )
     if settings["granularity"] not in alphabet.granularities:
         yield (
             f"{where}.granularity: {settings['granularity']!r} is none that {settings['alphabet']} "
             f"takes: choose {', '.join(alphabet.granularities)}"
+        )
+    elif settings["granularity"] not in method.granularities:
+        yield (
+            f"{where}.granularity: method {settings['method']} chooses scales itself, so it must "
+            f"be {' or '.join(method.granularities)}, not {settings['granularity']}"
         )
     bits = settings.get("widths") or settings["bits"]
     invalid = [b for b in (bits if isinstance(bits, list) else [bits]) if b not in alphabet.bits]
