@@ -100,8 +100,9 @@ def test_tiny_neurons_get_nearly_the_best_of_all_their_roundings(kind, groups):
 
 @pytest.mark.parametrize("kind", GRIDS)
 @pytest.mark.parametrize("beta", [None, 20.0, 3.5])
-def test_the_gradient_is_that_of_autograd(kind, beta):
-    weight, inputs, quantized = layer(4, 6, 20, groups=2, seed=1)
+@pytest.mark.parametrize("samples", [20, 2])  # more and fewer than half the inputs
+def test_the_gradient_is_that_of_autograd(kind, beta, samples):
+    weight, inputs, quantized = layer(4, 6, samples, groups=2, seed=1)
     grid = GRIDS[kind](weight)
     objective = Objective.of(weight, samples_of(inputs, quantized, 2), grid)
     v = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64) * 2

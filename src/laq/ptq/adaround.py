@@ -20,13 +20,13 @@ It differs from the publication in three things:
 - u is the mean over a neuron's weights of s_t² |X̃_t|². As published it is the number of samples,
   and λ then depends on the scale of weights and inputs. In this unit it does not.
 - The activation function behind the layer is left out of the error.
-- Gradients are those of all samples. With X̃ᵀX̃ and X̃ᵀ(X − X̃), which are summed up once, a step
-  costs d² multiply-adds a neuron however many samples there are:
+- Gradients are those of all samples,
 
       ∂‖X w − X̃ q‖² / ∂q = −2 ( X̃ᵀX̃ (w − q) + X̃ᵀ(X − X̃) w )
 
-  A minibatch of more than d/2 samples costs more and gives a gradient with noise. Nothing is drawn
-  at random.
+  With X̃ᵀX̃, which is summed up once, a step costs d² multiply-adds a neuron however many samples
+  there are; with fewer than d/2 samples m it is X̃ᵀ(X̃ (w − q)), at 2 m d. A minibatch of more
+  samples costs more and gives a gradient with noise. Nothing is drawn at random.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def solve(
     to the nearer of them. A neuron whose outputs on the samples are no nearer to the float
     network's than with nearest rounding gets nearest rounding. So the reported error, which is that
     of the codes returned, is never larger than nearest rounding's. Beside samples memory holds
-    3 d² numbers a group and 12 the size of the weight.
+    at most 3 d² numbers a group and 12 the size of the weight.
 
     Args:
         steps: of Adam. With 0 all weights go to their nearest levels.
@@ -130,24 +130,21 @@ class Objective:
     whole numbers.
 
     scaled: weights. low, high: the two levels of each. They are one level for weights on or beyond
-    the last. step: of each weight. inner: X̃ᵀX̃ (G, d, d). carried: X̃ᵀ(X − X̃) w, or None where
-    inputs do not differ. unit: u of each neuron (G, 1, n).
+    the last. step: of each weight. factors: matrices (G, …) whose product is X̃ᵀX̃. carried:
+    X̃ᵀ(X − X̃) w, or None where inputs do not differ. unit: u of each neuron (G, 1, n).
     """
 
     scaled: Tensor
     low: Tensor
     high: Tensor
     step: Tensor
-    inner: Tensor
+    factors: tuple[Tensor, ...]
     carried: Tensor | None
     unit: Tensor
 
     @classmethod
     def of(cls, weight: Tensor, samples: Samples, grid: Uniform) -> Objective:
         """Raises ``DataError`` for samples that are not finite."""
-        grams = Grams.of(samples)
-        if not grams.norms.isfinite().all():
-            raise DataError(not_finite(samples))
         steps = grid.steps(weight.shape)
         scaled = weight / steps - grid.shift
         down, bounds = scaled.floor(), grid.bounds(weight.shape, weight.dtype)
@@ -158,10 +155,23 @@ class Objective:
                 steps.expand_as(weight),
             )
         )
-        carried = None if grams.cross is None else grams.cross @ w
-        unit = (step.square() * grams.norms[..., None]).mean(1, keepdim=True)
+        carried: Tensor | None = None
+        if 2 * samples.rows < samples.columns:
+            inputs, quantized_inputs = samples.gather()
+            x = grouped(quantized_inputs, samples.groups)  # (G, m, d)
+            factors, norms = (x.mT, x), x.square().sum(1)
+            if inputs is not quantized_inputs:
+                carried = x.mT @ (grouped(inputs - quantized_inputs, samples.groups) @ w)
+        else:
+            grams = Grams.of(samples)
+            factors, norms = (grams.inner,), grams.norms
+            if grams.cross is not None:
+                carried = grams.cross @ w
+        if not norms.isfinite().all():
+            raise DataError(not_finite(samples))
+        unit = (step.square() * norms[..., None]).mean(1, keepdim=True)
         unit = torch.where(unit > 0, unit, 1)
-        return cls(scaled, low, high, step, grams.inner, carried, unit)
+        return cls(scaled, low, high, step, factors, carried, unit)
 
     @property
     def start(self) -> Tensor:
@@ -177,7 +187,9 @@ class Objective:
         h.clamp_(0, 1)
         span = self.high - self.low  # 1, or 0
         error = (self.scaled - self.low).addcmul_(h, span, value=-1).mul_(self.step)  # w − q
-        slope = self.inner @ error
+        slope = error
+        for factor in reversed(self.factors):
+            slope = factor @ slope
         if self.carried is not None:
             slope += self.carried
         slope.mul_(span).mul_(self.step).div_(self.unit).mul_(-2)
