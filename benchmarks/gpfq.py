@@ -5,7 +5,7 @@ r"""The quantizer against the recursion as published, on a whole ResNet-50, in o
     python benchmarks/gpfq.py --profile        of that, only where our time goes, and a floor
     python benchmarks/gpfq.py --images 5000    memory and time of 500 and of 5,000 images
     python benchmarks/gpfq.py --table          cost model: measured beside predicted times
-    python benchmarks/gpfq.py --errors         layers whose error is below rounding's (RTN)
+    python benchmarks/gpfq.py --errors         layers where one method's error is below another's
     python benchmarks/gpfq.py --errors results/models/small_resnet/original.safetensors \
         results/dataset/train.npz results/dataset/classes.json    the same for that network
 

@@ -1,7 +1,13 @@
-"""Relative output error of GPFQ and of plain rounding (RTN) on the same inputs of every layer."""
+"""Relative output errors of methods on the same inputs of every layer.
+
+GPFQ against plain rounding (RTN), and Qronos against GPFQ and GPTQ. The network so far is quantized
+by the first of each comparison.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,15 +16,22 @@ from torch import Tensor, nn
 
 from laq import data
 from laq.checkpoints import packing
-from laq.ptq import gpfq, rtn, sequential
+from laq.ptq import gpfq, gptq, qronos, rtn, sequential
 from laq.ptq.layer import QuantizedLayer, Samples
 from laq.quantizers.uniform import Alphabet
 
 BITS, IMAGES = (2, 3, 4), 64
+METHODS: dict[str, Callable[..., QuantizedLayer]] = {
+    "RTN": rtn.solve,
+    "GPFQ": gpfq.solve,
+    "GPTQ": partial(gptq.solve, damping=0.01),
+    "Qronos": partial(qronos.solve, damping=0.01),
+}
+COMPARED = {"GPFQ": ("RTN",), "Qronos": ("GPFQ", "GPTQ")}
 
 
 def compare(*files: str) -> None:
-    """Print the share of layers where GPFQ's error is the smaller one, and list the others.
+    """Print the share of layers where the first one's error is the smaller, and list the others.
 
     For ResNet-50, or for a network on images of a study: ``files`` are its checkpoint, images
     (train.npz) and classes (classes.json).
@@ -34,26 +47,30 @@ def compare(*files: str) -> None:
 
 
 def _compare(title: str, network: nn.Module, images: Tensor) -> None:
-    for bits in BITS:
-        errors = _errors(network, images, bits)
-        others = {name: pair for name, pair in errors.items() if pair[0] >= pair[1]}
-        below = len(errors) - len(others)
-        print(
-            f"{title}, {bits} bits: GPFQ below RTN in {below} of {len(errors)} layers "
-            f"({below / len(errors):.1%})"
-        )
-        for name, (ours, rounded) in others.items():
-            print(f"    not in {name}: {ours:.4f} against {rounded:.4f}")
+    for method, others in COMPARED.items():
+        for bits in BITS:
+            errors = _errors(network, images, bits, (method, *others))
+            for place, other in enumerate(others, start=1):
+                worse = {name: row for name, row in errors.items() if row[0] > row[place]}
+                below = len(errors) - len(worse)
+                print(
+                    f"{title}, {bits} bits: {method} not above {other} in {below} of "
+                    f"{len(errors)} layers ({below / len(errors):.1%})"
+                )
+                for name, row in worse.items():
+                    print(f"    not in {name}: {row[0]:.4f} against {row[place]:.4f}")
 
 
-def _errors(network: nn.Module, images: Tensor, bits: int) -> dict[str, tuple[float, float]]:
-    """Errors of GPFQ and RTN by layer, in a network that GPFQ has quantized so far."""
-    errors: list[tuple[float, float]] = []
+def _errors(
+    network: nn.Module, images: Tensor, bits: int, methods: Sequence[str]
+) -> dict[str, tuple[float, ...]]:
+    """Errors of ``methods`` by layer, in a network that the first of them has quantized so far."""
+    errors: list[tuple[float, ...]] = []
 
     def solve(weight: Tensor, samples: Samples, alphabet: Alphabet) -> QuantizedLayer:
-        solution = gpfq.solve(weight, samples, alphabet)
-        errors.append((solution.error, rtn.solve(weight, samples, alphabet).error))
-        return solution
+        solutions = [METHODS[method](weight, samples, alphabet) for method in methods]
+        errors.append(tuple(solution.error for solution in solutions))
+        return solutions[0]
 
     alphabets = workload.paper_alphabets(bits)
     result = sequential.quantize_network(network, images, solver=solve, alphabets=alphabets)
