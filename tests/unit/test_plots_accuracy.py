@@ -442,7 +442,7 @@ def test_the_figure_is_written_twice_with_the_same_bytes(files: dict, tmp_path: 
 
 def test_tables_of_curves_and_differences_leave_duplicates_out(files: dict, tmp_path: Path) -> None:
     outputs = {key: str(tmp_path / f"{key}_out.csv") for key in ("curves", "differences")}
-    fit_curves_script(**files, **outputs, **HOW)
+    fit_curves_script(**files, **outputs, controls={}, **HOW)
     made = pd.read_csv(outputs["curves"]).set_index(["setting", "variant", "scope"])
     assert made.loc[("net", "quant", "all"), ["n", "subsets"]].tolist() == [24, 12]
     data = table(repeats=2)

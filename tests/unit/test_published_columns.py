@@ -36,7 +36,7 @@ def replayed(folder: Path, columns: list[str], **cells: object) -> pd.DataFrame:
         test_per_class=100,
     )
     tables = {"accuracy": file["accuracy"], "subsets": file["subsets"]}
-    statistics = {"confidence": 0.95, "resamples": 100, "seed": 0}
+    statistics = {"confidence": 0.95, "resamples": 100, "seed": 0, "controls": {}}
     fit_curves(**tables, **statistics, curves=file["curves"], differences=file["differences"])
     judge_claims(
         **tables,
