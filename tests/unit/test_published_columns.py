@@ -36,8 +36,9 @@ def replayed(folder: Path, columns: list[str], **cells: object) -> pd.DataFrame:
         test_per_class=100,
     )
     tables = {"accuracy": file["accuracy"], "subsets": file["subsets"]}
-    statistics = {"confidence": 0.95, "resamples": 100, "seed": 0, "controls": {}}
-    fit_curves(**tables, **statistics, curves=file["curves"], differences=file["differences"])
+    statistics = {"confidence": 0.95, "resamples": 100, "seed": 0}
+    outputs = {"curves": file["curves"], "differences": file["differences"]}
+    fit_curves(**tables, **statistics, **outputs, controls={})
     judge_claims(
         **tables,
         **statistics,
