@@ -60,7 +60,7 @@ def measure_partial(
     )
     settings = {"repeats": repeats, "training": training, **own}
     arms = list(planned(runner.layers, position, settings, subsets))
-    cache = Kept(Path(table), runner.facts(arms), runner.arrays)
+    cache = Kept(Path(table), runner.facts(), runner.arrays)
     result = runner.run(arms, cache)
     write_rows(table, result.rows)
     write_rows(seconds, result.seconds)
