@@ -44,6 +44,15 @@ COLUMNS = (
 )
 HELD_OUT = 150
 CPU = torch.device("cpu")
+LITE0 = {
+    "name": "timm/tf_efficientnet_lite0",
+    "classes": 1000,
+    "channels": 3,
+    "side": 224,
+    "stem": "standard",
+    "mean": [0.498, 0.498, 0.498],
+    "std": [0.502, 0.502, 0.502],
+}
 
 
 def recipes() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -54,6 +63,18 @@ def recipes() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "gpfq", {"bits": bits, "alphabet": "symmetric"}
         yield "gptq", {"method": "gptq", "bits": bits, "alphabet": "symmetric"}
     yield "gpfq", {"bits": 8, "alphabet": "symmetric", "activations": {"bits": 8}}
+
+
+def load(weights: Path, match: str = "order", **given: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """A network with published ``weights``, and the description of its file.
+
+    given: arguments of ``laq.models.networks.create`` other than those of ``LITE0``.
+    """
+    spec = {**LITE0, **given}
+    network = networks.create(**spec)
+    pretrained.put_into(network, weights, {"match": match}, False, spec["classes"])
+    shape = [spec["channels"], spec["side"], spec["side"]]
+    return network, {"network": spec, "images": shape, "bits": 32}
 
 
 def photographs(folder: Path, side: int, images: int) -> Tensor:
@@ -105,32 +126,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("photographs", type=Path)
-    parser.add_argument("--architecture", default="timm/tf_efficientnet_lite0")
-    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--architecture", default=LITE0["name"])
+    parser.add_argument("--classes", type=int, default=LITE0["classes"])
     parser.add_argument("--match", choices=["names", "order"], default="order")
-    parser.add_argument("--side", type=int, default=224)
-    parser.add_argument("--mean", type=float, nargs=3, default=[0.498, 0.498, 0.498])
-    parser.add_argument("--std", type=float, nargs=3, default=[0.502, 0.502, 0.502])
+    parser.add_argument("--side", type=int, default=LITE0["side"])
+    parser.add_argument("--mean", type=float, nargs=3, default=LITE0["mean"])
+    parser.add_argument("--std", type=float, nargs=3, default=LITE0["std"])
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--csv", type=Path, required=True)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
 
-    spec = {
-        "name": chosen.architecture,
-        "classes": chosen.classes,
-        "channels": 3,
-        "side": chosen.side,
-        "stem": "standard",
-        "mean": chosen.mean,
-        "std": chosen.std,
-    }
-    network = networks.create(**spec)
-    pretrained.put_into(network, chosen.weights, {"match": chosen.match}, False, chosen.classes)
+    network, described = load(
+        chosen.weights,
+        match=chosen.match,
+        name=chosen.architecture,
+        classes=chosen.classes,
+        side=chosen.side,
+        mean=chosen.mean,
+        std=chosen.std,
+    )
     images = photographs(chosen.photographs, chosen.side, chosen.images)
     shown, calibrating = images[:HELD_OUT], images[HELD_OUT:]
     reference = networks.predict(network, shown, CPU)
-    described = {"network": spec, "images": list(images.shape[1:]), "bits": 32}
 
     done: set[tuple[str, ...]] = set()
     if chosen.csv.exists():
