@@ -9,6 +9,7 @@ before a row's seconds and memory are counted.
 from __future__ import annotations
 
 import copy
+import shutil
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -31,7 +32,6 @@ from laq.onnx.export import export
 
 BITS = (4, 8, 3, 2)
 BATCH = 32
-SEEDED = 0
 # Tool: its distribution, none for this project's, and the modules that its recipes load.
 IMPORTS = {
     "laq": ("", ("laq.api.quantization", "laq.ptq.kernels_cpu")),
@@ -77,7 +77,7 @@ class Made:
     weights of the convolutions and linear layers by their bits, float ones at 32."""
 
     logits: Callable[[Tensor], Tensor]
-    save: Callable[[Path], None]
+    save: Callable[[Path], Any]
     weights: dict[int, int]
 
 
@@ -113,11 +113,8 @@ def recipes() -> Iterator[Recipe]:
         make = partial(torchao_weights, bits=bits)
         yield Recipe("torchao", "rounding", bits, 32, lines, make)
         lines = f"prepare(RTNConfig(bits={bits}, group_size=-1)); convert"
-        make = partial(compressor, bits=bits, method="RTNConfig")
-        yield Recipe("neural-compressor", "RTN", bits, 32, lines, make)
-        lines = f"prepare(GPTQConfig(bits={bits}, group_size=-1)); convert"
-        make = partial(compressor, bits=bits, method="GPTQConfig")
-        yield Recipe("neural-compressor", "GPTQ", bits, 32, lines, make)
+        make = partial(compressor, bits=bits)
+        yield Recipe("neural-compressor", "rounding", bits, 32, lines, make)
     lines = "quant_pre_process; quantize_static(per_channel=True, QInt8, QUInt8)"
     yield Recipe("ONNX Runtime", "static", 8, 8, lines, runtime_static)
     lines = "torch.export.export(strict=True); prepare_pt2e(X86InductorQuantizer); convert_pt2e"
@@ -126,7 +123,7 @@ def recipes() -> Iterator[Recipe]:
     yield Recipe("NNCF", "static", 8, 8, lines, nncf_static)
     for bits, mode in ((8, "INT8_SYM"), (4, "INT4_SYM")):
         grouped = {} if bits == 8 else {"group_size": -1, "all_layers": True}
-        lines = f"nncf.compress_weights(mode={mode}, {_text(grouped)})"
+        lines = f"nncf.compress_weights({_text({'mode': mode, **grouped})})"
         make = partial(nncf_weights, mode=mode, options=grouped)
         yield Recipe("NNCF", "weights", bits, 32, lines, make)
     lines = "export; prepare(get_default_static_config()); convert"
@@ -187,7 +184,7 @@ def ours_float(task: Task) -> Made:
 
 def ours(task: Task, bits: int, **options: Any) -> Made:
     """``laq.quantize``."""
-    made = laq.quantize(task.network, task.images, bits, seed=SEEDED, **options)
+    made = laq.quantize(task.network, task.images, bits, **options)
     return Made(_of_torch(made.network), made.save, {bits: _total(task.network)})
 
 
@@ -336,15 +333,11 @@ def _float_onnx(task: Task, folder: Path) -> Path:
 
 def _of_file(task: Task, path: Path) -> Made:
     """A quantized ONNX file."""
-    import onnx
-
-    counts = runtime.stored(path)
-    total = _total(task.network)
-    del onnx
+    counts, total = runtime.stored(path), _total(task.network)
     quantized = min(total, counts["int8"])
     return Made(
         _of_onnx(path),
-        lambda target: target.write_bytes(path.read_bytes()) and None,
+        lambda target: shutil.copyfile(path, target),
         {8: quantized, 32: total - quantized},
     )
 
@@ -392,16 +385,15 @@ def nncf_weights(task: Task, mode: str, options: dict[str, Any]) -> Made:
     return Made(_of_torch(model), _state(model), _stored(task.network, model.state_dict()))
 
 
-def compressor(task: Task, bits: int, method: str) -> Made:
-    """neural-compressor's weights alone: of linear layers."""
+def compressor(task: Task, bits: int) -> Made:
+    """neural-compressor's rounding, which is of linear layers.
+
+    Its GPTQ is for stacks of transformer blocks, and fails without the path of a model.
+    """
     from neural_compressor.torch import quantization
 
-    config = getattr(quantization, method)(bits=bits, group_size=-1)
-    model = quantization.prepare(copy.deepcopy(task.network), config)
-    with torch.no_grad():
-        for batch, _ in task.batches() if method == "GPTQConfig" else ():
-            model(batch)
-    model = quantization.convert(model)
+    config = quantization.RTNConfig(bits=bits, group_size=-1, use_layer_wise=False)
+    model = quantization.convert(quantization.prepare(copy.deepcopy(task.network), config))
     linear = sum(m.weight.numel() for _, m in _layers(task.network) if isinstance(m, nn.Linear))
     counts = {bits: linear, 32: _total(task.network) - linear}
     return Made(_of_torch(model), _state(model), counts)
@@ -420,4 +412,11 @@ def compressor_static(task: Task) -> Made:
         for batch in images.split(BATCH):
             model(batch)
     model = quantization.convert(model)
-    return Made(_of_torch(model), _state(model), _stored(task.network, model.state_dict()))
+    # Weights stay in float, and the graph rounds them whenever it runs.
+    quantized = sum(
+        model.get_parameter(node.args[0].target).numel()
+        for node in model.graph.nodes
+        if "quantize_per_channel" in str(node.target) and node.args[0].op == "get_attr"
+    )
+    counts = {8: quantized, 32: _total(task.network) - quantized}
+    return Made(_of_torch(model), _state(model), counts)

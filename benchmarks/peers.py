@@ -11,7 +11,8 @@ that sees this project's packages beside its own:
         > $(ls -d benchmarks/results/peers/lib/python*/site-packages)/shared.pth
     benchmarks/results/peers/bin/pip install --no-deps brevitas==0.13.4 dependencies==2.0.1 \\
         unfoldNd==0.2.3 accelerate==1.15.0 torchao==0.18.0 nncf==3.4.0 rich==15.0.0 \\
-        neural_compressor==3.10 prettytable==3.18.0 py-cpuinfo==9.0.0
+        neural_compressor==3.10 prettytable==3.18.0 wcwidth==0.9.4 \\
+        py-cpuinfo==9.0.0
 
 and run the program with ``benchmarks/results/peers/bin/python``.
 
