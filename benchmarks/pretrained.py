@@ -97,7 +97,7 @@ def milliseconds(path: Path, images: Tensor) -> float:
     return 1000 * min((seconds(17) - seconds(1)) / 16 for _ in range(3))
 
 
-def of_runtime(float_model: Path, target: Path, images: Tensor) -> None:
+def of_runtime(float_model: Path, target: Path, images: Tensor, **options: Any) -> None:
     """ONNX Runtime's static quantization to 8 bits, a scale a channel, on ``images``."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -113,7 +113,7 @@ def of_runtime(float_model: Path, target: Path, images: Tensor) -> None:
     prepared = target.with_suffix(".prepared.onnx")
     quant_pre_process(float_model, prepared)
     kinds = {"weight_type": QuantType.QInt8, "activation_type": QuantType.QUInt8}
-    quantize_static(prepared, target, Reader(), per_channel=True, **kinds)
+    quantize_static(prepared, target, Reader(), per_channel=True, **kinds, **options)
 
 
 def measured(logits: Tensor, reference: Tensor) -> dict[str, float]:
