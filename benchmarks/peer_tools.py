@@ -92,6 +92,11 @@ class Recipe:
     lines: str
     make: Callable[[Task], Made]
 
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Its columns that tell it from the other rows of a network."""
+        return self.tool, self.method, str(self.bits), str(self.input_bits)
+
 
 def recipes() -> Iterator[Recipe]:
     """All rows, 4 bits first."""

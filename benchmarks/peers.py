@@ -38,6 +38,7 @@ import resource
 import sys
 import tempfile
 import time
+import tomllib
 import traceback
 from collections.abc import Callable
 from importlib import metadata
@@ -102,6 +103,11 @@ def measured(logits: Tensor, reference: Tensor, labels: Tensor | None) -> dict[s
     return found
 
 
+def own_version() -> str:
+    """Of this project, which need not be installed."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
 def peak() -> int:
     """Bytes of memory that this process had at most."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -162,45 +168,46 @@ def main() -> None:
         case = of_study(chosen.network, chosen.images, chosen.calibration, chosen.tested)
     task, shown, labels = case
     reference = predict(task.network, shown, torch.device("cpu"))
-    done: set[tuple[str, ...]] = set()
-    if chosen.csv.exists():
-        with chosen.csv.open(newline="") as file:
-            done = {tuple(r[name] for name in KEY) for r in csv.DictReader(file)}
-    else:
+    if not chosen.csv.exists():
         chosen.csv.parent.mkdir(parents=True, exist_ok=True)
         chosen.csv.write_text(",".join(COLUMNS) + "\n")
 
-    def measure(tool: str, wanted: list[Recipe]) -> None:
+    def missing(tool: str) -> list[Recipe]:
+        """Recipes of a tool that are asked for and have no row."""
+        with chosen.csv.open(newline="") as file:
+            done = {tuple(r[name] for name in KEY) for r in csv.DictReader(file)}
+        return [
+            recipe
+            for recipe in peer_tools.recipes()
+            if recipe.tool == tool and recipe.bits in chosen.bits
+            if not recipe.method.startswith(tuple(chosen.without))
+            if (chosen.name, *recipe.key) not in done
+        ]
+
+    def measure(tool: str) -> None:
         """Rows of one tool, in a process that has loaded it."""
         distribution, modules = peer_tools.IMPORTS[tool]
         problem = {}
         try:
-            version = metadata.version(distribution) if distribution else ""
+            version = metadata.version(distribution) if distribution else own_version()
             for module in modules:
                 importlib.import_module(module)
         except Exception as error:
             version, problem = "", {"error": f"{type(error).__name__}: {error}"[:200]}
-        for recipe in wanted:
+        # Asked for again before each row: another run may have added it.
+        while wanted := missing(tool):
+            recipe = wanted[0]
             found = problem or apart(row, recipe, task, shown, reference, labels)
-            facts = {name: getattr(recipe, name) for name in ("tool", "method", "bits")}
-            facts |= {"input_bits": recipe.input_bits, "lines": recipe.lines}
-            facts |= {"network": chosen.name, "version": version}
-            facts |= {"calibration": len(task.images), **found}
+            facts = dict(zip(KEY, (chosen.name, *recipe.key), strict=True))
+            facts |= {"version": version, "calibration": len(task.images), "lines": recipe.lines}
+            facts |= found
             with chosen.csv.open("a", newline="") as file:
                 csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(facts)
             print(*facts.values(), flush=True)
 
     for tool in chosen.tools:
-        wanted = [
-            recipe
-            for recipe in peer_tools.recipes()
-            if recipe.tool == tool and recipe.bits in chosen.bits
-            if not any(recipe.method.startswith(word) for word in chosen.without)
-            if (chosen.name, tool, recipe.method, str(recipe.bits), str(recipe.input_bits))
-            not in done
-        ]
-        if wanted:
-            apart(measure, tool, wanted)
+        if missing(tool):
+            apart(measure, tool)
 
 
 if __name__ == "__main__":
