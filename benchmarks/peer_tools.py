@@ -120,6 +120,9 @@ def recipes() -> Iterator[Recipe]:
         lines = f"prepare(RTNConfig(bits={bits}, group_size=-1)); convert"
         make = partial(compressor, bits=bits)
         yield Recipe("neural-compressor", "rounding", bits, 32, lines, make)
+    options = {"scheme": "symmetric", "method": "gpfq", "activations": 8}
+    lines = f"laq.quantize({_text(options)})"
+    yield Recipe("laq", "gpfq, symmetric, inputs", 8, 8, lines, partial(ours, bits=8, **options))
     for name, options in RUNTIME.items():
         lines = f"quant_pre_process; quantize_static(per_channel=True, QInt8, QUInt8{name[6:]})"
         yield Recipe("ONNX Runtime", name, 8, 8, lines, partial(runtime_static, **options))
