@@ -44,6 +44,15 @@ COLUMNS = (
 )
 HELD_OUT = 150
 CPU = torch.device("cpu")
+LITE0 = {
+    "name": "timm/tf_efficientnet_lite0",
+    "classes": 1000,
+    "channels": 3,
+    "side": 224,
+    "stem": "standard",
+    "mean": [0.498, 0.498, 0.498],
+    "std": [0.502, 0.502, 0.502],
+}
 
 
 def recipes() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -54,6 +63,18 @@ def recipes() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "gpfq", {"bits": bits, "alphabet": "symmetric"}
         yield "gptq", {"method": "gptq", "bits": bits, "alphabet": "symmetric"}
     yield "gpfq", {"bits": 8, "alphabet": "symmetric", "activations": {"bits": 8}}
+
+
+def load(weights: Path, match: str = "order", **given: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """A network with published ``weights``, and the description of its file.
+
+    given: arguments of ``laq.models.networks.create`` other than those of ``LITE0``.
+    """
+    spec = {**LITE0, **given}
+    network = networks.create(**spec)
+    pretrained.put_into(network, weights, {"match": match}, False, spec["classes"])
+    shape = [spec["channels"], spec["side"], spec["side"]]
+    return network, {"network": spec, "images": shape, "bits": 32}
 
 
 def photographs(folder: Path, side: int, images: int) -> Tensor:
@@ -76,7 +97,7 @@ def milliseconds(path: Path, images: Tensor) -> float:
     return 1000 * min((seconds(17) - seconds(1)) / 16 for _ in range(3))
 
 
-def of_runtime(float_model: Path, target: Path, images: Tensor) -> None:
+def of_runtime(float_model: Path, target: Path, images: Tensor, **options: Any) -> None:
     """ONNX Runtime's static quantization to 8 bits, a scale a channel, on ``images``."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -92,7 +113,7 @@ def of_runtime(float_model: Path, target: Path, images: Tensor) -> None:
     prepared = target.with_suffix(".prepared.onnx")
     quant_pre_process(float_model, prepared)
     kinds = {"weight_type": QuantType.QInt8, "activation_type": QuantType.QUInt8}
-    quantize_static(prepared, target, Reader(), per_channel=True, **kinds)
+    quantize_static(prepared, target, Reader(), per_channel=True, **kinds, **options)
 
 
 def measured(logits: Tensor, reference: Tensor) -> dict[str, float]:
@@ -105,32 +126,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("photographs", type=Path)
-    parser.add_argument("--architecture", default="timm/tf_efficientnet_lite0")
-    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--architecture", default=LITE0["name"])
+    parser.add_argument("--classes", type=int, default=LITE0["classes"])
     parser.add_argument("--match", choices=["names", "order"], default="order")
-    parser.add_argument("--side", type=int, default=224)
-    parser.add_argument("--mean", type=float, nargs=3, default=[0.498, 0.498, 0.498])
-    parser.add_argument("--std", type=float, nargs=3, default=[0.502, 0.502, 0.502])
+    parser.add_argument("--side", type=int, default=LITE0["side"])
+    parser.add_argument("--mean", type=float, nargs=3, default=LITE0["mean"])
+    parser.add_argument("--std", type=float, nargs=3, default=LITE0["std"])
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--csv", type=Path, required=True)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
 
-    spec = {
-        "name": chosen.architecture,
-        "classes": chosen.classes,
-        "channels": 3,
-        "side": chosen.side,
-        "stem": "standard",
-        "mean": chosen.mean,
-        "std": chosen.std,
-    }
-    network = networks.create(**spec)
-    pretrained.put_into(network, chosen.weights, {"match": chosen.match}, False, chosen.classes)
+    network, described = load(
+        chosen.weights,
+        match=chosen.match,
+        name=chosen.architecture,
+        classes=chosen.classes,
+        side=chosen.side,
+        mean=chosen.mean,
+        std=chosen.std,
+    )
     images = photographs(chosen.photographs, chosen.side, chosen.images)
     shown, calibrating = images[:HELD_OUT], images[HELD_OUT:]
     reference = networks.predict(network, shown, CPU)
-    described = {"network": spec, "images": list(images.shape[1:]), "bits": 32}
 
     done: set[tuple[str, ...]] = set()
     if chosen.csv.exists():
