@@ -70,16 +70,29 @@ def solve(
     devices that do not match, for values that are not finite, and for a Hessian that is singular
     in spite of the damping; the caller adds the layer's name.
     """
+    walk = damped_walk(weight, samples, grid, damping, rounding, block, threads)
+    _round(walk, samples, damping, block)
+    return measured(walk.codes, grid, weight, samples)
+
+
+def damped_walk(
+    weight: Tensor,
+    samples: Samples,
+    grid: Uniform,
+    damping: float,
+    rounding: Rounding | None,
+    block: int,
+    threads: int | None,
+) -> Walk:
+    """The start of a walk, its arguments and errors being those of ``solve``."""
     check(weight, samples, grid)
     if not damping >= 0:
         raise ConfigError(f"damping is {damping}: it must be at least 0")
     if block < 1 or (threads is not None and threads < 1):
         raise ValueError(f"block {block} and threads {threads} must be at least 1")
-    walk = Walk.of(
+    return Walk.of(
         weight, grid, rounding or Rounding(), samples.groups, threads or torch.get_num_threads()
     )
-    _round(walk, samples, damping, block)
-    return measured(walk.codes, grid, weight, samples)
 
 
 def _round(walk: Walk, samples: Samples, damping: float, block: int) -> None:

@@ -34,15 +34,15 @@ from laq.ptq.gptq import (
     compensate,
     compensate_outputs,
     compensating,
+    damped_walk,
     factored,
     reversed_hessian,
     squared_norms,
 )
 from laq.ptq.hessian import grouped, measured
-from laq.ptq.layer import QuantizedLayer, Samples, check, penalty
+from laq.ptq.layer import QuantizedLayer, Samples, penalty
 from laq.quantizers.grids import Uniform
 from laq.quantizers.rounding import Rounding
-from laq.utils.errors import ConfigError
 
 # Damping in units of the Hessian's largest eigenvalue where samples are fewer than inputs.
 SINGULAR = 1e-6
@@ -100,14 +100,7 @@ def solve(
     devices that do not match, for values that are not finite, and for a Hessian that is singular
     in spite of the damping; the caller adds the layer's name.
     """
-    check(weight, samples, grid)
-    if not damping >= 0:
-        raise ConfigError(f"damping is {damping}: it must be at least 0")
-    if block < 1 or (threads is not None and threads < 1):
-        raise ValueError(f"block {block} and threads {threads} must be at least 1")
-    walk = Walk.of(
-        weight, grid, rounding or Rounding(), samples.groups, threads or torch.get_num_threads()
-    )
+    walk = damped_walk(weight, samples, grid, damping, rounding, block, threads)
     _round(walk, samples, damping, block)
     return measured(walk.codes, grid, weight, samples)
 
@@ -149,9 +142,10 @@ def _round_few(walk: Walk, samples: Samples, damping: float, block: int) -> None
     x = grouped(x, samples.groups)
     norms = squared_norms(x, samples)
     damp = penalty(damping, norms.mean())
-    damp = damp.clamp(min=SINGULAR * _largest_eigenvalue(x))[:, None, None]
+    if (damp < SINGULAR * norms.sum(1)).any():  # the sum bounds the largest eigenvalue
+        damp = damp.clamp(min=SINGULAR * _largest_eigenvalue(x))[:, None, None]
     y = compensating(x, damp, block)
-    y[..., 0] = x[..., 0] / (norms[:, :1] + damp[..., 0])
+    y[..., 0] = x[..., 0] / (norms[:, :1] + damp.flatten()[:, None])
     compensate_outputs(walk, x, y, drift, block)
 
 
