@@ -188,3 +188,27 @@ def test_no_network_is_trained_by_kernels_that_corrupt_memory(inputs, side, stri
         layer.weight.double(),
     )
     torch.testing.assert_close(layer.weight.grad.double(), 5 * expected, rtol=1e-4, atol=1e-3)
+
+
+class Viewing(nn.Module):
+    """Flattens by ``view``, as many networks do, which takes contiguous activations alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(4 * 9, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.max_pool2d(self.conv(x).relu(), 2)
+        return self.linear(y.view(len(y), -1))
+
+
+def test_a_network_runs_in_the_layout_that_it_takes():
+    images = torch.randint(256, (5, 3, 8, 8), dtype=torch.uint8)
+    for network, layout in (
+        (networks.create(**spec(channels=3)).eval(), torch.channels_last),
+        (Viewing(), torch.contiguous_format),
+    ):
+        assert networks.memory_format(network, networks.to_input(images)) == layout
+        with torch.no_grad():
+            logits = network(networks.to_input(images))
+        torch.testing.assert_close(networks.predict(network, images, torch.device("cpu")), logits)

@@ -56,6 +56,16 @@ def test_a_separable_problem_is_learnt(function, rate):
         assert tensor.device == CPU and tensor.is_contiguous()
 
 
+def test_a_network_that_flattens_by_view_is_trained():
+    class Viewing(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            y = self[0](x)
+            return self[1](y.view(len(y), -1))
+
+    history = fit(network=Viewing(nn.Conv2d(1, 4, 3), nn.Linear(4 * 36, 2)), epochs=2)
+    assert len(history) == 2
+
+
 def test_the_history_has_a_row_an_epoch():
     _, history = fit()
     columns = ["epoch", "learning_rate", "train_loss", "train_top1", "test_top1"]

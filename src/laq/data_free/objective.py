@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from laq.models.networks import to_fastest_layout
 from laq.utils.errors import ConfigError
 
 # Image priors beside the statistics: images are smooth, and not far from grey.
@@ -129,15 +130,16 @@ class Objective:
 
     def __init__(self, network: nn.Module, name: str, settings: Mapping[str, Any]) -> None:
         """Raises ``ConfigError``, which calls the network ``name``, where it has no BatchNorm."""
-        # Channels last, the faster layout of convolutions.
-        clone = copy.deepcopy(network).to(memory_format=torch.channels_last)
-        self._network = clone.eval().requires_grad_(False)
+        self._network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._layout: torch.memory_format | None = None  # asked of the first images
         self._statistics = Statistics(self._network, name)
         self._settings = settings
 
     def __call__(self, images: Tensor, labels: Tensor | None) -> Terms:
         """Of ``images`` in [0, 1] (n, c, h, w), asked to be of ``labels`` (n,) unless None."""
-        logits = self._network(images.contiguous(memory_format=torch.channels_last))
+        if self._layout is None:
+            self._layout = to_fastest_layout(self._network, images.detach())
+        logits = self._network(images.contiguous(memory_format=self._layout))
         statistics = self._statistics.loss()
         total_variation, grey_distance = variation(images), norm(images)
         loss = statistics + self._settings["variation"] * total_variation

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from laq.models.networks import output_layers, to_input
+from laq.models.networks import output_layers, to_fastest_layout, to_input
 from laq.utils.errors import DataError
 from laq.utils.files import AGAIN, atomic
 
@@ -32,7 +32,7 @@ def penultimate(
     ``network`` is moved to ``device`` and put into evaluation mode, and stays so. Raises
     ``ConfigError`` for a network without such a layer.
     """
-    network.to(device).eval()
+    layout = to_fastest_layout(network.to(device).eval(), to_input(images[:1], device))
     vectors: list[Tensor] = []
 
     def keep(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -45,7 +45,7 @@ def penultimate(
         for batch in tqdm(images.split(batch_size), "features", mininterval=2):
             vectors.clear()
             with torch.inference_mode():
-                network(to_input(batch, device))
+                network(to_input(batch, device).contiguous(memory_format=layout))
             yield torch.cat(vectors, dim=1).cpu().numpy()
 
 

@@ -15,7 +15,7 @@ from laq.checkpoints import inference
 from laq.experiments import compression
 from laq.experiments.evaluation import score
 from laq.experiments.trial_cache import Kept
-from laq.models.networks import predict
+from laq.models.networks import predict, to_fastest_layout, to_input
 from laq.utils import seeds
 from laq.utils.errors import ConfigError
 
@@ -127,6 +127,7 @@ def measure(
     memory: bytes of activations. kept: finished trials, which are not run again.
     """
     device = next(original.parameters()).device
+    to_fastest_layout(original, to_input(training.images[:1], device))
     images, labels = map(torch.from_numpy, data.of_classes(testing, members))
     rows = []
     for point, repeat in tqdm(list(product(points, range(1, repeats + 1))), desc="points"):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from laq.models.networks import to_input
+from laq.models.networks import memory_format, to_input
 from laq.utils import seeds
 from laq.utils.errors import DataError
 
@@ -30,10 +30,11 @@ class CalibrationImages:
     images: Tensor
     device: torch.device
     dtype: torch.dtype
+    layout: torch.memory_format = torch.contiguous_format
 
     @classmethod
     def of(cls, images: Tensor, network: nn.Module) -> CalibrationImages:
-        """``images`` for ``network``.
+        """``images`` for ``network``, in the layout that it is fastest in.
 
         Raises ``DataError`` where there are none, or they are neither uint8 nor floats.
         """
@@ -43,7 +44,8 @@ class CalibrationImages:
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise DataError(f"calibration images are {images.dtype}: give uint8, or floats")
         parameter = next(network.parameters(), torch.empty(0))
-        return cls(images, parameter.device, parameter.dtype)
+        first = cls(images[:1], parameter.device, parameter.dtype)
+        return replace(first, images=images, layout=memory_format(network, first.chunk(0)))
 
     def draw(self, count: int, generator: torch.Generator) -> CalibrationImages:
         """A batch of ``count`` images drawn without replacement, or all where there are fewer."""
@@ -60,8 +62,10 @@ class CalibrationImages:
         """Images from index · CHUNK on, ``CHUNK`` at most, as the network takes them."""
         images = self.images[index * CHUNK : (index + 1) * CHUNK]
         if images.dtype == torch.uint8:
-            return to_input(images, self.device).to(self.dtype)
-        return images.to(self.device, self.dtype, copy=True)
+            chunk = to_input(images, self.device).to(self.dtype)
+        else:
+            chunk = images.to(self.device, self.dtype, copy=True)
+        return chunk.contiguous(memory_format=self.layout)
 
 
 def spread(images: Tensor, count: int) -> Tensor:

@@ -175,7 +175,8 @@ def quantize_network(
             solutions = _solve(name, layer.weight.detach().flatten(1), samples, solver, grids)
             values = _joined([solution.weight for solution in solutions])
             corrector.correct(name, layer.weight.detach().flatten(1), values, samples)
-            twin.get_submodule(name).weight.data = values.reshape(layer.weight.shape)
+            weight = torch.empty_like(layer.weight)  # in its layout
+            twin.get_submodule(name).weight.data = weight.copy_(values.reshape(weight.shape))
             runs = tuple(
                 PackedWeight(solution.codes.unflatten(1, layer.weight.shape[1:]), solution.grid)
                 for solution in solutions

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from laq.models.networks import predict, to_input
+from laq.models.networks import predict, to_fastest_layout, to_input
 from laq.training import optimizers, schedules
 from laq.training.augmentation import Augmentation
 from laq.training.constraints import Constraint, Progress
@@ -93,7 +93,7 @@ def fit(
     team, constraint = team or Team(), constraint or Constraint()
     # Images stay uint8 on the device: a quarter of the memory, and no transfer in each step.
     images, labels = train_split[0].to(device), train_split[1].to(device)
-    network.to(device, memory_format=torch.channels_last)
+    layout = to_fastest_layout(network.to(device), to_input(images[:1], device))
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     augmentation = Augmentation(recipe, generator)
     steps = len(batches(torch.arange(len(images)), recipe.batch_size))
@@ -118,7 +118,8 @@ def fit(
             local_batch = batch[share]
             inputs = to_input(augmentation(images[local_batch], len(batch), share), device)
             with team.batch(len(batch)), autocast(recipe.precision, device):
-                logits = parallel(inputs.contiguous(memory_format=torch.channels_last))
+                # A clone, since contiguous() leaves the strides of a single channel as they are.
+                logits = parallel(inputs.clone(memory_format=layout))
             logits = logits.float()
             # An empty part still takes part in the sums over processes.
             loss = criterion(logits, labels[local_batch]) if len(local_batch) else logits.sum()

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from laq.experiments.partial.traffic import TrafficArm, built
-from laq.models.networks import safe_kernels, to_input
+from laq.models.networks import safe_kernels, to_fastest_layout, to_input
 from laq.qat import grid, inputs
 from laq.training import FINETUNING, loop
 from laq.training.loop import State
@@ -84,7 +84,8 @@ class _Training:
         grid.fit(network)
         if any(True for _ in inputs.attached(network)):
             inputs.calibrate(network, to_input(images))
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device)
+        self.layout = to_fastest_layout(network, to_input(images[:1], device))
         self.images, self.device, self.recipe, self.steps = images, device, recipe, steps
         self.network.train()
         self.constraint.begin_epoch(self.network)
@@ -101,9 +102,8 @@ class _Training:
 
     def begin(self) -> None:
         """Make inputs and the training's state, and take the first steps."""
-        self.inputs = to_input(self.images, self.device).contiguous(
-            memory_format=torch.channels_last
-        )
+        inputs = to_input(self.images, self.device)
+        self.inputs = inputs.contiguous(memory_format=self.layout)
         self.labels = torch.zeros(len(self.images), dtype=torch.int64, device=self.device)
         self.state = State(
             self.network, self.recipe, self.steps, torch.Generator(), self.device, self.constraint
