@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from laq.models.small_resnet import SmallResNet
-from laq.ptq import calibration, folding, fx_runner
+from laq.ptq import calibration, folding, fx_runner, hook_runner
+from laq.ptq.hook_runner import FloatInputs
 from laq.ptq.layer import QuantizedLayer, Samples, relative_error
 from laq.ptq.patches import Sampling
 from laq.ptq.sequential import QuantizedNetwork, folded, quantize_network
@@ -638,6 +639,30 @@ def test_a_fresh_batch_for_each_layer_is_the_naive_rerun(sampling):
         expected = naive(layer.weight.detach().flatten(1), samples, levels)
         assert torch.equal(codes_of(result)[f"{name}.weight"].flatten(1), expected.codes), name
         quantized.get_submodule(name).weight.data = expected.weight.view(layer.weight.shape)
+
+
+@pytest.mark.parametrize("memory", [2**30, 5000, 0])
+def test_quantizations_share_the_inputs_of_the_float_network(memory, monkeypatch):
+    network, _ = example("small_resnet")
+    pool, shared = images(9, 2, 8, 8, seed=4), FloatInputs(memory)
+    runs = []
+    monkeypatch.setattr(
+        *(hook_runner, "capture"),
+        lambda *call, capture=hook_runner.capture: [runs.append(call[0]), capture(*call)][1],
+    )
+    for bits in (3, 2):
+        settings = {
+            "batch": 4,
+            "alphabets": lambda name, w, bits=bits: [(len(w), alphabet(w, bits))],
+        }
+        runs.clear()
+        alone = quantize(network, pool, **settings)
+        computed = runs.count(network)
+        runs.clear()
+        assert_same_codes(quantize(network, pool, float_inputs=shared, **settings), alone)
+    kept = computed - runs.count(network)
+    assert kept == {2**30: computed, 0: 0}.get(memory, kept)
+    assert memory != 5000 or 0 < kept < computed
 
 
 def test_a_batch_larger_than_the_pool_takes_it_whole():

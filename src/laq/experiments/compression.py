@@ -18,6 +18,7 @@ from laq.ptq.activation_cache import MEMORY
 from laq.ptq.activation_quantizer import InputSettings
 from laq.ptq.calibration import calibration_pool, spread
 from laq.ptq.corrections import Corrections
+from laq.ptq.hook_runner import FloatInputs
 from laq.ptq.layer import Solver
 from laq.ptq.mixed_precision import Allocation, LayerSize
 from laq.ptq.module_state import copied
@@ -39,12 +40,14 @@ def for_subset(
     settings: dict[str, Any],
     seed: int,
     memory: int = MEMORY,
+    float_inputs: FloatInputs | None = None,
 ) -> tuple[QuantizedNetwork, int]:
     """``network`` compressed for a subset, and the number of images that calibrate a layer.
 
     ``train``: all images, of the training set or made without data. ``members``: the subset's
     classes, on which every draw depends. ``classes``: those whose images calibrate, all where None.
     ``settings``: a variant's ``compress`` entry. The network is left as it was.
+    ``float_inputs``: as in ``quantize_network``.
     """
     pool, count = calibration_pool(train.labels, classes, members, settings, seed)
     result = compress(
@@ -55,6 +58,7 @@ def for_subset(
         noise=devices.generator(seed, "rounding", *members),
         batch=count if settings["batch"] == "fresh" else None,
         memory=memory,
+        float_inputs=float_inputs,
     )
     return result, count
 
@@ -67,6 +71,7 @@ def compress(
     noise: torch.Generator,
     batch: int | None = None,
     memory: int = MEMORY,
+    float_inputs: FloatInputs | None = None,
 ) -> QuantizedNetwork:
     """Quantize ``network`` with ``settings`` (a variant's ``compress`` entry).
 
@@ -74,9 +79,10 @@ def compress(
         images: calibration images uint8, or float as the network takes them, (n, c, h, w).
         patches: draws patches, and batches where each layer has its own.
         noise: draws for stochastic rounding.
-        batch, memory: as in ``quantize_network``.
+        batch, memory, float_inputs: as in ``quantize_network``.
     """
     solver = _solver(settings, noise)
+    integer = settings.get("inference") == "integer"
     skip_layers = dict.fromkeys(settings["skip_layers"], "kept in float by the config")
     transforms: list[dict[str, Any]] = []
     quantize = partial(
@@ -86,11 +92,12 @@ def compress(
         skip_layers=skip_layers,
         batch=batch,
         memory=memory,
+        # Where the network is rewritten first, other quantizations have another one.
+        float_inputs=None if settings["fold_batchnorm"] or integer else float_inputs,
     )
     inputs = InputSettings(**settings["activations"]) if settings.get("activations") else None
     if settings["fold_batchnorm"]:
         network, transforms = folded(network, images)
-    integer = settings.get("inference") == "integer"
     if integer:
         network, entry = _on_grids(network, inputs.bits)
         transforms.append(entry)

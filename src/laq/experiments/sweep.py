@@ -16,6 +16,7 @@ from laq.experiments import compression
 from laq.experiments.evaluation import score
 from laq.experiments.trial_cache import Kept
 from laq.models.networks import predict, to_fastest_layout, to_input
+from laq.ptq.hook_runner import FloatInputs
 from laq.utils import seeds
 from laq.utils.errors import ConfigError
 
@@ -129,7 +130,7 @@ def measure(
     device = next(original.parameters()).device
     to_fastest_layout(original, to_input(training.images[:1], device))
     images, labels = map(torch.from_numpy, data.of_classes(testing, members))
-    rows = []
+    float_inputs, rows = FloatInputs(memory), []
     for point, repeat in tqdm(list(product(points, range(1, repeats + 1))), desc="points"):
         trial = {**point, "repeat": repeat}
         record = kept.find(trial)
@@ -138,7 +139,7 @@ def measure(
             classes = None if point["classes"] == "all" else members
             trial_seed = seeds.of_repeat(seed, repeat)
             result, _ = compression.for_subset(
-                original, training, members, classes, settings, trial_seed, memory
+                original, training, members, classes, settings, trial_seed, memory, float_inputs
             )
             model = inference.ready(result.network, result.packed, result.transforms)
             scores = score(predict(model, images, device), labels, members)

@@ -6,6 +6,7 @@ takes networks that torch.fx cannot trace, and allows a fresh batch of images fo
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
@@ -105,20 +106,45 @@ def capture(network: nn.Module, layer: str, images: Tensor) -> Tensor:
     )
 
 
+class FloatInputs:
+    """Inputs of one float network's layers, kept for all quantizations of it.
+
+    Trials of a sweep draw the same images for a layer, and half of their time is the float network.
+    """
+
+    def __init__(self, memory: int) -> None:
+        """memory: bytes that are kept at most; later inputs are computed each time."""
+        self._memory, self._inputs = memory, dict[tuple[str, bytes], Tensor]()
+
+    def capture(self, network: nn.Module, layer: str, images: Tensor) -> Tensor:
+        """As ``capture``; ``network`` is the same at every call."""
+        content = images.cpu().contiguous().view(torch.uint8).numpy()
+        key = layer, hashlib.blake2b(content).digest()
+        if key in self._inputs:
+            return self._inputs[key]
+        value = capture(network, layer, images)
+        if value.nbytes <= self._memory:
+            self._inputs[key], self._memory = value, self._memory - value.nbytes
+        return value
+
+
 def rerun(
     networks: tuple[nn.Module, nn.Module],
     batch: Callable[[], CalibrationImages],
     layers: Sequence[str],
     diverged: Callable[[], bool],
     activations: Activations,
+    float_inputs: FloatInputs | None = None,
 ) -> Iterator[tuple[str, LayerInputs]]:
     """Run both networks from the images up to each of ``layers`` in turn.
 
-    ``batch`` gives the images, once for each layer. All else is as in ``laq.ptq.fx_runner.walk``.
+    ``batch`` gives the images, once for each layer. ``float_inputs``: of the first network. All
+    else is as in ``laq.ptq.fx_runner.walk``.
     """
 
     def frame(network: nn.Module, name: str, images: Tensor) -> Frame:
-        value = capture(network, name, images)
+        shares = float_inputs is not None and network is networks[0]
+        value = (float_inputs.capture if shares else capture)(network, name, images)
         check_finite(value, name, networks.index(network))
         return activations.put({"input": value})
 

@@ -25,6 +25,7 @@ from laq.ptq.calibration import CalibrationImages
 from laq.ptq.corrections import Corrections, Corrector
 from laq.ptq.folding import fold, pairs_of
 from laq.ptq.fx_runner import QUANTIZABLE
+from laq.ptq.hook_runner import FloatInputs
 from laq.ptq.layer import Pair, QuantizedLayer, Samples, Solver
 from laq.ptq.layer_report import LayerRow
 from laq.ptq.module_state import copied, unchanged
@@ -83,6 +84,7 @@ def quantize_network(
     memory: int = MEMORY,
     inputs: InputSettings | None = None,
     corrected: Corrections = Corrections(),  # noqa: B008 (frozen)
+    float_inputs: FloatInputs | None = None,
 ) -> QuantizedNetwork:
     """Quantize every convolution and linear layer of ``network``, which is left as it was.
 
@@ -113,6 +115,7 @@ def quantize_network(
             these are calibrated.
         corrected: what is corrected beside codes, in biases and in BatchNorm. The report's errors
             are those before.
+        float_inputs: those of ``network`` from its other quantizations; used with ``batch``.
 
     Raises:
         DataError: a layer's weights or inputs are not finite, or its weight is no plain
@@ -158,7 +161,7 @@ def quantize_network(
             walk = fx_runner.walk(graph, networks, pool, stops, diverged, activations)
         else:
             draw = (lambda: pool) if batch is None else (lambda: pool.draw(batch, generator))
-            walk = hook_runner.rerun(networks, draw, stops, diverged, activations)
+            walk = hook_runner.rerun(networks, draw, stops, diverged, activations, float_inputs)
         for name, layer_inputs in tqdm(walk, desc="layers", total=len(stops), mininterval=2):
             layer = modules[name]
             if isinstance(layer, InputQuantizer):
