@@ -17,7 +17,7 @@ RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
 # The one module that reads pickles, of published data sets: a list of names, nothing else.
 UNPICKLING = "laq/data/unpickling.py"
 # The one that asks Snakemake for the rule graph.
-CALLING = "laq/figures/diagrams/rulegraph.py"
+CALLING = "laq/figures/rulegraph.py"
 # The one that has a cluster start the processes of a training.
 PROCESSES = {"laq/utils/slurm.py"}
 # The one that asks the system how many bytes its own connections have taken.
