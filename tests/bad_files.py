@@ -171,7 +171,7 @@ ARCHIVES = [
     ),
     Case(
         *("a program in the folder", _cifar(_program)),
-        *(("cifar/cifar-10-batches-py", "data_batch_1", "nothing of it was unpickled"), ANEW),
+        *(("cifar/cifar-10-batches-py", "data_batch_1", "others are not unpickled"), ANEW),
     ),
 ]
 

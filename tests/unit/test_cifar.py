@@ -144,7 +144,10 @@ def test_a_changed_pickle_is_refused_before_it_is_loaded(archive, kind, tmp_path
     for name in (known.train_list[0][0], known.test_list[0][0], known.meta["filename"]):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(pickle.dumps({"data": Trap(tmp_path / "ran")}, 2))
-        says = (f"{folder} has no {name} of the published checksum", "take the folder away")
+        says = (
+            f"{folder} has no {name} of the published checksum, and others are not",
+            "take the folder away",
+        )
         refused(settings(kind, folder), *says, known.url)
         (folder / name).unlink()
         refused(settings(kind, folder), *says)

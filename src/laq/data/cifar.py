@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from laq.data.dataset import Dataset
-from laq.utils import downloads
+from laq.utils import disks, downloads
 from laq.utils.errors import DataError
 from laq.utils.files import expanded
 
@@ -79,6 +79,7 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
 
     Raises:
         DataError: files are missing, of another checksum, or cannot be downloaded.
+        StorageError: the disk has no room for them.
     """
     from torchvision.datasets.utils import check_integrity, extract_archive
 
@@ -95,7 +96,10 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
                 f"dataset.download: true, or fetch {published.url} and put it there"
             )
         downloads.fetch([published.url], archive, published.tgz_md5)
-    with tempfile.TemporaryDirectory() as temporary:
+    with (
+        disks.folder(Path(tempfile.gettempdir()), "laq-data") as temporary,
+        disks.writing(temporary),
+    ):
         root = folder.parent
         if not folder.exists():
             if not check_integrity(archive, published.tgz_md5):
@@ -103,7 +107,7 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
                     f"{archive} is not the published archive (md5 {published.tgz_md5}): delete it "
                     f"and {again}"
                 )
-            root = Path(temporary)
+            root = temporary
             extract_archive(archive, root)
         try:
             splits = [published(root, train=train) for train in (True, False)]
@@ -111,8 +115,8 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
             members = _members(published).items()
             wrong = [name for name, md5 in members if not check_integrity(folder / name, md5)]
             raise DataError(
-                f"{folder} has no {', '.join(wrong)} of the published checksum: nothing of it was "
-                f"unpickled; take the folder away and {again}"
+                f"{folder} has no {', '.join(wrong)} of the published checksum, and others are not "
+                f"unpickled: take the folder away and {again}"
             ) from error
     classes = _CLASSES[settings["kind"]]
     train, test = (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from laq.data.dataset import Dataset
-from laq.utils import downloads
+from laq.utils import disks, downloads
 from laq.utils.errors import DataError
 from laq.utils.files import expanded
 
@@ -57,6 +57,7 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
 
     Raises:
         DataError: a file is missing, of another checksum, or cannot be downloaded.
+        StorageError: the disk has no room for them.
     """
     from torchvision import datasets
     from torchvision.datasets.utils import check_integrity, extract_archive
@@ -64,8 +65,8 @@ def make(settings: Mapping[str, Any], seed: int) -> tuple[Dataset, Dataset]:
     kind = settings["kind"]
     published = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[kind]
     checksums = {**_UNPACKED, **dict(published.resources)}
-    with tempfile.TemporaryDirectory() as root:
-        raw = Path(root, _FOLDERS[kind])
+    with disks.folder(Path(tempfile.gettempdir()), "laq-data") as root, disks.writing(root):
+        raw = root / _FOLDERS[kind]
         raw.mkdir(parents=True)
         for path in _files(settings, published):
             if not check_integrity(path, checksums[path.name]):
