@@ -19,9 +19,9 @@ from laq.training.exchange import Exchange
 torch.set_num_threads(1)
 
 SPEC = {"name": "small_resnet", "classes": 4, "channels": 1, "widths": [6, 12]}
-# Numbers in convolutions and in the head; channels of the six BatchNorms, in two stages.
+# Numbers in convolutions and in the head, and in six BatchNorms of two stages and the head's bias.
 WEIGHTS = 54 + 2 * 324 + 648 + 1296 + 72 + 48
-CHANNELS = 3 * 6 + 3 * 12
+NORMS_AND_BIAS = 2 * (3 * 6 + 3 * 12) + 4
 
 
 def lsq(frozen: bool = True, alone: bool = False) -> dict:
@@ -31,17 +31,15 @@ def lsq(frozen: bool = True, alone: bool = False) -> dict:
     return LearnedSteps(bits=layers, **given).description
 
 
-NORMS_AND_BIAS = 2 * CHANNELS + 4
-STATISTICS = 2 * 4 * (2 * CHANNELS + 6)
 ARMS = {
-    "float": (TrafficArm(SPEC), Traffic(4 * (WEIGHTS + NORMS_AND_BIAS), 0, STATISTICS)),
-    "frozen": (TrafficArm(SPEC, lsq()), Traffic(4 * (WEIGHTS + NORMS_AND_BIAS + 3), 0, 0)),
+    "float": (TrafficArm(SPEC), Traffic(4 * (WEIGHTS + NORMS_AND_BIAS), 0)),
+    "frozen": (TrafficArm(SPEC, lsq()), Traffic(4 * (WEIGHTS + NORMS_AND_BIAS + 3), 0)),
     "8 bits": (
         TrafficArm(SPEC, lsq(frozen=False), 8),
-        Traffic(4 * (WEIGHTS - 696 + NORMS_AND_BIAS + 3), 696 + 8, STATISTICS),
+        Traffic(4 * (WEIGHTS - 696 + NORMS_AND_BIAS + 3), 696 + 8),
     ),
-    "4 bits, alone": (TrafficArm(SPEC, lsq(alone=True), 4), Traffic(4 * (4 + 3), 348 + 8, 0)),
-    "2 bits, all": (TrafficArm(SPEC, None, 2), Traffic(4 * NORMS_AND_BIAS, 692 + 28, STATISTICS)),
+    "4 bits, alone": (TrafficArm(SPEC, lsq(alone=True), 4), Traffic(4 * (4 + 3), 348 + 8)),
+    "2 bits, all": (TrafficArm(SPEC, None, 2), Traffic(4 * NORMS_AND_BIAS, 692 + 28)),
 }
 
 
@@ -51,10 +49,10 @@ def test_a_step_is_what_its_layers_come_to(arm, expected):
 
 
 def test_more_processes_send_more_codes_and_hardly_more_floats():
-    assert Traffic(800, 100, 80).sent(2) == 800 + 100 + 80
-    assert Traffic(800, 100, 80).sent(4) == 1.5 * 880 + 3 * 100
+    assert Traffic(800, 100).sent(2) == 800 + 100
+    assert Traffic(800, 100).sent(4) == 1.5 * 800 + 3 * 100
     # Codes of 8 bits save nothing from 8 processes on.
-    assert Traffic(4, 0, 0).sent(8) == Traffic(0, 1, 0).sent(8)
+    assert Traffic(4, 0).sent(8) == Traffic(0, 1).sent(8)
 
 
 def handed_over(arm: TrafficArm, team: Team) -> dict[str, int]:
@@ -67,9 +65,8 @@ def handed_over(arm: TrafficArm, team: Team) -> dict[str, int]:
     coded = constraint.coded(network)
     wrapped = team.prepare(network, Exchange(team.rank, 2, arm.gradient_bits, coded, seed=0))
     for _ in range(3):
-        handed.update(reduced=0, gathered=0, statistics=0)
-        with team.batch(8):
-            wrapped(torch.rand(4, 1, 8, 8)).square().mean().backward()
+        handed.update(reduced=0, gathered=0)
+        wrapped(torch.rand(4, 1, 8, 8)).square().mean().backward()
     return dict(handed)
 
 
@@ -81,8 +78,7 @@ def process(rank: int, folder: Path) -> None:
     all_reduce, all_gather = distributed.all_reduce, distributed.all_gather_into_tensor
 
     def reduced(x: Tensor, *others: Any, **named: Any) -> Any:
-        # Gradients are sent asynchronously while others are computed; BatchNorm waits for its sums.
-        handed["reduced" if named.get("async_op") else "statistics"] += x.nbytes
+        handed["reduced"] += x.nbytes
         return all_reduce(x, *others, **named)
 
     def gathered(into: Tensor, x: Tensor, *others: Any, **named: Any) -> Any:

@@ -4,9 +4,9 @@ Each of p processes sends, and receives as many:
 
 - gradients in float: 2 (p − 1) / p times their bytes, of a ring all-reduce (Patarasuk and Yuan,
   "Bandwidth optimal all-reduce algorithms for clusters of workstations", 2009);
-- gradients in codes (``laq.training.exchange``): p − 1 times the bytes of the codes and scales;
-- sums of BatchNorm whose statistics follow the batches, as ``laq.training.distributed`` makes them
-  on the CPU: in the forward and in the backward pass 2 C + 1 numbers of C channels, all-reduced.
+- gradients in codes (``laq.training.exchange``): p − 1 times the bytes of the codes and scales.
+
+Left out are the sums of SyncBatchNorm, on CUDA where statistics follow the batches.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from laq.checkpoints import graph_edits
 from laq.quantizers.bitpacking import packed_size
@@ -43,18 +42,15 @@ class TrafficArm:
 class Traffic:
     """Bytes that a process hands to collectives in a step.
 
-    reduced: gradients in float, all-reduced. gathered: codes and scales, all-gathered. statistics:
-    of BatchNorm, all-reduced.
+    reduced: gradients in float, all-reduced. gathered: codes and scales, all-gathered.
     """
 
     reduced: int
     gathered: int
-    statistics: int
 
     def sent(self, processes: int = 2) -> float:
         """Bytes that each of ``processes`` sends in a step, and as many that it receives."""
-        ring = 2 / processes * (self.reduced + self.statistics)
-        return (processes - 1) * (ring + self.gathered)
+        return (processes - 1) * (2 / processes * self.reduced + self.gathered)
 
 
 def built(arm: TrafficArm) -> tuple[nn.Module, constraints.Constraint]:
@@ -65,7 +61,7 @@ def built(arm: TrafficArm) -> tuple[nn.Module, constraints.Constraint]:
 
 
 def computed(arm: TrafficArm) -> Traffic:
-    """The traffic of the arm's layers. Each BatchNorm is assumed to be called once a step."""
+    """The traffic of the arm's layers."""
     network, constraint = built(arm)
     network.train()
     constraint.begin_epoch(network)
@@ -74,6 +70,4 @@ def computed(arm: TrafficArm) -> Traffic:
     coded = [parameter.numel() for parameter in coded if parameter.requires_grad]
     reduced = _FLOAT * (sum(parameter.numel() for parameter in trained) - sum(coded))
     gathered = sum(packed_size(count, arm.gradient_bits) + _FLOAT for count in coded)
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
-    statistics = sum(2 * _FLOAT * (2 * norm.num_features + 1) for norm in norms)
-    return Traffic(reduced, gathered, statistics)
+    return Traffic(reduced, gathered)
