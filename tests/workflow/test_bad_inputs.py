@@ -79,19 +79,6 @@ def test_the_command_line_says_what_the_jobs_say_and_keeps_the_files(checkout: C
     assert not [path for path in root.rglob(".*") if path.is_file()]
 
 
-def test_all_faults_of_a_config_are_listed_on_the_command_line(tmp_path: Path) -> None:
-    checkout = Checkout.create(tmp_path / "laq")
-    (checkout.path / "taken").touch()
-    text = (checkout.path / CONFIG).read_text()
-    text = text.replace('classes: ["0", "2",', 'classes: ["O", "2",')
-    (checkout.path / "own.yaml").write_text(text.replace("root: results/digits", "root: taken"))
-    done = checkout.snakemake("-n", config="own.yaml")
-    printed = done.stdout + done.stderr
-    assert done.returncode != 0 and "Traceback" not in printed
-    assert "subsets.definitions.even.classes: 'O' is no class of the data set; there are" in printed
-    assert "root: 'taken' is a file; take a folder" in printed
-
-
 def test_a_program_in_a_config_is_not_run(tmp_path: Path) -> None:
     checkout = Checkout.create(tmp_path / "laq")
     program = 'study: !!python/object/apply:os.system ["touch ran"]\n'

@@ -16,7 +16,6 @@ import yaml
 from matplotlib.image import imread
 
 from laq.figures.diagrams import rulegraph
-from laq.reporting import pages
 from tests.workflow.browser import CHROMIUM, browser
 from tests.workflow.conftest import CONFIG, Checkout
 
@@ -52,13 +51,6 @@ for (const way of [...document.querySelectorAll(".laq-way a")]) {
   };
 }
 return seen;
-"""
-
-FRAME = 685  # CSS pixels that the caption leaves of a window of 1400, less a scroll bar
-# Where the columns of a table end.
-ENDS = """
-return Object.fromEntries([...document.querySelectorAll("th")].map(
-  (head) => [head.textContent, head.getBoundingClientRect().right]));
 """
 
 
@@ -161,37 +153,6 @@ def test_a_browser_shows_verdicts_and_figures_without_an_error(report: str, tmp_
     pixels = imread(tmp_path / "first.png")
     middle = pixels[100:800, 300:1200, :3].mean(axis=2)
     assert 0.005 < (middle < 0.5).mean() < 0.5, "the first page is no words on white"
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize(
-    ("table", "shown"),
-    [
-        ("claims", ["claim", "verdict", "effect", "low", "high", "p_holm", "p_against_holm", "n"]),
-        ("curves", ["variant", "scope", "mean", "a", "c", "spearman", "above", "crossing"]),
-        ("sensitivity", ["claim", "icd", "verdict", "changed", "effect"]),
-        ("differences", ["variant", "reference", "scope", "difference", "p_holm"]),
-    ],
-)
-def test_beside_its_caption_a_table_shows_what_matters(
-    finished: Checkout, tmp_path: Path, table: str, shown: list[str]
-) -> None:
-    with browser(tmp_path / "profile") as page:
-        page.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=FRAME,
-            height=850,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        page.open(finished.path / ROOT / f"report/{table}.html")
-        ends = page.run(ENDS)
-        note = page.run("return document.querySelector('.note').innerText")
-    for name in shown:
-        in_note = re.search(rf"\b{name}\b", note)
-        assert ends.get(name, FRAME + 1) <= FRAME or in_note, f"{name} is out of sight"
-    rows = pd.read_csv(finished.path / ROOT / f"tables/{table}.csv", nrows=1)
-    assert set(pages.FIRST[table].split()) <= set(rows.columns)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
