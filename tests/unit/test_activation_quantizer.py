@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.ao.quantization import MinMaxObserver
 
 from laq.models.small_resnet import SmallResNet
 from laq.ptq.activation_quantizer import InputQuantizer, attach, limits
-from laq.utils.errors import ConfigError
 
 torch.set_num_threads(1)
 
@@ -88,24 +87,3 @@ def test_a_layer_sees_its_input_quantized_and_its_state_holds_the_grid() -> None
     features = network.flatten(network.pool(network.stages(network.stem(network.normalize(x)))))
     assert torch.equal(seen[0], quantizer(features))
     assert {"head.input_quantizer.step", "head.input_quantizer.zero"} <= network.state_dict().keys()
-
-
-def test_inputs_may_be_named() -> None:
-    layer = nn.Sequential(nn.Linear(3, 2))
-    x = values(4, 3)
-    attach(layer, {"0": {"bits": 2, "mode": "dynamic"}})
-    assert torch.equal(layer[0](input=x), layer[0](x))
-    assert not torch.equal(layer[0](x), nn.functional.linear(x, layer[0].weight, layer[0].bias))
-
-
-def test_wrong_specs_are_refused() -> None:
-    network = nn.Sequential(nn.Linear(3, 2))
-    with pytest.raises(ConfigError, match="no layer head"):
-        attach(network, {"head": {"bits": 8, "mode": "static"}})
-    with pytest.raises(ConfigError, match="from 2 to 16"):
-        attach(network, {"0": {"bits": 1, "mode": "static"}})
-    with pytest.raises(ConfigError, match="static or dynamic"):
-        attach(network, {"0": {"bits": 8, "mode": "both"}})
-    attach(network, {"0": {"bits": 8, "mode": "static"}})
-    with pytest.raises(ConfigError, match="already"):
-        attach(network, {"0": {"bits": 8, "mode": "static"}})

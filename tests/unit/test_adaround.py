@@ -200,25 +200,6 @@ def test_the_scales_of_weights_and_inputs_do_not_change_the_codes():
     assert all(torch.equal(result.codes, results[0].codes) for result in results)
 
 
-def test_equal_inputs_and_silent_ones():
-    weight, inputs, _ = layer(4, 8, 25)
-    inputs[:, [1, 5]] = 0
-    grid = GRIDS["per row"](weight)
-    result = adaround.solve(weight, Samples.of(inputs, inputs), grid)
-    assert result.silent == 2
-    assert torch.equal(result.codes[:, [1, 5]], grid.nearest(weight)[:, [1, 5]])
-    inputs.zero_()
-    result = adaround.solve(weight, Samples.of(inputs, inputs), grid)
-    assert torch.equal(result.codes, grid.nearest(weight)) and result.error == 0
-
-
-def test_many_bits_leave_weights_as_they_are():
-    weight, inputs, _ = (tensor.float() for tensor in layer(4, 8, 25))
-    grid = Alphabet.from_weights(weight, 32, "packed", per_channel=True)
-    result = adaround.solve(weight, Samples.of(inputs, inputs), grid, steps=50)
-    assert result.error < 1e-6
-
-
 def test_what_cannot_be_solved_is_refused():
     weight, inputs, quantized = layer(4, 8, 25)
     samples, grid = Samples.of(inputs, quantized), GRIDS["per row"](weight)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,16 @@ import onnx
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from laq.checkpoints import memory, metadata, packing
+from laq.checkpoints import memory, packing
 from laq.checkpoints.deep_container import file as deep_checkpoint
 from laq.checkpoints.deep_container.sparse_weight import SharedWeight
 from laq.checkpoints.inspection import inspect
-from laq.experiments.partial import tensors, updates
+from laq.experiments.partial import updates
 from laq.models import networks
 from laq.onnx.export import export
-from laq.ptq.activation_quantizer import InputSettings
 from laq.ptq.sequential import QuantizedNetwork, quantize_network
-from laq.utils.errors import CheckpointError
 from laq.utils.files import write_csv
 
 torch.set_num_threads(1)
@@ -114,43 +110,6 @@ def test_a_tensor_of_several_names_is_in_the_file_once_and_loaded_back_by_all(
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 
-def test_quantizers_of_inputs_have_the_names_of_their_layers(tmp_path: Path) -> None:
-    from laq.onnx.runtime import predict
-
-    result = quantized(inputs=InputSettings(8))
-    path = saved(tmp_path / "quant.safetensors", result)
-    with safe_open(path, "pt") as file:
-        assert "block.input_quantizer.step" in file.keys()  # noqa: SIM118, it is no dict
-        assert "again.input_quantizer.step" not in file.keys()  # noqa: SIM118
-    whole = (images() * 255).round().to(torch.uint8)
-    with torch.no_grad():
-        expected = packing.load(path)(whole.float() / 255)
-        assert torch.equal(expected, result.network(whole.float() / 255))
-    export(path, tmp_path / "quant.onnx")
-    found = predict(tmp_path / "quant.onnx", whole.numpy())
-    np.testing.assert_allclose(found, expected, atol=0.05 * float(expected.std()))
-
-
-def test_a_file_of_other_tensors_says_nothing_of_further_names(tmp_path: Path) -> None:
-    twins = {"a": torch.ones(2, 2), "b": torch.ones(2, 2), "c": torch.empty(0)}
-    twins |= {"d": twins["a"][0], "e": twins["a"].T, "f": torch.empty(0)}
-    packing.save(tmp_path / "twins.safetensors", twins, {})
-    assert packing.aliases(twins) == {}
-    with safe_open(tmp_path / "twins.safetensors", "pt") as file:
-        assert set(file.keys()) == set(twins)
-        assert "aliases" not in file.metadata()["laq"]
-
-
-@pytest.mark.parametrize("further", [{"x": "none"}, {"a": "b"}, {"x": 1}, ["x"]])
-def test_further_names_that_cannot_be_are_refused(further: Any, tmp_path: Path) -> None:
-    path, state = tmp_path / "spoiled.safetensors", {"a": torch.ones(2), "b": torch.zeros(2)}
-    content = {"format": metadata.FORMAT, "packed": {}, "aliases": further}
-    content["digest"] = packing._digest(content, state)
-    save_file(state, path, metadata={metadata.KEY: json.dumps(content)})
-    with pytest.raises(CheckpointError, match="delete it and run the rule"):
-        packing.read(path)
-
-
 def test_report_file_inspection_and_memory_agree(tmp_path: Path) -> None:
     result = quantized()
     path = saved(tmp_path / "quant.safetensors", result)
@@ -208,14 +167,6 @@ def test_an_update_holds_them_once(tmp_path: Path) -> None:
         assert not set(FURTHER) & set(file.keys())
     made = updates.apply(before, path)
     assert all(torch.equal(made[name], value) for name, value in after.items())
-
-
-def test_a_table_of_tensors_has_them_once() -> None:
-    bits: Mapping[str, float] = dict.fromkeys(quantized().packed, 4.0)
-    rows = list(tensors.rows(Net(), bits, "all", {}, "frozen"))
-    names = [row["tensor"] for row in rows if row["role"] != "input"]
-    assert len(set(names)) == len(names) and not set(FURTHER) & set(names)
-    assert {row["tensor"] for row in rows if row["quantized"] == "yes"} == set(bits)
 
 
 def test_a_deeply_compressed_file_has_them_once(tmp_path: Path) -> None:

@@ -183,24 +183,6 @@ def test_calibration_images_come_from_whatever_there_is(tmp_path) -> None:
     assert (drawn[:, 1].mean((1, 2)) < 0.3).all()
 
 
-@pytest.mark.parametrize(
-    ("source", "classes", "message"),
-    [
-        (Coloured(), ["pink"], "no class 'pink': they are red, green"),
-        (Coloured(), [0, 0], "more than once"),
-        (Coloured(), [9], "no images of the classes"),
-        (Coloured().images, [0], "have none"),
-        (Coloured().images[0], None, r"give \(n, channels"),
-        ((Coloured().images, torch.zeros(3)), None, "give one each"),
-        ("/no/such/folder", None, "is no folder"),
-        (3, None, "images are a int"),
-    ],
-)
-def test_images_that_cannot_be_taken_are_refused(source, classes, message) -> None:
-    with pytest.raises(DataError, match=message):
-        laq.calibration_images(source, classes)
-
-
 def test_accuracy_is_counted_over_all_classes_and_over_some(network) -> None:
     data = Coloured()
     with torch.inference_mode():

@@ -13,9 +13,9 @@ import pytest
 from laq import data
 from laq.config import load, outside_weights
 from laq.data import sources
-from laq.utils.errors import ConfigError, LaqError
+from laq.utils.errors import LaqError
 from laq.utils.files import write_json
-from tests.configs import ROOT, edited
+from tests.configs import ROOT
 
 
 def folder(root: Path, counts: dict[str, int], part: str = "") -> Path:
@@ -82,12 +82,6 @@ def test_where_nobody_can_have_trained_on_the_test_images_nothing_is_said(
     assert said(study(tmp_path / "x", networks={"mine": published})) == []
 
 
-def test_networks_of_other_sections_are_weighed_too() -> None:
-    weights = {"weights": {"source": "hub"}}
-    config = {"networks": {"one": {}}, "partial_qat": {"further_networks": {"two": weights}}}
-    assert outside_weights.trained_elsewhere(config) == ["two"]
-
-
 def test_an_order_of_classes_in_doubt_is_said_until_it_is_set(
     tmp_path: Path, weights: dict[str, Any]
 ) -> None:
@@ -123,17 +117,6 @@ def test_weights_that_do_not_say_how_images_are_normalised_are_named(
     assert "partial_qat.further_networks.mine.mean" in line
 
 
-def test_weights_that_say_it_and_networks_with_their_own_way_are_not(
-    tmp_path: Path, weights: dict[str, Any]
-) -> None:
-    for part in ("train", "test"):
-        folder(tmp_path / "x", MANY, part)
-    file = weights["weights"]
-    published = {"architecture": "resnet18", "weights": {"source": "torchvision"}}
-    own = {"architecture": "small_resnet", "weights": file}
-    assert said(study(tmp_path / "x", networks={"one": published, "two": own})) == []
-
-
 def refused(config: dict[str, Any]) -> str:
     with pytest.raises(LaqError) as caught:
         said(config)
@@ -151,40 +134,11 @@ def test_a_class_too_small_for_its_gaussian_is_refused(tmp_path: Path) -> None:
     assert "icd.shrinkage" not in message
 
 
-def test_what_is_refused_is_what_the_job_would_refuse(tmp_path: Path) -> None:
-    from laq.distances.divergence import class_gaussians
-
-    points = np.random.default_rng(0).normal(size=(3, 2))
-    for count, shrinkage in ((3, 0.0), (2, 0.0), (2, 0.1), (1, 0.1)):
-        named = f"{count}-{shrinkage}"
-        for part in ("train", "test"):
-            folder(tmp_path / named, {**MANY, "rare": count}, part)
-        config = study(tmp_path / named, icd={"shrinkage": shrinkage})
-        labels = np.zeros(count, dtype=np.int64)
-        try:
-            class_gaussians(points[:count], labels, ["rare"], shrinkage)
-        except LaqError:
-            assert "rare" in refused(config)
-        else:
-            assert said(config) == []
-
-
-def test_a_class_that_cannot_be_split_is_refused(tmp_path: Path) -> None:
-    message = refused(study(folder(tmp_path, {**MANY, "lonely": 1})))
-    assert "fewer than two images" in message and "lonely" in message
-
-
 def test_fewer_images_than_neighbours_are_refused(tmp_path: Path) -> None:
     config = study(folder(tmp_path, {"a": 10, "b": 10}), umap={"neighbors": 16})
     assert "umap.neighbors: 16 must be below the 16 training images" in refused(config)
     config["umap"]["neighbors"] = 15
     assert said(config) == []
-
-
-def test_images_that_are_drawn_are_counted_too() -> None:
-    with pytest.raises(ConfigError, match=r"need 3 training images .*digit_0 \(2\)"):
-        said(edited({"dataset/train_per_class": 2}))
-    assert said(edited({"dataset/train_per_class": 2, "icd": {"shrinkage": 0.5}}))
 
 
 def test_calibration_on_more_images_than_there_are_is_said(tmp_path: Path) -> None:
@@ -203,21 +157,6 @@ def test_calibration_on_more_images_than_there_are_is_said(tmp_path: Path) -> No
     del config["sweep"]
     config["variants"]["quant"]["compress"]["images"] = "all"
     assert said(config) == []
-
-
-def test_files_that_are_left_out_are_said(tmp_path: Path) -> None:
-    (folder(tmp_path, MANY) / "b/film.mp4").touch()
-    (line,) = said(study(tmp_path))
-    assert line.startswith("dataset: 1 left out") and "folder b: 1 × .mp4" in line
-
-
-def test_memory_follows_the_images(tmp_path: Path) -> None:
-    settings = {"kind": "image_folder", "path": str(folder(tmp_path, MANY)), "test_fraction": 0.2}
-    for size, megabytes in ((8, 1), (512, 95)):  # 120 · 3 · 512² = 94.4 million bytes
-        assert sources.survey({**settings, "size": size}).megabytes == megabytes
-    glyphs = {"kind": "glyphs", "classes": 10, "train_per_class": 900, "test_per_class": 100}
-    assert sources.survey(glyphs).megabytes == 31
-    assert sources.survey({"kind": "digits", "test_fraction": 0.2}).megabytes == 0
 
 
 def test_planning_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,10 +80,6 @@ def test_cifar_is_its_archive_or_the_members_of_its_folder(tmp_path: Path, extra
         assert file == downloads.of_file(path)
 
 
-def test_what_is_drawn_came_from_nowhere() -> None:
-    assert sources.origin({"kind": "glyphs"}) == sources.origin({"kind": "digits"}) == []
-
-
 def test_features_say_whose_weights_made_them(tmp_path: Path) -> None:
     batch, labels = np.ones((2, 3), np.float32), np.array([0, 1])
     said = {"source": "torchvision", "file": "größe.pth", "sha256": "0" * 64}

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import permutation_test
 
 from laq.analysis.claims import CLAIMS, Evidence, Rigour, judge
-from laq.analysis.claims.rules import ROLES, Region, Saving
+from laq.analysis.claims.rules import ROLES, Saving
 from tests.simulated import (
     WAVE,
     evidence,
@@ -75,20 +75,6 @@ def test_the_table_has_twelve_claims_that_name_known_roles():
     assert len(CLAIMS) == len({claim.id for claim in CLAIMS}) == 12
     assert {role for claim in CLAIMS for role in claim.roles} == set(ROLES)
     assert [claim.source for claim in CLAIMS] == ["study"] * 9 + ["control"] * 3
-
-
-@pytest.mark.parametrize(
-    ("region", "text", "points"),
-    [
-        (Region(low=0), "> 0", "> 0"),
-        (Region(high=0), "< 0", "< 0"),
-        (Region(-0.01, 0.01), "within 0.01", "within 1"),
-        (Region(0, 0.05), "0 to 0.05", "0 to 5"),
-    ],
-)
-def test_a_region_says_what_it_is(region, text, points):
-    assert str(region) == text
-    assert region.text(100) == points
 
 
 def test_the_published_study_is_reproduced_claim_by_claim():
@@ -174,22 +160,6 @@ def test_a_role_that_nothing_plays_leaves_its_claims_inconclusive_and_out_of_the
     assert table.loc[lacking, ["effect", "p", "p_holm", "p_against_holm"]].isna().all(axis=None)
     assert "5+3 and 3+5" in table.loc["mp53_far_better", "remark"]
     assert table.loc["ft_best", "p_holm"] < verdicts(evidence(whole, N)).loc["ft_best", "p_holm"]
-
-
-def test_arms_in_the_config_without_rows_are_lacking_too():
-    top1 = {role: study()[role] for role in ("original", "quant")}
-    found = Evidence(observations(top1, N), own_arms())
-    row = verdicts(found).loc["label_aware"]
-    assert (row["n"], row["verdict"]) == (0, "inconclusive")
-    assert row["remark"] == "nothing here plays the part of label-agnostic"
-
-
-def test_parts_without_a_subset_in_common_are_said():
-    table = observations({role: study()[role] for role in ("original", "quant", "agnostic")}, N)
-    table.loc[table["variant"] == "agnostic", "subset"] += "-other"
-    row = verdicts(Evidence(table, own_arms(["original", "quant", "agnostic"]))).loc["label_aware"]
-    assert (row["n"], row["verdict"]) == (0, "inconclusive")
-    assert "no subset in common" in row["remark"]
 
 
 def test_arms_are_paired_by_subset_where_one_has_more_of_them():

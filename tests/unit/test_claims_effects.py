@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,12 +59,6 @@ def test_the_effect_of_a_curve_is_its_value_at_the_quartile():
             assert table.loc[claim.id, "effect"] == pytest.approx(a * np.log(at) + c)
 
 
-def test_the_distance_of_a_curve_is_told_without_a_power_of_ten():
-    found = evidence(study(), N, icd=np.geomspace(40, 1e5, N))
-    remark = verdicts(found).loc["quant_wins_high", "remark"]
-    assert re.fullmatch(r"at an ICD of \d\d,\d00 nats", remark)
-
-
 def memory(*savings: float, network: str = "net") -> pd.DataFrame:
     """A row a file: of each subset's quant, made twice, the second saving a little more."""
     common = {"network": network, "float_bytes": 1e6}
@@ -98,10 +90,3 @@ def test_the_saving_is_read_off_the_files_without_a_p(savings, verdict):
         len(savings),
     )
     assert row[["p", "p_holm", "p_against", "p_against_holm"]].isna().all()
-
-
-def test_no_files_of_this_network_give_no_saving():
-    found = Evidence(observations(study(), N), own_arms(), memory(0.87, network="other"))
-    row = verdicts(found).loc["saves_875"]
-    assert (row["n"], row["verdict"]) == (0, "inconclusive")
-    assert "no file sizes" in row["remark"]

@@ -63,19 +63,6 @@ def test_a_sweep_to_hardly_more_than_the_variants_own_images_says_nothing_of_man
     assert "label-aware with many images" in row["remark"]
 
 
-def test_a_sweep_of_bits_alone_says_nothing_of_images():
-    row = survives(sweep({(4, 64): 0.05, (2, 64): 0.3}))
-    assert (row["n"], row["verdict"]) == (0, "inconclusive")
-    assert "nothing here plays the part" in row["remark"]
-
-
-def test_subsets_that_the_study_leaves_out_are_left_out_of_the_sweep():
-    found = evidence(study(), N)
-    kept = found.table[found.table["subset"] != "s03"]
-    row = survives(sweep({(4, 64): 0.05, (4, 256): 0.02}), Evidence(kept, own_arms(ROLES)))
-    assert row["n"] == N - 1
-
-
 def test_a_sweep_calibrated_on_something_else_is_refused_by_name():
     table = sweep({(4, 64): 0.05, (4, 256): 0.02}).replace({"classes": {"all": "everything"}})
     with pytest.raises(DataError, match=r"everything.*classes knows subset and all"):
@@ -118,20 +105,6 @@ def test_each_repeat_alone_is_the_study_with_that_repeat_and_no_other():
     )
 
 
-def test_a_repeat_that_an_arm_lacks_for_a_subset_is_its_first():
-    table = pd.concat(
-        [
-            observations(study(), N),
-            observations({"quant": {"all": 0.5}}, N, repeat=2).query("subset == 's04'"),
-        ]
-    )
-    second = Evidence(table, own_arms(ROLES)).at_repeat(2).table
-    quant = second[(second["variant"] == "quant") & (second["scope"] == "all")]
-    assert len(quant) == N
-    assert quant.set_index("subset").loc["s04", "top1"] == 0.5
-    assert (quant.set_index("subset").drop("s04")["repeat"] == 1).all()
-
-
 def test_mean_icd_is_read_where_every_subset_has_one():
     found = evidence(study(), N)
     gap = found.table.assign(mean_icd=found.table["mean_icd"].where(found.table["subset"] != "s01"))
@@ -161,22 +134,6 @@ def test_the_page_shows_effects_in_points_with_interval_p_and_verdict():
     assert "| repeat 2 alone | 10 (reproduced → not reproduced: −2.0 [" in text
     assert "| mean ICD in place of median ICD | none |" in text
     assert "7. `mp53_far_better`: 5+3 − 3+5 on All; region: > 5 points." in text
-
-
-def test_the_page_is_tables_that_hold_together():
-    """Every row of a table has as many cells as its head, whatever the study is called."""
-    text = page(repeated())
-    assert text.startswith("# Verdicts: A \\| study\n")
-    for block in text.split("\n\n"):
-        if block.startswith("| "):
-            cells = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
-            assert len(cells) == 1
-    assert "nan" not in text.lower()
-
-
-def test_a_claim_without_data_shows_dashes():
-    row = next(line for line in page(repeated()).splitlines() if line.startswith("| 12 |"))
-    assert row.endswith("| – | – | – | 0 | inconclusive |")
 
 
 def files(folder: Path) -> dict[str, object]:
@@ -242,14 +199,6 @@ def test_a_replay_has_neither_sweep_nor_files(tmp_path):
     assert table.index[table["n"] == 0].tolist() == ["saves_875", "survives_images"]
 
 
-def test_a_conclusion_about_four_bits_says_nothing_of_three(tmp_path):
-    judge_claims(**files(tmp_path) | {"bits": {"quant": 3}}, **outputs(tmp_path))
-    table = read_table(tmp_path / "claims.csv").set_index("claim")
-    unfit = table[table["remark"].str.startswith("Quant has 3 bits here, not 4", na=False)]
-    assert unfit.index.tolist() == ["mp53_slightly_better", "saves_875"]
-    assert (unfit["verdict"] == "inconclusive").all() and (unfit["n"] == 0).all()
-
-
 def logs(folder: Path, **of_mp53: object) -> list[str]:
     """The record of published logs: that of 4 bits, and that of mixed precision."""
     main = {"setting": "4bit", "network": "resnet50", "bits": 4}
@@ -275,11 +224,3 @@ def test_logs_of_different_networks_are_not_compared(tmp_path, network, verdict)
     assert row["verdict"] == verdict
     assert ("5+3 on vgg16, Quant on resnet50" in str(row["remark"])) == (network == "vgg16")
     assert "published logs" in (tmp_path / "claims.md").read_text()
-
-
-def test_a_table_without_a_column_is_refused_by_name(tmp_path):
-    inputs = files(tmp_path)
-    sweep({(4, 64): 0.05}).drop(columns="images").to_csv(tmp_path / "sweep.csv", index=False)
-    with pytest.raises(DataError, match=r"sweep\.csv lacks the column images"):
-        judge_claims(**inputs, **outputs(tmp_path))
-    assert not (tmp_path / "claims.csv").exists()

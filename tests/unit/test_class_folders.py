@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import pytest
 from PIL import Image
 
 from laq.data import names, sources
-from laq.utils.errors import ConfigError, DataError
-from laq.utils.files import expanded
 from tests.configs import opened
 
 FRUIT = ["Äpfel", "Birnen", "Möhren", "Nüsse"]
@@ -77,31 +74,6 @@ def test_the_config_and_the_folder_may_differ_in_form(
     assert config["dataset"]["superclasses"] == {"red": ["Äpfel", "Nüsse"]}
 
 
-@pytest.mark.parametrize("there", ["NFC", "NFD"])
-def test_a_path_is_found_in_the_form_that_it_has_on_the_disk(there: str, tmp_path: Path) -> None:
-    folder = tmp_path / unicodedata.normalize(there, "Früchte")
-    folder.mkdir()
-    for form in ("NFC", "NFD"):
-        assert expanded(tmp_path / unicodedata.normalize(form, "Früchte")) == folder
-    absent = tmp_path / unicodedata.normalize("NFD", "Gemüse")
-    assert expanded(absent) == absent
-
-
-def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
-    fill(tmp_path, FRUIT, "NFC")
-    (tmp_path / unicodedata.normalize("NFD", "Nüsse")).mkdir()
-    with pytest.raises(DataError, match=r"holds 2 folders called 'Nüsse'.*NFC.*merge them"):
-        sources.survey(settings(tmp_path))
-
-
-def test_a_name_that_is_not_utf_8_is_refused_with_its_bytes(tmp_path: Path) -> None:
-    fill(tmp_path, FRUIT)
-    (tmp_path / os.fsdecode("Grün".encode("latin1"))).mkdir()
-    with pytest.raises(DataError, match=r"not UTF-8: Gr\\xfcn.*rename.*convmv") as caught:
-        sources.survey(settings(tmp_path))
-    str(caught.value).encode("utf-8")  # it can be printed
-
-
 def test_orders_are_those_of_torchvision_and_timm(tmp_path: Path) -> None:
     from timm.data import create_dataset
     from torchvision.datasets import ImageFolder
@@ -122,9 +94,3 @@ def test_labels_follow_the_order(tmp_path: Path) -> None:
         for split in sources.make(settings(tmp_path, class_order=order), 0):
             shades = [20 * MIXED.index(split.classes[label]) for label in split.labels]
             assert split.images[:, 0, 4, 4].tolist() == shades
-
-
-def test_an_order_that_is_none_is_refused(tmp_path: Path) -> None:
-    fill(tmp_path, FRUIT)
-    with pytest.raises(ConfigError, match=r"class_order: 'timm' .*alphabetical, natural"):
-        opened(study(tmp_path, "NFC", class_order="timm"))

@@ -13,7 +13,6 @@ from sklearn.cluster import KMeans
 
 from laq.quantizers import codebooks, kmeans, uniform
 from laq.quantizers.granularity import Blocks
-from laq.utils.errors import ConfigError, DataError
 
 LAYER = Blocks.of("per_tensor")
 
@@ -50,13 +49,6 @@ def test_a_level_without_values_stays_where_it_is() -> None:
     values = torch.tensor([0.0, 0.1, 1.0], dtype=torch.float64)
     found = kmeans.lloyd(values, torch.tensor([0.0, 1.0, 50.0]))
     assert found.tolist() == pytest.approx([0.05, 1.0, 50.0])
-
-
-def test_fewer_values_than_levels_are_kept_as_they_are() -> None:
-    weight = torch.tensor([[0.5, -1.0, 2.0]])
-    for make in (codebooks.kmeans, codebooks.quantiles):
-        grid = make(weight, 3, LAYER)
-        assert torch.equal(grid.values(grid.nearest(weight)), weight)
 
 
 def test_quantiles_give_every_code_to_as_many_weights() -> None:
@@ -102,23 +94,6 @@ def test_binary_is_the_mean_magnitude_with_the_sign() -> None:
     grid = uniform.binary(weight, 1, Blocks.of("per_channel"))
     expected = weight.abs().mean(1, keepdim=True) * weight.sign()
     torch.testing.assert_close(grid.values(grid.nearest(weight)), expected, rtol=1e-12, atol=0)
-
-
-def test_settings_that_no_alphabet_takes_are_refused() -> None:
-    weight = weights()
-    with pytest.raises(ConfigError, match="bits is 3"):
-        uniform.ternary(weight, 3, LAYER)
-    with pytest.raises(ConfigError, match="bits is 2"):
-        uniform.binary(weight, 2, LAYER)
-    with pytest.raises(ConfigError, match="of whole filters"):
-        codebooks.kmeans(weight, 2, Blocks.of("per_group", 8))
-    with pytest.raises(ConfigError, match="group is None"):
-        Blocks.of("per_group")
-    with pytest.raises(ConfigError, match="unknown"):
-        Blocks.of("rows")
-    for make in (uniform.symmetric, codebooks.kmeans):
-        with pytest.raises(DataError, match=r"finite|NaN"):
-            make(weight * torch.nan, 4, LAYER)
 
 
 @settings(max_examples=60, deadline=None)

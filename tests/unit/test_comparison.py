@@ -70,19 +70,6 @@ def test_tables_of_other_rules_are_refused(tmp_path: Path) -> None:
         assert str(odd) in str(error.value)
 
 
-def test_labels_tell_sources_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = judged(tmp_path / "one.csv")
-    for tables in ([str(path)], [f"a={path}", f"a={path}"]):
-        with pytest.raises(SystemExit):
-            main([str(tmp_path / "out"), *tables])
-        assert "each with a label of its own" in capsys.readouterr().err
-    assert main([str(tmp_path / "out"), f"a={tmp_path / 'none.csv'}"]) == 1
-    assert "none.csv does not exist" in capsys.readouterr().err
-    several = judged(tmp_path / "two.csv", ("x", "y"))
-    assert main([str(tmp_path / "out"), f"a: x={path}", f"a={several}"]) == 1
-    assert "two sources are called a: x" in capsys.readouterr().err
-
-
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published logs are not here")
 def test_the_published_column_is_the_replay_s(tmp_path: Path) -> None:
     from judge_claims import judge_claims

@@ -21,7 +21,6 @@ from laq.ptq.layer import QuantizedLayer, Samples
 from laq.ptq.patches import Sampling
 from laq.ptq.sequential import layers_in_order, quantize_network
 from laq.quantizers.uniform import Alphabet
-from laq.utils.errors import ConfigError
 from tests.configs import BASE, SCHEMA
 
 torch.set_num_threads(1)
@@ -85,10 +84,6 @@ def test_all_images_where_that_is_asked_or_layers_draw_their_own():
     assert chosen("subset", 5, batch="fresh").tolist() == chosen("subset", 36).tolist()
 
 
-def test_another_subset_gives_its_own_images():
-    assert set(LABELS[chosen("other", 20)]) == {0, 1}
-
-
 def compressed(
     noise: int = 1, generator: torch.Generator | None = None, batch: int | None = None, **changes
 ):
@@ -147,18 +142,6 @@ def test_every_alphabet_takes_what_the_effect_of_a_recipe_leaves(alphabet, granu
         assert row.bytes == run.nbytes and run.grid.scheme == alphabet
     described = result.network.state_dict()
     assert all(torch.equal(described[name], run.values) for name, (run,) in result.packed.items())
-
-
-def test_methods_are_told_apart():
-    errors = {name: [row.error for row in compressed(method=name).layers] for name in METHODS}
-    assert errors["msq"] == errors.pop("rtn")
-    assert len({tuple(row) for row in errors.values()}) == len(errors)
-    zeros = {name: sum(row.zeros for row in compressed(method=name).layers) for name in METHODS}
-    assert min(zeros["gpfq_l0"], zeros["gpfq_l1"]) > zeros["gpfq"]
-    more = sum(row.zeros for row in compressed(method="gpfq_l1", threshold=1.0).layers)
-    assert more > zeros["gpfq_l1"]
-    damped = compressed(method="gptq", damping=1.0)
-    assert [row.error for row in damped.layers] != errors["gptq"]
 
 
 @pytest.mark.parametrize("method", ["gpfq", "gptq", "qronos", "rtn"])
@@ -288,14 +271,6 @@ def runs_of(row) -> tuple[tuple[int, int], ...]:
     rows = int(row.shape.split("x")[0])
     runs = [run.split(":") for run in row.split.split()] or [(row.bits, rows)]
     return tuple((int(rows), int(bits)) for bits, rows in runs)
-
-
-def test_layers_kept_by_the_config_say_so():
-    rows = {row.layer: row.reason for row in compressed(skip_layers=["head"]).layers}
-    assert rows.pop("head") == "kept in float by the config"
-    assert set(rows.values()) == {""}
-    with pytest.raises(ConfigError, match=r"heads.*compress\.skip_layers"):
-        compressed(skip_layers=["heads"])
 
 
 @pytest.mark.parametrize("method", ["gpfq", "sgpfq"])

@@ -62,13 +62,6 @@ def test_a_circle_of_parents_names_all_who_are_in_it() -> None:
     ]
 
 
-def test_an_overlong_value_is_cut() -> None:
-    (line,) = faults(edited({"seed": 10**400}))
-    assert line.startswith("seed: 1000")
-    assert "… must be a whole number, at least 0 and at most 4294967295" in line
-    assert len(line) < 200
-
-
 def test_all_faults_are_reported_at_once() -> None:
     edits = {"seed": -1, "variants/quant/compress/bits": 0, "dataset/kind": "x", "sed": 1}
     keys = {line.split(":")[0] for line in faults(edited(edits))}
@@ -89,46 +82,6 @@ def test_all_faults_are_reported_at_once() -> None:
         "variants.ft.parent",
         "variants.again",
     ]
-
-
-@pytest.mark.parametrize("config", [None, [], "digits", 3], ids=str)
-def test_a_config_that_is_no_mapping_is_refused(config: Any) -> None:
-    with pytest.raises(ConfigError, match=r"the config: .* must be a mapping"):
-        complete(config, SCHEMA)
-
-
-@pytest.mark.parametrize(
-    "edits",
-    [
-        {"variants/quant/compress/bits": 2},
-        {"variants/quant/compress/bits": 32},
-        {"subsets/size": 10, "subsets/definitions": {"whole": {"kind": "similar"}}},
-        # Lists have their own size: nothing to compare with the data set's.
-        {"subsets/size": 11, "subsets/definitions/near": "REMOVE"}
-        | {"subsets/definitions/target": "REMOVE"},
-        {"subsets/definitions/near/count": 10},
-        # A series has no subset of its own bare id.
-        {"subsets/definitions/target_1": {"kind": "random", "count": 2}},
-        {"variants/again": {"parent": "ft", "finetune": {"epochs": 2}}},
-        {"variants/again": {"compress": {"bits": 4, "patches": "all"}}},
-        {"root": "results/mine_2/v1.0-b"},
-        {"features/source": "pixels"},
-    ],
-    ids=str,
-)
-def test_what_is_just_allowed_is_taken(edits: dict[str, Any]) -> None:
-    checked(edited(edits))
-
-
-@pytest.mark.parametrize("more", [{}, {"stem": "small"}], ids=str)
-def test_a_stem_that_does_not_fit_is_refused_by_key_value_and_remedy(more: dict[str, str]) -> None:
-    networks = {"mine": {"architecture": "swin_t", "training": {"epochs": 1}, **more}}
-    with pytest.raises(ConfigError) as caught:
-        checked(edited({"networks": networks, "features/source": "pixels"}))
-    assert (
-        "networks.mine.stem: small, the default, does not fit the architecture 'swin_t', which "
-        "has no stem for small images: set networks.mine.stem: standard and networks.mine.resize: "
-    ) in str(caught.value)
 
 
 STUDIES = [p for p in sorted((ROOT / "config").glob("*.yaml")) if p.name != "published.yaml"]
@@ -218,21 +171,6 @@ def test_editing_one_definition_leaves_the_others_be(name: str, definition: dict
     before, after = expanded(DEFINITIONS), expanded(DEFINITIONS | {name: definition})
     assert others(before) == others(after)
     assert before != after
-
-
-def test_a_longer_series_contains_the_shorter_one() -> None:
-    shorter = expanded({"any": {"kind": "random", "count": 3}})
-    longer = expanded({"any": {"kind": "random", "count": 5}})
-    assert shorter.items() <= longer.items()
-
-
-def test_size_and_scale_reach_only_those_they_concern() -> None:
-    def changed(**edits: Any) -> set[str]:
-        before, after = expanded(DEFINITIONS), expanded(DEFINITIONS, **edits)
-        return {name.split("_")[0] for name in before if before[name] != after[name]}
-
-    assert changed(**{"subsets/size": 5}) == {"near", "any", "target"}
-    assert changed(**{"subsets/scale": "log"}) == {"target"}
 
 
 def test_variants_are_told_apart_by_their_step() -> None:
@@ -550,34 +488,6 @@ def test_cifar_100_brings_its_own_superclasses_and_takes_others() -> None:
     assert people == ["baby", "boy", "girl", "man", "woman"]
     edits["dataset"] = {**edits["dataset"], "superclasses": {"people": ["man", "woman"]}}
     assert list(study.subsets(checked(edited(edits)), names)) == ["super_people", "named"]
-
-
-def test_a_misspelt_class_of_cifar_is_met_with_the_names_it_may_have_meant() -> None:
-    definitions = {"named": {"kind": "classes", "classes": ["aquarium fish", "mapel_tree"]}}
-    edits = {"dataset": {"kind": "cifar100", "path": "x"}, "subsets/definitions": definitions}
-    fish, tree = faults(edited(edits))
-    assert "'aquarium fish' is no class of the data set; did you mean aquarium_fish" in fish
-    assert "did you mean maple_tree" in tree
-
-
-@pytest.mark.parametrize(
-    ("classes", "name", "first"),
-    [
-        (20, "latin_a", ["latin_A"]),
-        (20, "DIGIT_7", ["digit_7"]),
-        (100, "LATIN_a", ["latin_A", "latin_a"]),  # a data set can have both
-        (100, "Greek_Alpha", ["greek_alpha"]),
-    ],
-)
-def test_of_near_classes_the_one_with_other_capitals_comes_first(
-    classes: int, name: str, first: list[str]
-) -> None:
-    dataset = {"kind": "glyphs", "classes": classes}
-    named = {"kind": "classes", "classes": [name, "digit_1"]}
-    (line,) = faults(edited({"dataset": dataset, "subsets/definitions/named": named}))
-    meant = line.split("did you mean ")[1].rstrip("?").split(", ")
-    assert meant[: len(first)] == first
-    assert len(set(meant)) == len(meant) <= 3
 
 
 def test_settings_of_activations_that_are_not_used_make_no_difference() -> None:

@@ -7,8 +7,6 @@ import pytest
 from laq.config.study import made_images, synthesis_effect
 from tests.configs import checked, edited
 
-QUANT = "variants/quant/compress"
-
 
 def with_variants(**settings: dict[str, object]):
     return checked(
@@ -60,9 +58,3 @@ def test_settings_that_are_not_in_use_make_no_difference(
     assert found == concerned
     for change in ({"images": 70}, {"variation": 7}, {"norm": 7}):
         assert effect(**change) != effect()
-
-
-def test_as_many_images_as_are_made_may_be_taken_and_all_of_any_number() -> None:
-    for images in (64, "all"):
-        config = checked(edited({f"{QUANT}/images": images, f"{QUANT}/images_from": "generated"}))
-        assert config["variants"]["quant"]["compress"]["images"] == images

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import laq
 from laq.checkpoints import inspection, packing
 from laq.config.recipes import compression_effect
 from laq.experiments.compression import compress
@@ -19,7 +18,7 @@ from laq.ptq.layer import Samples
 from laq.ptq.patches import Sampling
 from laq.ptq.sequential import QuantizedNetwork, quantize_network
 from laq.quantizers.uniform import Alphabet
-from laq.utils.errors import ConfigError, DataError
+from laq.utils.errors import DataError
 from tests.unit.test_compression import SETTINGS
 from tests.unit.test_rtn import layer
 
@@ -179,11 +178,6 @@ def test_a_batchnorm_that_is_called_twice_has_the_statistics_of_both_calls():
     torch.testing.assert_close(result.network.norm.running_var, variance)
 
 
-def test_fresh_batches_serve_too():
-    result = quantized(ready(), Corrections(bias=True, batchnorm=True), batch=20)
-    assert all(tensor.isfinite().all() for tensor in result.network.state_dict().values())
-
-
 def test_layers_in_float_are_not_corrected_and_norms_are():
     network = ready()
     names = ("a", "b", "c", "d")
@@ -194,21 +188,6 @@ def test_layers_in_float_are_not_corrected_and_norms_are():
     assert not torch.equal(result.network.head.bias, network.head.bias)
     inputs = seen(network, "a_norm", images(), given=True)
     torch.testing.assert_close(result.network.a_norm.running_mean, inputs.mean(0))
-
-
-def test_corrections_that_change_nothing_are_refused():
-    class Bare(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(72, 3, bias=False)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.layer(x.flatten(1))
-
-    with pytest.raises(ConfigError, match="Bare has no BatchNorm whose statistics can be"):
-        quantized(ready(Bare), Corrections(batchnorm=True))
-    with pytest.raises(ConfigError, match="Bare has no quantized layer with a bias of its own"):
-        quantized(ready(Bare), Corrections(bias=True))
 
 
 CASES = [
@@ -260,18 +239,3 @@ def test_files_give_back_the_outputs_at_the_same_bytes(changes, tmp_path):
     for name in ("weights", "float_bytes", "bits_per_weight"):
         assert totals[name] == plain_totals[name]
     assert abs(totals["file_bytes"] - plain_totals["file_bytes"]) < 64
-
-
-def test_corrections_that_are_off_leave_no_trace(tmp_path):
-    off = {"bias_correction": False, "batchnorm": "trained"}
-    assert not compression_effect(SETTINGS).keys() & {*off, "steps"}
-    assert compression_effect(SETTINGS | off) == compression_effect(SETTINGS)
-    on = {"bias_correction": True, "batchnorm": "reestimated"}
-    assert compression_effect(SETTINGS | on).items() >= on.items()
-    network, data = ready().float(), images().float()
-    for name, options in (("default", {}), ("off", off)):
-        laq.quantize(network, data, **options).save(tmp_path / name)
-    assert (tmp_path / "default").read_bytes() == (tmp_path / "off").read_bytes()
-    recipe = laq.quantize(network, data, **on).recipe["compress"]
-    assert recipe.items() >= on.items()
-    assert not laq.quantize(network, data).recipe["compress"].keys() & {*off, "steps"}

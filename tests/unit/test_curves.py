@@ -13,7 +13,6 @@ from scipy.stats import spearmanr
 from laq.analysis.curves import fit_curves
 from laq.analysis.differences import differences
 from laq.analysis.statistics import crossing, fit_log_curve, spearman
-from laq.utils.errors import DataError
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 ICD = [1.0, 2.0, 5.0, 20.0, 70.0, 90.0]
@@ -116,13 +115,6 @@ def test_a_gain_is_over_the_only_original_of_its_subset():
     assert crossed.low < np.exp(2.5) < crossed.high
 
 
-def test_what_is_a_gains_is_empty_for_originals_and_where_there_is_none():
-    table = fit_curves(accuracy(), **LEVEL).table()
-    columns = ["spearman", "spearman_p", "above", "crossing", "crossing_low", "crossing_high"]
-    assert table.loc[[0, 1, 3], columns].isna().all(axis=None)
-    assert table.loc[2, columns].notna().all()
-
-
 def test_repeats_are_paired_with_the_originals_own_repeats():
     """As in a log that has one subset twice."""
     table = accuracy()
@@ -146,20 +138,6 @@ def test_gains_that_differ_by_rounding_alone_are_equal():
     assert row["above"] == 12 and np.isnan(row["spearman"]) and np.isnan(row["spearman_p"])
 
 
-def test_a_variant_without_its_original_is_refused_by_name():
-    table = accuracy()
-    lacking = rows_of(table, KEYS[0]) & (table["subset"] == "target_3")
-    with pytest.raises(DataError, match="resnet / quant / all has subset target_3, repeat 1, and"):
-        fit_curves(table[~lacking], **LEVEL)
-
-
-def test_a_repeat_is_not_paired_with_one_of_several_others():
-    table = accuracy()
-    again = table[rows_of(table, KEYS[0])].assign(repeat=3)
-    with pytest.raises(DataError, match="subset target_0, repeat 2, and original has not"):
-        fit_curves(pd.concat([table, again]), **LEVEL)
-
-
 def test_too_few_subsets_have_points_and_no_curve():
     few = accuracy().query("10 < median_icd < 80")  # two subsets, of quant four points
     curves = fit_curves(few, **LEVEL)
@@ -168,30 +146,6 @@ def test_too_few_subsets_have_points_and_no_curve():
     assert (table["subsets"] == 2).all() and table["mean"].notna().all()
     assert table[["a", "a_low", "c", "c_high", "crossing"]].isna().all(axis=None)
     assert table.loc[2, "above"] >= 0
-
-
-def test_subsets_at_one_distance_make_no_curve():
-    table = fit_curves(accuracy().assign(median_icd=4.0), **LEVEL).table()
-    assert table["mean"].notna().all()
-    assert table[["a", "c_high", "crossing", "spearman"]].isna().all(axis=None)
-
-
-def spoiled(column: str, value: float) -> pd.DataFrame:
-    table = accuracy()
-    table.loc[table.index[rows_of(table, KEYS[2])][1], column] = value
-    return table
-
-
-@pytest.mark.parametrize(
-    ("table", "reason"),
-    [
-        (spoiled("median_icd", 0.0), "has no logarithm"),
-        (spoiled("top1", np.nan), "y is nan at point 1"),
-    ],
-)
-def test_an_error_names_the_curve(table, reason):
-    with pytest.raises(DataError, match=rf"no curve for resnet / quant / all: .*{reason}"):
-        fit_curves(table, confidence=0.95, resamples=50, seed=0)
 
 
 @pytest.fixture(scope="module")

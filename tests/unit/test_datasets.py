@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +77,6 @@ def test_of_classes_selects_whole_classes_in_order(chosen, seed):
     assert kept.tolist() == [labels[index] for index in expected]
 
 
-def test_of_classes_refuses_an_unknown_index():
-    with pytest.raises(DataError, match=r"\[-1, 3\] are outside 0…2"):
-        datasets.of_classes(small(), [0, 3, -1])
-
-
 @given(
     counts=st.lists(st.integers(2, 30), min_size=1, max_size=6),
     fraction=st.floats(0.01, 0.99),
@@ -107,19 +100,6 @@ def test_stratified_split_depends_on_the_seed():
     assert (one != other).any()
 
 
-def test_stratified_split_names_classes_too_small():
-    with pytest.raises(DataError, match=r"\['b', 'c'\]"):
-        stratified_split(np.array([0, 0, 1]), ["a", "b", "c"], 0.5, 0)
-
-
-def test_stratified_split_shares_no_stream_with_the_bare_seed():
-    """Whatever else draws from the seed itself, the split is not what it has drawn."""
-    labels = np.zeros(100, dtype=np.int64)
-    test = stratified_split(labels, ["a"], 0.5, 0)
-    bare = np.random.default_rng(0).permutation(100)[:50]
-    assert sorted(bare) != np.flatnonzero(test).tolist()
-
-
 @pytest.fixture
 def saved(tmp_path):
     whole = small()
@@ -134,16 +114,6 @@ def test_save_and_load_give_back_the_same(saved):
     np.testing.assert_array_equal(loaded.images, whole.images)
     np.testing.assert_array_equal(loaded.labels, whole.labels)
     assert loaded.classes == whole.classes
-
-
-def test_saved_bytes_hold_no_clock(saved, monkeypatch):
-    before = (saved / "train.npz").read_bytes()
-    years_later = time.time() + 1e8
-    monkeypatch.setattr(time, "time", lambda: years_later)
-    datasets.save(small(), saved / "train.npz")
-    assert (saved / "train.npz").read_bytes() == before
-    with zipfile.ZipFile(saved / "train.npz") as archive:
-        assert {info.date_time[0] for info in archive.infolist()} == {1980}
 
 
 def refused(folder: Path, name: str) -> None:
@@ -178,42 +148,6 @@ def test_damaged_files_are_refused_or_whole(tmp_path_factory, data):
         np.testing.assert_array_equal(loaded.labels, whole.labels)
 
 
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        {"images": small().images},
-        {"images": small().images, "labels": small().labels, "extra": np.zeros(1)},
-        {"images": small().images.astype(np.float32), "labels": small().labels},
-        {"images": small().images, "labels": small().labels.astype(np.int32)},
-        {"images": small().images, "labels": small().labels[1:]},
-        {"images": small().images, "labels": small().labels + 1},
-        {"images": np.array([{"pickled": 1}]), "labels": small().labels},
-    ],
-    ids=["missing", "extra", "float images", "int32", "lengths", "unknown label", "pickle"],
-)
-def test_archives_of_another_content_are_refused(saved, arrays):
-    np.savez(saved / "train.npz", **arrays)
-    refused(saved, "train.npz")
-
-
-def test_a_bare_array_is_refused(saved):
-    with (saved / "train.npz").open("wb") as file:
-        np.save(file, small().images)
-    refused(saved, "train.npz")
-
-
-@pytest.mark.parametrize("content", [{"a": 1}, [1, 2, 3], "abc"])
-def test_class_files_of_another_content_are_refused(saved, content):
-    write_json(saved / "classes.json", content)
-    refused(saved, "classes.json")
-
-
-def test_a_missing_file_is_said_to_be_missing(saved):
-    (saved / "train.npz").unlink()
-    with pytest.raises(DataError, match=r"train\.npz does not exist: run the rule that makes it"):
-        datasets.load(saved / "train.npz", saved / "classes.json")
-
-
 def test_digits_are_scikit_learns():
     from sklearn.datasets import load_digits
 
@@ -245,8 +179,3 @@ def test_digits_split_every_class_alike_and_by_seed():
     other, _ = sources.make(quarter, 6)
     assert same.images.tobytes() == train.images.tobytes()
     assert other.images.tobytes() != train.images.tobytes()
-
-
-def test_generated_kinds_need_no_fingerprint():
-    for kind in ("glyphs", "digits"):
-        assert sources.fingerprint({"kind": kind}) == ""

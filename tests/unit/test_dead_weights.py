@@ -16,7 +16,6 @@ from laq.models.small_resnet import SmallResNet
 from laq.onnx.export import export
 from laq.onnx.runtime import predict
 from laq.quantizers.granularity import Blocks
-from laq.quantizers.observers import HOWS
 from laq.quantizers.uniform import symmetric
 from laq.utils.errors import DataError
 from tests.unit.test_compression import SETTINGS
@@ -80,28 +79,11 @@ def test_any_step_serves_weights_of_nothing(alphabet, granularity, method):
             assert (grid.step >= torch.finfo(torch.float32).tiny).all()
 
 
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("alphabet", ["symmetric", "asymmetric"])
-def test_no_range_minds_weights_of_nothing(alphabet, how):
-    for value, granularity in itertools.product(KINDS, ("per_tensor", "per_channel", "per_group")):
-        settings = settings_of(alphabet, granularity, method="rtn", range=how)
-        result = compressed(network_with(value, True), settings)
-        assert result.network[2].weight.abs().max() < 1e-36
-
-
 def test_a_range_without_weights_is_refused_where_there_are_some():
     weight = torch.zeros(1, 100)
     weight[0, 0] = 1
     with pytest.raises(DataError, match=r"no step: their range is 0.* raise the percentile"):
         symmetric(weight, 4, Blocks.of("per_tensor"), "percentile", 50.0)
-
-
-@pytest.mark.parametrize("method", ["gpfq_l1", "gpfq_l0", "sgpfq", "stochastic"])
-def test_other_methods_take_them_too(method):
-    for value, granularity in itertools.product(KINDS, ("per_tensor", "per_channel")):
-        settings = settings_of("packed", granularity, method=method, threshold=0.4)
-        result = compressed(network_with(value, True), settings)
-        assert result.network[2].weight.abs().max() < 1e-36
 
 
 @pytest.mark.parametrize("inputs", [None, {"bits": 8, "mode": "static"}])

@@ -11,10 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 import inspect_checkpoint
-from laq.checkpoints import inspection, lineage, memory, metadata, packing
+from laq.checkpoints import inspection, memory, packing
 from laq.checkpoints.deep_container import file, size_formula
 from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
 from laq.models import networks
@@ -75,23 +74,6 @@ def test_the_network_is_loaded_as_any_other(tmp_path: Path, coder: str) -> None:
     assert packing.classes(path) == {0: "a", 2: "c"}
     written(path, coder)
     assert path.read_bytes() == first
-
-
-def test_its_description_is_read_without_torch_and_without_a_weight(tmp_path: Path) -> None:
-    path = tmp_path / "deep.safetensors"
-    written(path)
-    found = lineage.describe(path)
-    assert {key: found[key] for key in FACTS} == FACTS == packing.describe(path)
-    assert re.fullmatch(r"[0-9a-f]{32}", found["digest"])
-    assert file.contained(path).digest == found["digest"]
-    child = packing.derived(found, "next", {"parent": "deep"})
-    assert child["parent_digest"] == found["digest"]
-    code = (
-        "import sys; from laq.checkpoints import lineage\n"
-        "assert lineage.describe(sys.argv[1])['seed'] == 0\n"
-        "assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code, str(path)], cwd=LIBRARY, check=True)
 
 
 def report() -> list[dict[str, object]]:
@@ -159,26 +141,6 @@ def test_damage_names_the_file_and_the_remedy(tmp_path: Path) -> None:
                 assert "delete it" in str(error.value) or "give a checkpoint" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("tensors", "said"),
-    [
-        ({"other": torch.zeros(100, dtype=torch.uint8)}, "truncated or no safetensors"),
-        ({"deep": torch.zeros(9, dtype=torch.uint8)}, "holds no container"),
-        ({"deep": torch.zeros(100)}, "holds no container"),
-        ({"deep": torch.zeros(100, dtype=torch.uint8)}, "damaged description"),
-        ({"deep": torch.full((100,), 255, dtype=torch.uint8)}, "damaged description"),
-    ],
-)
-def test_what_only_calls_itself_deep_is_refused(
-    tmp_path: Path, tensors: dict[str, torch.Tensor], said: str
-) -> None:
-    path = tmp_path / "odd.safetensors"
-    save_file(tensors, path, metadata={metadata.KEY: metadata.DEEP})
-    for reader in (packing.read, packing.describe):
-        with pytest.raises(CheckpointError, match=rf"odd\.safetensors .*{said}.*delete it"):
-            reader(path)
-
-
 def test_what_is_not_finite_is_refused_by_its_tensor(tmp_path: Path) -> None:
     path = tmp_path / "deep.safetensors"
     state, weights = compressed()
@@ -186,28 +148,6 @@ def test_what_is_not_finite_is_refused_by_its_tensor(tmp_path: Path) -> None:
     file.save(path, state, FACTS, weights)
     with pytest.raises(CheckpointError, match=r"head\.bias holds NaN or infinite.*delete it"):
         packing.read(path)
-
-
-def test_a_description_with_the_format_s_own_keys_is_a_defect(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"keys of the format's own: \['digest'\]"):
-        file.save(tmp_path / "deep.safetensors", {}, {"digest": ""}, {})
-
-
-def test_another_tool_sees_one_tensor(tmp_path: Path) -> None:
-    path = tmp_path / "deep.safetensors"
-    written(path)
-    (tensor,) = load_file(path).values()
-    assert path.stat().st_size - len(tensor) < 120
-
-
-def test_a_file_of_a_coder_that_is_not_installed_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "deep.safetensors"
-    written(path, "ans")
-    monkeypatch.setitem(sys.modules, "constriction", None)
-    with pytest.raises(CheckpointError, match=r"deep\.safetensors was coded by constriction"):
-        packing.load(path)
 
 
 def test_huffman_is_read_with_torch_safetensors_and_numpy_alone(tmp_path: Path) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import bisect
 import heapq
 import itertools
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +15,6 @@ from scipy import stats
 from laq.checkpoints.deep_container import ans, coders, fixed, huffman
 from laq.utils.errors import DataError
 
-LIBRARY = Path(__file__).parents[2] / "src"
 QUICK = settings(max_examples=60, deadline=None)
 COUNTS = st.lists(st.integers(0, 10**6) | st.integers(0, 3), min_size=1, max_size=300)
 
@@ -96,14 +92,6 @@ def test_symbols_come_back(values: list[int], coder: str, unused: int) -> None:
     assert found.dtype == np.uint16 and found.tolist() == values
 
 
-def test_compiled_and_plain_loops_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    symbols = drawn(5000, 300)
-    plain = huffman.encode(symbols, 300)
-    monkeypatch.setattr(huffman, "_SHORT", 0)
-    assert huffman.encode(symbols, 300) == plain
-    assert np.array_equal(huffman.decode(*plain, 5000, 300), symbols)
-
-
 def as_documented(table: bytes, string: bytes, count: int, alphabet: int) -> list[int]:
     """ANS by the words of ``laq.checkpoints.deep_container.ans`` alone."""
     numbers, number, shift = [], 0, 0
@@ -156,22 +144,6 @@ def test_frequencies_add_up_and_leave_out_nothing_that_occurs(counts: list[int],
     assert [number > 0 for number in found] == [count > 0 for count in counts]
 
 
-def test_a_symbol_that_is_nearly_alone_goes_to_huffman() -> None:
-    symbols = np.zeros(100_000, dtype=np.uint16)
-    symbols[7] = 1
-    coded = coders.encode(symbols, 2, "ans")
-    assert coded.coder == "huffman" and len(coded.string) == 12_500
-    assert np.array_equal(coders.decode(coded, 100_000, 2), symbols)
-
-
-@pytest.mark.parametrize("coder", [*coders.CODERS])
-def test_more_symbols_than_a_string_can_hold_take_no_memory(coder: str) -> None:
-    coded = coders.encode(drawn(100, 20), 20, coder)
-    for count in (10**15, 10**6):
-        with pytest.raises(DataError, match=r"symbols"):
-            coders.decode(coded, count, 20)
-
-
 @pytest.mark.parametrize("coder", [*coders.CODERS])
 def test_damaged_tables_and_strings_end_in_an_error_or_in_symbols(coder: str) -> None:
     coded = coders.encode(drawn(300, 20), 20, coder)
@@ -199,16 +171,3 @@ def test_fixed_width_is_that_of_the_alphabet() -> None:
     assert [fixed.width(size) for size in (1, 2, 3, 32, 33, 256, 257)] == [1, 1, 2, 5, 6, 8, 9]
     table, string = fixed.encode(np.array([1, 0, 2, 3], dtype=np.uint16), 4)
     assert (table, string) == (b"", bytes([0b01_00_10_11]))
-
-
-def test_short_strings_import_no_compiler_and_long_ones_need_none() -> None:
-    code = (
-        "import sys, numpy as np; from laq.checkpoints.deep_container import huffman\n"
-        "def back(count):\n"
-        "    symbols = (np.arange(count) ** 2 % 7).astype(np.uint16)\n"
-        "    return (huffman.decode(*huffman.encode(symbols, 7), count, 7) == symbols).all()\n"
-        "assert back(60000) and 'numba' not in sys.modules\n"
-        "sys.modules['numba'] = None\n"
-        "assert back(70000)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=LIBRARY, check=True)

@@ -16,7 +16,7 @@ from laq.config.recipes import deep_effect
 from laq.deep_compression import pipeline, stages
 from laq.experiments.deep import measured
 from laq.models.networks import predict
-from laq.training import FINETUNING, Recipe, resume
+from laq.training import resume
 from laq.utils.devices import seed_everything
 from laq.utils.errors import ConfigError
 from tests.configs import SCHEMA
@@ -51,15 +51,6 @@ def top1(state: dict) -> float:
     network = copy.deepcopy(trained())
     network.load_state_dict(state)
     return float((predict(network, SPLITS[1][0], CPU).argmax(1) == SPLITS[1][1]).double().mean())
-
-
-def test_settings_are_those_of_the_schema_and_of_every_training():
-    properties = SCHEMA["$defs"]["deep"]["properties"]
-    recipe = {f for f in vars(Recipe()) if f in properties}
-    assert recipe == vars(Recipe()).keys()
-    stated = {key: properties[key]["default"] for key in recipe}
-    own = {"learning_rate": 0.001, "schedule": "cosine"}
-    assert Recipe.of(FINETUNING, own) == Recipe.of(Recipe(), stated)
 
 
 def test_every_stage_is_what_it_says(done):
@@ -153,11 +144,6 @@ def test_layers_that_there_are_not_are_refused(changes, message):
         compressed(**changes)
 
 
-def test_a_network_with_nothing_to_compress_is_refused(done):
-    with pytest.raises(ConfigError, match="no layer is left to compress"):
-        compressed(skip_layers=list(done.met))
-
-
 def written(done: pipeline.Pipeline, path: Path) -> bytes:
     file.save(path, done.network.state_dict(), {"network": SPEC}, done.shared)
     return path.read_bytes()
@@ -223,16 +209,3 @@ def test_a_killed_course_ends_as_an_undisturbed_one(tmp_path, monkeypatch, done,
     assert key(resumed.history) == key(done.history) and resumed.rounds == done.rounds
     stages.clear(state)
     assert not list(tmp_path.glob(".*"))
-
-
-def test_a_course_of_other_settings_begins_anew(tmp_path):
-    state = resume.beside(tmp_path / "deep.safetensors")
-    short = {"rounds": 1, "epochs": 1, "tuning_epochs": 0}
-    first = compressed(state, **short)
-    assert written(compressed(state, **short), tmp_path / "a") == written(first, tmp_path / "b")
-    for changes in ({"density": 0.3}, {"seed": 2}):
-        other = compressed(state, **{**short, **changes})
-        assert written(other, tmp_path / "a") == written(
-            compressed(None, **{**short, **changes}), tmp_path / "b"
-        )
-        assert written(other, tmp_path / "a") != written(first, tmp_path / "b")

@@ -52,10 +52,6 @@ def test_curves_by_hand(top1: list[float], level: float, expected: Reach) -> Non
     assert found.censored == (expected.low < expected.high)
 
 
-def test_points_of_one_ratio_count_by_their_mean() -> None:
-    assert reach([10, 20, 20], [1.0, 0.7, 0.9], 0.9).ratio == pytest.approx(10 * 2**0.5)
-
-
 @given(
     st.lists(st.tuples(st.integers(1, 99), st.integers(0, 20)), min_size=1, max_size=7),
     st.integers(0, 20),
@@ -69,14 +65,6 @@ def test_a_lower_level_is_never_reached_sooner(
     assert low.ratio >= high.ratio - 1e-9
     assert high.low <= high.ratio <= high.high
     assert reach(ratios[::-1], top1[::-1] / 20, level / 20).ratio == pytest.approx(high.ratio)
-
-
-@pytest.mark.parametrize(
-    "points", [([], []), ([1, 2], [1]), ([0, 2], [1, 1]), ([1, 2], [1, float("nan")])]
-)
-def test_what_is_no_curve_is_refused(points: tuple[list[float], list[float]]) -> None:
-    with pytest.raises(DataError, match="curve"):
-        reach(*points, 0.5)
 
 
 # As many steps.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +11,6 @@ from torch import nn
 
 from laq.deep_compression import low_rank
 from laq.models import networks
-from laq.utils.errors import DataError
 
 MATRICES = arrays.arrays(
     np.float32,
@@ -118,12 +116,3 @@ def test_accuracy_of_the_approximation_tends_to_the_networks_own():
         wanted, *found = (each(x) for each in made)
     errors = [float((each - wanted).norm()) for each in found]
     assert errors[0] > errors[1] > errors[2]
-
-
-def test_weights_that_are_not_finite_and_shares_that_are_none_are_refused():
-    network = nn.Linear(3, 2)
-    with pytest.raises(ValueError, match=r"between 0 and 1, not at 1\.5"):
-        list(low_rank.curve(network, [1.5]))
-    network.weight.data[0, 0] = torch.inf
-    with pytest.raises(DataError, match="not finite"):
-        list(low_rank.curve(network, [0.5]))

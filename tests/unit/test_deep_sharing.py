@@ -16,7 +16,6 @@ from laq.deep_compression import centroid_finetuning, weight_clustering
 from laq.training import constraints, finetune
 from laq.training.constraints import Progress
 from laq.utils.devices import seed_everything
-from laq.utils.errors import DataError
 from tests.configs import SCHEMA
 from tests.unit.test_training import CPU, problem
 
@@ -120,19 +119,6 @@ def test_codebooks_of_2_to_256_values_come_back_from_their_bytes(bits):
             read = container.decode(container.encode({}, {}, {"w": made}, coder)).weights["w"]
             assert torch.equal(read.weight(), made.weight())
             assert len(read.weight().unique()) == 2**bits + 1
-
-
-def test_of_few_weights_every_one_is_its_own_centroid():
-    weight, kept = as_weight(torch.tensor([0.5, -0.25, 0.5, 2.0]))
-    found = weight_clustering.share(weight, kept, 8, "random", generator())
-    assert found.centroids.tolist() == [-0.25, 0.5, 2.0]
-    assert torch.equal(found.values, weight[kept])
-
-
-def test_weights_that_are_not_finite_are_refused():
-    weight, kept = as_weight(torch.tensor([0.5, float("nan")]))
-    with pytest.raises(DataError, match="not finite: train again"):
-        weight_clustering.share(weight, kept, 2, "linear", generator())
 
 
 @pytest.mark.parametrize("way", weight_clustering.WAYS)

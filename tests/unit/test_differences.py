@@ -102,21 +102,7 @@ def test_equal_arms_do_not_win_however_their_means_are_rounded():
     assert (result["wins"], result["p"]) == (0, 1)
 
 
-def test_subsets_that_one_arm_lacks_are_left_out_and_counted():
-    table = study()
-    table = table[~((table["variant"] == "mp") & (table["subset"] == "s3"))]
-    result = differences(table, 0.95, 100, 0)
-    assert row(result, "mp", "original", "all")["n"] == 7
-    assert row(result, "ft", "original", "all")["n"] == 8
-    assert np.isfinite(result["difference"]).all()
-
-
 def test_few_subsets_have_differences_without_intervals():
     result = differences(study(n=3), 0.95, 100, 0)
     assert result[["difference", "p", "p_holm"]].notna().all(axis=None)
     assert result[["low", "high"]].isna().all(axis=None)
-
-
-def test_one_variant_alone_makes_an_empty_table():
-    result = differences(study(variants=("original",)), 0.95, 100, 0)
-    assert list(result.columns) == COLUMNS and result.empty

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +15,10 @@ from laq.checkpoints import packing
 from laq.data import Dataset, archives
 from laq.distances import features
 from laq.ptq import activation_cache
-from laq.training import resume
 from laq.training.resume import Keeper
 from laq.utils import disks, files
 from laq.utils.errors import LaqError, StorageError
 from tests.mounts import mounted
-from train_network import train_network
 
 VALUES = np.random.default_rng(0).random(100_000)
 
@@ -86,13 +81,6 @@ def test_a_full_disk_is_named_and_nothing_half_written(
     assert (full / name).read_text() == "old"
 
 
-def test_a_disk_that_takes_no_more_files_is_told_as_such(tmp_path: Path) -> None:
-    with mounted(tmp_path, "-t", "tmpfs", "-o", "size=1m,nr_inodes=2", "tmpfs"):
-        (tmp_path / "last").write_text("")
-        with pytest.raises(StorageError, match="too many files on the disk of"):
-            files.write_text(tmp_path / "a.txt", "new")
-
-
 def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
     with mounted(tmp_path, "-t", "tmpfs", "-o", "ro", "tmpfs"):
         with pytest.raises(StorageError, match=r"a/b\.txt cannot be written \(Read-only"):
@@ -128,39 +116,6 @@ def test_a_training_goes_on_without_a_state_where_the_disk_is_full(
     assert list(full.iterdir()) == []
 
 
-def test_a_training_is_kept_where_snakemake_has_no_room_to_note_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    images = np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8), dtype=np.uint8)
-    archives.save(Dataset(images, np.arange(8) % 2, ("a", "b")), "train.npz")
-    files.write_json("classes.json", ["a", "b"])
-    made = Path("models/original.safetensors")
-    call = partial(
-        train_network,
-        train="train.npz",
-        test="train.npz",
-        classes="classes.json",
-        published=[],
-        checkpoint=str(made),
-        history="models/training.csv",
-        entry="tiny",
-        network={"name": "small_resnet", "widths": [4]},
-        weights=None,
-        training={"epochs": 2, "batch_size": 4},
-        seed=0,
-        device="cpu",
-        config={},
-    )
-    Path(".snakemake").mkdir()
-    with mounted(tmp_path / ".snakemake", "-t", "tmpfs", "-o", "size=4k", "tmpfs"):
-        with pytest.raises(StorageError, match=r"\.snakemake \(No space"):
-            call()
-        assert resume.beside(made).exists()
-    call()
-    assert {path.name for path in made.parent.iterdir()} == {made.name, "training.csv"}
-
-
 def test_activations_that_do_not_fit_say_which_folder_is_full(
     full: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,16 +123,3 @@ def test_activations_that_do_not_fit_say_which_folder_is_full(
     with activation_cache.Activations(0) as held, pytest.raises(LaqError, match="set TMPDIR"):
         held.put({"x": torch.from_numpy(VALUES)})
     assert list(full.iterdir()) == []
-
-
-def test_a_folder_without_rights_is_told() -> None:
-    told = disks.explained(PermissionError(errno.EACCES, "no", "/study/results"))
-    assert "/study/results cannot be opened or written (Permission denied)" in str(told)
-    assert "chmod" in str(told)
-
-
-def test_work_in_a_library_of_another_language_is_known_by_its_number() -> None:
-    raised = subprocess.SubprocessError(
-        "serializing: I/O error: Disk quota exceeded (os error 122)"
-    )
-    assert "quota" in str(disks.explained(raised, "a.safetensors"))

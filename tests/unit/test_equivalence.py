@@ -101,9 +101,3 @@ def test_convolutions_that_pad_in_their_own_way_are_convolutions(own: nn.Conv2d)
 @named(OTHERS)
 def test_layers_that_compute_anything_else_are_not(own: nn.Module) -> None:
     assert not fidelity.as_parent(own) and not fidelity.is_known(own)
-
-
-def test_a_layer_may_have_no_place_for_a_bias() -> None:
-    own = ALIKE["without a bias"]
-    assert fidelity.as_parent(own) and not fidelity.as_parent(own, biased=True)
-    assert fidelity.as_parent(ALIKE["linear"], biased=True)

@@ -87,11 +87,3 @@ def test_images_of_other_classes_or_none_are_refused(labels):
     labels = torch.tensor(labels, dtype=torch.int64)
     with pytest.raises(DataError, match="images of the subset's classes, and at least one"):
         score(torch.zeros(len(labels), 4), labels, [0, 1])
-
-
-@pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_outputs_that_are_not_finite_are_refused(value):
-    logits = torch.zeros(2, 3)
-    logits[1, 2] = value
-    with pytest.raises(DataError, match="outputs are not finite"):
-        score(logits, torch.tensor([0, 1]), [0, 1])

@@ -92,17 +92,6 @@ def test_features_of_two_heads_follow_one_another():
         torch.testing.assert_close(logits, model(images().float() / 255))
 
 
-def test_the_hook_is_gone_when_the_features_are_out_or_the_reader_stops():
-    model = network()
-    list(features.penultimate(model, images(), CPU))
-    assert not model.head._forward_pre_hooks
-    stream = features.penultimate(model, images(), CPU, batch_size=2)
-    next(stream)
-    assert model.head._forward_pre_hooks
-    stream.close()
-    assert not model.head._forward_pre_hooks
-
-
 def test_pixels_are_features_too():
     batches = list(features.pixels(images(), batch_size=5))
     assert [batch.shape for batch in batches] == [(5, 64), (2, 64)]
@@ -140,25 +129,6 @@ def test_only_one_batch_is_held(tmp_path):
 
     features.write(tmp_path / "f.parquet", stream(), np.zeros(6, np.int64))
     assert features.read(tmp_path / "f.parquet")[0][:, 0].tolist() == [0, 0, 2, 2, 4, 4]
-
-
-@pytest.mark.parametrize("rows", [0, 6, 8])
-def test_features_and_labels_of_different_number_write_nothing(tmp_path, rows):
-    path = tmp_path / "train.parquet"
-    batches = iter([matrix(rows)] if rows else [])
-    with pytest.raises(ValueError, match=r"7 labels|length"):
-        features.write(path, batches, LABELS)
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_error_on_the_way_leaves_no_file(tmp_path):
-    def stream():
-        yield matrix()[:3]
-        raise RuntimeError("out of memory")
-
-    with pytest.raises(RuntimeError, match="out of memory"):
-        features.write(tmp_path / "train.parquet", stream(), LABELS)
-    assert not list(tmp_path.iterdir())
 
 
 def parquet(path, label, column) -> None:
@@ -201,19 +171,3 @@ def test_features_that_are_not_finite_are_refused_by_file(tmp_path, value):
     features.write(path, iter([broken]), LABELS)
     with pytest.raises(DataError, match=r"train\.parquet holds features that are not finite"):
         features.read(path)
-
-
-class TwoHeads(nn.Module):
-    """The penultimate features may have more than two axes; a row an image they stay."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tokens = nn.Linear(8, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.tokens(x[:, 0]).mean(1)
-
-
-def test_features_of_many_tokens_are_flattened():
-    (batch,) = features.penultimate(TwoHeads(), images(4), CPU)
-    assert np.array_equal(batch, images(4).flatten(1).numpy() / np.float32(255))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from laq import data
-from laq.data import folder_tree, sources
+from laq.data import sources
 from laq.utils.errors import DataError
 
 # Sorted by code point. Names are the user's own: nothing in them is special.
@@ -84,19 +84,6 @@ def test_train_and_test_folders_are_kept(flat, tmp_path):
     np.testing.assert_allclose(test.images[:, :, 4, 4], expected, atol=4)  # JPEG
 
 
-def test_hidden_and_foreign_files_are_left_out(flat):
-    before = sources.fingerprint(config(flat))
-    (flat / NAMES[0] / ".thumbnail.png").write_bytes(b"no image")
-    (flat / NAMES[0] / "notes.txt").write_text("no image")
-    (flat / NAMES[0] / ".cache").mkdir()
-    (flat / ".git").mkdir()
-    (flat / "README.md").write_text("no class")
-    train, test = sources.make(config(flat), 0)
-    assert len(train.labels) + len(test.labels) == 40
-    assert list(train.classes) == NAMES
-    assert sources.fingerprint(config(flat)) == before
-
-
 def test_shorter_side_is_fitted_and_the_centre_kept(tmp_path):
     stripes = np.zeros((16, 64, 3), dtype=np.uint8)
     stripes[:, :24] = (255, 0, 0)
@@ -113,15 +100,6 @@ def test_shorter_side_is_fitted_and_the_centre_kept(tmp_path):
     assert (centre[:, 1:3] == (0, 255, 0)).all()
     np.testing.assert_array_equal(train.images[0].transpose(2, 1, 0), centre)
     np.testing.assert_array_equal(train.images[1].transpose(1, 2, 0), centre)
-
-
-def test_shrinking_is_antialiased(flat):
-    board = np.indices((64, 64)).sum(axis=0) % 2 * 255
-    for name in NAMES:
-        for index in range(10):
-            Image.fromarray(board.astype(np.uint8)).save(flat / name / f"{index:02d}.png")
-    train, _ = sources.make(config(flat), 0)
-    assert np.abs(train.images.astype(int) - 127).max() <= 3
 
 
 def icon(size: int = 16) -> Image.Image:
@@ -203,32 +181,6 @@ def test_images_are_turned_where_that_is_asked_for(kinds):
     np.testing.assert_array_equal(upright, stored[::-1, ::-1])
 
 
-def test_what_pixels_do_not_show_is_counted_and_said(kinds, caplog):
-    with caplog.at_level("INFO", logger="laq"):
-        _, _, (origin,) = sources.made(config(kinds, orientation="applied"), 0)
-    counted = {key: origin[key] for key in ("transparent", "oriented", "frames")}
-    assert counted == {"transparent": 6, "oriented": 1, "frames": 3}
-    assert "6 of 16 images have transparent pixels: dataset.transparency is ignored" in caplog.text
-    assert "1 of 16 images are to be turned" in caplog.text
-    assert "dataset.orientation is applied" in caplog.text
-
-
-def test_images_without_a_transparent_pixel_are_not_counted(kinds):
-    picture(kinds / "train/b/opaque.png", (1, 2, 3))
-    Image.new("RGBA", (9, 9), (4, 5, 6, 255)).save(kinds / "train/b/opaque2.png")
-    _, _, (origin,) = sources.made(config(kinds), 0)
-    assert (origin["files"], origin["transparent"]) == (18, 6)
-
-
-def test_the_suffixes_are_those_of_formats_that_pillow_decodes_itself():
-    Image.init()
-    other = {"BUFR", "GRIB", "HDF5", "EPS", "WMF", "MPEG", "PDF", "PALM"}
-    known = Image.registered_extensions()
-    assert {ending for ending, name in known.items() if name not in other} == folder_tree.SUFFIXES
-    assert folder_tree.FORMATS.keys() <= Image.OPEN.keys()
-    assert other & Image.OPEN.keys() <= Image.OPEN.keys() - folder_tree.FORMATS.keys()
-
-
 def test_everything_that_pillow_reads_is_read(flat):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8))
     names = {
@@ -266,30 +218,6 @@ def test_what_is_left_out_is_said_by_class_and_suffix(flat, caplog):
     assert "10 left out" in caplog.text and "3 × without suffix" in caplog.text
 
 
-def test_folders_beside_train_and_test_are_said_to_be_left_out(kinds):
-    shutil.copytree(kinds / "test", kinds / "validation")
-    (kinds / "Thumbs.db").touch()
-    (kinds / "train/README").touch()
-    (remark,) = sources.survey(config(kinds)).remarks
-    assert "folder validation: 1 × folder" in remark and "folder .: 1 × .db" in remark
-    assert "folder train: 1 × without suffix" in remark
-    assert "validation is not read as a split: rename it to test" in remark
-
-
-def test_files_beside_the_class_folders_are_counted(flat):
-    for name in ("Thumbs.db", "list.CSV", "LICENSE", ".DS_Store"):
-        (flat / name).touch()
-    _, _, (origin,) = sources.made(config(flat), 0)
-    assert origin["left_out"] == {".": {".db": 1, ".csv": 1, "without suffix": 1}}
-
-
-def test_a_class_without_one_picture_among_files_without_a_suffix(flat):
-    (flat / "none").mkdir()
-    (flat / "none" / "README").write_text("no image")
-    message = failure(flat)
-    assert str(flat / "none") in message and "1 × without suffix" in message
-
-
 def test_files_that_other_programs_would_draw_are_not_opened(flat):
     (flat / NAMES[0] / "drawn.png").write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
@@ -311,50 +239,8 @@ def test_fingerprint_follows_names_and_sizes(flat, tmp_path):
     assert len(seen) == 4
 
 
-def test_fingerprint_tells_a_replaced_image_of_equal_size(flat):
-    path = flat / NAMES[1] / "new.bmp"
-    picture(path, (1, 2, 3))
-    before, size = sources.fingerprint(config(flat)), path.stat().st_size
-    written = path.stat().st_mtime_ns
-    picture(path, (3, 2, 1))
-    # Two writings may fall into one tick of the file system's clock.
-    os.utime(path, ns=(written, written + 1))
-    assert path.stat().st_size == size
-    assert sources.fingerprint(config(flat)) != before
-
-
 def test_missing_folder(tmp_path):
     assert f"{tmp_path / 'nowhere'} does not exist" in failure(tmp_path / "nowhere")
-
-
-def test_relative_paths_are_shown_with_the_absolute_one(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert f"birds ({tmp_path / 'birds'}) does not exist" in failure(Path("birds"))
-    Path("birds").write_bytes(b"")
-    assert f"birds ({tmp_path / 'birds'}) is not a folder" in failure(Path("birds"))
-    Path("empty").mkdir()
-    assert f"empty ({tmp_path / 'empty'}) has 0 class folders" in failure(Path("empty"))
-    for part in ("train", "test"):
-        Path("split", part).mkdir(parents=True)
-    absolute = tmp_path / "split" / "train"
-    assert f"split/train ({absolute}) has 0 class folders" in failure(Path("split"))
-
-
-def test_a_file_in_place_of_the_folder(tmp_path):
-    (tmp_path / "images.zip").write_bytes(b"")
-    assert "images.zip is not a folder" in failure(tmp_path / "images.zip")
-
-
-def test_no_classes(tmp_path):
-    picture(tmp_path / "loose.png", (0, 0, 0))
-    message = failure(tmp_path)
-    assert "0 class folders" in message
-    assert "<path>/<class>/*" in message
-
-
-def test_a_single_class(tmp_path):
-    picture(tmp_path / "only" / "a.png", (0, 0, 0))
-    assert "1 class folders ['only']" in failure(tmp_path)
 
 
 def test_empty_classes_are_named(flat):
@@ -367,23 +253,6 @@ def test_empty_classes_are_named(flat):
     assert str(flat / "text only") in message
 
 
-def test_folders_inside_a_class_are_refused(flat):
-    picture(flat / NAMES[2] / "deeper" / "a.png", (0, 0, 0))
-    message = failure(flat)
-    assert str(flat / NAMES[2]) in message
-    assert "'deeper'" in message
-
-
-@pytest.mark.parametrize("other", ["val", "Valid", "validation", "holdout"])
-def test_train_without_test_is_not_taken_for_a_class(other, flat, tmp_path):
-    for part in ("train", other):
-        shutil.copytree(flat, tmp_path / "root" / part)
-    message = failure(tmp_path / "root")
-    assert "<path>/train/<class>/* and <path>/test/<class>/*" in message
-    hinted = f"{other} is not read as a split: rename it to test" in message
-    assert hinted == (other != "holdout")
-
-
 def test_train_and_test_of_different_classes(flat, tmp_path):
     root = tmp_path / "split"
     for part in ("train", "test"):
@@ -393,16 +262,6 @@ def test_train_and_test_of_different_classes(flat, tmp_path):
     message = failure(root)
     assert f"{[NAMES[1]]} only in train" in message
     assert "['extra'] only in test" in message
-
-
-def test_a_class_with_one_image_cannot_be_split(flat):
-    picture(flat / "lonely" / "a.png", (0, 0, 0))
-    assert "['lonely']" in failure(flat)
-
-
-def test_a_broken_link(flat):
-    (flat / NAMES[0] / "link.png").symlink_to(flat / "nowhere.png")
-    assert f"{flat / NAMES[0] / 'link.png'} is a broken link" in failure(flat)
 
 
 def test_files_that_cannot_be_read_are_named_together(flat):
@@ -424,16 +283,6 @@ def test_files_that_cannot_be_read_are_named_together(flat):
     for path in damage:
         assert str(path) in message
     assert "empty.png: the file is empty" in message
-
-
-def test_a_long_list_is_cut_after_ten(flat):
-    for index in range(13):
-        (flat / NAMES[0] / f"bad{index:02d}.png").write_bytes(b"")
-    message = failure(flat)
-    assert message.startswith("13 of 53")
-    assert "bad09.png" in message
-    assert "bad10.png" not in message
-    assert "… and 3 more" in message
 
 
 def test_sixteen_bit_pixels_are_refused_rather_than_clipped(flat):

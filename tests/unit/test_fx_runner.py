@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from laq.ptq import calibration, fx_runner
 from laq.ptq.activation_cache import Activations
 from laq.ptq.calibration import CalibrationImages
-from laq.utils.errors import DataError, LaqError
+from laq.utils.errors import DataError
 
 torch.set_num_threads(1)
 
@@ -93,31 +93,3 @@ def test_infinities_that_cancel_and_sums_that_overflow_are_told_apart():
     fx_runner.check_finite(torch.full((4,), 3e38), "a", 0)  # its sum is infinite
     with pytest.raises(DataError):
         fx_runner.check_finite(torch.tensor([torch.inf, -torch.inf]), "a", 0)
-
-
-class Branching(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x if x.sum() > 0 else -x
-
-
-def test_a_network_that_cannot_be_traced_is_named():
-    with pytest.raises(fx_runner.UntraceableError, match=r"Branching cannot be traced .*branch on"):
-        fx_runner.trace(Branching())
-
-
-class TwoInputs(nn.Module):
-    def forward(self, x: Tensor, mask: Tensor, *more: Tensor, flip: bool = False) -> Tensor:
-        return x * mask
-
-
-def test_a_network_of_two_inputs_is_refused_by_name(network):
-    with pytest.raises(LaqError, match="TwoInputs takes mask beside the images: wrap it"):
-        fx_runner.check_signature(TwoInputs())
-    fx_runner.check_signature(network)
-
-
-def test_no_layers_no_stops(network):
-    with Activations(0) as activations:
-        graph = fx_runner.trace(network)
-        nets = (network, network)
-        assert not list(fx_runner.walk(graph, nets, images(network), [], bool, activations))

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from laq.checkpoints import graph_edits, packing
 from laq.models import networks
 from laq.ptq.activation_quantizer import attach
-from laq.utils.errors import CheckpointError
 
 torch.set_num_threads(1)
 
@@ -43,22 +41,3 @@ def test_a_description_without_transforms_is_the_architecture_alone() -> None:
         graph_edits.create(**SPEC).state_dict().keys()
         == networks.create(**SPEC).state_dict().keys()
     )
-
-
-@pytest.mark.parametrize(
-    ("entries", "message"),
-    [
-        ("input_quantizers", "transforms is not a list of mappings"),
-        ([{"layers": HEAD}], "transforms is not a list of mappings"),
-        ([{"kind": "smoothing"}], r"transforms\[0\].kind is 'smoothing'"),
-        ([{"kind": "input_quantizers"}], r"transforms\[0\] \(input_quantizers\).*layers"),
-        ([{"kind": "input_quantizers", "layers": {"tail": {}}}], r"transforms\[0\].*no layer tail"),
-        ([], "does not fit the network"),
-    ],
-)
-def test_wrong_entries_name_the_file_and_the_key(
-    tmp_path: Path, entries: Any, message: str
-) -> None:
-    path = saved(tmp_path / "n.safetensors", entries)
-    with pytest.raises(CheckpointError, match=rf"(?s)n\.safetensors.*{message}.*delete it"):
-        packing.load(path)

@@ -14,10 +14,10 @@ from torch import Tensor
 from laq.checkpoints import packing
 from laq.ptq import gpfq, gptq, rtn
 from laq.ptq.layer import Samples
-from laq.quantizers import grids, uniform
+from laq.quantizers import uniform
 from laq.quantizers.codebooks import kmeans
 from laq.quantizers.granularity import Blocks
-from laq.quantizers.grids import Codebook, Uniform
+from laq.quantizers.grids import Uniform
 from laq.quantizers.packed_weight import PackedWeight
 from laq.quantizers.rounding import Rounding
 from laq.utils.errors import DataError
@@ -238,17 +238,3 @@ def test_a_grid_that_cannot_be_is_refused(fields, message) -> None:
     Uniform(**good)
     with pytest.raises(DataError, match=message):
         Uniform(**(good | fields))
-
-
-@pytest.mark.parametrize(
-    "table", [torch.tensor([1.0, 2.0]), torch.tensor([[2.0, 1.0]]), torch.tensor([[0.0, math.nan]])]
-)
-def test_a_table_that_cannot_be_is_refused(table) -> None:
-    with pytest.raises(DataError, match="codebook"):
-        Codebook(table, 1, "kmeans")
-
-
-def test_scales_that_are_not_floats_are_refused_in_a_file() -> None:
-    for name, part in (("uniform", "step"), ("codebook", "table")):
-        with pytest.raises(DataError, match=f"{part} of a grid is torch.int64"):
-            grids.restore(name, 3, "x", {}, {part: torch.ones(1, 2, dtype=torch.int64)})

@@ -99,13 +99,6 @@ def test_both_networks_are_rerun_for_each_layer_in_chunks(network, monkeypatch):
     assert len(batches) == 2
 
 
-def test_inputs_that_are_not_finite_stop_with_the_layers_name(network):
-    images = pool(network)
-    images.images[3, 1] = -torch.inf
-    with Activations(0) as activations, pytest.raises(DataError, match="layer first: the float"):
-        list(hook_runner.rerun((network, network), lambda: images, ["first"], bool, activations))
-
-
 @torch.no_grad()
 def test_images_come_in_chunks_in_the_form_of_the_network(network, monkeypatch):
     monkeypatch.setattr(calibration, "CHUNK", 2)

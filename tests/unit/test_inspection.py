@@ -142,40 +142,6 @@ def test_text_is_aligned_and_fits_a_terminal(save):
         assert re.fullmatch(pattern, " ".join(line.split()))
 
 
-def test_text_says_where_the_network_comes_from(save):
-    text = " ".join(render(inspect(save(layers=LAYERS))).split())
-    for words in (
-        "variant mp parent ft",
-        "ft (finetune (epochs 3), parent original)",
-        "mp (compress (bits 5 3, skip_layers none), parent ft)",
-        "calibration classes subset, images 64",
-        "classes 100 values",
-        "stem 1936 0 body 64 12",
-        "head 100x16 1.60 k kept in float by the config",
-        "quantized 3.58 k weights",
-    ):
-        assert words in text
-
-
-def test_a_checkpoint_in_float_says_so(save):
-    found = inspect(save(packed={}))
-    assert found["packed"] == [] and found["totals"]["bits_per_weight"] is None
-    text = render(found)
-    assert "No weight is quantized" in text
-    assert "entropy" not in text
-    assert [row["layer"] for row in found["floats"]] == ["body", "head", "stem"]
-
-
-@pytest.mark.parametrize(
-    ("shape", "text"),
-    [((999, 1), "999"), ((1000, 1), "1.00 k"), ((9996, 1), "10.0 k"), ((999_500, 1), "1.00 M")],
-)
-def test_counts_have_three_digits(tmp_path, shape, text):
-    path = tmp_path / "a.safetensors"
-    packing.save(path, {"w": torch.zeros(shape)}, {})
-    assert f" {text}\n" in render(inspect(path))
-
-
 def test_the_script_prints_what_the_library_says(save, capsys):
     path = save(layers=LAYERS)
     assert inspect_checkpoint.main([str(path)]) == 0

@@ -115,23 +115,3 @@ def test_a_checkpoint_names_the_classes_it_was_made_for(tmp_path: Path) -> None:
     assert packing.classes(path) == {0: "wren", 1: "robin", 2: "finch"}
     with pytest.raises(CheckpointError, match=r"odd\.safetensors does not name its classes"):
         packing.classes(described(tmp_path / "odd.safetensors"))
-
-
-def test_a_network_is_loaded_to_a_device(tmp_path: Path) -> None:
-    path = described(tmp_path / "quant.safetensors")
-    network = packing.load(path, device="meta")
-    assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
-    assert not network.training
-
-
-def test_a_network_of_a_library_that_is_not_installed_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "quant.safetensors"
-    spec = {"name": "resnet18", "classes": 3}
-    packing.save(path, networks.create(**spec).state_dict(), {"network": spec})
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(
-        CheckpointError, match=r"quant\.safetensors is .* torchvision, which is not"
-    ):
-        packing.load(path)

@@ -28,7 +28,7 @@ from laq.onnx.runtime import predict
 from laq.ptq.activation_quantizer import InputQuantizer, InputSettings
 from laq.ptq.sequential import QuantizedNetwork, folded, quantize_network
 from laq.utils import devices
-from laq.utils.errors import CheckpointError, ConfigError
+from laq.utils.errors import ConfigError
 from tests.configs import checked, edited
 from tests.unit.test_patches import Same
 
@@ -248,14 +248,6 @@ def test_the_file_is_a_quarter_and_holds_the_grids(study: Study) -> None:
     assert all((row.input_bits, row.bits) == (8, 8) and row.input_step > 0 for row in rows)
 
 
-@torch.no_grad()
-def test_biases_are_whole_accumulators(study: Study) -> None:
-    network, packed = study.result.network, study.result.packed
-    for name, unit in placement.bias_units(network, packed).items():
-        whole = network.get_parameter(name).double() / unit
-        assert (whole - whole.round()).abs().max() < 1e-2, name
-
-
 class Mobile(nn.Module):
     """What MobileNetV2 and ResNet-18 have beside: ReLU6, depthwise, maxima, work in place."""
 
@@ -432,26 +424,6 @@ def test_an_operation_that_is_not_known_is_named(odd: nn.Module, named: str) -> 
         placement.apply(Odd(odd).eval())
 
 
-def test_more_bits_than_8_are_refused() -> None:
-    with pytest.raises(ConfigError, match="codes of 16 bits"):
-        placement.apply(Mobile(), 16)
-
-
-def test_weights_that_are_no_integers_of_8_bits_are_named(study: Study) -> None:
-    packed = {k: v for k, v in study.result.packed.items() if k != "head.weight"}
-    with pytest.raises(ConfigError, match=r"head \(Linear\): its weights are in float"):
-        compilation.compile(study.result.network, packed)
-
-
-def test_a_checkpoint_that_cannot_run_so_is_named(study: Study, tmp_path: Path) -> None:
-    checkpoint = packing.read(study.checkpoint)
-    packed = {k: v for k, v in checkpoint.packed.items() if k != "head.weight"}
-    path = tmp_path / "half.safetensors"
-    packing.save(path, checkpoint.state, checkpoint.description, packed)
-    with pytest.raises(CheckpointError, match=r"half\.safetensors.*head"):
-        inference.load(path)
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -523,24 +495,3 @@ def test_onnx_runtime_keeps_such_a_bias_where_inputs_alone_are_static(
     found = torch.from_numpy(predict(tmp_path / "static.onnx", images))
     wanted = logits(result.network, images)
     assert (found - wanted).norm() < 0.02 * wanted.norm()
-
-
-@pytest.mark.parametrize("granularity", ["per_channel", "per_tensor"])
-def test_dead_classes_keep_their_bias(study: Study, granularity: str) -> None:
-    network = copy.deepcopy(study.original)
-    with torch.no_grad():
-        network.head.weight[2:5] *= torch.tensor([1e-12, 0.0, 1e-38])[:, None]
-        network.head.bias[2:5] = torch.tensor([5.0, 1.0, -3e4])
-    images = study.test.images[:64]
-    result = compressed(network, images, {**INTEGER, "granularity": granularity})
-    found = logits(compilation.compile(result.network, result.packed), images)
-    torch.testing.assert_close(found[:, 2:5], logits(network, images)[:, 2:5], rtol=1e-3, atol=1e-2)
-
-
-def test_a_bias_that_no_accumulator_holds_is_refused_by_name(study: Study, tmp_path: Path) -> None:
-    state = study.result.network.state_dict()
-    state["stages.0.conv1.bias"][0] = 1e12
-    description = {"network": SPEC, "transforms": study.result.transforms}
-    packing.save(tmp_path / "old.safetensors", state, description, study.result.packed)
-    with pytest.raises(CheckpointError, match=r"layer stages\.0\.conv1 in integers: a bias of"):
-        inference.load(tmp_path / "old.safetensors")

@@ -144,17 +144,6 @@ def function(**_):
     assert done.stderr.splitlines() == log.splitlines() == expected
 
 
-def test_a_job_that_slurm_gave_no_gpu_does_no_work(tmp_path):
-    body = "def function(**_): print('ran')"
-    done, log = run(tmp_path, body, env={"SLURM_JOB_ID": "17"})
-    assert done.returncode == 1
-    assert done.stderr == log
-    assert log.startswith("error in make_table: SLURM job 17 asked for 1 GPU and holds none; ")
-    done, log = run(tmp_path, body, env={"SLURM_JOB_ID": "17", "SLURM_STEP_GPUS": "2"})
-    assert (done.returncode, done.stderr) == (0, "")
-    assert log == "SLURM job 17 holds 1 GPU: 2\nran\n"
-
-
 def test_a_defect_leaves_its_traceback_in_the_log(tmp_path):
     body = """
 def function(**_):
@@ -164,30 +153,6 @@ def function(**_):
     assert done.returncode != 0
     assert "Traceback" in log
     assert "in function" in log and "KeyError: 'median_icd'" in log
-
-
-def test_a_log_that_the_disk_does_not_take_is_told_on_the_terminal(tmp_path):
-    for log, why in [("/dev/full", "No space left"), (".", "Is a directory")]:
-        body = f"""
-snakemake.log = [{log!r}]
-def function(**_):
-    print("x" * 100_000)
-"""
-        done, _ = run(tmp_path, body)
-        assert done.returncode != 0
-        (line,) = done.stderr.splitlines()
-        assert line.startswith("error in make_table: ") and why in line and "again" in line
-
-
-def test_what_no_module_foresaw_of_a_disk_is_told_without_a_traceback(tmp_path):
-    body = """
-def function(**_):
-    raise PermissionError(13, "no", "/cache/fonts")
-"""
-    done, log = run(tmp_path, body)
-    assert done.returncode == 1
-    assert log.startswith("error in make_table: /cache/fonts cannot be opened or written")
-    assert "Traceback" not in done.stderr + log
 
 
 WORKING = """
@@ -312,12 +277,6 @@ def test_compression_training_and_evaluation_import_lean():
     assert {"torch", "pandas", "numba", "laq", "job"} <= modules
     heavy = {"seaborn", "umap", "torchvision", "sklearn", "matplotlib", "PIL", "snakemake"}
     assert not modules & heavy
-
-
-def test_evaluation_and_training_need_no_compiler():
-    names = ("evaluate_subset.py", "finetune_network.py", "train_network.py")
-    lines = statements(*names, "measure_similarity.py")
-    assert not loaded(lines) & {"numba", "llvmlite"}
 
 
 def test_making_and_evaluating_variants_needs_no_pandas():

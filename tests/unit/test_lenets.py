@@ -16,7 +16,6 @@ from laq.models import networks
 from laq.onnx.export import export
 from laq.onnx.runtime import predict
 from laq.utils import devices
-from laq.utils.errors import ConfigError
 from tests.configs import checked, edited
 
 NAMES = ("lenet_300_100", "lenet5")
@@ -77,21 +76,6 @@ def test_lenet_5_has_one_relu_as_caffes():
     y = stage(stage(x, network.conv1), network.conv2).reshape(2, -1)
     y = (y @ network.fc1.weight.T + network.fc1.bias).clamp(min=0)
     torch.testing.assert_close(network(x), y @ network.fc2.weight.T + network.fc2.bias)
-
-
-@pytest.mark.parametrize(("channels", "side"), [(3, 32), (1, 16), (2, 45)])
-def test_images_of_other_shapes_are_taken(name, channels, side):
-    images = torch.zeros(2, channels, side, side, dtype=torch.uint8)
-    own = networks.specification({"name": name}, None, 4, images)
-    made = networks.create(**own)
-    networks.check_images(made, name, images)
-    assert made(networks.to_input(images)).shape == (2, 4)
-
-
-def test_images_that_are_too_small_are_refused():
-    images = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
-    with pytest.raises(ConfigError, match=r"lenet5 takes images of 16 × 16 .* not of 8 × 8: take"):
-        networks.create(**networks.specification({"name": "lenet5"}, None, 10, images))
 
 
 def test_features_are_what_enters_the_last_layer(network, name):

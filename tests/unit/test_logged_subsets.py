@@ -12,14 +12,13 @@ import pytest
 
 from laq.config import cautions, study
 from laq.data import cifar, sources
-from laq.data.published import subsets as published
 from laq.distances import divergence, subset_files, subsets
 from laq.utils.errors import ConfigError
 from laq.utils.files import write_parquet
 from list_subsets import list_subsets
 from select_subset import select_subset
 from tests.configs import checked, edited
-from tests.logs import COLUMNS, FILES, PUBLISHED, row, write
+from tests.logs import FILES, PUBLISHED, row, write
 
 GLYPHS = [f"digit_{digit}" for digit in range(10)]
 
@@ -60,16 +59,6 @@ def test_a_row_is_a_subset_numbered_by_its_row_and_found_by_class_names(tmp_path
     assert not said(log)
 
 
-def test_numbers_have_the_width_of_the_last_row(tmp_path: Path) -> None:
-    pairs = [(a, b) for a in range(4) for b in range(a)]
-    log = write(
-        tmp_path / "log.csv", [glyphs(*pair) for pair in [*pairs, *[(9, b) for b in pairs[4]]]]
-    )
-    assert list(made(log)) == [f"published_{n}" for n in range(1, 9)]
-    log = write(tmp_path / "ten.csv", [glyphs(9, b) for b in range(9)] + [glyphs(8, 7)])
-    assert list(made(log))[::9] == ["published_01", "published_10"]
-
-
 def test_of_rows_with_the_same_classes_the_first_makes_the_subset_and_it_is_said(
     tmp_path: Path,
 ) -> None:
@@ -91,13 +80,6 @@ def test_names_are_compared_without_capitals_blanks_and_underscores(tmp_path: Pa
     assert made(log) == {"published_1": [3, 4, 5]}
 
 
-def test_where_only_capitals_tell_classes_apart_they_count(tmp_path: Path) -> None:
-    log = write(tmp_path / "log.csv", [row((0, 1, 2), Subset_Classes="['Omega', 'OMEGA', 'b']")])
-    (only,) = published.read(log).rows
-    known = ["a", "B", "omega", "Omega"]
-    assert published.positions(only, known) == {"Omega": 3, "OMEGA": None, "b": 1}
-
-
 def test_a_class_that_the_data_set_lacks_is_named_with_the_log_s_row(tmp_path: Path) -> None:
     odd = {"Subset_Classes": "['digit_1', 'digit_11']"}
     log = write(tmp_path / "log.csv", [glyphs(1, 2), row((1, 2), **odd), row((1, 3), **odd)])
@@ -110,44 +92,12 @@ def test_a_class_that_the_data_set_lacks_is_named_with_the_log_s_row(tmp_path: P
     assert lines[-1].endswith("4 more of its classes are none of the data set's")
 
 
-def test_two_names_of_one_class_are_refused(tmp_path: Path) -> None:
-    twice = {"Subset_Classes": "['digit_1', 'Digit 1']"}
-    (line,) = faults(write(tmp_path / "log.csv", [row((1, 2), **twice)]))
-    assert "row 1: names the class 'digit_1' twice" in line
-
-
-def test_what_is_no_log_is_refused_before_anything_is_planned(tmp_path: Path) -> None:
-    path = write(tmp_path / "log.csv", [glyphs(1, 2)], [c for c in COLUMNS if c != "Median_KL"])
-    text = "\n".join(faults(path))
-    assert "lacks columns that a replay needs" in text and "Median_KL" in text
-    (line,) = faults(tmp_path / "none.csv")
-    assert "subsets.definitions.published.file: there is no file" in line
-    (line,) = faults(write(tmp_path / "log.csv", [glyphs(1, 2), glyphs(3, 4)]), [2, 5])
-    assert "subsets.definitions.published.rows: 5 is no row of the log; it has rows 1 to 2" in line
-
-
-def test_rows_of_the_same_classes_must_be_repeats(tmp_path: Path) -> None:
-    for odd in ({"Bits": 3}, {"Median_KL": 7.0}):
-        path = write(tmp_path / "log.csv", [glyphs(1, 2), glyphs(3, 4), glyphs(2, 1) | odd])
-        (line,) = faults(path)
-        assert f"lines 2, 4, have the same classes and different {next(iter(odd))}" in line
-
-
 def test_a_log_that_was_changed_is_read_again(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", [glyphs(1, 2)])
     assert made(path) == {"published_1": [1, 2]}
     write(path, [glyphs(1, 3)])
     os.utime(path, (1, 1))
     assert made(path) == {"published_1": [1, 3]}
-
-
-def test_two_definitions_of_one_log_need_different_rows(tmp_path: Path) -> None:
-    path = str(write(tmp_path / "log.csv", [glyphs(1, 2), glyphs(3, 4)]))
-    one = {"kind": "log", "file": path}
-    with pytest.raises(ConfigError, match="makes the same subsets as one"):
-        checked(edited({"subsets/definitions": {"one": one, "two": one}}))
-    both = {"one": {**one, "rows": [1]}, "two": {**one, "rows": [2]}}
-    checked(edited({"subsets/definitions": both}))
 
 
 def test_the_log_s_median_comes_along_and_decides_nothing(tmp_path: Path) -> None:

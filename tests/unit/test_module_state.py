@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from laq.ptq.activation_quantizer import InputSettings
-from laq.ptq.module_state import copied, unchanged
+from laq.ptq.module_state import unchanged
 from laq.ptq.sequential import folded, layers_in_order
-from tests.unit.test_sequential import assert_same_codes, images, quantize, ready
+from tests.unit.test_sequential import images, quantize, ready
 
 torch.set_num_threads(1)
 
@@ -121,17 +121,6 @@ def test_folding_and_asking_for_layers_leave_nothing_behind():
     result, entries = folded(network, images(5, 4))
     assert entries and state(network) == before
     torch.save(result, io.BytesIO())
-
-
-def test_a_result_that_autograd_made_is_no_obstacle():
-    network = ready(Keeping())
-    network(images(3, 4)).sum().backward()
-    kept = network.map
-    result = quantize(network, images(5, 4))
-    assert network.map is kept and kept.grad_fn is not None
-    torch.testing.assert_close(result.network.map, kept.detach())
-    assert_same_codes(result, quantize(ready(Keeping()), images(5, 4)))
-    assert torch.equal(copied(network).maps[0], network.maps[0])
 
 
 def test_the_contents_come_back_after_an_error():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -64,11 +63,6 @@ def test_a_block_is_two_convolutions_and_the_shortcut():
     torch.testing.assert_close(block(x), (normalized(y, block.bn2) + skip).clamp(min=0))
 
 
-def test_an_unknown_name_is_refused_with_the_names_there_are():
-    with pytest.raises(ConfigError, match=r"'resnet51': names are small_resnet, .*mean resnet50"):
-        networks.create("resnet51", 10)
-
-
 def test_weights_follow_the_seed():
     states = []
     for seed in (0, 0, 1):
@@ -96,18 +90,6 @@ def test_a_trained_network_comes_back_from_its_checkpoint(tmp_path):
     assert int(loaded.stem[1].num_batches_tracked) == 3
     x = torch.rand(2, 1, 8, 8)
     assert torch.equal(loaded(x), network.eval()(x))
-
-
-def test_input_is_float_between_0_and_1_and_leaves_the_images_alone():
-    images = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-    x = networks.to_input(images)
-    assert x.dtype == torch.float32
-    expected = np.arange(256) / np.float32(255)
-    assert np.array_equal(x.flatten().numpy(), expected.astype(np.float32))
-    assert images.max() == 255
-    pixels = torch.full((1, 1, 2, 2), 51.0)
-    assert networks.to_input(pixels).max() == torch.tensor(0.2)
-    assert pixels.max() == 51
 
 
 def test_predictions_are_those_of_a_direct_forward_pass():

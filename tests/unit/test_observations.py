@@ -62,16 +62,6 @@ def test_a_set_of_classes_counts_once_and_the_setting_is_the_network(files):
     assert set(table["setting"]) == {"net"}
 
 
-def test_a_setting_that_is_there_is_kept_as_text(files):
-    assert set(read(*files(rows(setting="4bit")))["setting"]) == {"4bit"}
-    assert set(read(*files(rows(setting=4)))["setting"]) == {"4"}
-
-
-def test_no_duplicates_at_all_leave_all_subsets(files):
-    everything = SUBSETS.assign(duplicate_of=None)
-    assert set(read(*files(rows(), everything))["subset"]) == {"a", "b", "twin"}
-
-
 def test_an_arm_has_one_number_a_subset_the_mean_of_its_repeats(files):
     table = read(*files(rows()))
     pd.testing.assert_series_equal(
@@ -82,23 +72,10 @@ def test_an_arm_has_one_number_a_subset_the_mean_of_its_repeats(files):
     np.testing.assert_allclose(arm(table, "net", "quant", "all", "median_icd"), [9, 1])
 
 
-def test_an_arm_that_is_not_there_is_refused_with_those_that_are(files):
-    table = read(*files(rows()))
-    with pytest.raises(DataError, match=r"net/ft on all: the table has net/original, net/quant"):
-        arm(table, "net", "ft", "all")
-
-
 def test_a_row_twice_is_refused_by_name(files):
     table = rows()
     with pytest.raises(DataError, match=r"two rows of .*subset a, variant quant, repeat 2"):
         read(*files(pd.concat([table, table.query("subset == 'a'").iloc[[-2]]])))
-
-
-def test_a_subset_that_the_other_table_lacks_is_refused_by_name(files):
-    with pytest.raises(
-        DataError, match=r"accuracy.csv has the subset b, and .*subsets.csv has not"
-    ):
-        read(*files(rows(), SUBSETS.iloc[:2]))
 
 
 def test_a_column_that_lacks_is_named(files):

@@ -12,7 +12,6 @@ from torch.ao.quantization import observer
 
 from laq.quantizers import observers
 from laq.quantizers.observers import HOWS, SHARES
-from laq.utils.errors import ConfigError, DataError
 
 EVEN = pytest.mark.parametrize("symmetric", [True, False])
 
@@ -135,14 +134,3 @@ def test_any_range_holds_zero_and_no_more_than_the_values(
     zero = observers.zero_points(low, step, bits)
     half = 2 ** (bits - 1)
     assert (zero >= -half).all() and (zero < half).all()
-
-
-def test_what_gives_no_range_is_refused() -> None:
-    with pytest.raises(ConfigError, match="range 'best' is unknown"):
-        observers.choose(values(), 4, "best", True)
-    with pytest.raises(ConfigError, match=r"quantile is 1.5"):
-        observers.choose(values(), 4, "percentile", True, quantile=1.5)
-    with pytest.raises(DataError, match="infinite"):
-        observers.choose(torch.tensor([[1.0, torch.inf]]), 4, "minmax", True)
-    with pytest.raises(DataError, match="no values"):
-        observers.choose(torch.tensor([[torch.nan]]), 4, "minmax", True)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from laq.ptq.sequential import layers_in_order
-from laq.utils.errors import DataError, LaqError
 from tests.unit.test_patches import Same
 from tests.unit.test_sequential import assert_same_codes, images, quantize, ready
 
@@ -141,23 +140,3 @@ def test_a_shared_weight_is_counted_once():
     assert result.network[2].weight is result.network[0].weight
     assert result.layers[1].reason == "shares the codes of 0"
     assert list(layers_in_order(network, images(5, 4), {})) == ["0"]
-
-
-def test_a_network_that_is_a_layer_is_refused_with_the_remedy():
-    with pytest.raises(LaqError, match=r"single Linear layer: wrap it in nn\.Sequential"):
-        quantize(ready(nn.Linear(4, 3)), images(2, 4))
-
-
-def test_images_take_the_networks_dtype_and_no_other_kind():
-    network, batch = ready(nn.Sequential(nn.Linear(4, 3))), images(5, 4)
-    single = quantize(network, batch.float().double())
-    assert_same_codes(quantize(network, batch.float()), single)
-    with pytest.raises(DataError, match=r"torch\.int64: give uint8, or floats"):
-        quantize(network, batch.long())
-
-
-def test_a_layer_whose_weight_others_make_can_be_kept():
-    network = nn.Sequential(nn.utils.weight_norm(nn.Linear(4, 3)), nn.Linear(3, 2)).double()
-    network(images(2, 4))  # which leaves a weight behind that autograd made
-    result = quantize(network, images(5, 4), skip_layers={"0": "kept"})
-    assert [row.reason for row in result.layers] == ["kept", ""]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from laq.onnx.runtime import ROUNDING, compare, predict, stored
-from laq.utils.errors import CheckpointError, DataError
+from laq.onnx.runtime import ROUNDING, compare, predict
+from laq.utils.errors import CheckpointError
 
 FILE, TABLE = "some/quant.onnx", "some/accuracy.csv"
 
@@ -42,10 +42,6 @@ def test_images_are_shown_as_they_are_to_torch(tmp_path: Path, batch: int) -> No
     sums = (images / 255).sum((1, 2, 3))
     np.testing.assert_allclose(logits, np.stack([sums, 1 - sums], axis=1), rtol=1e-5, atol=1e-6)
     assert logits.dtype == np.float32
-
-
-def test_numbers_are_counted_by_type(tmp_path: Path) -> None:
-    assert stored(model(tmp_path / "a.onnx")) == {"int4": 3, "int8": 0, "int16": 2, "float": 10}
 
 
 def test_files_that_do_not_run_are_named(tmp_path: Path) -> None:
@@ -142,9 +138,3 @@ def test_rounding_is_of_the_logits_spread_and_not_of_their_size() -> None:
                 compare(FILE, moved, reference, labels, [1, 2], evaluated, TABLE)
         else:
             compare(FILE, moved, reference, labels, [1, 2], evaluated, TABLE)
-
-
-def test_a_variant_that_was_not_evaluated_is_an_error() -> None:
-    logits, labels = case(4, 2)
-    with pytest.raises(DataError, match=r"quant\.onnx was made of a network without an accuracy"):
-        compare(FILE, logits, logits, labels, [1, 2], {"all": 2}, TABLE)

@@ -141,12 +141,3 @@ def test_a_weight_that_the_exporter_changed_is_not_replaced() -> None:
         with pytest.raises(ValueError, match=f"does not hold the weight {name}"):
             weights.replace(changed, name, run.values, [run])
     assert "w" in changed.initializers
-
-
-def test_a_file_with_other_steps_is_seen() -> None:
-    model, stored, values = replaced(packed(SHAPE, 4))
-    (step,) = [tensor for tensor in model.graph.initializer if tensor.name == "w.step.0"]
-    moved = np.nextafter(onnx.numpy_helper.to_array(step), np.float32(np.inf))
-    step.CopyFrom(onnx.numpy_helper.from_array(moved, "w.step.0"))
-    with pytest.raises(ValueError, match="w stands for other values"):
-        weights.verify(model, {"w": values}, stored)

@@ -12,7 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq.analysis.partial import tables
 from laq.checkpoints import lineage, packing
 from laq.config import partial_jobs
 from laq.data import Dataset
@@ -84,16 +83,6 @@ def test_all_layers_are_one_arm_whatever_the_position() -> None:
     assert [choice.k for choice in selection.choices(layers(5), "first", "all")] == [1, 2, 3, 4]
     with pytest.raises(ConfigError, match="has 5 layers that can be quantized, not 6"):
         selection.choices(layers(5), "last", [2, 6])
-
-
-def test_groups_are_named_by_patterns() -> None:
-    found = selection.choices(layers(12), "named", named={"tens": ["*1", "layer10"], "one": ["*3"]})
-    assert [(choice.label, choice.k) for choice in found] == [("tens", 3), ("one", 1)]
-    assert found[0].names == ("layer1", "layer10", "layer11")
-    with pytest.raises(
-        ConfigError, match=r"no layer is called conv\* \(other\); there are: layer0"
-    ):
-        selection.choices(layers(2), "named", named={"other": ["layer1", "conv*"]})
 
 
 def test_layers_that_share_a_weight_are_chosen_together() -> None:
@@ -182,14 +171,6 @@ def run(parent: Path, place: Path, name: str, subsets: tuple[str, ...] = (), **c
     arms = list(planned(whole.layers, own["position"], own, list(subsets)))
     kept = Kept(place / f"{name}.csv", whole.facts(), whole.arrays)
     return whole, arms, whole.run(arms, kept), kept
-
-
-def test_the_same_seeds_give_the_same_rows_and_others_do_not(parent: Path, tmp_path: Path) -> None:
-    first, second = (run(parent, tmp_path / name, "last-3")[2].rows for name in "ab")
-    assert json.dumps(first) == json.dumps(second)
-    one, two = (row for row in first if row["tested"] == "all")
-    assert (one["repeat"], two["repeat"]) == (1, 2) and one["k"] == 2
-    assert list(one) == list(tables.COLUMNS)
 
 
 def test_the_control_is_the_arm_without_a_quantized_layer(
@@ -365,21 +346,3 @@ def test_a_change_concerns_the_jobs_that_it_changes_and_no_other() -> None:
 
 
 # Tables
-
-
-def test_tables_with_a_row_twice_or_wrong_are_refused(tmp_path: Path) -> None:
-    from laq.utils.errors import DataError
-    from laq.utils.files import write_rows
-
-    row = dict.fromkeys(tables.COLUMNS, 1) | {"network": "a", "scope": "all", "n": 2, "top1": 0.5}
-    write_rows(tmp_path / "a.csv", [row, {**row, "repeat": 2}])
-    assert len(tables.read(tmp_path / "a.csv")) == 2
-    write_rows(tmp_path / "b.csv", [row])
-    with pytest.raises(DataError, match=r"b\.csv has a row twice"):
-        tables.put_together([tmp_path / "a.csv", tmp_path / "b.csv"])
-    write_rows(tmp_path / "c.csv", [{**row, "repeat": 3, "top1": 0.9}])
-    with pytest.raises(DataError, match=r"c\.csv, row 1: top1 is 0\.9"):
-        tables.put_together([tmp_path / "a.csv", tmp_path / "c.csv"])
-    write_rows(tmp_path / "d.csv", [{"network": "a"}])
-    with pytest.raises(DataError, match=r"d\.csv has other columns"):
-        tables.put_together([tmp_path / "a.csv", tmp_path / "d.csv"])

@@ -119,17 +119,6 @@ def test_the_config_s_budgets_are_shares_of_what_the_float_network_takes(
     assert [budget.limits for budget in found] == [{"bytes": 500.0}, {"drop": 0.01}]
 
 
-def test_a_network_without_a_formula_has_the_arms_that_were_run(folder: Path) -> None:
-    runs = table.read(folder / "runs.csv")
-    few = runs[(runs["k"].isin([0, 1])) | (runs["position"] == "whole")]
-    names = sizes.names_of(few, "small_vit")
-    layers = sizes.read(folder / "small_vit/tensors.csv", names)
-    found, _ = candidates.arms(few, layers, "small_vit", 0.95, 10, 0)
-    places = {"none", "first", "middle", "last", "single", "named", "whole"}
-    assert {arm.position for arm in found} == places
-    assert all(arm.drop == arm.measured for arm in found)
-
-
 def test_the_command_says_what_the_table_would(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,28 +131,3 @@ def test_the_command_says_what_the_table_would(
     assert row["bytes"] <= 100_000 and row["low"] < row["top1"] < row["high"]
     assert row["layers"].replace(" ", ", ") in text and f"{row['bytes']:,}" in text
     assert pd.Series(row)[list(recommendation.COLUMNS)].size == len(recommendation.COLUMNS)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "give a budget"),
-        (["--bytes", "1e5"], "say which --network is meant: there are small_resnet, small_vit"),
-        (["--network", "vgg", "--bytes", "1e5"], "no network vgg; there are small_resnet"),
-        (["--network", "small_vit", "--bytes", "-3"], "-3 bytes of the file is no budget"),
-        (["--network", "small_vit", "--bytes", "nan"], "no budget: give a number from 0 on"),
-        (["--network", "small_vit", "--bytes", "1e5", "--confidence", "2"], "confidence of 2"),
-    ],
-)
-def test_the_command_refuses_what_it_cannot_answer(
-    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
-) -> None:
-    assert recommend_layers.main([str(folder), *arguments]) == 1
-    assert said in capsys.readouterr().err
-
-
-def test_a_folder_without_tables_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert recommend_layers.main([str(tmp_path), "--bytes", "1"]) == 1
-    assert "runs.csv does not exist: run the rule that makes it" in capsys.readouterr().err

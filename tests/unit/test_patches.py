@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -118,14 +116,6 @@ def test_every_padding_of_a_convolution_is_followed(padding, mode):
     assert_gives_the_convolution(layer, samples_of(layer, *values, ALL), values)
 
 
-@pytest.mark.parametrize("kernel", [1, 3])
-def test_inputs_of_any_memory_layout(kernel):
-    layer = nn.Conv2d(3, 2, kernel, stride=2, padding=kernel // 2, bias=False).double()
-    whole = normal(2, 5, 7, 8)
-    values = [whole[:, 1:4, :, 1:], whole[:, 1:4, :, 1:].to(memory_format=torch.channels_last)]
-    assert_gives_the_convolution(layer, samples_of(layer, *values, ALL), values)
-
-
 def nonoverlapping(x: Tensor) -> list[Tensor]:
     """Patches 2 × 3 of images 4 × 7, padded by one column on both sides."""
     padded = nn.functional.pad(x, (1, 1))
@@ -180,21 +170,6 @@ def test_one_input_for_both_networks_is_made_a_matrix_once():
     samples = layer_samples(nn.Conv2d(1, 1, 2), [x.shape], lambda: [(x, x)], ALL, draw())
     ((rows, rows_q),) = samples.chunks()
     assert rows is rows_q
-
-
-def test_only_one_chunk_is_asked_for_at_a_time():
-    alive: list[int] = []
-
-    def chunks() -> Iterator[tuple[Tensor, Tensor]]:
-        for index in range(3):
-            alive.append(index)
-            x = normal(2, 1, 4, 4, seed=index)
-            yield x, x
-
-    samples = layer_samples(nn.Conv2d(1, 1, 2), [torch.Size([2, 1, 4, 4])] * 3, chunks, ALL, draw())
-    assert not alive
-    for index, _ in enumerate(samples.chunks()):
-        assert alive == list(range(index + 1))
 
 
 def test_published_sampling_takes_at_least_one_patch_and_a_fresh_draw_each_time():

@@ -97,22 +97,6 @@ def test_without_a_label_agnostic_variant_there_is_the_drop_alone() -> None:
     assert set(rank(table, known, arms, **HOW)["outcome"]) == {"drop"}
 
 
-def test_a_subset_without_a_finite_distance_does_not_count() -> None:
-    table, known = made()
-    known.loc[3, "gram_distance"] = np.inf
-    known = known.drop(5)
-    found = rank(table, known, ARMS, **HOW).groupby("predictor")["n"].unique()
-    assert found["gram_distance"] == 10 and found["gram_similarity"] == 11
-
-
-def test_too_few_subsets_have_no_correlation() -> None:
-    found = rank(*made(count=2), ARMS, **HOW)
-    assert len(found) == 12
-    assert found[["spearman", "low", "high", "p", "p_holm"]].isna().all(axis=None)
-    five = rank(*made(count=5), ARMS, **HOW)
-    assert five["spearman"].notna().all() and five["low"].isna().all()
-
-
 def sweep(table: pd.DataFrame) -> pd.DataFrame:
     """The label-agnostic variant as a sweep has it, among other points."""
     own = table[table["variant"] == "all3"].drop(columns=["setting", "variant"])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file, save_model
+from safetensors.torch import save_model
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+from torch.nn.utils import weight_norm
 
 from laq.checkpoints import pretrained
 from laq.checkpoints.pretrained import states
@@ -105,22 +103,6 @@ def test_states_of_frameworks_are_loaded(content: Any, tmp_path: Path) -> None:
     assert_same(loaded(content(), tmp_path), source())
 
 
-def test_what_is_of_no_part_of_the_network_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    loaded({"state_dict": {**state("model."), "criterion.weight": torch.ones(3)}}, tmp_path)
-    assert "left out, as no part of the network: state_dict.criterion.weight" in caplog.text
-
-
-def test_prefixes_of_safetensors_are_taken_off_too(tmp_path: Path) -> None:
-    path = tmp_path / "own.safetensors"
-    save_file({**state("module."), "n_averaged": torch.tensor(3)}, path)
-    network = Net()
-    pretrained.load_into(network, pretrained.read(path), str(path), False)
-    assert_same(network, source())
-
-
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -154,48 +136,6 @@ def test_states_of_which_several_fit_are_refused_by_the_file_s_own_names(
         loaded(content(), tmp_path)
 
 
-def without(name: str, prefix: str = "") -> Mapping[str, Tensor]:
-    return {key: value for key, value in state(prefix).items() if key != name}
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (lambda: {"net": without("fc.bias")}, r"lack net\.fc\.bias: they are of another"),
-        (
-            lambda: {"net": {**state("module."), "module.more": torch.ones(1)}},
-            r"beside what the network has, net\.module\.more: ",
-        ),
-        (
-            lambda: {**without("module.fc.bias", "module."), "module.fc.bias": torch.ones(5)},
-            r"other shapes: module\.fc\.bias \(5,\), here \(3,\)",
-        ),
-        (
-            lambda: {"model": {"encoder.w": torch.ones(2)}},
-            r"hold model\.encoder\.w, and none of the network's names, such as features\.0\.weight",
-        ),
-        (
-            lambda: {"net": {**state(), "fc.bias": torch.full((3,), torch.nan)}},
-            r"net\.fc\.bias holds NaN",
-        ),
-    ],
-    ids=["lack", "more", "shape", "none", "NaN"],
-)
-def test_what_does_not_fit_is_named_as_the_file_names_it(
-    content: Any, says: str, tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match=says):
-        loaded(content(), tmp_path)
-
-
-def test_a_state_of_half_precision_is_loaded_as_its_float32_values(tmp_path: Path) -> None:
-    for kind in (torch.float16, torch.bfloat16):
-        half = copy.deepcopy(source()).to(kind)
-        network = loaded(half.state_dict(), tmp_path)
-        assert network.fc.weight.dtype == torch.float32
-        assert_same(network, half.float())
-
-
 @pytest.mark.parametrize("dim", [0, 1, None])
 def test_weights_under_weight_norm_are_what_the_layer_computes(
     dim: int | None, tmp_path: Path
@@ -210,64 +150,6 @@ def test_weights_under_weight_norm_are_what_the_layer_computes(
     found = loaded({"net": network.state_dict()}, tmp_path)
     torch.testing.assert_close(found(x), expected)
     assert torch.equal(found.fc.weight, network.fc.weight)
-
-
-def test_pruned_weights_are_what_the_layer_computes(tmp_path: Path) -> None:
-    network = source()
-    prune.l1_unstructured(network.fc, "weight", 0.5)
-    found = loaded(network.state_dict(), tmp_path)
-    assert torch.equal(found.fc.weight, network.fc.weight)
-    assert (found.fc.weight == 0).sum() == 6
-
-
-@pytest.mark.parametrize(
-    ("change", "call"),
-    [
-        (lambda fc: spectral_norm(fc), r"remove_spectral_norm\(layer\)"),
-        (lambda fc: parametrizations.weight_norm(fc), "parametrize.remove_parametrizations"),
-        (lambda fc: parametrizations.spectral_norm(fc), "parametrize.remove_parametrizations"),
-        (lambda fc: parametrizations.orthogonal(fc), "parametrize.remove_parametrizations"),
-    ],
-    ids=["spectral", "weight norm as parametrization", "spectral as one", "orthogonal"],
-)
-def test_other_computed_weights_are_refused_with_the_call_that_works(
-    change: Any, call: str, tmp_path: Path
-) -> None:
-    network = source()
-    change(network.fc)
-    with pytest.raises(DataError, match=rf"fc\..* from which the layer computes .*{call}"):
-        loaded(network.state_dict(), tmp_path)
-
-
-class Versioned(nn.Linear):
-    """Its loading looks at the version that a state was saved with, as torchvision's MNASNet does,
-    and knows the name that version 1 had, as its vision transformer does."""
-
-    _version = 2
-
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
-        version = local_metadata.get("version")
-        if version not in (1, 2):
-            raise ValueError(f"version should be set to 1 or 2 instead of {version}")
-        if version == 1:
-            state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}kernel")
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
-
-
-@pytest.mark.parametrize("wrapper", ["", "net", "module"])
-def test_the_version_that_a_file_was_saved_with_is_what_loading_sees(
-    wrapper: str, tmp_path: Path
-) -> None:
-    made = nn.Sequential(Versioned(3, 2), nn.ReLU())
-    made[0]._version = 1
-    old = made.state_dict()
-    old["0.kernel"] = old.pop("0.weight")
-    plain = dict(made.state_dict())  # without versions, as safetensors are
-    for content in (old, plain):
-        network, path = nn.Sequential(Versioned(3, 2), nn.ReLU()), tmp_path / "own.pth"
-        torch.save({wrapper: content} if wrapper else content, path)
-        pretrained.load_into(network, pretrained.read(path), str(path), False)
-        assert torch.equal(network[0].weight, made[0].weight)
 
 
 class Tied(nn.Module):
@@ -323,20 +205,6 @@ def test_every_output_layer_is_new_for_other_classes_and_nothing_else(missing: b
         assert torch.equal(value, expected), name
     with pytest.raises(DataError, match="lack conv_head" if missing else "for 10 classes, not 6"):
         pretrained.load_into(Heads(6), content, "the weights", False, 6)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"stem.weight": torch.ones(7, 2, 3, 3), "stem.bias": torch.ones(7)},
-        {"head.weight": torch.ones(10, 5)},
-        {"head.weight": torch.ones(11, 4)},  # 10 and 11 classes
-    ],
-)
-def test_other_differences_are_no_new_head(change: dict[str, Tensor]) -> None:
-    content = {**Heads(10).state_dict(), **change}
-    with pytest.raises(DataError, match="have other shapes"):
-        pretrained.load_into(Heads(6), content, "the weights", True, 6)
 
 
 def test_tensors_are_matched_in_order_where_their_names_are_others() -> None:

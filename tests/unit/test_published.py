@@ -16,7 +16,7 @@ from scipy import stats
 from laq.data.published import put_together, read, read_log
 from laq.utils.files import write_csv
 from read_logs import read_logs
-from tests.logs import COLUMNS, FILES, PUBLISHED, QUANT, TOP1, TOP5, row, table, write
+from tests.logs import FILES, PUBLISHED, QUANT, TOP1, TOP5, row, table, write
 
 # One row
 
@@ -54,21 +54,6 @@ def test_a_row_becomes_eight_in_the_columns_of_a_study(tmp_path: Path) -> None:
     assert made["in_subset"].isna().all()
 
 
-def test_without_the_number_of_test_images_nothing_is_counted(tmp_path: Path) -> None:
-    made = table([row()], tmp_path, None)
-    assert made[["n", "correct", "correct5"]].isna().all(axis=None)
-    assert made["top1"].notna().all()
-
-
-def test_columns_stand_in_any_order_beside_any_others(tmp_path: Path) -> None:
-    rows = [row(**{QUANT: 0.5}), row((7, 8, 9), 1.0)]
-    plain = table(rows, tmp_path)
-    columns = ["", *reversed(COLUMNS), "A remark"]
-    rows = [{**cells, "": i, "A remark": "x, y\n z"} for i, cells in enumerate(rows)]
-    other = read(write(tmp_path / "other.csv", rows, columns), "4bit", 100)
-    pd.testing.assert_frame_equal(plain, other)
-
-
 def test_what_only_the_needed_columns_hold_is_enough(tmp_path: Path) -> None:
     needed = ["Subset_Inds", "Subset_Classes", "Median_KL", *TOP1]
     path = write(tmp_path / "log.csv", [row()], needed)
@@ -81,36 +66,6 @@ def test_what_only_the_needed_columns_hold_is_enough(tmp_path: Path) -> None:
 
 
 # How files are written
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        {"encoding": "utf-8-sig"},
-        {"lineterminator": "\r\n"},
-        {"lineterminator": "\r"},
-        {"delimiter": ";"},
-        {"delimiter": "\t"},
-    ],
-    ids=str,
-)
-def test_marks_line_ends_and_separators_make_no_difference(
-    form: dict[str, str], tmp_path: Path
-) -> None:
-    rows = [row(**{QUANT: 0.5}), row((7, 8, 9), 1.0)]
-    path = write(tmp_path / "other.csv", rows, **form)
-    pd.testing.assert_frame_equal(table(rows, tmp_path), read(path, "4bit", 100))
-
-
-def test_blank_lines_and_repeated_headers_are_passed_over(tmp_path: Path) -> None:
-    rows = [row(), row((7, 8, 9), 1.0)]
-    plain = table(rows, tmp_path)
-    header, *lines = (tmp_path / "log.csv").read_text().splitlines()
-    text = ["", header, lines[0], "", "," * (len(COLUMNS) - 1), header, lines[1], ""]
-    (tmp_path / "other.csv").write_text("\n".join(text))
-    log = read_log(tmp_path / "other.csv")
-    assert [row.line for row in log.rows] == [3, 7]
-    pd.testing.assert_frame_equal(plain, put_together({"4bit": log}, 100).accuracy)
 
 
 SUBSETS = st.lists(st.integers(0, 999), min_size=2, max_size=12, unique=True)
@@ -251,16 +206,3 @@ def test_the_published_logs_go_together(caplog: pytest.LogCaptureFixture) -> Non
     known = {("3bit", "quant"): 0.661, ("32bit", "quant"): 0.865, ("mp53", "quant"): 0.832}
     for (setting, variant), number in known.items():
         assert means[setting, variant, "all"] == pytest.approx(number, abs=6e-4)
-
-
-@needs_logs
-@pytest.mark.parametrize("setting", FILES)
-def test_a_published_log_without_commas_reads_alike(setting: str, tmp_path: Path) -> None:
-    source = PUBLISHED / FILES[setting]
-    log = pd.read_csv(source, keep_default_na=False, dtype=str)
-    for column in ("Subset_Inds", "Subset_Classes"):
-        log[column] = log[column].str.replace(",", "")
-    log.to_csv(tmp_path / "log.csv", index=False)
-    pd.testing.assert_frame_equal(
-        read(tmp_path / "log.csv", setting, 100), read(source, setting, 100)
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,20 +44,6 @@ def test_indices_are_read_however_they_were_written(text: str) -> None:
 )
 def test_names_are_read_however_they_were_written(text: str) -> None:
     assert log.names(text) == ("sea", "oak tree", "cat's")
-
-
-def test_names_with_brackets_and_commas_in_them_stay_whole() -> None:
-    assert log.names("['a (b)', 'c, [d]', 'e) f']") == ("a (b)", "c, [d]", "e) f")
-
-
-def test_numpy_s_own_text_is_read() -> None:
-    wide = np.arange(200, 260)  # broken over several lines
-    assert log.indices(str(wide)) == tuple(wide)
-    assert log.indices(repr(wide)) == tuple(wide)
-    assert log.indices(str(list(wide))) == tuple(wide)
-    names = np.array(["willow_tree", "sea", "it's"])
-    for text in (str(names), repr(names), str(list(names)), str(names.tolist())):
-        assert log.names(text) == tuple(names), text
 
 
 WORDS = st.text("ab'\"\\()[],; é", min_size=1).filter(lambda text: text == text.strip())

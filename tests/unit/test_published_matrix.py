@@ -62,13 +62,6 @@ def test_names_say_the_order_and_may_be_more_than_ours(
     np.testing.assert_allclose(read_matrix(tmp_path / name, some), distances()[np.ix_(kept, kept)])
 
 
-def test_classes_called_by_numbers_are_found_by_them(tmp_path: Path) -> None:
-    digits = [str(digit) for digit in range(len(NAMES))]
-    for index in (True, False):
-        frame(digits).iloc[::-1, ::-1].to_csv(tmp_path / "m.csv", index=index)
-        np.testing.assert_allclose(read_matrix(tmp_path / "m.csv", digits), distances())
-
-
 def test_directed_divergences_are_averaged_and_the_diagonal_does_not_count(tmp_path: Path) -> None:
     directed = distances() + np.triu(np.ones((7, 7)), 1) + np.diag(np.full(7, np.nan))
     np.save(tmp_path / "m.npy", directed)

@@ -54,27 +54,11 @@ def test_a_work_tree_and_a_link_are_checkouts_too(checkout: Path) -> None:
 
 
 @needs_git
-def test_a_copy_in_another_repository_has_none_of_its_state(checkout: Path) -> None:
-    assert environment.state(checkout / "workflow") is None
-
-
-@needs_git
 def test_no_commit_no_state(tmp_path: Path) -> None:
     assert environment.state(tmp_path) is None
     git(tmp_path, "init", "--quiet")
     assert environment.state(tmp_path) is None
     assert environment.state(tmp_path / "nowhere") is None
-
-
-@needs_git
-def test_variables_of_a_hook_point_to_no_other_repository(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = environment.state(checkout)
-    git(tmp_path, "init", "--quiet", "other")
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
-    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
-    assert environment.state(checkout) == expected
 
 
 def test_without_git_there_is_no_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

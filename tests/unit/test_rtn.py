@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,6 @@ from laq.ptq import rtn
 from laq.ptq.layer import Samples
 from laq.quantizers.rounding import Rounding
 from laq.quantizers.uniform import Alphabet
-from laq.utils.errors import DataError
 
 
 def layer(
@@ -139,27 +136,3 @@ def test_32_bits_reproduce_the_layer():
     result = rtn.solve(weight.float(), samples, alphabet)
     assert result.error < 1e-6
     torch.testing.assert_close(result.weight, weight.float())
-
-
-def test_a_layer_without_output_has_no_error_or_an_infinite_one():
-    weight, inputs, quantized = layer(3, 7, 10)
-    alphabet = Alphabet.from_weights(weight, 4)
-    zeros = torch.zeros_like(inputs)
-    assert rtn.solve(weight, Samples.of(zeros, zeros), alphabet).error == 0
-    assert rtn.solve(weight, Samples.of(zeros, quantized), alphabet).error == math.inf
-
-
-@pytest.mark.parametrize("side", ["float", "quantized"])
-@pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_inputs_that_are_not_finite_are_named(side, value):
-    weight, inputs, quantized = layer(3, 10, 5)
-    (inputs if side == "float" else quantized)[2, 3] = value
-    with pytest.raises(DataError, match=f"inputs in the {side} network hold NaN or infinite"):
-        rtn.solve(weight, Samples.of(inputs, quantized), Alphabet.from_weights(weight, 4))
-
-
-def test_tensors_that_do_not_match_are_refused():
-    weight, inputs, quantized = layer(3, 10, 5)
-    alphabet = Alphabet.from_weights(weight, 4)
-    with pytest.raises(DataError, match="must agree"):
-        rtn.solve(weight[:, 1:], Samples.of(inputs, quantized), alphabet)

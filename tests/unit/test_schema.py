@@ -15,10 +15,10 @@ from jsonschema import Draft202012Validator
 
 from laq.config import checks, methods, recipes
 from laq.config.schema import complete
-from laq.data import glyphs, sources
+from laq.data import sources
 from laq.utils.errors import ConfigError
 from tests import documented
-from tests.configs import BASE, ROOT, SCHEMA, checked, edited, mappings
+from tests.configs import BASE, ROOT, SCHEMA, checked, mappings
 
 DEFS = SCHEMA["$defs"]
 
@@ -86,18 +86,6 @@ def test_completion_is_a_copy_and_changes_nothing_twice() -> None:
     completed["variants"]["quant"]["compress"]["skip_layers"].append("stem")
     assert config == before
     assert schema == SCHEMA
-
-
-def test_a_number_is_a_float_and_a_whole_number_an_int() -> None:
-    config = complete(edited({"umap/min_dist": 1, "umap/neighbors": 5, "seed": 2}), SCHEMA)
-    assert repr(config["umap"]["min_dist"]) == "1.0"
-    assert repr(config["variants"]["quant"]["compress"]["quantile"]) == "1.0"
-    assert repr((config["umap"]["neighbors"], config["seed"])) == "(5, 2)"
-
-
-def test_variants_keep_their_order() -> None:
-    config = complete(yaml.safe_load(BASE), SCHEMA)
-    assert list(config["variants"]) == ["original", "quant", "ft", "ft_quant"]
 
 
 def test_a_fault_of_a_keyword_without_words_of_its_own_still_names_the_key() -> None:
@@ -173,25 +161,6 @@ def test_defaults_validate() -> None:
 
 
 # The schema and the code
-
-
-@pytest.mark.parametrize("kind", sources.KINDS)
-def test_no_default_of_a_data_set_lies_outside_the_schema(kind: str) -> None:
-    # Kinds index their settings: every key has to be there.
-    needed = branch("dataset", kind).get("required", [])
-    settings = {"kind": kind} | dict.fromkeys(needed, "images")
-    completed = complete(edited({"dataset": settings}), SCHEMA)["dataset"]
-    assert completed.keys() == branch("dataset", kind)["properties"].keys()
-
-
-def test_digits_keep_a_fifth_for_testing() -> None:
-    completed = complete(edited({"dataset": {"kind": "digits"}}), SCHEMA)
-    assert completed["dataset"]["test_fraction"] == 0.2
-
-
-def test_glyphs_are_as_many_as_there_are() -> None:
-    most = branch("dataset", "glyphs")["properties"]["classes"]["maximum"]
-    assert len(glyphs.CHARACTERS) == most
 
 
 def test_choices_are_those_of_the_registries() -> None:

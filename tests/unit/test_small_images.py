@@ -8,7 +8,6 @@ from torch import nn
 
 from laq.config import architectures as families
 from laq.models import architectures, networks
-from laq.utils.errors import ConfigError
 
 # Pixels of the map that the last convolution sees in a 32 × 32 image, with the small stem.
 LAST = {
@@ -108,51 +107,6 @@ def test_images_are_resized_and_cropped_as_torchvision_does(
         assert (255 * ours - rounded).abs().max() < 1.01
     network = networks.create("resnet18", 5, side=side, resize=resize, crop=crop).eval()
     assert network(networks.to_input(pixels)).shape == (2, 5)
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "says"),
-    [
-        ("resnet51", {}, "no network is called 'resnet51'.*did you mean resnet50"),
-        ("swin_t", {}, "swin_t has no stem for small images: set stem: standard"),
-        ("timm/resnet51", {}, "timm has no network 'resnet51'.*mean .*resnet50"),
-        ("timm/resnet50.bogus", {}, "cannot be built for images of 32 pixels .*pretrained tag"),
-        ("timm/vit_small_r26_s32_224", {}, r"cannot be built .*stem: standard, and resize"),
-        ("vit_b_16", {"stem": "standard", "side": 40}, "vit_b_16 cannot be built .*resize"),
-        ("timm/resnet50d", {}, "cannot be given a stem .*Sequential.*stem: standard"),
-        ("resnet18", {"channels": 4}, "takes grey or RGB images, not images of 4 channels"),
-        (
-            "resnet18",
-            {"crop": 40},
-            "crop 40 is more than the 32 pixels of the images",
-        ),
-        ("resnet18", {"mean": [0.5]}, "three numbers, one a channel"),
-    ],
-)
-def test_what_cannot_be_built_is_refused(name: str, settings: dict, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        networks.create(name, 5, **settings)
-
-
-def test_images_that_a_network_cannot_take_are_refused_before_training() -> None:
-    images = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
-    network = networks.create("vgg16_bn", 5, side=8)
-    with pytest.raises(ConfigError, match=r"vgg16_bn cannot take images of 8 × 8 .*resize"):
-        networks.check_images(network, "vgg16_bn", images)
-
-
-def test_what_a_network_does_in_training_alone_is_checked_too() -> None:
-    class Two(nn.Module):
-        def forward(self, x: torch.Tensor) -> object:
-            return (x, x) if self.training else x
-
-    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
-    network = Two().eval()
-    with pytest.raises(ConfigError, match="in training it returns tuple, not logits"):
-        networks.check_images(network, "two", images)
-    statistics = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten())
-    networks.check_images(statistics, "statistics", images)
-    assert statistics[0].num_batches_tracked == 0  # a copy was trained
 
 
 def test_every_family_has_its_function_and_every_tested_network_a_family() -> None:

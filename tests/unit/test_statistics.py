@@ -124,14 +124,6 @@ def test_copies_of_a_subset_are_no_further_subsets():
     assert np.ptp(fit_log_curve(*copied).a_interval) < 0.6 * np.ptp(once.a_interval)
 
 
-def test_few_groups_make_a_curve_without_uncertainty():
-    curve = fit_log_curve(
-        np.repeat(X, 2), np.repeat(noisy(), 2), groups=np.repeat(range(5), 5)[:24]
-    )
-    assert np.isfinite([curve.a, curve.c]).all()
-    assert np.isnan([*curve.a_interval, curve.p_value(3, 0.5), *curve.band(2.0)]).all()
-
-
 @given(
     st.floats(0.3, 70),
     st.floats(0.55, 1.05),
@@ -242,27 +234,6 @@ def test_points_without_a_curve_are_refused(x, y, message):
         fit_log_curve(x, y)
 
 
-def test_groups_are_as_many_as_points():
-    with pytest.raises(DataError, match="2 groups for 12 points"):
-        fit_log_curve(X, noisy(), groups=["a", "b"])
-
-
-def test_a_curve_refuses_x_without_logarithm():
-    curve = fit_log_curve(X, noisy(), resamples=10)
-    with pytest.raises(DataError, match="x = 0"):
-        curve.at([1.0, 0.0])
-    with pytest.raises(DataError, match="x = -1"):
-        curve.band(-1.0)
-
-
-@pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0])
-def test_a_confidence_that_is_no_share_is_refused(confidence):
-    with pytest.raises(ConfigError, match="confidence"):
-        fit_log_curve(X, noisy(), confidence)
-    with pytest.raises(ConfigError, match="confidence"):
-        wilson_interval(1, 2, confidence)
-
-
 def test_the_published_quant_curve():
     log = PUBLISHED / "Quantization_Log_resnet50_4bit.csv"
     if not log.exists():
@@ -290,12 +261,6 @@ def test_wilson_broadcasts_and_ends_exactly():
     assert (low[0] == 0).all()
     assert (high[2] == 1).all()
     np.testing.assert_allclose(low + high[::-1], 1, atol=1e-12)
-
-
-@pytest.mark.parametrize(("correct", "n"), [(3, 2), (-1, 2), (0, 0), (np.nan, 5)])
-def test_wilson_refuses_what_is_no_rate(correct, n):
-    with pytest.raises(DataError, match="is not a rate"):
-        wilson_interval([1, correct], [2, n])
 
 
 def test_differences_of_rates_have_newcombe_s_intervals():

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laq.analysis.statistics import holm
-from laq.utils.errors import DataError
 
 P = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -65,11 +63,3 @@ def test_the_chance_of_any_false_positive_is_the_level():
     # 1 - (1 - 0.05/7)^7 = 0.0489 with a standard error of 0.0034.
     assert 0.038 < erred < 0.060
     assert (adjusted[:, :3] < 0.05).all()
-
-
-@pytest.mark.parametrize(
-    ("p", "message"), [([0.1, 1.2], "p = 1.2"), ([-0.1], "p = -0.1"), (0.3, "list")]
-)
-def test_what_is_no_p_is_refused(p, message):
-    with pytest.raises(DataError, match=message):
-        holm(p)

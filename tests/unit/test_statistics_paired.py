@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from laq.analysis.statistics import mean_interval, sign_flip_p
-from laq.utils.errors import ConfigError, DataError
+from laq.utils.errors import DataError
 
 COUNTS = st.lists(st.integers(-30, 30), min_size=1, max_size=8)
 
@@ -150,10 +150,3 @@ def test_equal_differences_are_a_point_and_few_have_no_interval():
 def test_what_is_no_list_of_differences_is_refused(function, d, message):
     with pytest.raises(DataError, match=message):
         function(d)
-
-
-def test_settings_out_of_range_are_refused():
-    with pytest.raises(ConfigError, match="confidence"):
-        mean_interval([1, 2], confidence=95)
-    with pytest.raises(ConfigError, match="'above' is none of"):
-        sign_flip_p([1, 2], alternative="above")

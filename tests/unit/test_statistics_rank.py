@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
 
 from laq.analysis.statistics import spearman
-from laq.utils.errors import ConfigError, DataError
 
 FEW_VALUES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=3, max_size=5)
 
@@ -92,17 +91,3 @@ def test_more_confidence_is_wider():
 def test_few_pairs_have_no_interval():
     assert np.isnan([spearman(range(5), [1, 3, 2, 5, 4]).low]).all()
     assert np.isfinite(spearman(range(6), [1, 3, 2, 5, 4, 6]).low)
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "message"),
-    [([1, 2, 3], [1, 2], "equal length"), ([1, 2, np.nan], [1, 2, 3], "nan, 3 at 2 has no rank")],
-)
-def test_what_is_no_pairs_is_refused(x, y, message):
-    with pytest.raises(DataError, match=message):
-        spearman(x, y)
-
-
-def test_a_confidence_that_is_no_share_is_refused():
-    with pytest.raises(ConfigError, match="confidence"):
-        spearman([1, 2, 3], [1, 2, 3], confidence=1.0)

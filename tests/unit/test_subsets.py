@@ -299,23 +299,3 @@ def test_what_is_no_matrix_of_distances_is_refused(distances, message):
     ):
         with pytest.raises(DataError, match=message):
             use()
-
-
-@pytest.mark.parametrize("size", [1, 5])
-def test_sizes_that_the_classes_cannot_give_are_refused(size):
-    distances = random_distances(0, 4)
-    for use in (
-        lambda: greedy(distances, size, 0, "similar"),
-        lambda: ranked_greedy(distances, size, "similar"),
-        lambda: random_subsets(4, size, 1, seed=0),
-        lambda: target_median(distances, size, 1.0, seed=0),
-    ):
-        with pytest.raises(DataError, match="give a size of 2 to 4"):
-            use()
-
-
-def test_an_unknown_kind_or_start_is_refused():
-    with pytest.raises(ConfigError, match="'closest'"):
-        greedy(random_distances(0, 4), 2, 0, "closest")
-    with pytest.raises(DataError, match="class 4 is none of the 4"):
-        greedy(random_distances(0, 4), 2, 4, "similar")

@@ -20,7 +20,6 @@ from laq.distances.subsets import (
     target_median,
     target_series,
 )
-from laq.utils.errors import DataError
 from laq.utils.files import write_json
 from tests.unit.test_subsets import clustered_classes, uniform_classes
 
@@ -232,23 +231,3 @@ def test_a_member_is_taken_from_the_file_of_its_series(tmp_path):
     for rank in range(5):
         alone = select(distances, {**definition, "rank": rank}, seed=3)
         assert member(tmp_path / "series.json", {**definition, "rank": rank}) == alone
-
-
-@pytest.mark.parametrize(
-    "series",
-    [
-        None,
-        {},
-        [],
-        [{"indices": [0, 1], "target": 1.0}] * 3,
-        [{"indices": [0, 1, 2], "target": 1.0}] * 2,
-        [{"indices": [0, 1]}] * 2,
-        [{"indices": 3, "target": 1.0}] * 2,
-        [{"indices": [0, 1], "target": None}] * 2,
-    ],
-)
-def test_what_is_no_series_is_refused(series, tmp_path):
-    definition = {"kind": "target", "size": 2, "scale": "log", "count": 2, "rank": 1}
-    write_json(tmp_path / "series.json", series)
-    with pytest.raises(DataError, match=r"series\.json does not hold 2 subsets .* run again"):
-        member(tmp_path / "series.json", definition)

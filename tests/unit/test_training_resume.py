@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from laq.models import networks
 from laq.models.small_resnet import SmallResNet
-from laq.training import TRAINING, Recipe, finetune, resume, train
+from laq.training import finetune, resume, train
 from laq.utils.devices import seed_everything
 from tests.unit.test_training import CPU, SETTINGS, problem
 
@@ -99,13 +98,6 @@ def test_a_killed_training_ends_as_an_undisturbed_one(monkeypatch, state, caplog
     assert_same(resumed, undisturbed)
 
 
-def test_the_state_hides_beside_the_checkpoint():
-    assert resume.beside("results/models/a/original.safetensors") == Path(
-        "results/models/a/.original.state"
-    )
-    assert resume.beside("x/quant-2.safetensors") != resume.beside("x/quant.safetensors")
-
-
 OTHER = {
     "settings": {"learning_rate": 0.04},
     "a pixel": {"other": (0, 0)},
@@ -126,28 +118,6 @@ def test_a_state_of_another_training_is_not_gone_on_with(monkeypatch, state, cap
     assert_same(anew, run(None, **changes))
 
 
-CHANGED = {
-    "mean": ("resnet18", {"mean": [0.1] * 3}),
-    "std": ("resnet18", {"std": [0.5] * 3}),
-    "resize": ("resnet18", {"resize": 64}),
-    "strides": ("mobilenet_v2", {"stem": "standard"}),
-}
-
-
-@pytest.mark.parametrize(("name", "changes"), CHANGED.values(), ids=CHANGED)
-def test_a_network_that_differs_in_no_weight_is_another(name, changes):
-    def identity(**arguments):
-        torch.manual_seed(0)
-        network = networks.create(name, 4, **arguments)
-        split = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4)
-        generator = torch.Generator().manual_seed(0)
-        recipe = Recipe.of(TRAINING, {})
-        return resume.identity(network, split, split, recipe, generator, torch.device("cpu"))
-
-    assert identity() == identity()
-    assert identity() != identity(**changes)
-
-
 @pytest.mark.parametrize("name", ["code", "_version"])
 def test_a_state_of_other_code_is_not_gone_on_with(monkeypatch, state, caplog, name):
     interrupt(monkeypatch, state)
@@ -155,14 +125,6 @@ def test_a_state_of_other_code_is_not_gone_on_with(monkeypatch, state, caplog, n
     with caplog.at_level(logging.INFO, "laq"):
         run(state)
     assert "training starts anew" in caplog.text
-
-
-def test_code_is_that_of_the_network_and_of_the_training(monkeypatch):
-    read = []
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or real(path))
-    resume.code()
-    assert {"networks.py", "loop.py", "augmentation.py", "recipe.py"} <= {p.name for p in read}
 
 
 DAMAGES = {

@@ -20,7 +20,6 @@ from laq.onnx.export import export
 from laq.ptq import fx_runner, layer_selection
 from laq.ptq.calibration import CalibrationImages
 from laq.utils import devices
-from laq.utils.errors import ConfigError
 from tests.configs import SCHEMA, checked, edited
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (24, 1, 8, 8), np.uint8))
@@ -101,14 +100,6 @@ def test_it_is_quantized_stored_exported_and_has_features(
     np.testing.assert_allclose(result, expected, atol=1e-5)
     (seen,) = features.penultimate(read, IMAGES, torch.device("cpu"), 24)
     assert seen.shape == (24, 12)
-
-
-@pytest.mark.parametrize(
-    "own", [{"patch": 3}, {"patch": 1, "convolutions": [4, 8]}, {"width": 10, "heads": 3}]
-)
-def test_patches_and_heads_that_do_not_fit_are_refused(own: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="set patch to a divisor of 8 and a multiple of"):
-        SmallViT(3, 1, 8, **own)
 
 
 def test_the_config_s_keys_are_its_arguments() -> None:

@@ -23,7 +23,7 @@ from laq.experiments.zoo.runner import ZooRunner
 from laq.models import networks
 from laq.models.networks import predict
 from laq.utils import devices
-from laq.utils.errors import ConfigError, DataError
+from laq.utils.errors import ConfigError
 from tests.configs import checked, edited
 
 GPTQ = {"compress": {"method": "gptq", "alphabet": "symmetric", "bits": 2}}
@@ -71,13 +71,6 @@ def test_a_fault_of_an_entry_is_named(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         zoo(methods, **keys)
-
-
-def test_no_more_images_are_asked_for_than_are_made_only_where_such_calibrate() -> None:
-    more = {"a": {"compress": {"bits": 2, "images": 65}}}
-    assert zoo(more, calibrations=["subset", "all"])["methods"]["a"]["compress"]["images"] == 65
-    nearest = {"a": {"compress": {**NEAREST["compress"], "images": 65}}}
-    assert zoo(nearest)["methods"]["a"]["compress"]["images"] == 65
 
 
 @pytest.mark.parametrize(
@@ -291,8 +284,3 @@ def test_the_summary_is_of_differences_subset_by_subset(tmp_path: Path) -> None:
         assert not near[["gain", "gain_low", "gain_high"]].any()
         assert np.isnan(found.loc["q", "all", scope]["gain"])
         assert tuple(found.loc["original", "none", scope][["change", "change_low"]]) == (0, 0)
-
-
-def test_a_table_that_lost_a_row_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not the same rows"):
-        observations(*written(tmp_path, drop=40))
