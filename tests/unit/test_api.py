@@ -228,17 +228,6 @@ def test_recipes_are_compared_on_images_that_did_not_calibrate(network, tmp_path
         )
 
 
-def test_recipes_are_calibrated_on_images_of_their_own(network, tmp_path) -> None:
-    found = laq.compare(network, {"four": {"bits": 4}}, Coloured(), calibration=Coloured(80))
-    assert (found.table["n"] == 40).all()
-    with pytest.raises(ConfigError, match="original is taken"):
-        laq.compare(network, {"original": {}}, Coloured())
-    with pytest.raises(ConfigError, match="calibration is 'some'"):
-        laq.compare(network, {"a": {"calibration": "some"}}, Coloured())
-    with pytest.raises(ConfigError, match="no recipe"):
-        laq.compare(network, {}, Coloured())
-
-
 def test_the_command_compares_quantizes_tests_and_exports(network, tmp_path, capsys) -> None:
     from laq.api.command_line import main
 

@@ -208,29 +208,6 @@ def test_weights_of_silent_inputs_get_the_nearest_level_of_the_step_that_is_foun
     assert torch.equal(found.codes[:, kept], less.codes)
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_where_no_input_fires_weights_are_rounded(name: str) -> None:
-    weight, x, y = layer()
-    grid = GRIDS[name](weight)
-    found = beacon.solve(weight, Samples.of(x, 0 * y), grid)
-    assert torch.equal(found.weight, rtn.solve(weight, Samples.of(x, y), grid).weight)
-    assert found.silent == 21
-
-
-@pytest.mark.parametrize("name", ["packed", "asymmetric", "binary"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_neurons_without_an_aim_give_nothing(name: str, dtype: torch.dtype) -> None:
-    weight, x, y = (part.to(dtype) for part in layer(silent=()))
-    grid = GRIDS[name](weight)
-    # Nothing comes from the float network, so that the best step is 0.
-    found = beacon.solve(weight, Samples.of(0 * x, y), grid)
-    assert found.weight.abs().max() < 1e-36 and (found.grid.step > 0).all()
-    weight[2] = 0
-    found = beacon.solve(weight, Samples.of(x, y), GRIDS[name](weight))
-    assert found.weight[2].abs().max() < 1e-36 and found.weight[3].any()
-    assert found.grid.step.isfinite().all()
-
-
 def test_an_asymmetric_grid_keeps_its_zero_points_and_has_its_levels() -> None:
     weight, x, y = layer(offset=1.0)
     grid = uniform.asymmetric(weight, 3, ROWS)

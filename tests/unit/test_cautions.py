@@ -134,13 +134,6 @@ def test_a_class_too_small_for_its_gaussian_is_refused(tmp_path: Path) -> None:
     assert "icd.shrinkage" not in message
 
 
-def test_fewer_images_than_neighbours_are_refused(tmp_path: Path) -> None:
-    config = study(folder(tmp_path, {"a": 10, "b": 10}), umap={"neighbors": 16})
-    assert "umap.neighbors: 16 must be below the 16 training images" in refused(config)
-    config["umap"]["neighbors"] = 15
-    assert said(config) == []
-
-
 def test_calibration_on_more_images_than_there_are_is_said(tmp_path: Path) -> None:
     config = study(folder(tmp_path, {"a": 40, "b": 10, "c": 40}))
     assert said(config) == []

@@ -79,11 +79,6 @@ def test_all_images_where_there_are_fewer_and_never_more_than_the_subset_has():
     assert len(chosen("other", 500)) == 24
 
 
-def test_all_images_where_that_is_asked_or_layers_draw_their_own():
-    assert chosen("subset", "all").tolist() == chosen("subset", 36).tolist()
-    assert chosen("subset", 5, batch="fresh").tolist() == chosen("subset", 36).tolist()
-
-
 def compressed(
     noise: int = 1, generator: torch.Generator | None = None, batch: int | None = None, **changes
 ):

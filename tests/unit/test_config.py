@@ -16,10 +16,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laq.config import checks, networks, study
+from laq.config import checks, study
 from laq.config import recipes as steps
 from laq.config.schema import complete
-from laq.data import cifar, sources
+from laq.data import cifar
 from laq.utils.errors import ConfigError
 from tests.configs import BASE, ROOT, SCHEMA, checked, edited
 from tests.logs import row, write
@@ -145,34 +145,6 @@ def test_subsets_are_expanded() -> None:
     ]
 
 
-DEFINITIONS = {
-    "near": {"kind": "similar"},
-    "any": {"kind": "random", "count": 3},
-    "target": {"kind": "target", "count": 3},
-    "named": {"kind": "classes", "classes": ["digit_1", "digit_2"]},
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "definition"),
-    [
-        ("near", {"kind": "dissimilar"}),
-        ("any", {"kind": "random", "count": 5}),
-        ("target", {"kind": "target", "count": 4}),
-        ("target", {"kind": "target", "median": 2.0}),
-        ("named", {"kind": "classes", "classes": ["digit_1", "digit_3"]}),
-        ("added", {"kind": "dissimilar"}),
-    ],
-)
-def test_editing_one_definition_leaves_the_others_be(name: str, definition: dict) -> None:
-    def others(found: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in found.items() if not key.startswith(name)}
-
-    before, after = expanded(DEFINITIONS), expanded(DEFINITIONS | {name: definition})
-    assert others(before) == others(after)
-    assert before != after
-
-
 def test_variants_are_told_apart_by_their_step() -> None:
     config = checked(yaml.safe_load(BASE))
     assert study.variants_with(config, "finetune") == ["ft"]
@@ -287,13 +259,6 @@ def test_repeats_are_made_from_the_parents_own_and_have_ids_of_no_variant() -> N
     assert [parents[f"ft_quant{end}"] for end in ("", "-2", "-3")] == ["ft", "ft-2", "ft"]
     assert (made["ft-2"]["variant"], made["ft-2"]["repeat"]) == ("ft", 2)
     assert made["ft"] == {**made["ft-2"], "repeat": 1}
-
-
-def test_a_repeat_is_no_part_of_a_recipe_s_effect() -> None:
-    config = checked(edited({"variants/quant/repeats": 2}))
-    once = checked(yaml.safe_load(BASE))["variants"]["quant"]
-    made = study.made_variants(config)
-    assert study.effect(made["quant-2"]) == study.effect(made["quant"]) == study.effect(once)
 
 
 # Fuzz
@@ -414,41 +379,6 @@ def test_what_is_taken_can_be_made(size: int, definitions: dict, variants: dict)
     assert not waiting
 
 
-def test_the_sweep_s_control_is_agnostic_where_no_variant_is() -> None:
-    def arms(**edits: Any) -> dict[str, str]:
-        return study.ranked_arms(checked(edited(edits)))
-
-    plain = {"original": "original", "quant": "quant"}
-    control = {"variants/all4": {"compress": {"bits": 4, "classes": "all"}}}
-    assert arms() == plain
-    assert arms(sweep={"variant": "quant"}) == {**plain, "agnostic": study.SWEPT}
-    named = {**control, "claims/agnostic": "all4"}
-    assert arms(**named, sweep={"variant": "quant"}) == {**plain, "agnostic": "all4"}
-    # The sweep departs from another variant than plays the part.
-    other = {"claims/quant": "ft_quant", "sweep": {"variant": "quant"}}
-    assert arms(**other) == {"original": "original", "quant": "ft_quant"}
-
-
-SUM = "0" * 64
-
-
-@pytest.mark.parametrize(
-    ("weights", "depends_on", "watched"),
-    [
-        ({"source": "torchvision", "name": "V1", "file": "w"}, {"source", "name"}, []),
-        ({"source": "hub", "repository": "a/b", "download": True}, {"source", "repository"}, []),
-        ({"source": "file", "file": "w"}, {"source", "file"}, ["w"]),
-        ({"source": "file", "file": "w", "sha256": SUM}, {"source", "sha256"}, []),
-    ],
-)
-def test_where_verified_weights_lie_changes_nothing(
-    weights: dict[str, Any], depends_on: set[str], watched: list[str]
-) -> None:
-    assert networks.weights_identity(weights).keys() == depends_on
-    assert networks.unverified_file({"weights": weights}) == watched
-    assert networks.unverified_file({}) == []
-
-
 def test_superclasses_become_a_subset_each_under_an_id_of_their_name() -> None:
     groups = {"Odd, large": ["digit_9", "digit_1"], "gerade Zähler": ["digit_0", "digit_2"]}
     edits = {
@@ -468,26 +398,6 @@ def test_superclasses_become_a_subset_each_under_an_id_of_their_name() -> None:
             "indices": [0, 2],
         },
     }
-
-
-def test_cifar_100_brings_its_own_superclasses_and_takes_others() -> None:
-    edits = {
-        "dataset": {"kind": "cifar100", "path": "nowhere yet"},
-        "subsets/definitions": {
-            "super": {"kind": "superclasses"},
-            "named": {"kind": "classes", "classes": ["apple", "whale"]},
-        },
-        "variants/quant/compress/classes": "super_people",
-    }
-    config = checked(edited(edits))
-    names = sources.class_names(config["dataset"])
-    made = study.subsets(config, names)
-    assert len(made) == 21 and next(iter(made)) == "super_aquatic_mammals"
-    assert made["super_non_insect_invertebrates"]["superclass"] == "non-insect_invertebrates"
-    people = [names[index] for index in made["super_people"]["indices"]]
-    assert people == ["baby", "boy", "girl", "man", "woman"]
-    edits["dataset"] = {**edits["dataset"], "superclasses": {"people": ["man", "woman"]}}
-    assert list(study.subsets(checked(edited(edits)), names)) == ["super_people", "named"]
 
 
 def test_settings_of_activations_that_are_not_used_make_no_difference() -> None:

@@ -65,7 +65,7 @@ def edits(draw: st.DrawFn) -> tuple[str, str]:
     return name, text
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(edits())
 def test_an_edited_text_is_no_yaml_or_taken_or_refused(edited: tuple[str, str]) -> None:
     _, text = edited

@@ -82,14 +82,6 @@ def test_copies_come_into_one_split(flat: Path, seed: int) -> None:
     assert np.bincount(test.labels).min() >= 1 and 4 <= len(test.labels) <= 9
 
 
-def test_a_folder_without_copies_is_split_as_if_none_were_looked_for(flat: Path) -> None:
-    labels = np.repeat([0, 1], 12)
-    test = stratified_split(labels, ["cat", "dog"], 0.25, 3)
-    files = sorted(flat.glob("*/*"))
-    expected = [np.asarray(Image.open(f)).transpose(2, 0, 1) for f in np.array(files)[test]]
-    np.testing.assert_array_equal(sources.make(settings(flat), 3)[1].images, expected)
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_groups_stay_whole_and_every_class_has_both_splits(seed: int) -> None:
     rng = np.random.default_rng(seed)

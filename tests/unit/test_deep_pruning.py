@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from laq.deep_compression import masks as masked
-from laq.deep_compression import pruning, sensitivity
+from laq.deep_compression import sensitivity
 from laq.deep_compression.masks import Masked
 from laq.deep_compression.sensitivity import SensitivityPoint
-from laq.training import constraints, finetune
+from laq.training import finetune
 from laq.utils.devices import seed_everything
-from laq.utils.errors import DataError
 from tests.unit.test_training import CPU, problem
 
 torch.set_num_threads(1)
@@ -166,26 +165,3 @@ def test_all_that_may_be_kept_is_kept(losses, share):
     assert sum(kept.values()) == weights
     for place, own in enumerate(losses):
         assert min(own) <= kept[f"l{place}"] <= max(own)
-
-
-def test_every_class_is_on_both_sides_of_what_is_held_back():
-    images = torch.arange(100, dtype=torch.uint8).view(-1, 1, 1, 1)
-    labels = torch.tensor([0] * 80 + [3] * 18 + [5] * 2)
-    seen, held = pruning.hold_back((images, labels), 0.1, seed=4)
-    assert held[1].bincount(minlength=6).tolist() == [8, 0, 0, 2, 0, 1]
-    both = torch.cat([seen[0], held[0]]).flatten().sort().values
-    assert torch.equal(both, images.flatten())
-    again, other = (pruning.hold_back((images, labels), 0.1, seed) for seed in (4, 5))
-    assert torch.equal(again[1][0], held[0]) and not torch.equal(other[1][0], held[0])
-    with pytest.raises(DataError, match=r"class 5 has one training image.*deep.pruning"):
-        pruning.hold_back((images[:99], labels[:99]), 0.1, seed=4)
-
-
-def test_masks_are_made_anew_from_a_description():
-    constraint = constraints.create(Masked(("1",)).description)
-    model, source = network(1), network()
-    constraint.prepare(model)
-    Masked(("1",)).prepare(source)
-    masked.prune(source, {"1": 9})
-    model.load_state_dict(source.state_dict())
-    assert masked.kept(model, ("1",)) == {"1": 9}

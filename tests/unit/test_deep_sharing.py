@@ -13,8 +13,7 @@ from laq.checkpoints.deep_container import container
 from laq.checkpoints.deep_container.coders import CODERS
 from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
 from laq.deep_compression import centroid_finetuning, weight_clustering
-from laq.training import constraints, finetune
-from laq.training.constraints import Progress
+from laq.training import finetune
 from laq.utils.devices import seed_everything
 from tests.configs import SCHEMA
 from tests.unit.test_training import CPU, problem
@@ -186,19 +185,3 @@ def test_centroids_learn_and_codes_stay():
         assert torch.equal(found[name].positions, weight.positions)
         assert not torch.equal(found[name].centroids, weight.centroids)
         assert torch.equal(model.get_submodule(name).weight, found[name].weight())
-
-
-def test_centroids_do_not_decay():
-    model = network()
-    constraint = centroid_finetuning.of(clustered(model))
-    (group,) = constraint.groups(model)
-    assert group["weight_decay"] == 0 and [len(p) for p in group["params"]] == [4, 4]
-    assert constraint.penalty(model, Progress(1, 2)) is None
-
-
-def test_a_training_in_other_processes_has_the_same_modules():
-    model, other = network(), network()
-    weights = clustered(model)
-    constraints.create(centroid_finetuning.of(weights).description).prepare(other)
-    other.load_state_dict(model.state_dict())
-    assert torch.equal(other[1].weight, weights["1"].weight())

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import conv2d, linear
 
 from laq import training
@@ -22,14 +22,13 @@ from laq.checkpoints.deep_container import file
 from laq.checkpoints.lineage import describe
 from laq.config import deep_plan
 from laq.data import Dataset
-from laq.deep_compression import distribution, layer_table, low_rank
+from laq.deep_compression import distribution, layer_table
 from laq.experiments.deep import curves, first_centroids, stage_table
 from laq.experiments.deep.first_centroids import CentroidComparison
 from laq.experiments.deep.runner import Bench, timed
 from laq.experiments.variants.task import Task
 from laq.models import networks
 from laq.utils.devices import seed_everything
-from laq.utils.errors import ConfigError
 from tests.configs import checked, edited
 from tests.unit.test_training import CPU
 
@@ -284,29 +283,6 @@ def test_low_rank_is_as_numpy_cuts_it_and_is_trained_as_long(bench, tmp_path, mo
     assert point["bytes"] == pytest.approx(table.loc["retrained", 0.5]["bytes"], abs=64)
 
 
-def test_factors_learn_at_their_rank():
-    network = networks.create(**SPEC).eval()
-    cut = next(low_rank.curve(network, [0.3], ["fc1"]))
-    constraint = low_rank.of(cut.factors)
-    assert constraint.ranks == {"fc1": cut.factors["fc1"].rank} and list(cut.factors) == ["fc1"]
-    constraint.prepare(network)
-    low_rank.load(network, cut.factors)
-    start = network.fc1.weight.detach().clone()
-    assert torch.allclose(start, cut.factors["fc1"].dense(), atol=1e-6)
-    recipe = {"epochs": 2, "learning_rate": 0.003}
-    rows = training.finetune(
-        network, TRAIN, TEST, recipe, seed_everything(0), CPU, constraint=constraint
-    )
-    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
-    factors = low_rank.detach(network, ["fc1"])["fc1"]
-    assert isinstance(network.fc1.weight, nn.Parameter)
-    assert torch.equal(network.fc1.weight, factors.dense())
-    assert not torch.equal(start, network.fc1.weight)
-    matrix = network.fc1.weight.detach().double().numpy()
-    assert np.linalg.matrix_rank(matrix, tol=1e-4) <= factors.rank
-    assert network.state_dict().keys() == networks.create(**SPEC).state_dict().keys()
-
-
 def best_pair(values: np.ndarray) -> float:
     """Least Σ (w − c)² with two centroids, by every split of the sorted values."""
     ordered = np.sort(values.astype(np.float64))
@@ -381,17 +357,3 @@ def test_a_comparison_goes_on_with_the_point_that_was_running(
     assert other.kept(tmp_path / "b.csv").find(dataclasses.asdict(points[0])) is None
     kept.clear()
     assert not kept.folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"classes": "all"}, r"small\.classes: the study is on all classes; leave it out"),
-        ({"coder": "ans"}, r"small\.coder: the study measures both coders"),
-        ({"pruning": "ratios"}, r"small\.ratios: pruning is ratios"),
-        ({"schedule": "step"}, r"small\.milestones: step needs one"),
-    ],
-)
-def test_a_fault_of_the_section_is_named(changes, said):
-    with pytest.raises(ConfigError, match=r"deep_compression\.networks\." + said):
-        section(**changes)

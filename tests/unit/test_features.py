@@ -119,18 +119,6 @@ def test_two_writes_give_the_same_bytes(tmp_path):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_only_one_batch_is_held(tmp_path):
-    # Each batch is made when the one before has been written: the generator reuses its memory.
-    def stream():
-        batch = np.empty((2, 3), np.float32)
-        for start in (0, 2, 4):
-            batch[:] = start
-            yield batch
-
-    features.write(tmp_path / "f.parquet", stream(), np.zeros(6, np.int64))
-    assert features.read(tmp_path / "f.parquet")[0][:, 0].tolist() == [0, 0, 2, 2, 4, 4]
-
-
 def parquet(path, label, column) -> None:
     pq.write_table(pa.table({"label": label, "features": column}), path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -205,19 +204,6 @@ def test_everything_that_pillow_reads_is_read(flat):
     assert (origin["files"], origin["left_out"]) == (52, {})
 
 
-def test_what_is_left_out_is_said_by_class_and_suffix(flat, caplog):
-    left = ["a.mp4", "b.mp4", "Thumbs.db", "notes.TXT", ".DS_Store", "._00.png", ".cover.png"]
-    for name in [*left, "photo.HEIC", "LICENSE", "empty", os.fsdecode(b"caf\xe9")]:
-        (flat / NAMES[1] / name).write_bytes(b"P6 is no picture" if name == "LICENSE" else b"")
-    picture(flat / "loose.png", (1, 1, 1))
-    by_name = {".mp4": 2, ".db": 1, ".txt": 1, ".heic": 1, "hidden .png": 1}
-    (remark,) = sources.survey(config(flat)).remarks
-    assert f"folder {NAMES[1]}: 1 × .db, 1 × .heic, 2 × .mp4, 1 × .txt, 1 × hidden .png" in remark
-    _, _, (origin,) = sources.made(config(flat), 0)
-    assert origin["left_out"] == {".": {".png": 1}, NAMES[1]: {**by_name, "without suffix": 3}}
-    assert "10 left out" in caplog.text and "3 × without suffix" in caplog.text
-
-
 def test_files_that_other_programs_would_draw_are_not_opened(flat):
     (flat / NAMES[0] / "drawn.png").write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
@@ -283,10 +269,3 @@ def test_files_that_cannot_be_read_are_named_together(flat):
     for path in damage:
         assert str(path) in message
     assert "empty.png: the file is empty" in message
-
-
-def test_sixteen_bit_pixels_are_refused_rather_than_clipped(flat):
-    Image.fromarray(np.full((9, 9), 40000, dtype=np.uint16)).save(flat / NAMES[0] / "deep.png")
-    message = failure(flat)
-    assert "deep.png: pixels of mode I;16" in message
-    assert "8 bits" in message

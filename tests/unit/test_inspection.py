@@ -118,14 +118,6 @@ def test_totals_are_those_of_the_file(save, packed):
     assert totals["entropy_bytes"] == pytest.approx(path.stat().st_size - saved / 8, abs=2)
 
 
-def test_without_a_report_there_are_no_errors_and_no_reasons(save):
-    found = inspect(save())
-    assert {row["error"] for row in found["packed"]} == {None}
-    assert [row["reason"] for row in found["floats"]] == [None]
-    text = render(found)
-    assert "calibrated" not in text and "kept" not in text and "None" not in text
-
-
 def test_text_is_aligned_and_fits_a_terminal(save):
     text = render(inspect(save(layers=LAYERS)))
     lines = text.splitlines()

@@ -296,44 +296,6 @@ def test_other_networks_of_known_operations(bits: int) -> None:
         assert found.std(dim=0).min() > 0
 
 
-class Own(nn.Linear):
-    """A linear layer in words of its own, as timm's."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.linear(x, self.weight, self.bias)
-
-
-@torch.no_grad()
-def test_a_layer_that_computes_as_its_parent_runs_as_it_does() -> None:
-    torch.manual_seed(0)
-    network, images = Mobile().eval(), torch.rand(32, 3, 16, 16)
-    other = copy.deepcopy(network)
-    other.fc = Own(8, 5)
-    other.fc.load_state_dict(network.fc.state_dict())
-    results = [simulated(each, images) for each in (network, other)]
-    one, two = (compilation.compile(each.network, each.packed)(images) for each in results)
-    assert torch.equal(one, two)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize(("name", "sums"), [("resnet18", 8), ("mobilenet_v2", 10)])
-def test_networks_of_torchvision_can_run_in_integers(name: str, sums: int) -> None:
-    network = networks.create(name, 3, channels=3, side=32, stem="standard").eval()
-    image = torch.rand(2, 3, 32, 32)
-    whole, _ = folded(network, image)
-    kept = whole.state_dict().keys()
-    placed = placement.apply(whole)
-    layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in placed.modules())
-    # The image, all layers but the last, sums and the mean.
-    quantizers = placed.get_submodule(placement.HOLDER)
-    assert len(list(quantizers.children())) == layers + sums + 1
-    added = placed.state_dict().keys() - kept
-    assert len(added) == 2 * (layers + sums + 1)
-    assert all(key.startswith("quantizers.") for key in added)
-    placement.in_float(placed)
-    torch.testing.assert_close(placed(image), network(image), rtol=1e-3, atol=1e-4)
-
-
 class Deep(nn.Module):
     """As deep as ResNet-18, and of its blocks, but narrow."""
 
@@ -422,24 +384,6 @@ class Scaled(nn.Module):
 def test_an_operation_that_is_not_known_is_named(odd: nn.Module, named: str) -> None:
     with pytest.raises(ConfigError, match=rf"(?s)because of its operation {named}.*simulated"):
         placement.apply(Odd(odd).eval())
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("activations", None),
-        ("activations", {"mode": "dynamic"}),
-        ("fold_batchnorm", False),
-        ("skip_layers", ["head"]),
-        ("bits", 9),
-        ("bits", [8, 10]),
-        ("method", "gpfq_l0"),
-    ],
-)
-def test_settings_that_are_not_integers_are_refused(key: str, value: Any) -> None:
-    recipe = {**INTEGER, key: value}
-    with pytest.raises(ConfigError, match=rf"quant\.compress\.{key}: inference in integers needs"):
-        checked(edited({"variants/quant/compress": recipe}))
 
 
 def dead(network: nn.Module, layer: str, norm: str, values: list[float]) -> nn.Module:

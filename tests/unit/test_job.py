@@ -74,18 +74,6 @@ def function(images, tables, checkpoint, table, bits, recipe, device):
     }
 
 
-def test_the_device_goes_only_to_functions_that_take_one(tmp_path):
-    body = "def function(images, tables, checkpoint, table): print('ran')"
-    done, log = run(tmp_path, body)
-    assert (done.returncode, log) == (0, "ran\n")
-
-
-def test_the_whole_config_goes_only_to_functions_that_take_it(tmp_path):
-    body = "def function(config, **_): print(config)"
-    done, log = run(tmp_path, body)
-    assert (done.returncode, log) == (0, "{'device': 'cpu'}\n")
-
-
 # Two more than the job's in every variable by which a user may have asked for threads.
 ASKED = {
     **{f"{name}_NUM_THREADS": "5" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -19,8 +17,6 @@ from laq.quantizers.packed_weight import PackedWeight
 from laq.quantizers.uniform import Alphabet
 from laq.utils.files import write_csv
 from measure_memory import measure_memory
-
-LIBRARY = Path(__file__).parents[2] / "src"
 
 
 def runs(rows: list[int], bits: list[int], seed: int = 0) -> list[PackedWeight]:
@@ -92,15 +88,6 @@ def test_a_network_in_float_has_32_bits_and_no_code_to_shorten(study):
     assert (memory.weights, memory.bits_per_weight, memory.nominal_bits) == (0, 32, 32)
     assert memory.packed_bytes == memory.float_bytes == memory.entropy_bytes == size
     assert memory.ratio == 1
-
-
-def test_torch_is_not_imported(study):
-    code = (
-        "import sys; from laq.checkpoints.memory import measure; "
-        "assert measure(*sys.argv[1:]).weights == 4000; assert 'torch' not in sys.modules"
-    )
-    paths = [study[name] for name in ("quant", "original", "layers")]
-    subprocess.run([sys.executable, "-c", code, *paths], cwd=LIBRARY, check=True)
 
 
 def test_the_table_has_a_row_for_each_network_and_each_of_its_variants(study, tmp_path):

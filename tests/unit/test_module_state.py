@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from laq.ptq.activation_quantizer import InputSettings
-from laq.ptq.module_state import unchanged
 from laq.ptq.sequential import folded, layers_in_order
 from tests.unit.test_sequential import images, quantize, ready
 
@@ -121,15 +120,3 @@ def test_folding_and_asking_for_layers_leave_nothing_behind():
     result, entries = folded(network, images(5, 4))
     assert entries and state(network) == before
     torch.save(result, io.BytesIO())
-
-
-def test_the_contents_come_back_after_an_error():
-    network = ready(Keeping())
-    before = state(network)
-    with pytest.raises(RuntimeError), unchanged(network):
-        network(images(3, 5))
-    assert state(network) == before
-    with pytest.raises(ZeroDivisionError), unchanged(network):
-        network(images(3, 4))
-        1 / 0  # noqa: B018
-    assert state(network) == before

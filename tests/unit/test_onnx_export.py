@@ -23,7 +23,6 @@ from laq.checkpoints.deep_container import file as deep_checkpoint
 from laq.checkpoints.deep_container.sparse_weight import SharedWeight
 from laq.models import networks
 from laq.models.small_resnet import SmallResNet
-from laq.onnx import weights as onnx_weights
 from laq.onnx.export import OPSET, Export, export
 from laq.onnx.runtime import predict, stored
 from laq.utils.errors import ConfigError
@@ -217,20 +216,6 @@ def test_every_weight_of_a_published_network_is_an_integer(
     same(predict(target, images), logits(path, images))
 
 
-@buildable
-class Odd(Tiny):
-    """A head that only training uses, and a weight that two layers share."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__(classes)
-        self.auxiliary = nn.Linear(6, classes)
-        self.first, self.second = nn.Linear(classes, classes), nn.Linear(classes, classes)
-        self.second.weight = self.first.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.second(self.first(super().forward(x)))
-
-
 def test_a_deeply_compressed_network_runs_from_its_codes_and_shared_values(tmp_path: Path) -> None:
     state, weights = networks.create("Tiny", len(CLASSES)).state_dict(), {}
     for name, count in (("conv.weight", 60), ("fc.weight", 7)):
@@ -246,21 +231,6 @@ def test_a_deeply_compressed_network_runs_from_its_codes_and_shared_values(tmp_p
     same(predict(target, IMAGES), logits(checkpoint))
     images = torch.from_numpy(IMAGES).float() / 255
     assert torch.equal(inference.load(checkpoint)(images), packing.load(checkpoint)(images))
-
-
-def test_weights_that_the_graph_does_not_need_are_named_with_the_reason(tmp_path: Path) -> None:
-    network = networks.create("Odd", 4).eval()
-    packed = quantize(network)
-    network.second.weight = network.first.weight
-    packed["second.weight"] = packed["first.weight"]
-    path = save(tmp_path / "quant.safetensors", "Odd", network, packed)
-    written = export(path, tmp_path / "quant.onnx", SHAPE)
-    absent = {w.name: w.reason for w in written.weights if w.stored == "absent"}
-    shared = absent.keys() - {"auxiliary.weight"}
-    assert absent["auxiliary.weight"] == "the outputs do not depend on it"
-    assert len(shared) == 1 and shared < {"first.weight", "second.weight"}
-    assert absent[shared.pop()].startswith("the same tensor as ")
-    same(predict(tmp_path / "quant.onnx", IMAGES), logits(path))
 
 
 # What cannot be exported
@@ -287,38 +257,6 @@ def test_what_cannot_be_traced_is_refused_and_nothing_is_lost(
 
 
 # The check of the written file sees each way to be wrong
-
-
-def spoiled(model: onnx.ModelProto, how: str) -> None:
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
-    name = "conv.weight"
-    if how == "codes":
-        raw = bytearray(held[f"{name}.codes.0"].raw_data)
-        raw[0] ^= 1
-        held[f"{name}.codes.0"].raw_data = bytes(raw)
-    elif how == "step":
-        step = onnx.numpy_helper.to_array(held[f"{name}.step.0"])
-        held[f"{name}.step.0"].raw_data = np.nextafter(step, np.float32(1)).tobytes()
-    elif how == "float":
-        values = np.zeros((6, 3, 3, 3), np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    elif how == "type":
-        held[f"{name}.codes.0"].data_type = onnx.TensorProto.UINT4
-    else:
-        for node in model.graph.node:
-            for place, taken in enumerate(node.input):
-                if taken == name:
-                    node.input[place] = "another"
-
-
-@pytest.mark.parametrize("how", ["codes", "step", "float", "type", "unused"])
-def test_a_file_that_is_not_the_checkpoint_s_is_seen(exported: Any, how: str) -> None:
-    checkpoint, target, written = exported
-    state, model = packing.read(checkpoint).state, onnx.load(target)
-    onnx_weights.verify(model, state, written.weights)
-    spoiled(model, how)
-    with pytest.raises(ValueError, match=r"conv\.weight"):
-        onnx_weights.verify(model, state, written.weights)
 
 
 # A network that was trained

@@ -303,10 +303,6 @@ def forget(tensors, content):
     del content["packed"]["fc.weight"][0]["width"]
 
 
-def repeat(tensors, content):
-    content["packed"]["fc.weight"] *= 2
-
-
 def mismatch(tensors, content):
     content["packed"]["fc.weight"].append({**content["packed"]["conv.weight"][0]})
 
@@ -315,16 +311,8 @@ def duplicate(tensors, content):
     tensors["fc.weight"] = torch.zeros(3, 5)
 
 
-def unpack_all(tensors, content):
-    content["packed"] = []
-
-
 def drop_step(tensors, content):
     del tensors["fc.weight.step.0"]
-
-
-def narrow_step(tensors, content):
-    tensors["fc.weight.step.0"] = tensors["fc.weight.step.0"].half()
 
 
 def spread_step(tensors, content):
@@ -343,47 +331,18 @@ OTHER = r"quant.safetensors holds other codes or scales of fc.weight than it des
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lie(shape=[3, 10**30]), OTHER),
         (lie(shape=[3, 4]), OTHER),
-        (lie(shape=[0, 5]), WRONG),
-        (lie(shape=[-3, -5]), WRONG),
-        (lie(shape=[15]), WRONG),
-        (lie(shape=[3.0, 5]), WRONG),
-        (lie(shape=None), WRONG),
         (lie(width=8), OTHER),
-        (lie(width=65), WRONG),
         (lie(width="4"), WRONG),
-        (lie(width=True), WRONG),
-        (lie(grid={"low": -3, "high": 3, "gap": 0.0, "shift": 0.0}), OTHER),
-        (lie(grid={"low": None, "high": 7}), OTHER),
         (lie(grid={"low": -7}), OTHER),
-        (lie(grid={"low": -7, "high": 7, "gap": None}), OTHER),
-        (lie(grid={"low": -7, "high": 7, "gap": 1}), OTHER),
-        (lie(grid={"low": -7, "high": 7, "rows": 0}), OTHER),
-        (lie(grid={"low": -7, "high": 7, "columns": "3"}), OTHER),
-        (lie(grid={"low": -7, "high": 7, "color": 3}), OTHER),
-        (lie(grid=[]), WRONG),
-        (lie(kind="codebook"), OTHER),
         (lie(kind="magic"), OTHER),
-        (lie(tensors=["step", "zero"]), OTHER),
         (lie(tensors=[]), OTHER),
-        (lie(tensors="step"), WRONG),
-        (lie(scheme=3), WRONG),
-        (lie(bits=4.5), WRONG),
         (lie(color="red"), WRONG),
-        (entry(None), WRONG),
-        (entry([]), WRONG),
         (entry({}), WRONG),
-        (entry([3]), WRONG),
         (forget, WRONG),
-        (repeat, OTHER),
         (mismatch, WRONG),
-        (unpack_all, WRONG),
         (duplicate, r"holds fc.weight both packed and in float"),
-        (drop, OTHER),
         (drop_step, OTHER),
-        (shorten, OTHER),
-        (narrow_step, OTHER),
         (spread_step, OTHER),
         (exceed, r"of fc.weight .*codes from -8 to -8 go beyond -7 to 7"),
     ],

@@ -53,19 +53,6 @@ def test_a_page_holds_every_cell_whatever_is_in_it(rows: list[tuple[str, str]]) 
     assert Cells(page).rows == [["a", "b"], *([a, b] for a, b in rows)]
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        *(("-1.5e-7", "−1.5e−07"), ("-2.6e-5", "−0.00003"), ("0.0", "0.0"), ("1e-300", "1e−300")),
-        *(("0.8738333", "0.8738"), ("44.97762", "44.98"), ("15234.56", "15,235"), ("inf", "inf")),
-        *(("1.0", "1.000"), ("0.010083", "0.01008"), ("-0.1037", "−0.1037"), ("1e7", "10,000,000")),
-        *(("12", "12"), ("-12", "-12"), ("", ""), ("nan", "nan"), ("q3", "q3")),
-    ],
-)
-def test_values_are_shortened_only_where_they_are_decimals(value: str, text: str) -> None:
-    assert pages.short(value) == text
-
-
 CURVE = {"setting": "net", "empty": "", "scope": "all", "mean": "0.5", "p": "0.00004"}
 
 

@@ -49,7 +49,7 @@ def test_what_is_true_is_supported_and_what_is_false_contradicted() -> None:
 def test_nothing_is_decided_where_nothing_differs() -> None:
     """Verdicts on the border of their regions: seldom any, of five hypotheses at 0.05."""
     wrong = 0
-    for seed in range(12):
+    for seed in range(5):
         rows = runs(
             drop=lambda *_: 0.01,
             single=lambda depth: 0.01,
@@ -62,7 +62,7 @@ def test_nothing_is_decided_where_nothing_differs() -> None:
         )
         found = verdicts(rows)
         wrong += any(verdict != "undecided" for verdict in found.values())
-    assert wrong <= 3  # 1.2 expected of two families at 0.05
+    assert wrong <= 2  # 0.5 expected of two families at 0.05
 
 
 def test_arms_that_are_not_there_leave_a_hypothesis_undecided() -> None:

@@ -17,7 +17,6 @@ from laq.figures.classes import (
     REACH,
     Plane,
     class_centres,
-    neighbour_colours,
 )
 from laq.utils.errors import DataError
 from laq.utils.files import write_parquet
@@ -41,16 +40,6 @@ def plane(classes: int = 6, each: int = 30, shape=(3, 8, 6), apart: float = 5.0)
 def _close():
     yield
     plt.close("all")
-
-
-def test_classes_share_a_colour_only_when_colours_run_out():
-    centres = np.random.default_rng(1).normal(size=(40, 2))
-    assert len(set(neighbour_colours(centres[:7], 7))) == 7
-    colours = neighbour_colours(centres, 7)
-    same = colours[:, None] == colours[None]
-    distance = np.linalg.norm(centres[:, None] - centres[None], axis=2)
-    twins, pairs = same & ~np.eye(40, dtype=bool), ~np.eye(40, dtype=bool)
-    assert distance[twins].min() > 3 * distance[pairs].min()
 
 
 def test_the_example_is_the_image_nearest_the_centre():

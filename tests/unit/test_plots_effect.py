@@ -148,13 +148,6 @@ def test_without_32_bits_the_control_is_left_out() -> None:
     assert len(figure.axes[2].get_xticks()) == 2
 
 
-def test_a_sweep_of_one_setting_alone_is_drawn() -> None:
-    accuracy, sweep = tables()
-    images, bits, _ = draw(accuracy, sweep[sweep["images"] == 64]).axes
-    assert len(drawn(images, "quant")) == 1
-    assert len(drawn(bits, "quant")) == 3 and len(drawn(bits, "bits32")) == 1
-
-
 def test_the_control_is_a_line_with_a_band_among_the_calibration_images() -> None:
     accuracy, sweep = tables()
     images = draw(accuracy, sweep).axes[0]
@@ -169,12 +162,6 @@ def test_the_control_is_a_line_with_a_band_among_the_calibration_images() -> Non
     assert ends == pytest.approx((control["low"], control["high"]))
     without = draw(accuracy, sweep[sweep["bits"] != 32]).axes[0]
     assert not without.patches
-
-
-def test_few_subsets_have_means_without_intervals() -> None:
-    figure = draw(*tables(count=3))
-    assert len(drawn(figure.axes[0], "quant")) == 3
-    assert np.isfinite(figure.axes[0].get_ylim()).all()
 
 
 def test_tables_of_two_studies_are_refused() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,7 @@ from laq.figures.diagrams.boxes import INDENT, Arrow, RoadStep, fit, repeat, tex
 from laq.figures.roads import paint_of, road
 from laq.figures.style import WIDTH, save
 from tests.unit.test_lanes import crosses
-from tests.unit.test_plots_style import BLINDNESS, _perceived
+from tests.unit.test_plots_style import _perceived
 
 PAGE = 7.0
 STAGES = [f"s{i}" for i in range(10)]  # as many as a study has
@@ -88,19 +87,6 @@ def test_a_name_without_room_gives_way_to_a_shorter_one_or_to_none() -> None:
     long = "x" * 200
     assert {name for _, name, _ in repeat(layout, [[long, "x"]] * 6)} == {"x"}
     assert repeat(layout, [[long]] * 6) == repeat(layout, [[]] * 6) == []
-
-
-def test_wires_of_two_stages_differ_to_every_eye() -> None:
-    paints = [paint_of(STAGES, stage) for stage in STAGES]
-    for one, other in combinations(paints, 2):
-        far = [
-            np.linalg.norm(_perceived(one.wire, eye) - _perceived(other.wire, eye))
-            for eye in BLINDNESS
-        ]
-        # A just noticeable difference is about 2.3 in this space.
-        assert min(far) > 20 or one.dash != other.dash
-    # Those of the stages that come first differ by colour alone, so their wires are solid.
-    assert {str(paint.dash) for paint in paints[:7]} == {"solid"}
 
 
 def test_stages_have_colours_of_their_own_that_are_dark_enough() -> None:

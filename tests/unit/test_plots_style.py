@@ -11,7 +11,6 @@ from matplotlib import pyplot as plt
 from laq.figures.style import (
     NAMES,
     looks,
-    name,
     save,
 )
 
@@ -40,11 +39,6 @@ def test_a_variant_looks_the_same_whatever_it_is_drawn_with() -> None:
     every = looks(["original", "mine", "quant", "yours"])
     assert looks(["quant"])["quant"] == every["quant"]
     assert looks(["original", "mine"])["mine"] == every["mine"]
-
-
-def test_a_variant_without_a_name_goes_by_its_id() -> None:
-    assert name("ft_quant") == "FT + Quant"
-    assert name("my_variant") == "my_variant"
 
 
 def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:

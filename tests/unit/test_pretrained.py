@@ -96,23 +96,6 @@ def test_weights_made_by_this_workflow_are_unpacked(tmp_path: Path) -> None:
             loaded(path)
 
 
-def test_weights_of_other_classes_need_training_and_get_a_new_head(tmp_path: Path) -> None:
-    path = saved(published().state_dict(), tmp_path / "w.pth")
-    with pytest.raises(DataError, match=r"for 10 classes, not 7 .*training"):
-        loaded(path, classes=7)
-    assert trained_further(path).body.fc.out_features == 7
-
-
-def trained_further(path: Path) -> nn.Module:
-    torch.manual_seed(5)
-    fresh = networks.create("resnet18", 7, stem="standard", side=64)
-    torch.manual_seed(5)
-    network = loaded(path, classes=7, new_head=True)
-    assert torch.equal(network.body.fc.weight, fresh.body.fc.weight)
-    assert torch.equal(network.body.conv1.weight, published().conv1.weight)
-    return network
-
-
 def without(name: str) -> dict[str, torch.Tensor]:
     return {key: value for key, value in published().state_dict().items() if key != name}
 

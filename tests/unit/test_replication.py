@@ -12,15 +12,12 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 from compare_published import compare_published
-from laq.analysis import observations
 from laq.analysis.replication import COLUMNS, CORRELATIONS, correlate, side_by_side
 from laq.analysis.statistics import holm
 from laq.data.published import read_log
-from laq.utils.errors import ConfigError, DataError
+from laq.utils.errors import DataError
 from laq.utils.files import read_table, write_csv, write_json, write_parquet
 from plot_replication import plot_replication
-from tests.configs import checked, edited
-from tests.logs import COLUMNS as OF_LOGS
 from tests.logs import ORIGINAL, QUANT, row, write
 
 NAMES = list("abcdefghij")
@@ -222,44 +219,3 @@ def test_the_figure_has_a_panel_a_variant_and_scope(tmp_path: Path) -> None:
         assert legend == ["One subset", "Least to largest repeat", "The same gain"]
     finally:
         plt.close("all")
-
-
-def test_a_study_s_duplicates_count_once(tmp_path: Path) -> None:
-    twin = {**SUBSETS[0], "subset": "twin"}
-    table = accuracy()
-    copied = table[table["subset"] == "s0"].assign(subset="twin")
-    paths = files(tmp_path, pd.concat([table, copied]))
-    listed = pd.read_csv(paths["table"])
-    of_twin = listed.iloc[:1].assign(subset="twin", duplicate_of="s0")
-    write_csv(paths["table"], pd.concat([listed.astype({"duplicate_of": object}), of_twin]))
-    write_json(tmp_path / "twin.json", twin)
-    found = side_by_side(
-        observations.read(paths["accuracy"], paths["table"]),
-        [*SUBSETS, twin],
-        {"q4": read_log(log(tmp_path / "four.csv"))},
-        NAMES,
-    )
-    assert sorted(set(found["subset"])) == [f"s{n}" for n in range(8)]
-
-
-def faults(replication: dict[str, Any], **edits: Any) -> str:
-    with pytest.raises(ConfigError) as error:
-        checked(edited({"replication": replication, **edits}))
-    return str(error.value)
-
-
-def test_a_config_is_checked_before_anything_is_planned(tmp_path: Path) -> None:
-    four, matrix = log(tmp_path / "four.csv"), tmp_path / "kl.txt"
-    matrix.write_text("1")
-    checked(edited({"replication": {"logs": {"quant": four}}}))
-    said = faults({"logs": {"quant3": four, "original": four}, "matrix": str(matrix)})
-    for variant in ("quant3", "original"):
-        assert f"replication.logs.{variant}: {variant!r} is no variant made of original" in said
-    assert "replication.matrix:" in said and "must be a file .npy, .csv, .parquet" in said
-    cut = write(tmp_path / "cut.csv", [row()], [name for name in OF_LOGS if name != QUANT])
-    assert f"lacks columns that a replay needs; rename or add them:\n  {QUANT}" in faults(
-        {"logs": {"quant": str(cut)}}
-    )
-    only_distances = {"subsets/definitions": {"near": {"kind": "similar"}}}
-    said = faults({"logs": {"quant": four}}, **only_distances)
-    assert "every subset here is chosen by distance; add those of the log" in said

@@ -9,14 +9,12 @@ import json
 import re
 from typing import Any
 
-import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
 from laq.config import checks, methods, recipes
 from laq.config.schema import complete
 from laq.data import sources
-from laq.utils.errors import ConfigError
 from tests import documented
 from tests.configs import BASE, ROOT, SCHEMA, checked, mappings
 
@@ -86,39 +84,6 @@ def test_completion_is_a_copy_and_changes_nothing_twice() -> None:
     completed["variants"]["quant"]["compress"]["skip_layers"].append("stem")
     assert config == before
     assert schema == SCHEMA
-
-
-def test_a_fault_of_a_keyword_without_words_of_its_own_still_names_the_key() -> None:
-    schema = {"type": "object", "properties": {"even": {"multipleOf": 2}}}
-    with pytest.raises(ConfigError, match="even: 3 is not a multiple of 2"):
-        complete({"even": 3}, schema)
-
-
-def test_keys_of_a_pattern_are_checked_and_completed_like_others() -> None:
-    family = {
-        "title": "part_<name>",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {"size": {"type": "number", "default": 2}},
-    }
-    schema = {
-        "type": "object",
-        "properties": {"kind": {"type": "string"}, "part_zero": {"type": "null"}},
-        "patternProperties": {"^part_[a-z]+$": family},
-        "additionalProperties": False,
-    }
-    given = {"part_a": {}, "part_b": {"size": 1}}
-    assert repr(complete(given, schema)) == "{'part_a': {'size': 2.0}, 'part_b': {'size': 1.0}}"
-    allowed = r"there is no such key; allowed: kind, part_zero, part_<name>"
-    for key in ("part_A", "other", 5, True):
-        shown = {5: r"\[5\]", True: "true"}.get(key, key)
-        with pytest.raises(ConfigError, match=rf"{shown}: {allowed}") as error:
-            complete({**given, key: {}}, schema)
-        assert "part_a:" not in str(error.value)
-    with pytest.raises(ConfigError, match=r"part_a\.size: 'x' must be a number"):
-        complete({"part_a": {"size": "x"}}, schema)
-    with pytest.raises(ConfigError, match=r"part_zero: 5 must be null"):
-        complete({"part_zero": 5}, schema)
 
 
 # The schema by itself

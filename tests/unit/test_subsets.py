@@ -173,14 +173,6 @@ def test_excluded_subsets_are_not_returned(seed, enumerated):
     assert len(set(taken)) == 12
 
 
-def test_it_is_an_error_that_every_subset_is_excluded():
-    every = [frozenset(subset) for subset in combinations(range(5), 3)]
-    distances = random_distances(0, 5)
-    assert frozenset(target_median(distances, 3, 1.0, seed=0, exclude=every[:-1])) == every[-1]
-    with pytest.raises(DataError, match=r"no subset of 3 from 5 classes is left .* 10 are taken"):
-        target_median(distances, 3, 1.0, seed=0, exclude=every)
-
-
 def test_the_seed_decides():
     distances = uniform_classes(3)
     chosen = [target_median(distances, 10, 40.0, seed=seed) for seed in (1, 1, 2)]
@@ -270,32 +262,3 @@ def test_definitions_that_cannot_be_met_are_refused(definition, error, message):
 def test_duplicates_name_the_earlier_subset_of_the_same_classes():
     named = {"a": [1, 2], "b": [3, 4], "c": (2, 1), "d": [1, 2, 3], "e": [2, 1]}
     assert duplicates(named) == {"c": "a", "e": "a"}
-
-
-def spoilt(row: int, column: int, value: float) -> np.ndarray:
-    distances = random_distances(0, 4)
-    distances[row, column] = value
-    return distances
-
-
-@pytest.mark.parametrize(
-    ("distances", "message"),
-    [
-        (np.ones((3, 4)), "square"),
-        (np.ones(4), "square"),
-        (spoilt(1, 2, np.nan), "classes 1 and 2 is nan"),
-        (spoilt(1, 2, -1.0), "classes 1 and 2 is -1, below 0"),
-        (spoilt(3, 3, 0.5), "class 3 to itself is 0.5"),
-        (spoilt(0, 3, 77.0), "classes 0 and 3 are 77 apart one way"),
-    ],
-)
-def test_what_is_no_matrix_of_distances_is_refused(distances, message):
-    for use in (
-        lambda: greedy(distances, 2, 0, "similar"),
-        lambda: target_median(distances, 2, 1.0, seed=0),
-        lambda: attainable(distances, 2, seed=0),
-        lambda: describe(distances, [0, 1]),
-        lambda: select(distances, {"kind": "classes", "indices": [0, 1]}, seed=0),
-    ):
-        with pytest.raises(DataError, match=message):
-            use()

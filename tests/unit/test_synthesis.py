@@ -74,12 +74,6 @@ def test_the_distance_is_that_of_normal_distributions_in_units_of_the_variance()
     assert found.item() == pytest.approx(1 / 4 + (3**0.5 / 2 - 1) ** 2)
 
 
-def test_silent_channels_have_a_finite_distance_and_gradient() -> None:
-    inputs = torch.zeros(4, 3, 2, 2, requires_grad=True)
-    distance(inputs, torch.zeros(3), torch.zeros(3), 1e-5).backward()
-    assert torch.equal(inputs.grad, torch.zeros_like(inputs))
-
-
 def test_gradients_are_those_of_finite_differences() -> None:
     torch.manual_seed(1)
     inputs = torch.randn(5, 3, 2, 2, dtype=torch.float64, requires_grad=True)
@@ -94,12 +88,6 @@ def test_gradients_are_those_of_finite_differences() -> None:
     objective = Objective(network, "small", weights)
     labels = torch.tensor([0, 1, 2, 3, 4])
     assert torch.autograd.gradcheck(lambda x: objective(x, labels).loss, inputs)
-
-
-def test_priors_are_means_over_pixels() -> None:
-    image = torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
-    assert priors.variation(image).item() == pytest.approx((1 + 0) / 2 + (0.25 + 0.25) / 2)
-    assert priors.norm(image).item() == pytest.approx((0.25 + 0.25) / 4)
 
 
 def moments_of(network: nn.Module, images: Tensor) -> None:
@@ -185,26 +173,6 @@ def test_the_last_rows_are_of_the_images_as_stored(trained: nn.Module, kind: str
             terms = Objective(trained, "small", SETTINGS)(networks.to_input(part), None)
         assert (row["batch"], row["step"]) == (number, 3)
         assert row["statistics"] == pytest.approx(terms.statistics.item(), rel=1e-5)
-
-
-@pytest.mark.parametrize("kind", registry.KINDS)
-def test_the_network_is_left_as_it_was(trained: nn.Module, kind: str) -> None:
-    before = copy.deepcopy(trained.state_dict())
-    gradients = [p.grad for p in trained.parameters()]
-    made(trained, kind, steps=2)
-    assert not trained.training
-    assert all(torch.equal(before[name], tensor) for name, tensor in trained.state_dict().items())
-    assert all(p.requires_grad for p in trained.parameters())
-    assert all(p.grad is g for p, g in zip(trained.parameters(), gradients, strict=True))
-    assert not any(module._forward_pre_hooks for module in trained.modules())
-
-
-def test_many_images_are_made_in_even_batches(trained: nn.Module) -> None:
-    result = made(trained, "synthetic", images=130, steps=2)
-    assert len(result.images) == 130
-    assert {row["batch"] for row in result.course} == {1, 2}
-    # Either batch has the classes alike.
-    assert sorted(np.bincount(result.labels[:65])[list(CLASSES)]) == [21, 22, 22]
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 9, 14), (2, 8, 8)])

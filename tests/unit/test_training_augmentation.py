@@ -46,15 +46,6 @@ def test_shifting_is_that_of_a_loop(pixels, shape, seed):
     assert torch.equal(shift(images, dy, dx), expected)
 
 
-def test_shifts_go_every_way_equally_often():
-    # One bright pixel in the middle tells how far its image went.
-    images = torch.zeros(4000, 1, 5, 5, dtype=torch.uint8)
-    images[:, :, 2, 2] = 1
-    counts = augmented(images, shift=1).sum((0, 1))[1:4, 1:4]
-    assert counts.sum() == 4000
-    assert (counts / 4000 - 1 / 9).abs().max() < 0.025  # five standard deviations
-
-
 @QUICK
 @given(shape=SHAPES, seed=st.integers(0, 99))
 def test_flipping_changes_left_and_right_of_those_named(shape, seed):
@@ -64,13 +55,6 @@ def test_flipping_changes_left_and_right_of_those_named(shape, seed):
     for image, result, turned in zip(images, flipped, which, strict=True):
         expected = torch.tensor([[row[::-1] for row in channel] for channel in image.tolist()])
         assert torch.equal(result, expected.to(torch.uint8) if turned else image)
-
-
-def test_half_of_the_images_are_flipped():
-    images = torch.zeros(4000, 1, 1, 2, dtype=torch.uint8)
-    images[..., 0] = 1
-    turned = augmented(images, flip=True)[..., 1].sum()
-    assert abs(turned / 4000 - 0.5) < 0.04  # five standard deviations
 
 
 @QUICK
@@ -90,13 +74,6 @@ def test_erasing_is_that_of_a_loop(shape, side, seed):
     assert torch.equal(erase(images, side, rows, columns), expected)
 
 
-def test_every_pixel_is_the_middle_of_a_square_equally_often():
-    images = torch.zeros(5000, 2, 3, 5, dtype=torch.uint8)
-    erased = augmented(images, erase=1) == GREY
-    assert (erased.sum((2, 3)) == 1).all(), "one pixel of every image, in all channels"
-    assert (erased[:, 0].double().mean(0) - 1 / 15).abs().max() < 0.018
-
-
 @pytest.mark.parametrize(("name", "kind"), [("randaugment", "RandAugment"), ("trivial", None)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_policy_changes_each_image_as_torchvision_would_from_its_own_seed(name, kind, channels):
@@ -110,12 +87,6 @@ def test_a_policy_changes_each_image_as_torchvision_would_from_its_own_seed(name
         torch.manual_seed(seed)
         expected.append(change(image))
     assert torch.equal(policy(images, name, seeds), torch.stack(expected))
-
-
-def test_a_policy_draws_anew_for_every_image():
-    images = pictures((1, 3, 16, 16)).expand(40, -1, -1, -1)
-    changed = augmented(images, policy="trivial")
-    assert len({image.numpy().tobytes() for image in changed}) > 20
 
 
 def test_a_policy_leaves_torch_s_own_generator_alone():

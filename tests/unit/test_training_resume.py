@@ -163,30 +163,6 @@ def test_a_disk_that_takes_no_state_ends_no_training(tmp_path, caplog):
     assert_same(result, run(None))
 
 
-def test_writing_states_takes_a_tenth_of_the_time_at_most(monkeypatch, state):
-    now, written = [0.0], []
-    monkeypatch.setattr(resume.time, "monotonic", lambda: now[0])
-    keeper = resume.Keeper(state, b"x" * 32)
-
-    def content():
-        now[0] += 1  # a second to write
-        written.append(now[0])
-        return {}
-
-    for _ in range(60):
-        now[0] += 2  # seconds an epoch
-        keeper.save(content)
-    # At the end of the first epoch, and then of the first that ends ten seconds after the last.
-    assert written == [3 + 11 * n for n in range(len(written))]
-    assert len(written) >= 12
-    # Where epochs are long, after each.
-    written.clear()
-    for _ in range(5):
-        now[0] += 100
-        keeper.save(content)
-    assert len(written) == 5
-
-
 def test_nothing_is_left_once_the_result_is_stored(state):
     folder = resume.files_of_processes(state)
     folder.mkdir()

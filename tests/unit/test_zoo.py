@@ -23,7 +23,6 @@ from laq.experiments.zoo.runner import ZooRunner
 from laq.models import networks
 from laq.models.networks import predict
 from laq.utils import devices
-from laq.utils.errors import ConfigError
 from tests.configs import checked, edited
 
 GPTQ = {"compress": {"method": "gptq", "alphabet": "symmetric", "bits": 2}}
@@ -33,44 +32,6 @@ ASKED = ["subset", "all", "synthetic"]
 
 def zoo(methods: dict[str, Any], **keys: Any) -> dict[str, Any]:
     return checked(edited({"zoo": {"methods": methods, **keys}}))["zoo"]
-
-
-@pytest.mark.parametrize(
-    ("methods", "keys", "said"),
-    [
-        ({"a": NEAREST}, {"subsets": ["far"]}, r"zoo\.subsets: 'far' is no subset"),
-        ({"original": NEAREST}, {}, r"zoo\.methods\.original: the trained network is always"),
-        ({"a": NEAREST, "b": NEAREST}, {}, r"zoo\.methods\.b: alike with a"),
-        ({"a": {"qat": {"bits": 2}}}, {"calibrations": ["synthetic"]}, r"qat \(a\) takes training"),
-        (
-            {"a": {"compress": {"bits": 2, "classes": "all"}}},
-            {},
-            r"zoo\.methods\.a\.compress\.classes: zoo\.calibrations says",
-        ),
-        ({"a": {"qat": {"bits": 2, "classes": "all"}}}, {}, r"zoo\.methods\.a\.qat\.classes"),
-        (
-            {"a": {"compress": {"bits": 2, "images": 65}}},
-            {},
-            r"zoo\.methods\.a\.compress\.images: 65 is more than the 64",
-        ),
-        (
-            {"a": {"compress": {"bits": 3, "alphabet": "ternary"}}},
-            {},
-            r"zoo\.methods\.a\.compress\.bits: ternary takes 2",
-        ),
-        ({"a": {"qat": {"bits": 2, "warmup": 9}}}, {}, r"zoo\.methods\.a\.qat\.warmup: 9 must be"),
-        ({"a": {"deep": {"classes": "all"}}}, {}, r"zoo\.methods\.a\.deep\.classes"),
-        ({"a": {"deep": {"pruning": "ratios"}}}, {}, r"zoo\.methods\.a\.deep\.ratios: pruning is"),
-        ({"a": {}}, {}, r"zoo\.methods\.a: give one of finetune, compress, qat, deep"),
-        ({}, {}, r"zoo\.methods: none given"),
-        ({"a": {"parent": "ft", **NEAREST}}, {}, r"zoo\.methods\.a\.parent: there is no such key"),
-    ],
-)
-def test_a_fault_of_an_entry_is_named(
-    methods: dict[str, Any], keys: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(ConfigError, match=said):
-        zoo(methods, **keys)
 
 
 @pytest.mark.parametrize(
