@@ -13,7 +13,6 @@ from laq.figures.diagrams.boxes import INDENT, Arrow, RoadStep, fit, repeat, tex
 from laq.figures.roads import paint_of, road
 from laq.figures.style import WIDTH, save
 from tests.unit.test_lanes import crosses
-from tests.unit.test_plots_style import _perceived
 
 PAGE = 7.0
 STAGES = [f"s{i}" for i in range(10)]  # as many as a study has
@@ -87,20 +86,6 @@ def test_a_name_without_room_gives_way_to_a_shorter_one_or_to_none() -> None:
     long = "x" * 200
     assert {name for _, name, _ in repeat(layout, [[long, "x"]] * 6)} == {"x"}
     assert repeat(layout, [[long]] * 6) == repeat(layout, [[]] * 6) == []
-
-
-def test_stages_have_colours_of_their_own_that_are_dark_enough() -> None:
-    paints = [paint_of(STAGES, stage) for stage in STAGES]
-    assert len({paint.wire for paint in paints}) == 10
-    assert len({paint.face for paint in paints[:9]}) == 9
-    for paint in paints:
-        assert contrast(paint.words) >= 4.45  # words, WCAG 2, level AA
-        assert contrast(paint.wire) >= 2.95  # lines
-
-
-def contrast(colour: tuple[float, float, float]) -> float:
-    """To white, from the lightness: Y = ((L + 16) / 116)³."""
-    return 1.05 / (((_perceived(colour, "none")[0] + 16) / 116) ** 3 + 0.05)
 
 
 def test_a_stage_has_the_same_paint_whatever_it_is_drawn_with() -> None:
