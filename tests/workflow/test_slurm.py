@@ -37,7 +37,7 @@ TARGETS = [
     *(f"{ROOT}/accuracy/small_resnet/{subset}.csv" for subset in ("even", "similar")),
     f"{ROOT}/sweep/small_resnet/even.csv",
     *(f"{ROOT}/tables/{name}.csv" for name in ("similarity", "subsets")),
-    f"{ROOT}/figures/fig2.pdf",
+    *(f"{ROOT}/figures/{name}.pdf" for name in ("fig1", "fig2")),
     f"{ROOT}/provenance.json",
 ]
 SECONDS = 1500  # far more than the study takes: the head is killed then
