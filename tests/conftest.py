@@ -1,26 +1,30 @@
-"""The order of the test files: where two processes share them, the longest go first.
+"""The order of the test files where two processes share them: the longest go first.
 
-Otherwise one process would end long before the other, or both would wait for the same study.
+Otherwise one process would end long before the other. Files that need the finished study wait for
+the first of them, which makes it, while the other process runs what needs none.
 """
 
 from __future__ import annotations
 
 import pytest
 
-# Of several minutes each, in turns with and without the study that others wait for.
+# Of several minutes each; the first one makes the study.
 LONGEST = (
-    "test_bad_inputs.py",
+    "test_rebuild.py",
     "test_tutorial.py",
     "test_slurm.py",
     "test_kills.py",
-    "test_failures.py",
-    "test_training_distributed.py",
+    "test_deep_study.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
-        name = item.path.name
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    waiting = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
 
-    items.sort(key=place)
+    def position(item: pytest.Item) -> int:
+        name = item.path.name
+        if name in LONGEST:
+            return LONGEST.index(name)
+        return len(LONGEST) + (item.path in waiting)
+
+    items.sort(key=position)

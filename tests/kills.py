@@ -28,15 +28,9 @@ import psutil
 
 from tests.workflow.conftest import CONFIG, Checkout
 
-# Of each of these one job at least is killed, where the study has any.
-ALWAYS = (
-    "train_network",
-    "finetune_network",
-    "compress_network",
-    "embed_features",
-    "plot_classes",
-    "make_dataset",
-)
+# Of each of these one job at least is killed, where the study has any: a training goes on from its
+# state, any other job begins anew.
+ALWAYS = ("train_network", "compress_network")
 # Never the same twice: times, and what programs print.
 UNLIKE = ("logs", "benchmarks")
 

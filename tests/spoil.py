@@ -35,22 +35,9 @@ def half(path: Path) -> None:
     replace(path, content[: len(content) // 2])
 
 
-def tail(path: Path) -> None:
-    """The last byte is lost."""
-    replace(path, path.read_bytes()[:-1])
-
-
 def last_line(path: Path) -> None:
     """The last line is lost, and nothing of the one before it."""
     replace(path, b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
-
-
-def header_alone(path: Path) -> None:
-    replace(path, path.read_bytes().splitlines(keepends=True)[0])
-
-
-def latin1(path: Path) -> None:
-    replace(path, "größe,wert\nä,1\n".encode("latin1"))
 
 
 def folder(path: Path) -> None:
@@ -137,36 +124,6 @@ def twice(table: list[list[str]]) -> None:
     table.append(table[2])
 
 
-def fewer_cells(table: list[list[str]]) -> None:
-    table[-1] = table[-1][:-2]
-
-
-def more_cells(table: list[list[str]]) -> None:
-    """Every row has a cell more than the header: all would be shifted by one."""
-    for row in table[1:]:
-        row.insert(0, "0")
-
-
-def column_twice(name: str) -> Change:
-    def edit(table: list[list[str]]) -> None:
-        place = table[0].index(name)
-        for row in table:
-            row.append(row[place])
-
-    return rows(edit)
-
-
-def swapped_cells(column: str, value: Callable[[list[str]], bool]) -> Change:
-    """A column of the first two rows for which ``value`` holds is exchanged."""
-
-    def edit(table: list[list[str]]) -> None:
-        place = table[0].index(column)
-        first, second, *_ = [row for row in table[1:] if value(row)]
-        first[place], second[place] = second[place], first[place]
-
-    return rows(edit)
-
-
 def frame(edit: Callable[[Any], Any]) -> Change:
     """A Parquet table after ``edit``, which returns a data frame."""
 
@@ -178,14 +135,6 @@ def frame(edit: Callable[[Any], Any]) -> Change:
         table.to_parquet(path)
 
     return change
-
-
-def features_reversed(path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    path.unlink()
-    pq.write_table(table.take(list(range(len(table)))[::-1]), path)
 
 
 def at(table: Any, row: int, column: str, value: Any) -> Any:
@@ -210,10 +159,6 @@ def parsed(edit: Callable[[Any], Any]) -> Change:
 
 def put(**values: Any) -> Change:
     return parsed(lambda found: found.update(values))
-
-
-def drop(key: str) -> Change:
-    return parsed(lambda found: found.pop(key) and None)
 
 
 def arrays(edit: Callable[[dict[str, np.ndarray]], Any], compressed: bool = False) -> Change:

@@ -65,7 +65,7 @@ def edits(draw: st.DrawFn) -> tuple[str, str]:
     return name, text
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(edits())
 def test_an_edited_text_is_no_yaml_or_taken_or_refused(edited: tuple[str, str]) -> None:
     _, text = edited
@@ -81,43 +81,9 @@ def test_an_edited_text_is_no_yaml_or_taken_or_refused(edited: tuple[str, str]) 
         assert str(error).strip() and "object at 0x" not in str(error)
 
 
-@pytest.mark.parametrize("kind", [["study"], {}, None, 3, "", "nan"])
-def test_a_kind_that_is_none_is_refused(kind: object) -> None:
-    with pytest.raises(LaqError, match=r"kind: .* must be one of: study, replay"):
-        opened({"kind": kind})
-
-
 def study(**dataset: object) -> dict:
     text = TEXTS["digits.yaml"]
     return {**yaml.safe_load(text), "dataset": dataset}
-
-
-@pytest.mark.parametrize(
-    "path", ["~nobody/images", "x" * 300, "a\0b", "/dev/null", "/root\n", "{x}", "", "-rf"]
-)
-def test_a_folder_that_no_system_has_is_refused(path: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(LaqError, match=r"(?s)path"):
-        opened(study(kind="image_folder", path=path))
-
-
-@pytest.mark.parametrize("file", ["~nobody/w.pth", "x" * 300, "a\0b", "/dev/null", "", "w{x}.pth"])
-def test_a_file_of_weights_that_no_system_has_is_refused(
-    file: str, tmp_path: Path, monkeypatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "w{x}.pth").touch()
-    config = yaml.safe_load(TEXTS["digits.yaml"])
-    weights = {"source": "file", "file": file}
-    config["networks"] = {"small_resnet": {"architecture": "small_resnet", "weights": weights}}
-    with pytest.raises(LaqError, match=r"networks\.small_resnet\.weights\.file: "):
-        opened(config)
-
-
-@pytest.mark.parametrize("log", ["~nobody/log.csv", "x" * 300, "a\0b", "/dev/null", "", "l{x}"])
-def test_a_log_that_no_system_has_is_refused(log: str) -> None:
-    with pytest.raises(LaqError, match="log_4bit"):
-        opened({"kind": "replay", "log_4bit": log})
 
 
 @pytest.mark.parametrize(

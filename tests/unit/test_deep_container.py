@@ -17,7 +17,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse, stats
+from scipy import stats
 
 from laq.checkpoints.deep_container import container, header, size_formula, sparse_index
 from laq.checkpoints.deep_container.sparse_weight import PrunedWeight, SharedWeight
@@ -92,20 +92,6 @@ def test_without_its_empty_lines_a_weight_is_numpys(n: int, m: int, k: int, seed
     assert sides == inner.shape and found.tolist() == np.flatnonzero(inner).tolist()
     if len(places):
         assert sparse_index.spread(found, dense.shape, used).tolist() == places.tolist()
-
-
-def test_csr_is_scipys() -> None:
-    dense = np.random.default_rng(0).random((7, 40)) * (
-        np.random.default_rng(1).random((7, 40)) < 0.2
-    )
-    wanted = sparse.csr_array(dense)
-    pointers, columns = sparse_index.to_csr(np.flatnonzero(dense), dense.shape)
-    assert pointers.tolist() == wanted.indptr.tolist()
-    assert columns.tolist() == wanted.indices.tolist()
-    count = wanted.nnz
-    assert sparse_index.csr_bytes(count, (7, 40)) == math.ceil(
-        8 * count.bit_length() / 8
-    ) + math.ceil(6 * count / 8)
 
 
 @st.composite

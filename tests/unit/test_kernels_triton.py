@@ -55,7 +55,7 @@ def cases() -> Iterator[Case]:
         arguments = sums(2, 19, 21, DTYPES[name], kind)
         yield f"{name} {kind}", [*arguments, rule(kind, DTYPES[name]), bounds(arguments[0])]
     for name, dtype in DTYPES.items():
-        for shape in ((1, 64, 20), (1, 100, 3), (7, 9, 1), (1, 1, 5)):
+        for shape in ((1, 100, 3), (7, 9, 1), (1, 1, 5)):
             arguments = sums(*shape, dtype)
             yield f"{name} {shape}", [*arguments, rule("nearest", dtype), bounds(arguments[0])]
         for kind, many in itertools.product(KINDS, (4, 2**31 - 200)):

@@ -53,37 +53,6 @@ def test_a_page_holds_every_cell_whatever_is_in_it(rows: list[tuple[str, str]]) 
     assert Cells(page).rows == [["a", "b"], *([a, b] for a, b in rows)]
 
 
-def test_numbers_are_short_and_to_the_right() -> None:
-    page = pages.table([{"x": "0.123456789", "n": "123456", "name": "-"}])
-    assert Cells(page).rows[1] == ["0.1235", "123456", "-"]
-    assert page.count('class="number"') == 4  # two columns, with their heads
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        *(("-1.5e-7", "−1.5e−07"), ("-2.6e-5", "−0.00003"), ("0.0", "0.0"), ("1e-300", "1e−300")),
-        *(("0.8738333", "0.8738"), ("44.97762", "44.98"), ("15234.56", "15,235"), ("inf", "inf")),
-        *(("1.0", "1.000"), ("0.010083", "0.01008"), ("-0.1037", "−0.1037"), ("1e7", "10,000,000")),
-        *(("12", "12"), ("-12", "-12"), ("", ""), ("nan", "nan"), ("q3", "q3")),
-    ],
-)
-def test_values_are_shortened_only_where_they_are_decimals(value: str, text: str) -> None:
-    assert pages.short(value) == text
-
-
-def test_rows_that_changed_stand_out() -> None:
-    page = pages.table([{"a": "x", "changed": "True"}, {"a": "y", "changed": "False"}])
-    assert page.count('class="changed"') == 1
-
-
-def test_a_long_table_says_how_much_is_left_out() -> None:
-    page = pages.table([{"a": str(i)} for i in range(pages.MOST_ROWS + 5)])
-    assert f"first {pages.MOST_ROWS:,} of {pages.MOST_ROWS + 5:,} rows" in page
-    assert len(Cells(page).rows) == 1 + pages.MOST_ROWS
-    assert "No rows" in pages.table([])
-
-
 CURVE = {"setting": "net", "empty": "", "scope": "all", "mean": "0.5", "p": "0.00004"}
 
 
@@ -98,12 +67,6 @@ def test_a_sheet_begins_with_what_matters_and_says_once_what_is_the_same() -> No
     assert "Empty in every row: <code>empty</code>" in above
 
 
-def test_a_sheet_of_two_rows_or_of_equal_rows_keeps_its_columns() -> None:
-    assert Cells(pages.sheet([CURVE] * 2)).rows[0] == list(CURVE)
-    assert Cells(pages.sheet([CURVE] * 3)).rows[0] == list(CURVE)
-    assert "No rows" in pages.sheet([], ("a",))
-
-
 @given(st.lists(st.fixed_dictionaries({"a": words, "b": words, "c": words}), max_size=5))
 def test_a_sheet_loses_no_value(rows: list[dict[str, str]]) -> None:
     page = pages.sheet(rows, ("c",))
@@ -112,12 +75,6 @@ def test_a_sheet_loses_no_value(rows: list[dict[str, str]]) -> None:
     for row, shown in zip(rows, cells[1:], strict=True):
         for name, value in row.items():
             assert value in shown or not value or escape(value) in above, name
-
-
-def test_columns_of_long_texts_are_wide_and_verdicts_have_their_colour() -> None:
-    page = pages.table([{"statement": "word " * 20, "verdict": "not reproduced"}])
-    assert page.count('class="long"') == 2
-    assert '<td class="no">not reproduced</td>' in page
 
 
 def test_the_columns_that_come_first_are_columns_of_the_tables() -> None:

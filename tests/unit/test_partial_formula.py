@@ -11,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
-from laq.analysis.partial import curve, formula, prediction, sizes, table
+from laq.analysis.partial import curve, formula, prediction, table
 from laq.analysis.partial.curve import FORMS
-from laq.utils.errors import DataError
-from laq.utils.files import write_csv
 from tests.unit import partial_tables as made
 
 SHARES = np.repeat([0.1, 0.2, 0.4, 0.6, 0.8, 1.0], 3)
@@ -172,66 +170,3 @@ def test_errors_on_another_network_are_of_curves_that_never_saw_it(runs: pd.Data
     assert own["low"] < own["error"] < own["high"] and own["error"] < own["zero_error"] / 4
     alone = curves[curves["network"] == "small_vit"]
     assert prediction.table(alone, 0.95, 10, 0) == []
-
-
-def test_sizes_of_tables_are_counted_and_lines_are_not_as_good(
-    tmp_path: Path, runs: pd.DataFrame
-) -> None:
-    """That what is counted is what files take says ``test_partial_sizes``."""
-    made.write(tmp_path, made.runs(networks=["small_resnet"]))
-    names = sizes.names_of(runs, "small_resnet")
-    assert names == list(made.RESNET)
-    own = sizes.read(tmp_path / "small_resnet/tensors.csv", names)
-    assert [(layer.values, layer.steps) for layer in own.layers] == [
-        (v, 1) for v in made.RESNET.values()
-    ]
-    everything = table.on_everything(runs)
-    trained = curves_of(runs[runs["network"] == "small_resnet"])
-    before = sizes.in_float(everything, "small_resnet", "bytes")
-    size = sizes.fit(trained, own, "bytes", before)
-    two = [own.named["stages.2.conv2"], own.named["head"]]
-    # By hand: tensors of stages.2.conv2 and the head at 4 bits, and their steps.
-    hand = before - 4 * (36864 + 641) + (18432 + 4) + (321 + 4)
-    assert 1000 < size.of(two, 4) - hand < 1000 + 450 * len(names)
-    assert size.of([], 4) == before and size.of(two, 4, 8) > size.of(two, 4)
-    rows = pd.DataFrame(sizes.rows(everything, trained, {"small_resnet": own}))
-    parts = rows[(rows["quantity"] == "bytes") & (rows["form"] == "parts")]
-    assert parts["chosen"].all() and parts["cv_error"].max() < 1e-3
-    others = rows[(rows["quantity"] == "bytes") & (rows["form"] != "parts")]
-    assert others["cv_error"].min() > 3 * parts["cv_error"].max()
-    (row,) = sizes.foretold(everything, trained, {"small_resnet": own})
-    assert row["fitted_on"] == "" and row["worst"] < 1e-3
-
-
-def test_a_layer_whose_bytes_cannot_be_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "tensors.csv"
-    rows = made.tensors("small_resnet")
-    write_csv(path, rows.assign(bytes=rows["bytes"] + 1))
-    with pytest.raises(DataError, match=r"tensors.csv: the weight of head takes 1\d\d bytes"):
-        sizes.read(path, ["head"])
-    with pytest.raises(DataError, match="no arm that quantizes the weight of tail"):
-        sizes.read(path, ["tail"])
-    write_csv(path, rows[rows["method"] != "float"])
-    with pytest.raises(DataError, match="no arm in float"):
-        sizes.read(path, ["head"])
-
-
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (lambda rows: rows.drop(columns="k"), "lacks the column k"),
-        (lambda rows: rows.assign(top1=0.5), "images are correct"),
-        (lambda rows: pd.concat([rows, rows[:1]]), "there twice"),
-        (lambda rows: rows.assign(weights_share=2.0), "weights_share is 2; it must be"),
-    ],
-)
-def test_runs_that_cannot_be_are_refused(tmp_path: Path, damage, said: str) -> None:
-    with pytest.raises(DataError, match=said):
-        read(tmp_path, damage(made.runs(networks=["small_resnet"], bits=[4], ks=[2])))
-
-
-def test_an_arm_without_its_control_is_named() -> None:
-    rows = made.runs(networks=["small_resnet"])
-    lacking = rows[~((rows["position"] == "none") & (rows["repeat"] == 2))]
-    with pytest.raises(DataError, match="no float control of small_resnet for repeat 2"):
-        table.drops(lacking)

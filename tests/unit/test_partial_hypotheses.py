@@ -10,7 +10,6 @@ from scipy import stats
 from laq.analysis.partial import evidence, hypotheses, table
 from laq.analysis.statistics.paired import stratified_mean
 from laq.reporting import partial_hypotheses
-from laq.utils.errors import DataError
 from tests.unit import partial_tables as made
 
 
@@ -50,7 +49,7 @@ def test_what_is_true_is_supported_and_what_is_false_contradicted() -> None:
 def test_nothing_is_decided_where_nothing_differs() -> None:
     """Verdicts on the border of their regions: seldom any, of five hypotheses at 0.05."""
     wrong = 0
-    for seed in range(12):
+    for seed in range(5):
         rows = runs(
             drop=lambda *_: 0.01,
             single=lambda depth: 0.01,
@@ -63,7 +62,7 @@ def test_nothing_is_decided_where_nothing_differs() -> None:
         )
         found = verdicts(rows)
         wrong += any(verdict != "undecided" for verdict in found.values())
-    assert wrong <= 3  # 1.2 expected of two families at 0.05
+    assert wrong <= 2  # 0.5 expected of two families at 0.05
 
 
 def test_arms_that_are_not_there_leave_a_hypothesis_undecided() -> None:
@@ -77,13 +76,6 @@ def test_arms_that_are_not_there_leave_a_hypothesis_undecided() -> None:
     assert not whole[0].strata and "no method for the whole network" in whole[0].remark
     assert "fewer than 3 layers" in judged.loc["propagation", "remark"]
     assert "trained on a subset's classes" in judged.loc["few_classes", "remark"]
-
-
-def test_one_seed_has_an_effect_and_no_verdict() -> None:
-    judged = hypotheses.judge(runs(repeats=1, rivals=SMALL), 0.95)
-    assert set(judged["verdict"]) == {"undecided"} and judged["p_holm"].isna().all()
-    known = judged.set_index("hypothesis")["effect"]
-    assert known["early_cost"] > 0 and np.isnan(known["on_front"])  # no other seed to choose by
 
 
 def test_drops_are_compared_at_equal_bytes() -> None:
@@ -107,12 +99,6 @@ def test_layers_are_allowed_up_to_the_first_that_loses_too_much() -> None:
     assert evidence._allowed(rows) == 0.5
     assert evidence._allowed(rows.assign(drop=0.0)) == 1.0
     assert evidence._allowed(rows.assign(drop=1.0)) == 0.0
-
-
-def test_methods_are_told_by_their_names_without_bits() -> None:
-    assert [evidence.kind_of(name) for name in ("gpfq_4", "mixed_3.5", "all", "w4a8")] == [
-        "gpfq", "mixed", "all", "w4a8"
-    ]  # fmt: skip
 
 
 def test_one_stratum_is_student_s_t_and_two_are_welch_s() -> None:
@@ -139,16 +125,6 @@ def test_means_over_strata_cover_what_they_say() -> None:
         low, high = stratified_mean(list(rng.standard_normal((3, 3)) * [[1], [3], [9]])).interval()
         inside += low <= 0 <= high
     assert 0.92 <= inside / studies <= 0.995
-
-
-def test_numbers_that_are_all_alike_are_known_to_an_image_at_best() -> None:
-    alike = stratified_mean([[0.01, 0.01, 0.01]], resolution=1 / 100)
-    assert alike.error == pytest.approx(0.01 / 6)
-    assert 0.001 < alike.p_value(0, "greater") < 0.05
-    assert stratified_mean([[0.0, 0.0]]).p_value(0, "greater") == 1
-    assert np.isnan(stratified_mean([[1.0], [2.0, 3.0]]).p_value(0, "less"))
-    with pytest.raises(DataError, match="needs strata"):
-        stratified_mean([])
 
 
 def test_the_page_says_every_verdict() -> None:

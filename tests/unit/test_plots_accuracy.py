@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 from fit_curves import fit_curves as fit_curves_script
 from laq.analysis.curves import Curves, fit_curves
 from laq.figures.accuracy import SCOPES, CurveArm, accuracy_against_icd, intervals, points
-from laq.figures.style import NAMES, looks
+from laq.figures.style import looks
 from laq.utils.errors import DataError
 from plot_accuracy import plot_accuracy
 
@@ -118,18 +118,6 @@ def test_bars_have_the_confidence_asked_for() -> None:
     assert (lengths[0] < lengths[1]).all()
 
 
-def test_an_unknown_number_of_images_leaves_points_without_bars() -> None:
-    data = table()
-    data.loc[data["subset"] == "s03", ["n", "correct"]] = np.nan
-    of = fit_curves(data, **HOW)
-    low, high = intervals(points(of, "net", "ft", "all"))
-    assert np.isnan(low).sum() == np.isnan(high).sum() == 1
-    assert np.isnan(low[3])
-    data[["n", "correct"]] = np.nan
-    panel = draw(fit_curves(data, **HOW)).axes[0]
-    assert len(of_variant(panel, "ft", marker=True)[0].get_ydata()) == 12
-
-
 def test_the_line_is_the_fitted_curve_and_within_its_band() -> None:
     of = curves()
     panel = draw(of).axes[0]
@@ -147,37 +135,6 @@ def test_too_few_subsets_are_drawn_without_a_curve() -> None:
     panel = draw(curves(count=2), crossed="quant").axes[0]
     assert not of_variant(panel, "quant", marker=False)
     assert len(of_variant(panel, "quant", marker=True)) == 1
-
-
-@pytest.mark.parametrize("count", [1, 2, 12, 35])
-@pytest.mark.parametrize("scale", ["linear", "log"])
-def test_every_point_and_interval_is_inside_the_panels(count: int, scale: str) -> None:
-    of = curves(count=count)
-    figure = draw(of, scale=scale)
-    figure.draw_without_rendering()
-    for panel, scope in zip(figure.axes, ("all", "subset"), strict=True):
-        frame = panel.get_window_extent()
-        for arm in FOUR:
-            places = print_places(panel, arm.variant)
-            assert len(places) == count
-            # With the whole marker, at most 4 points wide.
-            room = 2 * figure.dpi / 72
-            assert (places[:, 0] - room >= frame.x0).all()
-            assert (places[:, 0] + room <= frame.x1).all()
-            assert (frame.y0 < places[:, 1]).all() and (places[:, 1] < frame.y1).all()
-        low, high = panel.get_ylim()
-        for arm in FOUR:
-            for edge in intervals(points(of, "net", arm.variant, scope)):
-                assert ((100 * edge > low) & (100 * edge < high)).all()
-        assert panel.get_xscale() == scale
-
-
-def test_variants_of_a_subset_stand_side_by_side() -> None:
-    figure = draw(curves())
-    figure.draw_without_rendering()
-    places = [print_places(figure.axes[0], arm.variant)[5, 0] for arm in FOUR]
-    apart = np.diff(places) * 72 / figure.dpi
-    np.testing.assert_allclose(apart, 9 / 4, rtol=1e-6)
 
 
 # Panels and arms
@@ -203,91 +160,9 @@ def test_only_the_arms_asked_for_are_drawn_and_named() -> None:
     assert not of_variant(figure.axes[0], "ft", marker=True)
 
 
-def test_logs_of_mixed_precision_look_as_the_variants_of_that_name() -> None:
-    of = curves(settings=("4bit", "mp53"))
-    arms = [
-        CurveArm("4bit", "original"),
-        CurveArm("4bit", "quant"),
-        CurveArm("mp53", "quant", "5 + 3"),
-    ]
-    figure = draw(of, arms, settings=["4bit", "mp53"], scopes=["all"])
-    (panel,) = figure.axes
-    (drawn,) = of_variant(panel, "mp53", marker=True)
-    rows = points(of, "mp53", "quant", "all")
-    np.testing.assert_allclose(drawn.get_ydata(), 100 * rows["top1"])
-    assert len(of_variant(panel, "quant", marker=True)) == 1
-
-
-def test_the_same_variant_of_two_logs_has_two_looks() -> None:
-    of = curves(settings=("one", "two"))
-    (panel,) = draw(of, [CurveArm("one", "quant"), CurveArm("two", "quant")], scopes=["all"]).axes
-    colours = {line.get_color() for line in panel.get_lines()}
-    assert len(colours) == 2
-
-
 def test_an_arm_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(DataError, match=r"no accuracy of net/mp53 on all to draw.*net/quant"):
         draw(curves(), [CurveArm(None, "mp53")])
-
-
-@pytest.mark.parametrize("further", [NAMES, [f"variant_of_a_long_name_{i}" for i in range(6)]])
-def test_words_do_not_lie_over_panels_or_each_other(further: list[str]) -> None:
-    lines = dict.fromkeys(further, (0.03, 0.6)) | LINES
-    arms = [CurveArm(None, variant) for variant in lines]
-    figure = draw(curves(lines=lines), arms, crossed="quant", published=curves())
-    figure.draw_without_rendering()
-    legend = figure.legends[0].get_window_extent()
-    panels = [panel.get_tightbbox() for panel in figure.axes[:2]]
-    page = figure.bbox
-    assert not any(legend.overlaps(panel) for panel in panels)
-    assert not panels[0].overlaps(panels[1])
-    assert page.x0 <= legend.x0 and legend.x1 <= page.x1
-    title = figure._suptitle.get_window_extent()
-    assert not any(title.overlaps(panel) for panel in panels)
-
-
-def test_long_names_of_networks_have_lines_of_their_own() -> None:
-    long = "wide_resnet_50_2_of_a_long_name_trained_twice_on_everything_there_was_and_once_more"
-    figures = [draw(curves(settings=names)) for names in (("a", "b"), ("a", f"{long} for $5$"))]
-    for figure in figures:
-        figure.draw_without_rendering()
-    short, figure = figures
-    for panel, other in zip(figure.axes, short.axes, strict=True):  # none is squeezed
-        assert panel.get_window_extent().width == pytest.approx(other.get_window_extent().width)
-    (name,) = figure.axes[2].texts
-    assert name.get_text().count("\n") == 1 and r"\$5\$" in name.get_text()
-    box = name.get_window_extent()
-    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
-    assert box.y1 < figure.axes[0].get_tightbbox().y0
-    letters = figure.dpi * 9 / 72
-    for panel in figure.axes[2:]:
-        assert panel.title.get_window_extent().y0 + letters < box.y0
-
-
-@pytest.mark.parametrize("scopes", [["all"], ["all", "subset"]])
-def test_a_row_of_panels_is_as_high_whatever_is_said_of_it(scopes: list[str]) -> None:
-    heights = []
-    for count in (1, 20):
-        lines = {f"a_variant_with_a_rather_long_name_{i:02d}": (0.03, 0.6) for i in range(count)}
-        of = curves(lines=LINES | lines)
-        figure = draw(of, [CurveArm(None, variant) for variant in lines], scopes=scopes)
-        figure.draw_without_rendering()
-        heights.append(figure.axes[0].get_window_extent().height)
-        legend = figure.legends[0].get_window_extent()
-        assert figure.bbox.y0 <= legend.y0 and figure.bbox.x0 <= legend.x0
-        assert legend.y1 <= figure.axes[0].get_tightbbox().y0
-    assert heights[1] == pytest.approx(heights[0], rel=0.05)
-
-
-def test_curves_of_twelve_further_variants_can_be_told_apart() -> None:
-    lines = {f"further_{i}": (0.03, 0.6) for i in range(12)}
-    of = curves(lines=LINES | lines)
-    figure = draw(of, [CurveArm(None, variant) for variant in lines])
-    fitted = [line for line in figure.axes[0].get_lines() if line.get_marker() == "None"]
-    styles = {(to_rgb(line.get_color()), str(line._unscaled_dash_pattern)) for line in fitted}
-    assert len(fitted) == len(styles) == 12
-    handles = figure.legends[0].get_lines()
-    assert {(to_rgb(h.get_color()), str(h._unscaled_dash_pattern)) for h in handles} == styles
 
 
 def test_words_of_the_user_are_no_formulas() -> None:
@@ -322,58 +197,6 @@ def test_a_crossing_is_marked_on_all_at_its_place() -> None:
     assert not on_subset.texts and not crossed_at(on_subset)
 
 
-@pytest.mark.parametrize("at", [3, 25, 280])
-@pytest.mark.parametrize("scale", ["linear", "log"])
-def test_the_words_of_a_crossing_stay_in_the_panel_and_off_the_points(
-    at: float, scale: str
-) -> None:
-    lines = {"original": (0.0, 0.8), "quant": (0.05, 0.8 - 0.05 * np.log(at))}
-    of = curves(lines=lines, noise=0.001)
-    figure = draw(
-        of, [CurveArm(None, "original"), CurveArm(None, "quant")], scale=scale, crossed="quant"
-    )
-    figure.draw_without_rendering()
-    panel = figure.axes[0]
-    words = panel.texts[0].get_window_extent()
-    frame = panel.get_window_extent()
-    assert frame.x0 - 2 <= words.x0 and words.x1 <= frame.x1 + 2
-    lowest = points(of, "net", "quant", "all")
-    lowest = 100 * min(intervals(lowest)[0].min(), 1)
-    assert words.y1 < panel.transData.transform((at, lowest))[1]
-
-
-def test_a_crossing_that_may_be_none_is_said_to_be_uncertain() -> None:
-    lines = {"original": (0.02, 0.8), "quant": (0.02, 0.8)}
-    of = curves(lines=lines, noise=0.02)
-    crossing = of.crossings["net", "quant", "all"]
-    assert np.isfinite(crossing.x) and not crossing.certain  # of this seed
-    panel = draw(of, [CurveArm(None, "original"), CurveArm(None, "quant")], crossed="quant").axes[0]
-    assert [text.get_text() for text in panel.texts] == [
-        "No certain crossing of Quant and Original"
-    ]
-    assert not crossed_at(panel)
-
-
-def test_a_crossing_of_too_few_subsets_is_said_to_have_no_interval() -> None:
-    of = curves(count=4, noise=0.001)
-    crossing = of.crossings["net", "quant", "all"]
-    assert np.isnan(crossing.low)
-    panel = draw(of, crossed="quant").axes[0]
-    assert panel.texts[0].get_text().endswith(", no interval")
-    assert crossed_at(panel) == [(crossing.x, crossing.x)]
-
-
-def test_curves_that_do_not_cross_have_no_mark() -> None:
-    lines = {"original": (0.02, 0.6), "quant": (0.02, 0.8)}
-    of = curves(lines=lines, noise=0.001)
-    assert (
-        not draw(of, [CurveArm(None, "original"), CurveArm(None, "quant")], crossed="quant")
-        .axes[0]
-        .texts
-    )
-    assert not draw(curves(), crossed=None).axes[0].texts
-
-
 # Another study's curves
 
 
@@ -392,21 +215,6 @@ def test_published_curves_are_dashed_on_an_axis_of_their_own() -> None:
         assert top.get_xlim()[1] < 10  # 300 / 50 and a margin
     texts = [text.get_text() for text in laid_over.legends[0].get_texts()]
     assert texts[-1] == "published"
-
-
-def test_published_curves_are_within_the_panel_and_of_shown_variants_alone() -> None:
-    published = curves(settings=("log",), lines=LINES | {"quant": (0.05, 0.2)})
-    figure = draw(curves(), FOUR[:2], published=published)
-    low, high = figure.axes[2].get_ylim()
-    for line in figure.axes[2].get_lines():
-        assert low < line.get_ydata().min() and line.get_ydata().max() <= high
-    assert len(figure.axes[2].get_lines()) == 2
-
-
-def test_published_curves_that_there_are_not_take_no_axis() -> None:
-    figure = draw(curves(), published=curves(count=2))
-    assert len(figure.axes) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "FT + Quant"
 
 
 # Scripts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
@@ -135,19 +134,3 @@ def test_the_ratio_gained_stands_at_the_subsets_icd() -> None:
     assert (10, 100) in marks(left) and (40, 90) in marks(left)
     heights = {round(float(line.get_ydata()[0])) for line in left.get_lines()}
     assert {100, 95} <= heights
-
-
-@pytest.mark.parametrize("arm", ["subset", "all"])
-def test_what_is_open_is_hollow_with_an_arrow(arm: str) -> None:
-    table = curves([1.5, 1.2, 1.1], {arm: [1.0, 0.97]})
-    _, right = label_aware(table)
-    markers = {line.get_marker() for line in right.get_lines()}
-    assert ("^" if arm == "subset" else "v") in markers
-    hollow = [line for line in right.get_lines() if line.get_markerfacecolor() == "white"]
-    assert sum(len(line.get_xdata()) for line in hollow) == 3
-    assert np.isfinite(right.get_ylim()).all()
-
-
-def test_one_subset_alone_can_be_drawn() -> None:
-    _, right = label_aware(curves([1.5]))
-    assert right.get_title() == "mean 1.50, n = 1"

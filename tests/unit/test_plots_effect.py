@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -149,85 +148,6 @@ def test_without_32_bits_the_control_is_left_out() -> None:
     assert len(figure.axes[2].get_xticks()) == 2
 
 
-def test_a_sweep_of_one_setting_alone_is_drawn() -> None:
-    accuracy, sweep = tables()
-    images, bits, _ = draw(accuracy, sweep[sweep["images"] == 64]).axes
-    assert len(drawn(images, "quant")) == 1
-    assert len(drawn(bits, "quant")) == 3 and len(drawn(bits, "bits32")) == 1
-
-
-def inside_frame(panel: Axes) -> bool:
-    """Whether each marker, where it is drawn and not where its data are, is in the panel."""
-    frame, room = panel.get_window_extent(), 2 * panel.figure.dpi / 72
-    at = [
-        line.get_transform().transform(line.get_xydata())[:, 0]
-        for line in panel.get_lines()
-        if line.get_marker() in "sX*"
-    ]
-    places = np.concatenate(at)
-    return bool((places - room >= frame.x0).all() and (places + room <= frame.x1).all())
-
-
-@pytest.mark.parametrize("counts", [[64], [16, 64, 256], [2**power for power in range(1, 13)]])
-def test_any_number_of_image_counts_is_seen_and_labelled(counts: list[int]) -> None:
-    accuracy, sweep = tables()
-    part = sweep[(sweep["bits"] == 4) & (sweep["images"] == 64)]
-    figure = draw(accuracy, pd.concat([part.assign(images=count) for count in counts]))
-    figure.draw_without_rendering()
-    panel = figure.axes[0]
-    assert len(drawn(panel, "quant")) == len(counts) and inside_frame(panel)
-    assert_apart(panel)
-    if len(counts) <= 3:
-        texts = [text.get_text() for text in panel.get_xticklabels()]
-        assert texts == [f"{count:,}" for count in counts]
-
-
-@pytest.mark.parametrize("bits", [[4], [2, 3, 4, 32], [2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32]])
-def test_any_number_of_bits_is_seen_and_labelled(bits: list[int]) -> None:
-    accuracy, sweep = tables()
-    part = sweep[(sweep["bits"] == 4) & (sweep["images"] == 64)]
-    figure = draw(accuracy, pd.concat([part.assign(bits=count) for count in bits]))
-    figure.draw_without_rendering()
-    assert all(inside_frame(panel) for panel in figure.axes)
-    assert_apart(figure.axes[1])
-
-
-def assert_apart(panel: Axes) -> None:
-    """Labels of ticks on the x axis, of which the ends are there, have a gap between them."""
-    texts = panel.get_xticklabels()
-    assert texts[0].get_text() and texts[-1].get_text()
-    boxes = [text.get_window_extent() for text in texts if text.get_text()]
-    gap = 1.5 * panel.figure.dpi / 72
-    assert all(one.x1 + gap < other.x0 for one, other in pairwise(boxes))
-
-
-def test_a_great_loss_at_few_bits_does_not_hide_what_the_others_gain() -> None:
-    accuracy, sweep = tables()
-    sweep.loc[sweep["bits"] == 2, "top1"] -= 0.3
-    figure = draw(accuracy, sweep[sweep["bits"] < 32])
-    figure.draw_without_rendering()
-    images, bits, _ = figure.axes
-    assert bits.get_yscale() == "symlog" and "logarithmic beyond ±2" in bits.get_ylabel()
-    assert images.get_yscale() == "linear" and "logarithmic" not in images.get_ylabel()
-    frame = bits.get_window_extent()
-    heights = bits.transData.transform(drawn(bits, "quant"))[:, 1]
-    assert frame.y0 < heights.min() and heights.max() < frame.y1
-    one, zero = (bits.transData.transform((0, y))[1] for y in (1, 0))
-    assert (one - zero) / frame.height > 0.1  # a point can be read
-    labels = [text for text in bits.get_yticklabels() if text.get_text()]
-    seen = [text.get_window_extent() for text in labels]
-    seen = [box for box in seen if frame.y0 <= box.y0 and box.y1 <= frame.y1]
-    seen.sort(key=lambda box: box.y0)
-    assert len(seen) >= 4
-    assert all(low.y1 < high.y0 for low, high in pairwise(seen))
-
-
-def test_gains_of_a_few_points_have_a_linear_axis() -> None:
-    accuracy, sweep = tables()
-    bits = draw(accuracy, sweep[sweep["bits"] < 32]).axes[1]
-    assert bits.get_yscale() == "linear" and "logarithmic" not in bits.get_ylabel()
-
-
 def test_the_control_is_a_line_with_a_band_among_the_calibration_images() -> None:
     accuracy, sweep = tables()
     images = draw(accuracy, sweep).axes[0]
@@ -242,72 +162,6 @@ def test_the_control_is_a_line_with_a_band_among_the_calibration_images() -> Non
     assert ends == pytest.approx((control["low"], control["high"]))
     without = draw(accuracy, sweep[sweep["bits"] != 32]).axes[0]
     assert not without.patches
-
-
-@pytest.mark.parametrize(
-    ("kept", "named"),
-    [
-        ("bits > 0", ["Label-aware", "Label-agnostic", "Label-aware, 32 bits"]),
-        ("bits < 32", ["Label-aware", "Label-agnostic"]),
-        ("classes == 'subset' and bits < 32", ["Label-aware"]),
-        ("classes == 'subset'", ["Label-aware", "Label-aware, 32 bits"]),
-    ],
-)
-def test_the_legend_names_what_is_drawn_alone(kept: str, named: list[str]) -> None:
-    accuracy, sweep = tables()
-    legend = draw(accuracy, sweep.query(kept)).legends[0]
-    assert [text.get_text() for text in legend.get_texts()] == [*named, "Original", "One subset"]
-
-
-def test_few_subsets_have_means_without_intervals() -> None:
-    figure = draw(*tables(count=3))
-    assert len(drawn(figure.axes[0], "quant")) == 3
-    assert np.isfinite(figure.axes[0].get_ylim()).all()
-
-
-@pytest.mark.parametrize("count", [3, 8])
-def test_everything_drawn_is_inside_the_panels(count: int) -> None:
-    figure = draw(*tables(count=count))
-    figure.draw_without_rendering()
-    for panel in figure.axes:
-        low, high = panel.get_ylim()
-        assert low < 0 < high
-        for line in panel.get_lines():
-            assert ((line.get_ydata() >= low) & (line.get_ydata() <= high)).all()
-        for bars in panel.collections:
-            for segment in bars.get_segments():
-                y = segment[:, 1] if len(segment) else np.empty(0)  # none without an interval
-                assert ((y >= low) & (y <= high)).all()
-
-
-def test_each_network_has_a_row_of_panels() -> None:
-    figure = draw(*tables(networks=("small", "large")))
-    assert len(figure.axes) == 6
-    assert figure.axes[3].get_title().strip() == "(a) Calibration images"
-    assert [text.get_text() for panel in figure.axes for text in panel.texts] == ["small", "large"]
-
-
-LONG = "wide_resnet_50_2_of_a_long_name_for_$5$_trained_twice_on_all_there_was_and_then_once_more"
-
-
-@pytest.mark.parametrize("networks", [("small_resnet", "large_resnet"), ("a", LONG), (LONG,)])
-def test_words_do_not_lie_over_each_other(networks: tuple[str, ...]) -> None:
-    accuracy, sweep = tables(networks=networks)
-    figure = effect(accuracy, sweep, BASE, "$1 and $2: " + "many words " * 12, **HOW)
-    figure.draw_without_rendering()
-    for panel in figure.axes:
-        for name in panel.texts:  # over titles, which are as wide as panels, not as the row
-            box = name.get_window_extent()
-            assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
-            assert box.y0 > panel.title.get_window_extent().y0 + figure.dpi * 9 / 72
-            name.set_visible(False)
-    assert r"\$1 and \$2" in figure._suptitle.get_text()
-    boxes = [panel.get_tightbbox() for panel in figure.axes]
-    boxes += [figure.legends[0].get_window_extent(), figure._suptitle.get_window_extent()]
-    page = figure.bbox
-    for at, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[at + 1 :])
-        assert page.x0 <= box.x0 and box.x1 <= page.x1
 
 
 def test_tables_of_two_studies_are_refused() -> None:

@@ -109,18 +109,3 @@ def test_letters_that_no_font_has_are_said_once(
     assert f"fig shows boxes in place of letters that no installed font has: {DOG} {FISH};" in (
         record.getMessage()
     )
-
-
-def test_words_of_matplotlib_s_own_font_look_for_no_other(
-    installed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(words, "findSystemFonts", lambda: pytest.fail("looked for fonts"))
-    drawn(tmp_path, "Größe, Ελλάδα, Москва, \u0637\u0627\u0626\u0631")
-    assert words.families("A") == plt.rcParams["font.family"]
-
-
-def test_the_width_of_a_text_is_that_of_the_font_it_is_drawn_in(
-    installed: list[str], tmp_path: Path
-) -> None:
-    installed.append(str(font_file(tmp_path / "Squares.ttf", CAT)))
-    assert text_width(CAT * 3, 72.0) == pytest.approx(3 * WIDE / 1000, rel=0.01)

@@ -87,55 +87,11 @@ def test_labels_say_the_size_and_what_it_saves_of_the_originals_file():
     ]
 
 
-def test_a_whisker_runs_over_the_files_where_they_differ_and_nowhere_else():
-    panel = memory_by_variant(STUDY, VARIANTS, "Test").axes[0]
-    [whiskers] = [c for c in panel.containers if "largest" in c.get_label()]
-    [segments] = [line.get_segments() for line in whiskers.lines[2]]
-    assert len(segments) == 1
-    np.testing.assert_allclose(segments[0], [[100_000, 3], [300_000, 3]])
-    alike = STUDY[STUDY["variant"] != "mixed"]
-    panel = memory_by_variant(alike, VARIANTS, "Test").axes[0]
-    assert not any("largest" in c.get_label() for c in panel.containers)
-
-
 def test_the_entropy_bound_is_marked_where_codes_are_few_enough_to_mean_something():
     panel = memory_by_variant(STUDY, VARIANTS, "Test").axes[0]
     [bound] = [line for line in panel.lines if "entropy" in str(line.get_label())]
     np.testing.assert_allclose(bound.get_xdata(), [63_000, (50_500 + 150_500) / 2])
     np.testing.assert_allclose(bound.get_ydata(), [2, 3])
-
-
-def test_a_network_without_compressed_variants_is_drawn_too():
-    originals = table(rows("original", [5_000], 0, "a"), rows("original", [7_000_000], 0, "b"))
-    figure = memory_by_variant(originals, VARIANTS, "Test")
-    assert [panel.get_title("left") for panel in figure.axes] == ["a", "b"]
-
-
-@pytest.mark.parametrize(("variants", "networks"), [(1, 1), (8, 1), (20, 1), (12, 3)])
-def test_no_label_covers_another_or_leaves_the_page(variants, networks):
-    generator = np.random.default_rng(0)
-    names = ["original", *(f"label_agnostic_{place}" for place in range(variants))]
-    parts = []
-    for network in map(str, range(networks)):
-        parts.append(rows("original", [1_000_000], 0, network))
-        for variant in names[1:]:
-            sizes = generator.integers(60_000, 1_300_000, 3).tolist()
-            parts.append(rows(variant, sizes, 4.0, network))
-    figure = memory_by_variant(table(*parts), names, "A study of some length")
-    figure.draw_without_rendering()
-    drawn = [figure._suptitle, figure.legends[0]]
-    for panel in figure.axes:
-        drawn += [panel.xaxis.label, panel._left_title, *panel.texts]
-        low, high = panel.get_xlim()  # of labels beyond it none is drawn
-        ticks = panel.get_xticklabels()
-        drawn += [label for label in ticks if low <= label.get_position()[0] <= high]
-        drawn += panel.get_yticklabels()
-    boxes = [artist.get_window_extent() for artist in drawn]
-    boxes = [box for box in boxes if box.width > 1]
-    for place, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[place + 1 :])
-    for text in (text for panel in figure.axes for text in panel.texts):
-        assert text.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_two_runs_give_the_same_bytes(tmp_path):

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from laq.analysis.predictors import rank
-from laq.figures.predictors import points, price
+from laq.figures.predictors import price
 from laq.figures.style import looks
 from plot_predictors import plot_predictors
 from tests.unit.test_predictors import ARMS, HOW, files, made
@@ -55,16 +55,6 @@ def test_points_are_what_the_table_ranks() -> None:
         assert f"Spearman {said} (" in words(panel) and "n = 12" in words(panel)
 
 
-def test_bars_hold_their_points_and_the_panel_holds_them_below_the_words() -> None:
-    table, known = made()
-    lost = points(table, "net", "q3", 0.95)
-    assert (lost["low"] < lost["value"]).all() and (lost["value"] < lost["high"]).all()
-    figure = draw(table, known)
-    low, high = figure.axes[0].get_ylim()
-    assert low < min(lost["low"].min(), 0)
-    assert lost["high"].max() < low + 0.84 * (high - low)
-
-
 def test_the_band_spans_the_floors_and_is_left_out_where_there_is_none() -> None:
     table, known = made()
     known["gram_floor"] = np.linspace(0.97, 0.98, 12)
@@ -78,24 +68,6 @@ def test_the_band_spans_the_floors_and_is_left_out_where_there_is_none() -> None
     figure = draw(table, known.assign(gram_floor=np.nan, gram_error=np.nan))
     assert not figure.axes[0].patches
     assert "Two draws" not in "".join(t.get_text() for t in figure.legends[0].get_texts())
-
-
-@pytest.mark.parametrize("count", [1, 2, 5, 33])
-def test_it_is_drawn_of_few_subsets_and_of_many(count: int, tmp_path: Path) -> None:
-    table, known = made(count=count)
-    figure = draw(table, known)
-    figure.savefig(tmp_path / "drawn.png")
-    said = words(figure.axes[0])
-    assert ("No rank correlation (n =" in said) == (count < 3)
-    assert (" to " in said) == (count == 33)  # so few have no interval
-
-
-def test_networks_have_rows_under_their_names(tmp_path: Path) -> None:
-    figure = draw(*made(settings=("one", "$two_")), "Cost: $5")
-    figure.savefig(tmp_path / "drawn.png")
-    assert len(figure.axes) == 4
-    assert "two" in figure.axes[2].texts[-1].get_text()
-    assert figure.get_suptitle() == r"Cost: \$5"
 
 
 def test_the_script_writes_both_formats(tmp_path: Path) -> None:

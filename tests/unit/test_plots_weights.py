@@ -17,7 +17,7 @@ from laq.figures.weights import weights_before_and_after
 from laq.models import networks
 from laq.quantizers.packed_weight import PackedWeight
 from laq.quantizers.uniform import Alphabet
-from laq.utils.errors import CheckpointError, ConfigError
+from laq.utils.errors import ConfigError
 from plot_weights import plot_weights
 
 WEIGHT = torch.randn(20, 12, 3, 3, generator=torch.Generator().manual_seed(0))
@@ -75,15 +75,6 @@ def histograms(panel) -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
-def test_the_layer_with_most_weights_is_taken_unless_one_is_named(files):
-    parent, quant = files()
-    state = packing.read(parent).state
-    assert weights.read(quant, state).layer == "a"
-    named = weights.read(quant, state, "b")
-    assert (named.layer, named.error) == ("b", 0.5)
-    np.testing.assert_array_equal(named.runs[0].before, SMALL.double().reshape(-1))
-
-
 @pytest.mark.parametrize("options", [{}, {"per_channel": True}, {"gap": 0.5}])
 @pytest.mark.parametrize("splits", [((20, 4),), ((5, 5), (12, 3), (3, 2)), ((20, 16),)])
 def test_weights_after_are_those_that_the_checkpoint_unpacks(files, splits, options):
@@ -107,15 +98,6 @@ def test_stems_stand_on_the_levels_and_their_heights_are_shares_of_weights(files
     drawn = stems(panel)
     np.testing.assert_allclose(list(drawn), values.numpy(), rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(list(drawn.values()), counts.numpy() / WEIGHT.numel())
-
-
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_the_histogram_has_the_area_of_the_stems(files, per_channel):
-    parent, quant = files(per_channel=per_channel)
-    layer = weights.read(quant, packing.read(parent).state)
-    [(heights, edges)] = histograms(weights_before_and_after(layer, "Test").axes[0])
-    step = 1.0 if per_channel else layer.runs[0].step[0]
-    assert (heights * np.diff(edges)).sum() == pytest.approx(step)  # shares of 1, a step wide
 
 
 @pytest.mark.parametrize("bits", [8, 16, 32])
@@ -146,26 +128,6 @@ def test_every_run_of_filters_has_a_panel_of_its_own(files):
         assert len(stems(panel)) <= {8: 31, 12: 7}[len(rows)]
 
 
-@pytest.mark.parametrize("splits", [((20, 2),), ((20, 4),), ((8, 5), (12, 3)), ((20, 32),)])
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_no_text_covers_another_or_leaves_the_page(files, splits, per_channel):
-    parent, quant = files(splits, per_channel=per_channel)
-    layer = weights.read(quant, packing.read(parent).state)
-    figure = weights_before_and_after(layer, "Glyphs: small_resnet, FT + Quant for target_01")
-    figure.draw_without_rendering()
-    boxes = [figure._suptitle, figure.legends[0]]
-    for panel in figure.axes:
-        boxes += [panel.xaxis.label, panel.yaxis.label, panel.texts[0], panel._left_title]
-        low, high = panel.get_xlim()  # of labels beyond it none is drawn
-        ticks = panel.get_xticklabels()
-        boxes += [label for label in ticks if low <= label.get_position()[0] <= high]
-    boxes = [box.get_window_extent() for box in boxes]
-    boxes = [box for box in boxes if box.width > 1]
-    for place, box in enumerate(boxes):
-        assert figure.bbox.x0 - 1 <= box.x0 and box.x1 <= figure.bbox.x1 + 1
-        assert not any(box.overlaps(other) for other in boxes[place + 1 :])
-
-
 def test_an_unknown_layer_is_refused_with_the_layers_there_are(files):
     parent, quant = files()
     state = packing.read(parent).state
@@ -175,12 +137,6 @@ def test_an_unknown_layer_is_refused_with_the_layers_there_are(files):
         weights.read(quant, state, "first")
     with pytest.raises(ConfigError, match="holds no quantized layer"):
         weights.read(parent, state)
-
-
-def test_a_parent_of_another_network_is_refused(files):
-    _, quant = files()
-    with pytest.raises(CheckpointError, match=r"no weight a\.weight of shape \(20, 12, 3, 3\)"):
-        weights.read(quant, {"a.weight": SMALL})
 
 
 def test_with_an_image_the_parent_is_folded_as_compression_does(tmp_path):

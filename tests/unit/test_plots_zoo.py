@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
-from laq.config.zoo_kinds import FAMILIES
-from laq.figures import axis, zoo
+from laq.figures import zoo
 
 METHODS = {
     "original": ("float", 32000, 0.97, ["none"]),
@@ -62,17 +61,6 @@ def test_the_front_is_what_no_other_outdoes(points: list[tuple[int, int]]) -> No
     }
 
 
-@given(st.floats(0, 100))
-def test_the_axis_of_accuracies_is_its_inverse_s(value: float) -> None:
-    assert axis.gathered(axis.spread(np.array(value))) == pytest.approx(value, abs=1e-9)
-
-
-def test_every_family_has_a_look_of_its_own() -> None:
-    assert list(zoo.PARETO_LOOKS) == list(FAMILIES)
-    assert len({marker for _, marker in zoo.PARETO_LOOKS.values()}) == len(FAMILIES)
-    assert len({colour for colour, _ in zoo.PARETO_LOOKS.values()}) == len(FAMILIES)
-
-
 def test_methods_stand_at_their_label_aware_accuracy_and_the_front_is_named(
     table: pd.DataFrame,
 ) -> None:
@@ -110,8 +98,3 @@ def test_gains_are_of_the_calibrations_that_may_gain(table: pd.DataFrame) -> Non
     assert "90 %" in figure.get_suptitle()
     assert first.get_xscale() == "symlog" and "logarithmic" in first.get_xlabel()
     figure.canvas.draw()
-
-
-def test_small_gains_have_a_plain_axis(table: pd.DataFrame) -> None:
-    table[["gain", "gain_low", "gain_high"]] *= 0.05
-    assert zoo.gains(table, "Study", 0.9).axes[0].get_xscale() == "linear"

@@ -52,13 +52,6 @@ def test_a_bad_cell_is_named_with_its_line_and_the_remedy(
         assert word in message
 
 
-def test_of_many_bad_rows_a_few_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
-    rows = [row((i, i + 1), 1.0 + i, **{QUANT: 50 + i}) for i in range(9)]
-    message = refused(write(tmp_path / "log.csv", rows))
-    assert message.count("in percent") == 5
-    assert message.endswith("and 4 more rows")
-
-
 def test_missing_columns_are_all_named_with_what_may_be_meant(tmp_path: Path) -> None:
     renamed = {"Median_KL": "median KL", QUANT: "Quantised Top1 Accuracy"}
     columns = [renamed.get(name, name) for name in COLUMNS if name != "Subset_Inds"]
@@ -85,45 +78,3 @@ def test_what_is_no_log_is_refused(content: bytes, words: str, tmp_path: Path) -
     path = tmp_path / "log.csv"
     path.write_bytes(content)
     assert words in refused(path)
-
-
-def test_utf_16_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    assert "in UTF-8" in refused(write(tmp_path / "log.csv", [row()], encoding="utf-16"))
-
-
-def test_a_header_alone_is_refused(tmp_path: Path) -> None:
-    assert "has a header and no rows" in refused(write(tmp_path / "log.csv", []))
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert "nowhere.csv cannot be read" in refused(tmp_path / "nowhere.csv")
-    assert "cannot be read" in refused(tmp_path)
-
-
-def test_a_column_twice_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "log.csv", [row()])
-    path.write_text(path.read_text().replace("Retain_rate", "Median_KL", 1))
-    assert "more than one column Median_KL" in refused(path)
-
-
-def test_lists_without_quotation_marks_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "log.csv", [row()])
-    path.write_text(path.read_text().replace('"', ""))
-    message = refused(path)
-    assert f"line 2 has {len(COLUMNS) + 4} cells, the header {len(COLUMNS)}" in message
-    assert "quotation marks" in message
-
-
-@pytest.mark.parametrize("cut", [40, 150])
-def test_a_file_that_was_cut_short_is_refused(cut: int, tmp_path: Path) -> None:
-    path = write(tmp_path / "log.csv", [row(), row((7, 8, 9), 1.0)])
-    path.write_text(path.read_text()[:-cut])
-    message = refused(path)
-    assert "line 3" in message and "cut short" in message
-
-
-def test_an_open_quotation_mark_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "log.csv", [row(), row((7, 8, 9), 1.0)])
-    path.write_text(path.read_text().replace('9]"', "9]"))
-    message = refused(path)
-    assert "line 3" in message and "quotation mark" in message

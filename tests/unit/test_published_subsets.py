@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
-from laq.data.published import put_together, read, read_log
+from laq.data.published import put_together, read_log
 from laq.utils.errors import DataError
-from tests.logs import COLUMNS, QUANT, refused, row, table, write
+from tests.logs import QUANT, refused, row, table, write
 
 
 def test_subsets_are_numbered_by_median_over_all_logs(tmp_path: Path) -> None:
@@ -31,13 +30,6 @@ def test_subsets_are_numbered_by_median_over_all_logs(tmp_path: Path) -> None:
         "a": ["subset_01", "subset_04"],
         "b": ["subset_01", "subset_02", "subset_03"],
     }
-
-
-def test_a_hundred_subsets_sort_by_name(tmp_path: Path) -> None:
-    rows = [row((i, i + 1), 1.0 + i) for i in range(101)]
-    subsets = put_together({"a": read_log(write(tmp_path / "log.csv", rows))}, 10).subsets
-    assert subsets["subset"].tolist() == sorted(subsets["subset"])
-    assert subsets["subset"].iloc[-1] == "subset_101"
 
 
 def test_a_subset_measured_twice_is_repeated_and_said(
@@ -63,10 +55,6 @@ def test_a_copied_row_is_no_second_measurement_and_said(
     pd.testing.assert_frame_equal(tables.accuracy, table([once, other], tmp_path))
     assert "log 4bit: line 4 copies line 2" in caplog.text
     assert tables.logs.loc[0, ["rows", "copies", "subsets"]].tolist() == [2, 1, 2]
-
-
-def test_a_row_that_differs_in_one_cell_is_no_copy(tmp_path: Path) -> None:
-    assert len(table([row(), row(Seed=1)], tmp_path)) == 16
 
 
 @pytest.mark.parametrize("column", ["Bits", "Model Name", "Dataset"])
@@ -110,81 +98,3 @@ def test_logs_on_other_distances_keep_their_own_and_it_is_said(
     assert (
         "log b has another median ICD than log a of subset_01 (2.5 against 2): each" in caplog.text
     )
-
-
-def test_of_many_repeats_a_few_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rows = [row((i, i + 1), 1.0 + i, Seed=seed) for i in range(7) for seed in (0, 1)]
-    table(rows, tmp_path)
-    assert len(caplog.records) == 1
-    assert "subset_05 (lines 10, 11) and 2 more: they count as repeats" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("cells", "said"),
-    [
-        ({"Bits": 3}, "log 4bit: Bits varies between rows (4 in 1, 3 in 1)"),
-        ({"Retain_rate": ""}, "log 4bit: Retain_rate varies between rows (0.25 in 1, none in 1)"),
-        (
-            {QUANT: 0.812},
-            "1 of 2 rows, the first in line 3, have accuracies that are no shares of 100",
-        ),
-    ],
-    ids=str,
-)
-def test_what_one_should_know_of_a_log_is_said(
-    cells: dict[str, Any], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    table([row(), row((8, 9), 1.0, **cells)], tmp_path)
-    assert said in caplog.text
-
-
-def test_nothing_is_said_of_a_log_without_peculiarities(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    # 244 of 300 images are 0.8133…, which the log rounds.
-    made = table([row(**{QUANT: 0.813}), row(range(50), 1.0, **{QUANT: "1"})], tmp_path)
-    assert set(made["n"]) == {300, 5000}
-    assert caplog.text == ""
-
-
-def test_a_missing_top_5_is_said_and_its_likely_name(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    columns = [
-        name.replace("Original Top5 Accuracy (Pick", "Original Top5 (Pick") for name in COLUMNS
-    ]
-    made = read(write(tmp_path / "log.csv", [row()], columns), "4bit", 100)
-    assert "no column Original Top5 Accuracy (Pick Sub) (is it" in caplog.text
-    assert made["top5"].isna().sum() == 1
-
-
-def test_a_log_without_data_set_is_of_the_others_and_names_may_be_spelled_otherwise(
-    tmp_path: Path,
-) -> None:
-    one = write(tmp_path / "one.csv", [row((1, 2), Subset_Classes="['willow_tree', 'sea']")])
-    unsaid = row((2, 1), Subset_Classes="['Willow tree', 'Sea']", Dataset="")
-    two = write(tmp_path / "two.csv", [unsaid])
-    tables = put_together({"a": read_log(one), "b": read_log(two)}, 10)
-    assert tables.accuracy.groupby("setting")["subset"].unique().map(list).to_dict() == {
-        "a": ["subset_01"],
-        "b": ["subset_01"],
-    }
-
-
-def test_logs_without_a_common_subset_are_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    shared = write(tmp_path / "one.csv", [row((1, 2)), row((3, 4))])
-    alone = write(tmp_path / "two.csv", [row((5, 6))])
-    put_together({"a": read_log(shared), "b": read_log(shared), "c": read_log(alone)}, 100)
-    assert "log c has no subset in common with another log" in caplog.text
-    assert "log a has no" not in caplog.text
-
-
-def test_a_log_of_another_width_than_its_name_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = write(tmp_path / "log.csv", [row(Bits=2)])
-    put_together({"4bit": read_log(path), "2bit": read_log(path)}, 100)
-    assert "log 4bit: its rows say 2 bits" in caplog.text
-    assert "log 2bit: its rows" not in caplog.text

@@ -43,13 +43,6 @@ def test_logs_are_the_keys_by_that_name_in_the_config_s_order() -> None:
     ]
 
 
-@pytest.mark.parametrize("null", [None, "null", "Null", "~"])
-def test_null_is_null_on_the_command_line_too(null: Any) -> None:
-    config = filled(log_3bit=null, test_per_class=null)
-    assert list(replay.logs(config)) == ["4bit"]
-    assert config["test_per_class"] is None
-
-
 def test_the_published_config_has_the_five_logs() -> None:
     config = replay.filled(complete(PUBLISHED, SCHEMA))
     assert list(replay.logs(config)) == ["4bit", "3bit", "32bit", "mp53", "mp35"]
@@ -100,38 +93,6 @@ def test_parts_are_played_by_the_published_arms_unless_the_config_says_otherwise
     arms = replay.claim_arms(other)
     assert (arms["agnostic"], arms["quant"]) == (["own", "quant"], ["own", "ft"])
     assert arms["original"] == ["4bit", "original"]
-
-
-def test_parts_of_logs_that_are_not_there_are_left_out() -> None:
-    config = filled(log_mp35="x.csv", log_32bit="null")
-    assert replay.claim_arms(config).keys() == {"original", "quant", "ft", "ft_quant", "mp35"}
-
-
-def test_the_main_log_plays_the_four_networks() -> None:
-    config = filled(log_3bit="three.csv", main="3bit")
-    assert replay.claim_arms(config)["ft"] == ["3bit", "ft"]
-
-
-def test_figure_6_compares_what_logs_of_mixed_precision_there_are() -> None:
-    config = replay.filled(complete(PUBLISHED, SCHEMA))
-    assert replay.mixed_arms(config) == [
-        ["4bit", "original", None],
-        ["4bit", "quant", "4 bits"],
-        ["mp53", "quant", "5 + 3 bits"],
-        ["mp35", "quant", "3 + 5 bits"],
-    ]
-    assert len(replay.mixed_arms(filled(log_mp53="x.csv"))) == 3
-    assert replay.mixed_arms(filled()) == []
-
-
-def test_figure_6_compares_what_the_config_says() -> None:
-    figures = {"mixed": ["own/quant", "own/ft", "4bit/ft"]}
-    assert replay.mixed_arms(filled(log_own="x.csv", figures=figures)) == [
-        ["own", "quant", "own"],
-        ["own", "ft", "ft (own)"],
-        ["4bit", "ft", None],
-    ]
-    assert replay.mixed_arms(filled(log_mp53="x.csv", figures={"mixed": []})) == []
 
 
 def test_filling_in_is_a_copy_and_changes_nothing_twice() -> None:

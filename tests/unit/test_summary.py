@@ -59,12 +59,6 @@ def test_verdicts_are_told_in_points_with_interval_and_p() -> None:
     assert remark == ["", "nothing plays the part of FT"]
 
 
-def test_bytes_saved_are_told_in_percent_of_the_file() -> None:
-    saved = {"claim": "saves_875", "effect": "0.866", "low": "0.866", "high": "0.8661"}
-    row = Cells(summary.verdicts([{**CLAIM, **saved, "verdict": "reproduced"}])).rows[1]
-    assert row[2:4] == ["86.5 to 88.5 %", "86.6 % [86.6, 86.6]"]
-
-
 @pytest.mark.parametrize("p", ["0.00004", "0.0049", "0.0951", "0.18", "1", ""])
 @pytest.mark.parametrize("effect", ["-0.00001", "0.0004", "-0.0867", "0.1", ""])
 @pytest.mark.parametrize("claim", ["label_aware", "saves_875"])
@@ -76,19 +70,6 @@ def test_the_first_page_and_the_page_of_claims_write_alike(claim: str, effect: s
     frame[list(numbers)] = frame[list(numbers)].apply(pd.to_numeric)
     line = report._verdicts(frame).splitlines()[-1].strip("| ").split(" | ")
     assert (cells[3], cells[4]) == (line[2], line[3])
-
-
-def test_zero_has_no_sign_and_ten_keeps_its_own() -> None:
-    assert words.effect("ft_best", -0.00001, -0.0004, 0.001) == "0.0 [0.0, +0.1]"
-    assert words.signed(10.0) == "+10.0"
-
-
-@pytest.mark.parametrize(
-    ("icd", "said"),
-    [(15234.6, "15,200 nats"), (314.2, "314 nats"), (1.714, "1.71 nats"), (0.05, "0.05 nats")],
-)
-def test_a_distance_is_a_plain_number_with_its_unit(icd: float, said: str) -> None:
-    assert words.distance(icd) == said
 
 
 def test_the_questions_are_answered_from_the_verdicts() -> None:
@@ -133,25 +114,6 @@ def test_a_study_tells_its_data_networks_subsets_and_what_was_made() -> None:
     assert "2 subsets of 10 classes, with median ICDs from 45 nats to 99,900 nats" in said
     made = "quantized (quant); fine-tuned (ft); fine-tuned and then quantized (ftq)"
     assert f"For each subset the network was {made}." in said
-
-
-def test_several_networks_and_other_data_are_told_as_they_are() -> None:
-    folder = {"kind": "image_folder", "path": "birds"}
-    said = summary.of_study(study(networks={"a": {}, "b": {}}, dataset=folder), SUBSETS[:1])
-    assert "2 networks, a and b" in said and "the networks were" in said
-    assert "images in birds" in said and "one subset of 10 classes" in said
-    assert "10 digits" in summary.of_study(study(dataset={"kind": "digits"}), SUBSETS)
-    cifar = {"kind": "cifar100", "path": "data", "superclasses": {}}
-    assert "study: the 100 classes of CIFAR-100;" in summary.of_study(study(dataset=cifar), SUBSETS)
-    uneven = [SUBSETS[0], {**SUBSETS[2], "classes": "a; b; c"}]
-    assert "2 subsets of 3 to 10 classes" in summary.of_study(study(), uneven)
-
-
-@pytest.mark.parametrize("variants", [{"original": {}}, {"original": {}, "ft": FT}])
-def test_a_study_that_quantizes_nothing_does_not_say_so(variants: dict[str, Any]) -> None:
-    said = summary.of_study(study(variants=variants), SUBSETS)
-    assert "quantized" not in said and "Nothing was rounded" in said
-    assert ("was fine-tuned (ft)." in said) == ("ft" in variants)
 
 
 def replayed(**log: str) -> str:

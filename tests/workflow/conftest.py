@@ -104,17 +104,20 @@ class Checkout:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout in which the digits study has run, watched. Tests leave it as they found it.
 
-    Of several processes that share the tests one runs the study, and each has a copy.
+    Of several processes that share the tests one runs the study, and each has a copy. Further test
+    runs take it from the folder ``LAQ_STUDY``, where that is set.
     """
     folder = tmp_path_factory.getbasetemp()
-    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    shared = Path(os.environ.get("LAQ_STUDY") or (folder.parent if parallel else folder))
+    shared.mkdir(parents=True, exist_ok=True)
     with FileLock(shared / "finished.lock"):
         if not (shared / "finished").exists():
             made = tmp_path_factory.mktemp("study")
             checkout = Checkout.create(made / "laq")
             with Watch(made / "watch").over():
                 checkout.run()
-            made.rename(shared / "finished")
+            shutil.move(made, shared / "finished")
     own = tmp_path_factory.mktemp("own")
     shutil.copytree(shared / "finished/watch", own / "watch")
     return Checkout(shared / "finished/laq").copy(own / "laq")

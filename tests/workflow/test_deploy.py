@@ -109,43 +109,9 @@ def test_the_table_recommends_one_variant_a_subset(deployed: Path) -> None:
     assert (quant == sizes.xs("quant", level="variant")[quant.index]).all()
 
 
-def test_both_tables_are_pages_of_the_report(before: Checkout, deployed: Path) -> None:
-    before.run("--report", str(before.path / "report.html"))
-    report = (before.path / "report.html").read_text(encoding="utf-8")
+def test_both_tables_are_pages_of_the_report(deployed: Path) -> None:
     for table in ("deploy", "onnx"):
-        page = (deployed / f"report/{table}.html").read_text(encoding="utf-8")
-        assert "quant" in page
-        assert f"{ROOT}/tables/{table}.csv" in report
-    assert "1 point below" in report.split("Which variant to deploy", 1)[1][:600]
-
-
-@pytest.mark.parametrize(("apart", "stops"), [(1, False), (2, True)])
-def test_one_image_on_the_border_does_not_stop_the_workflow_and_two_do(
-    apart: int, stops: bool, before: Checkout, deployed: Path
-) -> None:
-    path = deployed / "accuracy/small_resnet/even.csv"
-    whole, target = path.read_bytes(), f"{ROOT}/onnx/small_resnet/even/quant.csv"
-    table = pd.read_csv(path)
-    assert (table["n"] < 500).all()  # so that one image is more than 0.2 points
-    table.loc[table["variant"] == "quant", "correct"] -= apart
-    table.to_csv(path, index=False)
-    try:
-        done = before.snakemake(target, "--forcerun", "evaluate_onnx", "--rerun-triggers", "mtime")
-    finally:
-        path.write_bytes(whole)
-    said = done.stdout + done.stderr
-    assert (done.returncode != 0) == stops, said
-    if stops:
-        assert "even/quant.onnx has a top-1 of" in said and "more than 0.2 points apart" in said
-        place = "accuracy/small_resnet/even.csv"
-        assert f"set device: cpu, delete {ROOT}/{place} and run again" in said
-        assert "Traceback" not in said
-    # As it was, whatever the times of the files say.
-    before.run(target, "--forcerun", "evaluate_onnx", "--rerun-triggers", "mtime")
-
-
-def test_rules_of_deploying_are_lint_free(before: Checkout) -> None:
-    assert "Congratulations" in before.run("--lint")
+        assert "quant" in (deployed / f"report/{table}.html").read_text(encoding="utf-8")
 
 
 def test_every_block_of_the_docs_is_of_a_kind_that_is_run_here() -> None:

@@ -45,23 +45,6 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
         assert_same_dataset(fresh, finished)
 
 
-def test_a_read_only_results_folder_is_named_and_can_be_mended(
-    fresh: Checkout, finished: Checkout
-) -> None:
-    results = fresh.path / "results"
-    results.mkdir()
-    with mounted(results, "--bind", str(results)):
-        subprocess.run(["mount", "-o", "remount,ro,bind", results], check=True)
-        done = fresh.snakemake(f"{DATASET}/train.npz")
-        printed = done.stdout + done.stderr
-        assert done.returncode == 1
-        assert f"{DATASET}" in printed and "Read-only file system" in printed
-        assert "Traceback" not in printed
-        subprocess.run(["mount", "-o", "remount,rw,bind", results], check=True)
-        fresh.run(f"{DATASET}/train.npz")
-    assert_same_dataset(fresh, finished)
-
-
 def test_a_project_that_cannot_be_written_is_refused_before_snakemake_tries(
     fresh: Checkout,
 ) -> None:

@@ -50,9 +50,10 @@ def test_a_damaged_checkpoint_is_named_and_can_be_made_again(
     assert name in printed and "delete it" in printed
     assert "Traceback" not in printed
     (copied.path / name).unlink()
-    copied.run()
-    assert (copied.path / name).read_bytes() == whole
-    assert_same_tables(copied, finished)
+    table = "results/digits/accuracy/small_resnet/even.csv"
+    copied.run(table)
+    for made in (name, table):
+        assert (copied.path / made).read_bytes() == (finished.path / made).read_bytes()
 
 
 @pytest.mark.long
@@ -108,9 +109,3 @@ variants:
         (checkout.path / "my {images}" / names[0] / "0.png").read_bytes()
     )
     assert "make_dataset" in checkout.run("-n", config="own.yaml")
-
-
-def assert_same_tables(one: Checkout, other: Checkout) -> None:
-    for name in ("accuracy.csv", "tables/curves.csv", "tables/subsets.csv"):
-        paths = [checkout.path / "results/digits" / name for checkout in (one, other)]
-        assert paths[0].read_bytes() == paths[1].read_bytes(), f"{name} differs"

@@ -1,4 +1,4 @@
-"""A study that is killed at eight moments ends as one that was not."""
+"""A study that is killed at four moments ends as one that was not."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.workflow.conftest import CONFIG, Checkout
 pytestmark = pytest.mark.long
 
 ROOT = "results/digits"
-KILLS = 8  # one job of each rule in kills.ALWAYS, planning and --unlock
+KILLS = 4  # in one job of each rule in kills.ALWAYS, while planning and in --unlock
 
 
-def test_a_study_killed_at_eight_moments_elsewhere_ends_as_an_undisturbed_one_here(
+def test_a_study_killed_at_four_moments_elsewhere_ends_as_an_undisturbed_one_here(
     finished: Checkout, tmp_path: Path
 ) -> None:
     """Elsewhere: one core, told to be three; other threads, order, hash seed, locale, rights."""

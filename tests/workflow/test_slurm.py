@@ -32,12 +32,12 @@ GPU_RULES = (
     "sweep_calibration",
     "sweep_conditions",
 )
-# Half of the study: something of every group, and two subsets whole, which share a job.
+# Less than half of the study: something of every group, and two subsets whole, which share a job.
 TARGETS = [
     *(f"{ROOT}/accuracy/small_resnet/{subset}.csv" for subset in ("even", "similar")),
-    *(f"{ROOT}/sweep/small_resnet/{subset}.csv" for subset in ("even", "similar", "random")),
+    f"{ROOT}/sweep/small_resnet/even.csv",
     *(f"{ROOT}/tables/{name}.csv" for name in ("similarity", "subsets")),
-    *(f"{ROOT}/figures/{name}.pdf" for name in ("fig1", "fig2", "fig4")),
+    *(f"{ROOT}/figures/{name}.pdf" for name in ("fig1", "fig2")),
     f"{ROOT}/provenance.json",
 ]
 SECONDS = 1500  # far more than the study takes: the head is killed then
@@ -166,7 +166,7 @@ def test_a_study_that_survived_its_cluster_has_the_results_of_a_local_run(
         }
 
     local, remote = results(finished), results(checkout)
-    assert len(remote) > 35 and remote.keys() <= local.keys()
+    assert len(remote) > 30 and remote.keys() <= local.keys()
     assert [name for name in remote if local[name] != remote[name]] == []
     # A local run has nothing left to do of it.
     assert not {f"{ROOT}/{name}" for name in checkout.planned()} & {*remote, *TARGETS}
@@ -193,7 +193,7 @@ def test_every_gpu_job_held_one_gpu_of_its_own(
         for log in folder.rglob("*.log")
         if log.relative_to(folder).parts[0].removesuffix(".log") in GPU_RULES
     ]
-    assert len(logs) == 1 + 1 + 1 + 2 + 6 + 2 + 3
+    assert len(logs) == 1 + 1 + 1 + 2 + 6 + 2 + 1
     for log in logs:
         words = log.read_text().splitlines()[0].split()  # SLURM job 17 on laq holds 1 GPU: 0
         assert words[:2] == ["SLURM", "job"] and words[-4:-1] == ["holds", "1", "GPU:"], log

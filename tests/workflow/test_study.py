@@ -185,12 +185,11 @@ def test_every_layer_is_reported(root: Path) -> None:
     assert report["reason"].isna().all()
 
 
-@pytest.mark.parametrize("figure", ["fig1", "fig2", "fig3", "fig4", "fig5", "fig7", "fig8", "fig9"])
-def test_a_figure_is_drawn_twice(root: Path, figure: str) -> None:
-    pdf = (root / f"figures/{figure}.pdf").read_bytes()
-    assert pdf.startswith(b"%PDF") and b"CreationDate" not in pdf
-    assert len(pdf) < 4e6
-    assert (root / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
+def test_every_figure_is_drawn(root: Path) -> None:
+    for number in (1, 2, 3, 4, 5, 7, 8, 9):
+        pdf = (root / f"figures/fig{number}.pdf").read_bytes()
+        assert pdf.startswith(b"%PDF") and b"CreationDate" not in pdf and len(pdf) < 4e6
+        assert (root / f"figures/fig{number}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_curves_are_of_all_points_and_count_subsets(root: Path) -> None:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,41 +13,6 @@ pytestmark = pytest.mark.long
 
 FOLDER = "results/digits/models/small_resnet"
 MADE = ("original.safetensors", "training.csv")
-
-
-def test_a_killed_training_is_gone_on_with(tmp_path: Path) -> None:
-    checkout = Checkout.create(tmp_path / "laq")
-    target = f"{FOLDER}/{MADE[0]}"
-    with checkout.edited(CONFIG, "epochs: 6", "epochs: 16"):
-        checkout.run(target)
-        undisturbed = {name: (checkout.path / FOLDER / name).read_bytes() for name in MADE}
-        shutil.rmtree(checkout.path / FOLDER)
-        kill_after_an_epoch(checkout, target)
-        assert not (checkout.path / target).exists()
-        checkout.run("--unlock")
-        said = checkout.run(target)
-    # Snakemake clears away the outputs of a job that it makes again, and no more.
-    assert "going on after epoch" in said
-    for name in MADE:
-        assert (checkout.path / FOLDER / name).read_bytes() == undisturbed[name], name
-    assert {path.name for path in (checkout.path / FOLDER).iterdir()} == set(MADE)
-
-
-def kill_after_an_epoch(checkout: Checkout, target: str) -> None:
-    """Start a run, and kill it with all its jobs once a training has written its state."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", target, "--configfile", CONFIG],
-        cwd=checkout.path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 240
-    while not (checkout.path / FOLDER / ".original.state").exists():
-        assert run.poll() is None and time.monotonic() < deadline, "the training wrote no state"
-        time.sleep(0.01)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
 
 
 def test_two_processes_train_as_one_job(tmp_path: Path) -> None:

@@ -114,17 +114,6 @@ def by_rows(turned: Positions, shape: Sequence[int]) -> tuple[Positions, NDArray
     return positions[order], order
 
 
-def to_csr(positions: Positions, shape: Sequence[int]) -> tuple[Positions, Positions]:
-    """Pointers (rows + 1,) and columns (n,) of compressed sparse rows, int64.
-
-    The rows are those of the weight as a matrix (N, d). A weight of one dimension is one row.
-    """
-    rows = shape[0] if len(shape) > 1 else 1
-    columns = int(np.prod(shape, dtype=np.int64)) // rows
-    pointers = np.searchsorted(positions, np.arange(rows + 1) * columns)
-    return pointers, positions % columns
-
-
 def csr_bytes(kept: int, shape: Sequence[int]) -> int:
     """Bytes that pointers and columns take at the fewest bits that hold the largest possible."""
     rows = shape[0] if len(shape) > 1 else 1
