@@ -366,8 +366,8 @@ def artifacts_page() -> str:
         "# Artifacts and columns",
         NOTICE.format(source="docs/artifacts.yaml"),
         _paragraph(
-            "Paths are relative to the study's `root`, with the rule that makes them. "
-            "[results/README.md](../../results/README.md) says when they are made, "
+            "Paths below the study's `root`, with the rule that makes them. "
+            "[results/README.md](../../results/README.md) says when, "
             "[checkpoints](checkpoints.md) what a checkpoint holds."
         ),
         "## Files",
@@ -384,10 +384,8 @@ def artifacts_page() -> str:
         likewise = [f"Likewise {_names(', '.join(others))}."] if others else []
         if about := " ".join([*likewise, entry.get("about", "")]).strip():
             parts.append(_paragraph(about))
-        rows = [
-            _item(f"{_names(names)}: as in `{other}`")
-            for other, names in entry.get("as", {}).items()
-        ]
+        shared = [f"`{other}`: {_names(names)}" for other, names in entry.get("as", {}).items()]
+        rows = [_item(f"As in {'; '.join(shared)}")] if shared else []
         rows += [
             _item(f"{_names(names)}: {meaning}")
             for names, meaning in entry.get("columns", {}).items()
@@ -398,6 +396,8 @@ def artifacts_page() -> str:
 
 
 def _names(text: str) -> str:
+    """Names with commas between them; a figure's two files as one."""
+    text = re.sub(r"(\S+)\.pdf, \1\.png", r"\1.{pdf,png}", text)
     return ", ".join(f"`{name}`" for name in text.split(", "))
 
 
