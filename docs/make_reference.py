@@ -412,7 +412,7 @@ def api_page() -> str:
         NOTICE.format(source="the docstrings"),
         _paragraph(
             "`import laq` imports nothing before it is called. [The how-to](../library.md) shows "
-            "how these fit together. Errors are `laq.utils.errors.LaqError`."
+            "how these fit together. Errors are `laq.utils.errors.LaqError`; docstrings list them."
         ),
     ]
     for name, module in sorted(offered.items()):
@@ -474,13 +474,14 @@ def _signature(node: ast.FunctionDef) -> str:
 
 
 def _docstring(node: Any) -> list[str]:
-    """Paragraphs of a docstring; a section such as Args becomes a list."""
+    """Paragraphs of a docstring without its errors; arguments become a list."""
     text = (ast.get_docstring(node) or "").replace("``", "`")
     parts = []
     for block in text.split("\n\n"):
         head, _, body = block.partition("\n")
-        if head in ("Args:", "Raises:"):
-            parts.append("Arguments:" if head == "Args:" else "Errors:")
+        if block.startswith("Raises"):  # an error says itself what to do
+            continue
+        if head == "Args:":
             entries = re.split(r"\n(?=\S)", textwrap.dedent(body))
             rows = []
             for entry in entries:
