@@ -132,8 +132,13 @@ _HEADINGS = {
     **{name: name for name in ("weights", "training", "finetune", "compress", "qat", "deep")},
     "zoo_method": "",  # a variant's keys
 }
-# Trainings: keys that are those of ``training`` are not repeated.
-_TRAININGS = ("finetune", "qat", "deep", "partial_training")
+# Trainings, and what has keys of theirs too beside ``training``: these are not repeated.
+_TRAININGS = {
+    "finetune": "training",
+    "qat": "training",
+    "deep": "training",
+    "partial_training": "qat",
+}
 
 
 def _section(
@@ -151,15 +156,9 @@ def _section(
         shared = [key for key in branches[0] if all(key in branch for branch in branches)]
         own |= {key: branches[0][key] for key in shared if branches[0][key] is not True}
     if name in _TRAININGS:
-        base = schema.root["$defs"]["training"]["properties"]
-        meant = {key for key in own if key in base and _alike(own[key], base[key])}
-        others = [
-            f"`{key}: {_default(own[key]['default'])}`"
-            for key in own
-            if key in meant and own[key]["default"] != base[key]["default"]
-        ]
-        yield _paragraph(f"The keys of [training](#training), by default {', '.join(others)}, and:")
-        own = {key: child for key, child in own.items() if key not in meant}
+        text, own = _training(schema, own, _TRAININGS[name])
+        properties = own
+        yield text
     path = {"study": "", "replay": "replay"}.get(name, title)
     yield from _rows(schema, own, node, path, seen)
     for branch in node.get("allOf", ()):
@@ -169,6 +168,23 @@ def _section(
             if heading and identity not in seen:
                 seen.add(identity)
                 yield from _section(schema, identity, heading, inner, seen)
+
+
+def _training(schema: _Schema, keys: Mapping[str, Any], further: str) -> tuple[str, dict[str, Any]]:
+    """A sentence on keys that mean the same in ``training`` or ``further``, and the others."""
+    training = schema.root["$defs"]["training"]["properties"]
+    base = {**schema.root["$defs"][further]["properties"], **training}
+    known = [key for key in keys if key in base and _alike(keys[key], base[key])]
+    defaults = [
+        f"`{key}: {_default(keys[key]['default'])}`"
+        for key in known
+        if keys[key]["default"] != base[key]["default"]
+    ]
+    text = f"The keys of [training](#training), by default {', '.join(defaults)}"
+    if shared := [f"`{key}`" for key in known if key not in training]:
+        text += f"; and {', '.join(shared)} of [{further}](#{further})"
+    own = {key: child for key, child in keys.items() if key not in known}
+    return _paragraph(text + (", and:" if own else ".")), own
 
 
 def _notes(text: str) -> str:
@@ -327,7 +343,8 @@ def _allowed(schema: _Schema, node: Mapping[str, Any]) -> str:
         words.append(limits)
     if "array" in types:
         items = schema.resolved(node.get("items", {}))
-        inner = _limits(items) or ", ".join(f"`{value}`" for value in items.get("enum", ()))
+        choices = [] if node.get("default") == items.get("enum") else items.get("enum", ())
+        inner = _limits(items) or ", ".join(f"`{value}`" for value in choices)
         least, most = node.get("minItems", 0), node.get("maxItems")
         if least and least == most:
             size = f"list of {least}"
@@ -351,6 +368,8 @@ def _limits(node: Mapping[str, Any]) -> str:
     if high is None and below is None:
         return f"above {above}" if low is None else f"from {low}"
     if above is None and below is None:
+        if 0 <= low <= 2 and high >= 1000:  # only against slips of the pen
+            return ""
         return f"{low} to {high}" if low < 0 else f"{low}–{high}"
     opening = f"[{low}" if above is None else f"({above}"
     return f"{opening}, {high}]" if below is None else f"{opening}, {below})"
