@@ -397,13 +397,25 @@ def artifacts_page() -> str:
         "## Columns",
         _paragraph(table["columns"]),
     ]
+    known = {
+        path: {
+            name
+            for names in (*entry.get("columns", ()), *entry.get("as", {}).values())
+            for name in names.split(", ")
+        }
+        for paths, entry in table["tables"].items()
+        for path in paths.split(", ")
+    }
     for paths, entry in table["tables"].items():
         parts.append(f"### {paths.split(', ')[0]}")
         others = paths.split(", ")[1:]
         likewise = [f"Likewise {_names(', '.join(others))}."] if others else []
         if about := " ".join([*likewise, entry.get("about", "")]).strip():
             parts.append(_paragraph(about))
-        shared = [f"`{other}`: {_names(names)}" for other, names in entry.get("as", {}).items()]
+        shared = [
+            f"`{other}`: {'all' if known.get(other) == set(names.split(', ')) else _names(names)}"
+            for other, names in entry.get("as", {}).items()
+        ]
         rows = [_item(f"As in {'; '.join(shared)}")] if shared else []
         rows += [
             _item(f"{_names(names)}: {meaning}")
