@@ -443,7 +443,8 @@ def api_page() -> str:
         NOTICE.format(source="the docstrings"),
         _paragraph(
             "`import laq` imports nothing before it is called. [The how-to](../library.md) shows "
-            "how these fit together. Errors are `laq.utils.errors.LaqError`; docstrings list them."
+            "how these fit together, and the command. Errors are `laq.utils.errors.LaqError`; "
+            "docstrings list them."
         ),
     ]
     for name, module in sorted(offered.items()):
@@ -452,10 +453,6 @@ def api_page() -> str:
             parts += _class(RESULTS[name], _definition(module, RESULTS[name]))
     for module, name in ALSO_OFFERED:
         parts += _function(f"{module}.{name}", _definition(module, name))
-    examples = ast.literal_eval(_assigned("laq.api.command_line", "EXAMPLES"))
-    shell, text = examples.removeprefix("examples:\n").split("\n\n", 1)
-    commands = textwrap.dedent(shell)
-    parts += ["## The command laq", f"```sh\n{commands}\n```", _paragraph(text)]
     return "\n\n".join(parts) + "\n"
 
 
