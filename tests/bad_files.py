@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -137,67 +136,42 @@ FOLDERS = [
 ]
 
 
-# Archives of CIFAR, whose md5 the config names, so that their content is met.
+# Files of CIFAR that are not the published ones.
 
 
-def _archive(edit: Callable[[dict[str, bytes]], Any]) -> Callable[[Path], dict[str, Any]]:
+def _cifar(files: Callable[[Path], Any]) -> Callable[[Path], dict[str, Any]]:
     def write(folder: Path) -> dict[str, Any]:
-        members = cifar.members("cifar10", 1, 1, 0)
-        edit(members)
-        md5 = cifar.pack(folder / "own.tar.gz", cifar.FOLDERS["cifar10"], members)
-        return {"kind": "cifar10", "path": "own.tar.gz", "md5": md5, "download": False}
+        (folder / "cifar").mkdir()
+        files(folder / "cifar")
+        return {"kind": "cifar10", "path": "cifar", "download": False}
 
     return write
 
 
-def _cut_archive(folder: Path) -> dict[str, Any]:
-    settings = _archive(lambda members: None)(folder)
-    spoil.half(folder / "own.tar.gz")
-    return settings
+def _half_an_archive(folder: Path) -> None:
+    cifar.write_archive(folder, "cifar10", 1, 1, seed=0)
+    spoil.half(folder / "cifar-10-python.tar.gz")
 
 
-def _large_member(folder: Path) -> dict[str, Any]:
-    """A member of 2 GiB of zeros, which take 2 MB in the archive."""
-    import hashlib
-
-    path, zeros = folder / "own.tar.gz", 2 * 2**30
-    member = tarfile.TarInfo(f"{cifar.FOLDERS['cifar10']}/data_batch_1")
-    member.size = zeros
-    packer = zlib.compressobj(1, wbits=31)
-    block = bytes(2**24)
-    with path.open("wb") as file:
-        file.write(packer.compress(member.tobuf()))
-        for _ in range(4):  # the rest is left out: its size alone has to be enough
-            file.write(packer.compress(block))
-        file.write(packer.flush())
-    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    return {"kind": "cifar10", "path": "own.tar.gz", "md5": md5, "download": False}
+def _program(folder: Path) -> None:
+    (folder / "cifar-10-batches-py").mkdir()
+    content = pickle.dumps({"data": spoil._Trap("ran"), "labels": []}, 2)
+    (folder / "cifar-10-batches-py/data_batch_1").write_bytes(content)
 
 
-def _program(members: dict[str, bytes]) -> None:
-    members["data_batch_1"] = pickle.dumps({"data": spoil._Trap("ran"), "labels": []}, 2)
-
-
+ANEW = "and fetch https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 ARCHIVES = [
     Case(
-        *("no archive", lambda folder: _archive(lambda m: None)(folder) | {"path": "none.tar.gz"}),
-        *(("none.tar.gz",), "set dataset.download: true, or fetch"),
+        *("no archive", _cifar(lambda folder: None), ("cifar/cifar-10-python.tar.gz",)),
+        "set dataset.download: true, or fetch",
     ),
     Case(
-        *("half an archive", _cut_archive, ("the md5 of", "own.tar.gz", "dataset.md5")),
-        "write the former, else bring the file that you mean",
+        *("half an archive", _cifar(_half_an_archive)),
+        *(("cifar/cifar-10-python.tar.gz is not the published archive",), ANEW),
     ),
     Case(
-        *("a program in an archive", _archive(_program)),
-        *(("data_batch_1 of", "own.tar.gz", "nothing of it was run"), "take a file from a source"),
-    ),
-    Case(
-        *("an archive without a batch", _archive(lambda members: members.pop("data_batch_3"))),
-        *(("own.tar.gz has no", "data_batch_3"), "take all members"),
-    ),
-    Case(
-        *("a member of 2 GiB", _large_member, ("data_batch_1", "own.tar.gz", "2,147,483,648")),
-        "take the official files",
+        *("a program in the folder", _cifar(_program)),
+        *(("cifar/cifar-10-batches-py", "data_batch_1", "others are not unpickled"), ANEW),
     ),
 ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,13 +32,11 @@ def encode(array: np.ndarray) -> bytes:
     return header + array.tobytes()
 
 
-def write(folder: Path, contents: Mapping[str, bytes], packed: bool) -> str:
-    """Write files, gzipped or not; the md5 of what they hold, in the order of ``NAMES``."""
+def write(folder: Path, contents: Mapping[str, bytes], packed: bool) -> None:
+    """Write files, gzipped or not."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         if packed:
             (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
         else:
             (folder / name).write_bytes(content)
-    row = b"".join(contents[name] for name in NAMES)
-    return hashlib.md5(row, usedforsecurity=False).hexdigest()

@@ -44,7 +44,7 @@ def words(caption: str, config: dict[str, Any]) -> str:
 
 
 PARTIAL = {path.stem for path in CAPTIONS if path.stem.startswith("partial_")}
-PARTIAL |= {"runs", "traffic", "formula", "prediction", "recommendation", "hypotheses"}
+PARTIAL |= {"runs", "formula", "prediction", "recommendation", "hypotheses"}
 
 
 def drawn() -> list[tuple[str, str]]:

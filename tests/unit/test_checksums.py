@@ -67,8 +67,8 @@ def test_a_folder_s_sum_is_of_names_and_contents_and_not_of_times_or_place(photo
 
 @pytest.mark.parametrize("extracted", [False, True])
 def test_cifar_is_its_archive_or_the_members_of_its_folder(tmp_path: Path, extracted: bool) -> None:
-    archive = tmp_path / cifar.ARCHIVES["cifar10"]
-    cifar.write_archive(archive, "cifar10", 2, 1, seed=0)
+    cifar.write_archive(tmp_path, "cifar10", 2, 1, seed=0)
+    archive = tmp_path / "cifar-10-python.tar.gz"
     settings = {"kind": "cifar10", "path": str(tmp_path)}
     if extracted:
         shutil.unpack_archive(archive, tmp_path, filter="data")

@@ -15,13 +15,14 @@ import pytest
 import torch
 
 from laq.checkpoints import packing
-from laq.data import Dataset, archives
+from laq.data import Dataset, archives, sources
 from laq.distances import features
 from laq.ptq import activation_cache
 from laq.training import resume
 from laq.training.resume import Keeper
 from laq.utils import disks, files
 from laq.utils.errors import LaqError, StorageError
+from tests import cifar
 from tests.mounts import mounted
 from train_network import train_network
 
@@ -167,6 +168,18 @@ def test_activations_that_do_not_fit_say_which_folder_is_full(
     monkeypatch.setattr(tempfile, "tempdir", str(full))
     with activation_cache.Activations(0) as held, pytest.raises(LaqError, match="set TMPDIR"):
         held.put({"x": torch.from_numpy(VALUES)})
+    assert list(full.iterdir()) == []
+
+
+def test_an_archive_that_does_not_fit_says_which_folder_is_full(
+    full: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("data")
+    for name, value in cifar.write_archive(folder, "cifar100", 1, 1, seed=0).items():
+        monkeypatch.setattr(cifar.TORCHVISION["cifar100"], name, value)
+    monkeypatch.setattr(tempfile, "tempdir", str(full))
+    with pytest.raises(StorageError, match=rf"{full}/laq-data.* cannot be written \(No space"):
+        sources.make({"kind": "cifar100", "path": str(folder), "download": False}, 0)
     assert list(full.iterdir()) == []
 
 

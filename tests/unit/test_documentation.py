@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -116,4 +117,21 @@ def test_pages_that_sources_name_exist() -> None:
                 )
                 named |= set(found)
     assert "docs/tutorial.md" in named
-    assert {name for name in named if not (ROOT / name).exists()} <= {"docs/findings.md"}
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_the_findings_conclusions_are_those_of_the_table() -> None:
+    words = {"reproduced": "yes", "not reproduced": "no", "inconclusive": "?"}
+    sources = ("Published", "CIFAR-100: small_resnet", "CIFAR-100: resnet18", "Glyphs")
+    with (ROOT / "docs/findings/verdicts.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lines = re.findall(r"^\| \d+ \|.*\|$", text("docs/findings.md"), flags=re.M)
+    assert len(lines) == len(rows) == 12
+    for line, row in zip(lines, rows, strict=True):
+        for cell, source in zip(line.split("|")[3:-1], sources, strict=True):
+            if row[f"{source}: n"] == "0":
+                assert not cell.strip()
+                continue
+            effect, verdict = cell.strip().replace("−", "-").replace(" %", "").split()
+            assert abs(float(effect) - 100 * float(row[f"{source}: effect"])) < 0.0501
+            assert verdict == words[row[f"{source}: verdict"]]

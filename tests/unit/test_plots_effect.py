@@ -323,13 +323,30 @@ def test_the_script_writes_the_same_bytes_twice_and_leaves_duplicates_out(tmp_pa
     accuracy.drop(columns="setting").to_csv(paths["accuracy"], index=False)
     chosen = accuracy[["subset", "median_icd"]].drop_duplicates("subset").assign(duplicate_of="")
     chosen.to_csv(paths["subsets"], index=False)
-    shared = {"title": "A study", "base": {"bits": 4, "images": 64}, **HOW}
+    swept = sorted(set(accuracy["subset"]))
+    shared = {"title": "A study", "base": {"bits": 4, "images": 64}, "swept": swept, **HOW}
     for run, table in (("a", sweep), ("b", pd.concat([sweep, odd]))):
         table.to_csv(paths["sweep"], index=False)
         outputs = {key: str(tmp_path / run / f"fig8.{key}") for key in ("pdf", "png")}
         plot_effect(**paths, **outputs, **shared)
     for file in ("fig8.pdf", "fig8.png"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_the_sweep_may_have_fewer_subsets_than_the_study(tmp_path: Path) -> None:
+    accuracy, sweep = tables()
+    paths = {key: str(tmp_path / f"{key}.csv") for key in ("accuracy", "subsets", "sweep")}
+    chosen = accuracy[["subset", "median_icd"]].drop_duplicates("subset").assign(duplicate_of="")
+    chosen.to_csv(paths["subsets"], index=False)
+    accuracy.to_csv(paths["accuracy"], index=False)
+    sweep[sweep["subset"] != "s1"].to_csv(paths["sweep"], index=False)
+    all_subsets = sorted(set(accuracy["subset"]))
+    shared = {**paths, "title": "", "base": vars(BASE), **HOW}
+    outputs = {key: str(tmp_path / f"fig8.{key}") for key in ("pdf", "png")}
+    with pytest.raises(DataError, match="no row of net on s1"):
+        plot_effect(**shared, **outputs, swept=all_subsets)
+    plot_effect(**shared, **outputs, swept=[name for name in all_subsets if name != "s1"])
+    assert (tmp_path / "fig8.pdf").is_file()
 
 
 def test_a_sweep_without_a_column_is_refused(tmp_path: Path) -> None:
@@ -340,4 +357,4 @@ def test_a_sweep_without_a_column_is_refused(tmp_path: Path) -> None:
     chosen.to_csv(paths["subsets"], index=False)
     sweep.drop(columns="in_subset").to_csv(paths["sweep"], index=False)
     with pytest.raises(DataError, match="lacks the column in_subset"):
-        plot_effect(**paths, pdf="x.pdf", png="x.png", title="", base=vars(BASE), **HOW)
+        plot_effect(**paths, pdf="x.pdf", png="x.png", title="", base=vars(BASE), swept=[], **HOW)

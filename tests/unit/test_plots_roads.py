@@ -1,181 +1,114 @@
-"""Figures 2 and 3: words that fit their boxes, paints that every eye can tell apart, files."""
+"""Figures 2 and 3 as they are drawn: boxes, arrows and text keep apart, the same bytes twice."""
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+from itertools import combinations
+from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.path import Path as MplPath
+from matplotlib.transforms import Bbox
 
-from laq.figures.diagrams.boxes import INDENT, Arrow, RoadStep, fit, repeat, text_width, wrap
-from laq.figures.roads import paint_of, road
+from laq.figures.roads import PER_ROW, road, rows_of
 from laq.figures.style import WIDTH, save
-from tests.unit.test_lanes import crosses
-from tests.unit.test_plots_style import BLINDNESS, _perceived
 
-PAGE = 7.0
-STAGES = [f"s{i}" for i in range(10)]  # as many as a study has
+Edges = tuple[float, float, float, float]  # left, right, top, bottom in inches
 
 
-def test_words_are_broken_where_they_allow() -> None:
-    lines = wrap("Draw or read the images of the study's data set.", 1.2)
-    assert " ".join(lines) == "Draw or read the images of the study's data set."
-    assert len(lines) > 1 and max(map(text_width, lines)) <= 1.2
+@st.composite
+def graphs(draw: st.DrawFn) -> nx.DiGraph:
+    """Up to 12 rules with text of any length."""
+    count = draw(st.integers(1, 12))
+    graph = nx.DiGraph()
+    for number in range(count):
+        text = [" ".join(["some_words"] * draw(st.integers(1, 30)))] * draw(st.integers(0, 3))
+        graph.add_node(f"rule_{number}", text=text, before=draw(st.booleans()))
+    for pair in combinations(sorted(graph), 2):
+        if draw(st.integers(0, 2)) == 0:
+            graph.add_edge(*pair)
+    return graph
 
 
-def test_a_word_that_is_longer_than_a_line_is_broken_anywhere() -> None:
-    lines = wrap("an Unbreakableandverylongindeed word", 0.5)
-    assert "".join(lines).replace(" ", "") == "anUnbreakableandverylongindeedword"
-    assert max(map(text_width, lines)) <= 0.5
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.text("abcdefgh_ ", max_size=200), st.floats(0.5, 3), st.floats(0, 0.3))
-def test_lines_after_the_first_leave_room_for_their_indent(
-    text: str, width: float, indent: float
-) -> None:
-    lines = wrap(text, width, indent)
-    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert all(text_width(line) <= width for line in lines[:1])
-    assert all(text_width(line) <= width - indent for line in lines[1:])
-
-
-def crowded(notes: int, length: int) -> tuple[dict[str, RoadStep], list[Arrow]]:
-    """A box with long notes, and wires that pass it in lanes."""
-    long = tuple(f"variant_{i}: " + ", ".join(["a setting 0.25"] * length) for i in range(notes))
-    steps = {
-        "first": RoadStep(("first",), "", "s0"),
-        "noted": RoadStep(("noted",), "What it does.", "s1", long),
-        "last": RoadStep(("last",), "", "s2"),
-    }
-    arrows = [
-        *(Arrow("first", ("noted", "last"), (f"{i}.json",), f"{i}.json") for i in range(5)),
-        Arrow("noted", ("last",), ("noted.csv",), "noted.csv"),
+def drawn(graph: nx.DiGraph) -> tuple[Figure, list[Edges], list[MplPath]]:
+    """The figure, its boxes, and the pieces of its arrows."""
+    figure = road(graph, {rule: f"stage {rule[-1]}" for rule in graph}, "A study")
+    patches = figure.axes[0].patches
+    boxes = [
+        (p.get_x(), p.get_x() + p.get_width(), p.get_y(), p.get_y() + p.get_height())
+        for p in patches
+        if isinstance(p, Rectangle)
     ]
-    return steps, arrows
+    pieces = [p._path_original for p in patches if isinstance(p, FancyArrowPatch)]
+    return figure, boxes, pieces
 
 
-@pytest.mark.parametrize("length", [1, 4, 12])
-def test_notes_of_any_length_stay_in_their_box_and_boxes_on_the_page(length: int) -> None:
-    steps, arrows = crowded(20, length)
-    lines, layout = fit(steps, arrows, PAGE)
-    box = layout.boxes["noted"]
-    assert box.x > 0 and box.x + box.width < PAGE
-    notes = [line for line in lines["noted"] if line.indent is not None]
-    assert max(line.indent + text_width(line.text) for line in notes) < box.width
-    assert " ".join(line.text for line in notes) == " ".join(steps["noted"].notes)
-    assert sum(line.indent == 0 for line in notes) == 20
-    assert {line.indent for line in notes} == ({0, INDENT} if length > 4 else {0})
-    for route in layout.routes:
-        assert all(0 < x < PAGE for piece in route.pieces for x in piece[::2])
-        assert not any(crosses(box, piece) for piece in route.pieces)
+@settings(max_examples=15, deadline=None)
+@given(graphs())
+def test_boxes_and_text_keep_apart_and_no_arrow_crosses_a_box(graph: nx.DiGraph) -> None:
+    figure, boxes, pieces = drawn(graph)
+    assert len(boxes) == len(graph)
+    for left, right, top, bottom in boxes:
+        assert left > 0 and right < WIDTH and top > 0 and bottom < figure.get_figheight()
+        inside = Bbox.from_extents(left, top, right, bottom).padded(-0.001)
+        assert not any(piece.intersects_bbox(inside, filled=False) for piece in pieces)
+    for one, other in combinations(boxes, 2):
+        assert one[1] < other[0] or other[1] < one[0] or one[3] < other[2] or other[3] < one[2]
+    figure.draw_without_rendering()
+    height, dpi = figure.get_figheight(), figure.dpi
+    for text in figure.axes[0].texts[1:]:  # after the title
+        extent = text.get_window_extent()
+        edges = (extent.x0, extent.x1, dpi * height - extent.y1, dpi * height - extent.y0)
+        left, right, top, bottom = (edge / dpi for edge in edges)
+        assert text.get_fontsize() >= 7
+        assert any(
+            box[0] < left and right < box[1] and box[2] < top and bottom < box[3] for box in boxes
+        )
+    plt.close(figure)
 
 
-def test_a_wire_that_comes_from_a_lane_says_its_name_again() -> None:
-    steps, arrows = crowded(3, 1)
-    _, layout = fit(steps, arrows, PAGE)
-    names = repeat(layout, [[arrow.name] for arrow in arrows])
-    assert {name for _, name, _ in names} == {f"{i}.json" for i in range(5)}
-    assert all(arrows[number].name == name for number, name, _ in names)
+@settings(max_examples=50, deadline=None)
+@given(graphs())
+def test_a_rule_is_below_those_it_needs(graph: nx.DiGraph) -> None:
+    rows = rows_of(graph)
+    assert all(rows[source] < rows[target] for source, target in graph.edges)
+    counts = np.bincount(list(rows.values()))
+    assert counts.min() >= 1 and counts.max() <= PER_ROW
 
 
-def test_a_name_without_room_gives_way_to_a_shorter_one_or_to_none() -> None:
-    steps, arrows = crowded(3, 1)
-    _, layout = fit(steps, arrows, PAGE)
-    long = "x" * 200
-    assert {name for _, name, _ in repeat(layout, [[long, "x"]] * 6)} == {"x"}
-    assert repeat(layout, [[long]] * 6) == repeat(layout, [[]] * 6) == []
+def test_an_arrow_has_a_head_at_each_rule_that_takes_its_files() -> None:
+    graph = nx.DiGraph([("a", "b"), ("b", "c"), ("c", "d"), ("a", "d"), ("a", "c")])
+    nx.set_node_attributes(graph, {rule: {"text": [], "before": False} for rule in graph})
+    _, boxes, pieces = drawn(graph)
+    ends = [tuple(piece.vertices[-1]) for piece in pieces]
+    below = sorted(boxes, key=lambda box: box[2])
+    for rule, (left, right, top, _) in zip(sorted(graph), below, strict=True):
+        heads = {x for x, y in ends if y == pytest.approx(top) and left < x < right}
+        assert len(heads) == graph.in_degree(rule)
 
 
-def test_wires_of_two_stages_differ_to_every_eye() -> None:
-    paints = [paint_of(STAGES, stage) for stage in STAGES]
-    for one, other in combinations(paints, 2):
-        far = [
-            np.linalg.norm(_perceived(one.wire, eye) - _perceived(other.wire, eye))
-            for eye in BLINDNESS
-        ]
-        # A just noticeable difference is about 2.3 in this space.
-        assert min(far) > 20 or one.dash != other.dash
-    # Those of the stages that come first differ by colour alone, so their wires are solid.
-    assert {str(paint.dash) for paint in paints[:7]} == {"solid"}
+def test_rules_that_lead_round_in_a_circle_are_refused() -> None:
+    with pytest.raises(nx.NetworkXUnfeasible):
+        road(nx.DiGraph([("a", "b"), ("b", "c"), ("c", "b")]), dict.fromkeys("abc", "s"), "A study")
 
 
-def test_stages_have_colours_of_their_own_that_are_dark_enough() -> None:
-    paints = [paint_of(STAGES, stage) for stage in STAGES]
-    assert len({paint.wire for paint in paints}) == 10
-    assert len({paint.face for paint in paints[:9]}) == 9
-    for paint in paints:
-        assert contrast(paint.words) >= 4.45  # words, WCAG 2, level AA
-        assert contrast(paint.wire) >= 2.95  # lines
-
-
-def contrast(colour: tuple[float, float, float]) -> float:
-    """To white, from the lightness: Y = ((L + 16) / 116)³."""
-    return 1.05 / (((_perceived(colour, "none")[0] + 16) / 116) ** 3 + 0.05)
-
-
-def test_a_stage_has_the_same_paint_whatever_it_is_drawn_with() -> None:
-    assert paint_of(STAGES, "s3") == paint_of([*STAGES[:4], "other"], "s3")
-    assert paint_of(STAGES, "s3") != paint_of(STAGES, "s4")
-
-
-def drawn(figure: Figure, text: str) -> tuple[float, float, float, float]:
-    """Left, right, bottom, top of a text in inches."""
-    found = next(each for each in figure.axes[0].texts if each.get_text() == text)
-    box = found.get_window_extent()
-    return tuple(edge / figure.dpi for edge in (box.x0, box.x1, box.y0, box.y1))
-
-
-def test_a_long_title_has_the_room_that_its_lines_take() -> None:
-    steps, arrows = crowded(1, 1)
-    short = road(steps, arrows, STAGES, "A study")
-    long = road(steps, arrows, STAGES, " ".join(["A_study of $words$"] * 15))
-    assert long.get_figheight() > short.get_figheight() + 0.3
-    title = next(text.get_text() for text in long.axes[0].texts if "A_study" in text.get_text())
-    left, right, bottom, top = drawn(long, title)
-    assert left > 0 and right < WIDTH and top < long.get_figheight()
-    assert bottom > drawn(long, "first")[3]
-
-
-def test_dollars_and_underscores_are_drawn_as_they_stand() -> None:
-    steps = {
-        "a": RoadStep(("a_$x$",), "Words $y$.", "$z$", ("note $n$ $",), ("f_$1$.pdf",)),
-        "b": RoadStep(("b",), "", "$z$"),
-    }
-    figure = road(steps, [Arrow("a", ("b",), ("{v}$1$.csv",))], ["$z$"], "$t$")
-    texts = [text for text in figure.axes[0].texts if text.get_text()]
-    assert len([text for text in texts if "$" in text.get_text()]) == 7
-    for text in texts:
-        kept, formula = text._preprocess_math(text.get_text())
-        assert not formula and "\\" not in kept
-
-
-def test_the_legend_has_a_second_line_where_one_is_too_short() -> None:
-    stages = [f"a stage with a long name {i}" for i in range(9)]
-    steps = {stage: RoadStep((stage,), "", stage) for stage in stages}
-    arrows = [Arrow(one, (two,), ("f",)) for one, two in pairwise(stages)]
-    figure = road(steps, arrows, stages, "A study")
-    legend = [t for t in figure.axes[0].texts if t.get_text() in stages and t.get_fontsize() == 7]
-    edges = [text.get_window_extent() for text in legend]
-    assert len(edges) == 9 and len({round(edge.y0) for edge in edges}) > 1
-    assert all(edge.x0 > 0 and edge.x1 < WIDTH * figure.dpi and edge.y0 > 0 for edge in edges)
-
-
-def test_a_road_is_drawn_as_pdf_and_png_the_same_twice(tmp_path) -> None:
-    steps = {
-        "make": RoadStep(("make",), "Make it.", "first"),
-        "use": RoadStep(("use", "show"), "", "second", ("a: 4 bits",), ("fig.pdf", "table.csv")),
-    }
-    arrows = [Arrow("make", ("use",), ("it.npz", "7 × 3 uint8"))]
+def test_a_road_is_drawn_as_pdf_and_png_the_same_twice(tmp_path: Path) -> None:
+    graph = nx.DiGraph([("make", "use")])
+    graph.nodes["make"].update(text=["Make it.", "→ it.npz: 7 × 3 uint8"], before=True)
+    graph.nodes["use"].update(text=["a: bits 4", "$1$"], before=False)
     for run in ("one", "two"):
-        figure = road(steps, arrows, ["first", "second"], "A study")
+        figure = road(graph, {"make": "first", "use": "second"}, "A study")
         texts = {text.get_text() for text in figure.axes[0].texts}
-        assert {"make", "use", "show", "a: 4 bits", "it.npz", "7 × 3 uint8"} <= texts
-        assert figure.get_size_inches()[0] == WIDTH
-        assert min(t.get_fontsize() for t in figure.axes[0].texts if t.get_text()) >= 7
+        assert {"A study", "make", "use", "→ it.npz: 7 × 3 uint8", "a: bits 4"} <= texts
+        assert {text.get_text() for text in figure.legends[0].texts} == {"first", "second"}
+        dollars = next(text for text in figure.axes[0].texts if "1" in text.get_text()[:3])
+        assert dollars._preprocess_math(dollars.get_text()) == ("$1$", False)
         save(figure, tmp_path / f"{run}.pdf", tmp_path / f"{run}.png")
     for suffix in ("pdf", "png"):
         one, two = (tmp_path / f"{run}.{suffix}" for run in ("one", "two"))

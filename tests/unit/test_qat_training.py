@@ -200,6 +200,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(monkeypatch, tmp_path, met
 def test_two_processes_take_the_step_that_one_takes():
     """But for sums' rounding, which may make a number another code: of what moves, a hundredth."""
     changes = {"activations": {"bits": 4}, "bits": 4, "granularity": "per_channel", "epochs": 1}
+    changes |= {"batchnorm": "frozen"}
     changes |= {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0, "batch_size": 256}
 
     def moved(**own) -> Tensor:

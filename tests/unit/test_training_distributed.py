@@ -1,13 +1,11 @@
-"""Several processes train as one: layers over the whole batch, and real runs under torchrun."""
+"""Several processes: what each has of a batch, and real runs under torchrun."""
 
 from __future__ import annotations
 
-import copy
 import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,9 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional
 
-from laq.training import TRAINING, Recipe, distributed, launch
+from laq.training import TRAINING, Recipe, distributed, launch, loop
 from laq.training.distributed import Team
 from laq.utils.errors import ConfigError, ProcessError
 
@@ -27,6 +24,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 
 torch.set_num_threads(1)
 
+CPU = torch.device("cpu")
 
 # Parts
 
@@ -39,87 +37,12 @@ def test_parts_are_the_whole_in_order_and_about_equal(count, size):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.parametrize(("n", "sizes"), [(19, [8, 11]), (20, [8, 8, 4])])
+def test_each_process_gets_two_images_or_more_of_the_last_batch(n, sizes):
+    assert [len(batch) for batch in loop.batches(torch.arange(n), 8, processes=2)] == sizes
+
+
 # Layers
-
-
-class Threads:
-    """Processes played by threads: what each gives to all_reduce becomes the sum."""
-
-    def __init__(self, size: int) -> None:
-        self.barrier = threading.Barrier(size, timeout=30)
-        self.given: list[Tensor] = []
-
-    def all_reduce(self, tensor: Tensor) -> None:
-        self.given.append(tensor.detach().clone())
-        self.barrier.wait()
-        total = torch.stack(self.given).sum(0)
-        self.barrier.wait()
-        with torch.no_grad():
-            tensor.copy_(total)
-        if self.barrier.wait() == 0:
-            self.given.clear()
-        self.barrier.wait()
-
-    def run(self, work) -> None:
-        threads = [
-            threading.Thread(target=work, args=(rank,)) for rank in range(self.barrier.parties)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-
-@pytest.mark.parametrize("cuts", [[3], [1, 4], [0, 5], [5, 5]], ids=str)
-@pytest.mark.parametrize("shape", [(7, 3), (7, 3, 4, 2)], ids=str)
-@pytest.mark.parametrize("momentum", [0.1, None])
-def test_batch_norm_over_parts_is_that_of_the_whole(monkeypatch, cuts, shape, momentum):
-    torch.manual_seed(0)
-    x = 3 + 2 * torch.randn(shape, dtype=torch.float64)
-    weights = torch.randn(shape, dtype=torch.float64)  # of a loss
-    kind = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
-    whole = kind(3, momentum=momentum).double()
-    nn.init.normal_(whole.weight)
-    parts = [kind(3, momentum=momentum).double() for _ in range(len(cuts) + 1)]
-    for part in parts:
-        part.load_state_dict(whole.state_dict())
-    inputs = x.clone().requires_grad_()
-    expected = [whole(inputs) for _ in range(2)][-1]
-    (expected * weights).sum().backward()
-
-    group = Threads(len(parts))
-    monkeypatch.setattr(distributed.distributed, "all_reduce", group.all_reduce)
-    found: dict[int, tuple] = {}
-
-    def work(rank: int) -> None:
-        mine = slice([0, *cuts][rank], [*cuts, len(x)][rank])
-        part = x[mine].clone().requires_grad_()
-        with distributed._GlobalBatchNorm():
-            y = [parts[rank](part) for _ in range(2)][-1]
-        # The backward of both calls: gradients of the first are none.
-        (y * weights[mine]).sum().backward()
-        found[rank] = (y.detach(), part.grad)
-
-    group.run(work)
-    near = {"rtol": 1e-9, "atol": 1e-9}
-    for place, wanted in ((0, expected.detach()), (1, inputs.grad)):
-        got = torch.cat([found[rank][place] for rank in range(len(parts))])
-        torch.testing.assert_close(got, wanted, **near)
-    for name, parameter in whole.named_parameters():
-        total = sum(dict(part.named_parameters())[name].grad for part in parts)
-        torch.testing.assert_close(total, parameter.grad, **near)
-    for part in parts:
-        for name, buffer in whole.named_buffers():
-            torch.testing.assert_close(dict(part.named_buffers())[name], buffer, **near)
-
-
-def test_evaluation_asks_no_other_process():
-    norm = nn.BatchNorm2d(2).eval()
-    x = torch.randn(3, 2, 4, 4)
-    with distributed._GlobalBatchNorm():
-        y = norm(x)
-    mean, var = norm.running_mean, norm.running_var
-    assert torch.equal(y, functional.batch_norm(x, mean, var, norm.weight, norm.bias))
 
 
 def test_batch_norms_are_made_synchronous_in_place_on_cuda():
@@ -139,36 +62,42 @@ def test_batch_norms_are_made_synchronous_in_place_on_cuda():
     assert torch.equal(network(x), expected) and (expected >= 0).all()
 
 
-class DropPath(nn.Module):
-    """Of timm's name: an image's whole output is dropped or not."""
+def test_running_statistics_become_the_mean_over_processes_and_frozen_ones_stay(monkeypatch):
+    norm, frozen = nn.BatchNorm2d(2), nn.BatchNorm2d(2).eval()
+    monkeypatch.setattr(distributed.distributed, "all_reduce", lambda x: x.add_(3.0))
+    Team(0, 2).average(nn.Sequential(norm, frozen))
+    assert norm.running_mean.tolist() == [1.5, 1.5] and norm.running_var.tolist() == [2.0, 2.0]
+    assert not frozen.running_mean.any() and (frozen.running_var == 1).all()
+
+
+class Drawing(nn.Linear):
+    """A layer that draws as dropout does, and notes what it drew."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 2)
+        self.draws: list[float] = []
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x
-        mask = x.new_empty((len(x), *[1] * (x.ndim - 1))).bernoulli_(0.5)
-        return x * mask.div_(0.5)
+        if self.training:
+            self.draws.append(torch.rand(()).item())
+        return super().forward(x.mean((2, 3)).repeat(1, 4))
 
 
-@pytest.mark.parametrize("layer", [nn.Dropout(0.4), nn.Dropout2d(), DropPath()], ids=str)
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
-@pytest.mark.parametrize("size", [2, 3])
-def test_random_layers_draw_for_the_whole_batch(monkeypatch, layer, layout, size):
-    x = torch.rand(7, 6, 3, 5).contiguous(memory_format=layout)
-    torch.manual_seed(5)
-    expected = [layer(x) for _ in range(2)]
-    # As it is; that processes speak to each other is tried below.
+def test_every_process_draws_for_itself_in_each_epoch_whatever_was_drawn_before(monkeypatch):
     monkeypatch.setattr(nn.parallel, "DistributedDataParallel", lambda network, **_: network)
-    parts: list[list[Tensor]] = [[], []]
-    for rank in range(size):
-        team = Team(rank, size)
-        network = team.prepare(nn.Sequential(copy.deepcopy(layer)))
-        torch.manual_seed(5)
-        for call in range(2):
-            with team.batch(len(x)):
-                parts[call].append(network(x[team.part(len(x))]))
-        assert torch.equal(network.eval()(x), x)
-    for call in range(2):
-        assert torch.equal(torch.cat(parts[call]), expected[call])
+    monkeypatch.setattr(distributed.distributed, "all_reduce", lambda x: x)
+    split = torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64)
+    recipe = Recipe.of(TRAINING, {"epochs": 2, "batch_size": 8, "schedule": "constant"})
+
+    def drawn(rank: int, before: int) -> list[float]:
+        network = Drawing()
+        torch.manual_seed(before)
+        generator = torch.Generator().manual_seed(5)
+        loop.fit(network, split, split, recipe, generator, CPU, team=Team(rank, 2))
+        return network.draws
+
+    first, again, second = drawn(0, 1), drawn(0, 2), drawn(1, 1)
+    assert first == again and len({*first, *second}) == 4
 
 
 # Real processes
@@ -197,7 +126,7 @@ settings = json.loads(sys.argv[1])
 try:
     train_network(
         "train.npz", "test.npz", "classes.json", [], "original.safetensors", "training.csv",
-        "small", {"name": "small_resnet", "widths": [4, 8]}, None, settings, 0, "cpu", {},
+        "small", json.loads(sys.argv[2]), None, settings, 0, "cpu", {},
     )
 except LaqError as error:
     print(type(error).__name__, error, file=sys.stderr)
@@ -205,7 +134,12 @@ except LaqError as error:
 """
 
 
-def folder(path: Path, n: int = 41) -> Path:
+# Without BatchNorm, so that two processes can make what one makes; and with it.
+VIT = {"name": "small_vit", "patch": 2, "convolutions": [], "width": 8, "depth": 1}
+RESNET = {"name": "small_resnet", "widths": [4, 8]}
+
+
+def folder(path: Path, n: int = 40) -> Path:
     """A folder with a small data set and the job that trains on it."""
     path.mkdir()
     generator = np.random.default_rng(0)
@@ -219,8 +153,8 @@ def folder(path: Path, n: int = 41) -> Path:
     return path
 
 
-def start(path: Path, **changes) -> subprocess.Popen:
-    command = [sys.executable, "job.py", json.dumps(SETTINGS | changes)]
+def start(path: Path, network: dict = RESNET, **changes) -> subprocess.Popen:
+    command = [sys.executable, "job.py", json.dumps(SETTINGS | changes), json.dumps(network)]
     return subprocess.Popen(command, cwd=path, stderr=subprocess.PIPE, text=True)
 
 
@@ -240,21 +174,14 @@ def left(path: Path) -> set[str]:
 MADE = {"original.safetensors", "training.csv"}
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> Path:
-    """What one process makes of the data."""
-    path = folder(tmp_path_factory.mktemp("alone") / "job")
-    finish(start(path))
-    return path
-
-
-def test_two_processes_make_what_one_makes(alone, tmp_path):
-    # 41 images in batches of 13, 13 and 15 (the lone last one joins): odd, and parted unequally.
-    path = folder(tmp_path / "two")
-    said = finish(start(path, processes=2))
+def test_two_processes_make_what_one_makes(tmp_path):
+    # 40 images in batches of 13, 13 and 14 (the lone last one joins): odd, and parted unequally.
+    alone, path = folder(tmp_path / "one"), folder(tmp_path / "two")
+    finish(start(alone, VIT))
+    said = finish(start(path, VIT, processes=2))
     assert left(path) == MADE
     one, two = (load_file(p / "original.safetensors") for p in (alone, path))
-    assert one.keys() == two.keys() and any("running_var" in name for name in one)
+    assert one.keys() == two.keys()
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda m: name + m)  # noqa: B023
     rows = [np.loadtxt(p / "training.csv", delimiter=",", skiprows=1) for p in (alone, path)]

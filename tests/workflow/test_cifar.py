@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long
 STUDY = """
 study: CIFAR
 root: results/cifar
-dataset: {{ kind: cifar100, path: {path}, md5: "{md5}" }}
+dataset: {{ kind: cifar100, path: {path} }}
 networks:
   tiny: {{ architecture: small_resnet, widths: [4], training: {{ epochs: 1 }} }}
 features: {{ source: pixels }}
@@ -30,32 +30,33 @@ variants:
 """
 
 
-def configure(checkout: Checkout, path: Path, md5: str) -> None:
-    (checkout.path / "cifar.yaml").write_text(STUDY.format(path=path, md5=md5))
+def configure(checkout: Checkout, path: Path) -> None:
+    (checkout.path / "cifar.yaml").write_text(STUDY.format(path=path))
 
 
 def test_files_are_needed_by_the_job_alone_and_may_be_moved(tmp_path: Path) -> None:
     checkout = Checkout.create(tmp_path / "laq")
-    archive = tmp_path / "data" / cifar.ARCHIVES["cifar100"]
-    archive.parent.mkdir()
-    configure(checkout, archive, "0" * 32)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    cifar.declare(checkout.path, cifar.write_archive(folder, "cifar100", 4, 2, seed=0))
+    archive = folder / "cifar-100-python.tar.gz"
+    archive.rename(tmp_path / archive.name)
+    configure(checkout, archive)
     assert "super_vehicles_2" in checkout.run("-n", config="cifar.yaml")
     target = "results/cifar/dataset/classes.json"
     done = checkout.snakemake(target, config="cifar.yaml")
     printed = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in printed
-    assert f"put it at {archive}" in printed and "dataset.download: true" in printed
+    assert f"neither {archive}" in printed and "dataset.download: true" in printed
 
-    md5 = cifar.write_archive(archive, "cifar100", 4, 2, seed=0)
-    configure(checkout, archive, md5)
+    (tmp_path / archive.name).rename(archive)
     subset = "results/cifar/subsets/super_large_man_made_outdoor_things.json"
     checkout.run(target, subset, config="cifar.yaml")
     chosen = read_json(checkout.path / subset)
     assert chosen["classes"] == ["bridge", "castle", "house", "road", "skyscraper"]
     assert chosen["superclass"] == "large_man-made_outdoor_things"
 
-    archive = archive.rename(tmp_path / "elsewhere.tar.gz")
-    configure(checkout, archive, md5)
+    configure(checkout, folder.rename(tmp_path / "elsewhere"))
     assert "Nothing to be done" in checkout.run(target, subset, config="cifar.yaml")
     with checkout.edited("cifar.yaml", "root:", "seed: 1\nroot:"):
         assert "make_dataset" in checkout.run("-n", target, config="cifar.yaml")

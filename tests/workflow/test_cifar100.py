@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from tests.cifar import write_archive
+from tests import cifar
 from tests.recommended import recommended
 from tests.workflow.conftest import PROJECT, Checkout
 
@@ -27,6 +27,7 @@ CONFIG, RECOMMENDED = (
 VARIANTS = list(CONFIG["variants"])
 TRAIN, TEST = 5, 2  # images a class
 COMMIT = "c0ffee" + "0" * 34
+Archive = tuple[Path, dict[str, Any]]
 VEHICLES = ["bicycle", "bus", "motorcycle", "pickup_truck", "train"]
 
 
@@ -58,18 +59,20 @@ def imagenet_weights(path: Path, architecture: str) -> dict[str, str | bool]:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """CIFAR-100's archive with 5 images a class to train with, 2 to test with, and its md5."""
-    path = tmp_path_factory.mktemp("archive") / "cifar-100-python.tar.gz"
-    return path, write_archive(path, "cifar100", TRAIN, TEST, seed=0)
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """The folder of CIFAR-100's archive with 5 images a class to train with, 2 to test with.
+
+    And what makes it the published one.
+    """
+    folder = tmp_path_factory.mktemp("archive")
+    return folder, cifar.write_archive(folder, "cifar100", TRAIN, TEST, seed=0)
 
 
-def miniature(config: dict[str, Any], archive: tuple[Path, str], imagenet: Any) -> dict[str, Any]:
-    """``config`` with the small archive, 4 calibration images, and 1 epoch."""
+def miniature(config: dict[str, Any], archive: Path, imagenet: Any) -> dict[str, Any]:
+    """``config`` with the archive in a folder, 4 calibration images, and 1 epoch."""
     config = yaml.safe_load(yaml.safe_dump(config, sort_keys=False))
     config |= {"root": "results/miniature", "device": "cpu", "threads": 2, "memory_mb": 256}
-    path, md5 = archive
-    config["dataset"] |= {"path": str(path), "md5": md5, "download": False}
+    config["dataset"] |= {"path": str(archive), "download": False}
     config["networks"]["resnet50"]["weights"]["download"] = False
     config["networks"]["resnet50"] |= {"resize": 36, "crop": 32}
     config["features"]["weights"] |= imagenet
@@ -82,9 +85,10 @@ def miniature(config: dict[str, Any], archive: tuple[Path, str], imagenet: Any) 
     return config
 
 
-def ran(config: dict[str, Any], folder: Path) -> Path:
+def ran(config: dict[str, Any], published: dict[str, Any], folder: Path) -> Path:
     """The results of a study of ``config``, whose weights are in ``folder``/hub."""
     checkout = Checkout.create(folder / "laq")
+    cifar.declare(checkout.path, published)
     path = folder / "miniature.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
@@ -95,30 +99,30 @@ def ran(config: dict[str, Any], folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory, archive: tuple[Path, str]) -> Path:
+def study(tmp_path_factory: pytest.TempPathFactory, archive: Archive) -> Path:
     """The published study on 2 subsets."""
     if not os.environ.get("LAQ_WHOLE"):
         pytest.skip("six minutes, asked for by LAQ_WHOLE=1; digits have all of its rules")
     folder = tmp_path_factory.mktemp("cifar100")
     published_weights(folder / "hub", "timm/resnet50")
     imagenet = imagenet_weights(folder / "imagenet.pth", "resnet50")
-    config = miniature(CONFIG, archive, imagenet)
+    config = miniature(CONFIG, archive[0], imagenet)
     definitions = config["subsets"]["definitions"]
     config["subsets"]["definitions"] = {
         kind: {**definitions[kind], "count": 1} for kind in ("similar", "dissimilar")
     }
-    return ran(config, folder)
+    return ran(config, archive[1], folder)
 
 
 @pytest.fixture(scope="module")
-def recommended_study(tmp_path_factory: pytest.TempPathFactory, archive: tuple[Path, str]) -> Path:
+def recommended_study(tmp_path_factory: pytest.TempPathFactory, archive: Archive) -> Path:
     """The recommended study of a small network on a target and one superclass, all made once."""
     if not os.environ.get("LAQ_WHOLE"):
         pytest.skip("four minutes, asked for by LAQ_WHOLE=1; digits have all of its parts")
     folder = tmp_path_factory.mktemp("recommended")
     published_weights(folder / "hub", "small_resnet")
     imagenet = imagenet_weights(folder / "imagenet.pth", "resnet18")
-    config = miniature(RECOMMENDED, archive, imagenet)
+    config = miniature(RECOMMENDED, archive[0], imagenet)
     config["dataset"]["superclasses"] = {"vehicles 1": VEHICLES}
     weights = config["networks"]["resnet50"]["weights"]
     config["networks"]["resnet50"] = {"architecture": "small_resnet", "weights": weights}
@@ -130,7 +134,7 @@ def recommended_study(tmp_path_factory: pytest.TempPathFactory, archive: tuple[P
     config["sweep"] |= {"bits": [3], "images": [], "repeats": 1}
     config["similarity"] = {"images": 4, "repeats": 1}
     config["deploy"]["subsets"] = ["superclasses_vehicles_1"]
-    return ran(config, folder)
+    return ran(config, archive[1], folder)
 
 
 def rows(path: Path) -> list[dict[str, str]]:

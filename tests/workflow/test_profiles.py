@@ -37,8 +37,8 @@ def test_the_two_profiles_share_no_key():
 
 
 def test_every_rule_without_a_gpu_shares_a_job_or_has_reason_not_to():
-    # They take time, or two processes.
-    alone = {"make_dataset", "export_onnx", "evaluate_onnx", "count_traffic"}
+    # They take time.
+    alone = {"make_dataset", "export_onnx", "evaluate_onnx"}
     small = {name for name, body in RULES.items() if "gpu=" not in body} - alone
     assert profile("slurm")["groups"].keys() == small
     assert with_subsets()["groups"].keys() - small == {

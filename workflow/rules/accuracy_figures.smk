@@ -112,6 +112,7 @@ if PLAN.sweep_table():
             settings=dict(
                 title=f"{STUDY['study']}: what label-aware quantization does",
                 base=PLAN.sweep_base(),
+                swept=PLAN.swept_subsets(),
                 confidence=FIGURES["confidence"],
                 resamples=FIGURES["resamples"],
                 seed=SEED,

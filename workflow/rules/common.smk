@@ -135,7 +135,6 @@ TABLES = {
     "prediction": ("Partial training", "formulas on networks they were not fitted to"),
     "recommendation": ("Partial training", "which layers to quantize"),
     "runs": ("Partial training", "every arm of partial training"),
-    "traffic": ("Partial training", "bytes of a training step, counted"),
     "logs": ("Tables", "the published logs"),
     "provenance": ("Study", "sources, config, seeds, versions, machine"),
 }

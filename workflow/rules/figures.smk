@@ -1,7 +1,7 @@
 """Figures of what the study is made of, and the road of the study from Snakemake's own rule graph.
 
 Reads: <results>/dataset/, umap/coordinates.parquet, tables/memory.csv, two checkpoints; what lies on
-       the road, for the shapes on the arrows
+       the road, for the shapes in the boxes
 Makes: <results>/figures/fig1, fig4 and fig7, fig2 (preprocessing) and fig3 (experiment), each as .pdf
        and .png
 """
@@ -100,7 +100,7 @@ rule plot_memory:
 
 
 rule plot_preprocessing:
-    """Figure 2: the road from images to subsets, with the shapes of what is handed on."""
+    """Figure 2: the road from images to subsets, with the shapes of what its rules make."""
     input:
         artifacts=[
             expand("<results>/dataset/{file}", file=["train.npz", "test.npz", "classes.json"]),

@@ -2,7 +2,7 @@
 
 Reads: <results>/dataset/, subsets/{subset}.json, models/{network}/original.safetensors
 Makes: <results>/partial_qat/{network}/{arms}.csv, tensors.csv; partial_qat/runs.csv, seconds.csv,
-       traffic.csv, formula.csv, prediction.csv, recommendation.csv, hypotheses.csv and .html;
+       formula.csv, prediction.csv, recommendation.csv, hypotheses.csv and .html;
        partial_qat/accuracy, size, bandwidth, position, pareto, each as .pdf and .png
 """
 
@@ -41,7 +41,6 @@ rule partial_qat:
     input:
         "<results>/partial_qat/runs.csv",
         "<results>/partial_qat/seconds.csv",
-        "<results>/partial_qat/traffic.csv",
         expand("<results>/partial_qat/{network}/tensors.csv", network=PARTIAL_NETWORKS),
         expand("<results>/partial_qat/{table}.csv", table=PARTIAL_FOUND),
         "<results>/partial_qat/hypotheses.html",
@@ -120,37 +119,6 @@ rule collect_partial:
         "Collecting partial training"
     script:
         "../scripts/collect_partial.py"
-
-
-rule count_traffic:
-    """Count the bytes of a training step of a few arms of every network in two real processes."""
-    input:
-        classes="<results>/dataset/classes.json",
-        parents=expand("<results>/models/{network}/original.safetensors", network=PARTIAL_NETWORKS),
-    output:
-        table=reported("<results>/partial_qat/traffic.csv"),
-    log:
-        "<logs>/count_traffic.log",
-    benchmark:
-        "<benchmarks>/count_traffic.tsv"
-    conda:
-        "../../envs/laq.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
-    params:
-        settings=dict(
-            networks=PARTIAL_NETWORKS,
-            bits=PARTIAL["bits"],
-            training=partial_jobs.control_training(PARTIAL),
-            seed=SEED,
-        ),
-        code=code("count_traffic.py"),
-    message:
-        "Counting the bytes of partial training's steps"
-    script:
-        "../scripts/count_traffic.py"
 
 
 rule fit_formula:

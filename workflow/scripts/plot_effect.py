@@ -9,6 +9,7 @@ def plot_effect(
     png: str,
     title: str,
     base: dict[str, int],
+    swept: list[str],
     confidence: float,
     resamples: int,
     seed: int,
@@ -21,6 +22,7 @@ def plot_effect(
     from laq.figures.style import save
 
     table = observations.read(accuracy, subsets)
+    table = table[table["subset"].isin(swept)]
     points = read_all(sweep, SWEEP)
     check_covers(sweep, points, table, accuracy)
     save(effect(table, points, Base(**base), title, confidence, resamples, seed), pdf, png)

@@ -18,19 +18,18 @@ def plot_roads(
     sweep: Mapping[str, Any] | None,
     config: Mapping[str, Any],
 ) -> None:
-    """Read the rule graph and the shapes of the artifacts, and draw one part of the road."""
-    from laq.figures.diagrams import rulegraph, steps
+    """Read the rule graph and the contents of the artifacts, and draw one part of the road."""
+    from laq.figures import rulegraph
     from laq.figures.roads import road
     from laq.figures.style import save
 
     files = [artifacts] if isinstance(artifacts, str) else list(artifacts)
     snakefile = Path(__file__).resolve().parents[2] / "Snakefile"
     # A module of another Snakefile may have a prefix before the config's root.
-    config = {**config, "root": str(Path(pdf).parents[1])}
-    graph = rulegraph.ask(snakefile, config).without(left_out)
-    boxes, arrows = steps.part(graph, part, words, dict(stages), files, dict(variants), sweep)
-    stage_order = list(dict.fromkeys(stage for _, stage in stages))
-    save(road(boxes, arrows, stage_order, title), pdf, png)
+    graph = rulegraph.ask(snakefile, {**config, "root": str(Path(pdf).parents[1])})
+    graph.remove_nodes_from(left_out)
+    graph = rulegraph.part(graph, part, words, files, dict(variants), sweep)
+    save(road(graph, dict(stages), title), pdf, png)
 
 
 if "snakemake" in globals():

@@ -295,12 +295,15 @@ class Study(Plan):
         return self._section_tables("conditions")
 
     def _section_tables(self, section: str) -> list[str]:
-        """A section's tables of single subsets, of those that it names; of all if it names none."""
+        """A section's tables of single subsets."""
         if not self._has(section):
             return []
-        subsets = self.config[section]["subsets"] or self.subsets
         pattern = f"<results>/{section}/{{network}}/{{subset}}.csv"
-        return files(pattern, network=self.networks, subset=subsets)
+        return files(pattern, network=self.networks, subset=self.swept_subsets(section))
+
+    def swept_subsets(self, section: str = "sweep") -> list[str]:
+        """The subsets that a section names; all if it names none."""
+        return list(self.config[section]["subsets"] or self.subsets)
 
     def sweep_settings(
         self, section: str, levels: Sequence[str], crossed: bool

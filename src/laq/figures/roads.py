@@ -1,250 +1,191 @@
-"""Figures 2 and 3: the rules of a study and what they hand to one another."""
+"""Figures 2 and 3: the rules of a study in rows of boxes, each below those whose files it takes.
+
+An arrow leaves a box at the bottom, passes further rows in lanes between their boxes, and branches
+to the boxes that take its files. So it may cross arrows, but no box. Lengths are in inches, y
+grows downwards.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import cycle, pairwise
 
+import networkx as nx
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
-from numpy.typing import NDArray
+from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
+from matplotlib.path import Path
+from scipy.optimize import isotonic_regression
 
-from laq.figures.diagrams.boxes import (
-    LINE,
-    PAD,
-    SMALL,
-    TITLE,
-    Arrow,
-    Line,
-    RoadStep,
-    fit,
-    notes_width,
-    repeat,
-    text_width,
-)
-from laq.figures.diagrams.lanes import Rectangle, Route
-from laq.figures.style import PALETTE, STYLE, WIDTH, heading, plain
+from laq.figures.style import PALETTE, STYLE, WIDTH, heading, legend_columns, plain
+from laq.figures.words import wrap
 
-HEADING = 10.0  # points
-LEGEND = 0.18  # height of a line, in inches
-# Colours of the stages in order, as (number in the palette, least contrast to white). The first
-# seven are far apart in lightness or in hue that a colour-blind eye sees; stages after them have
-# dashed wires as well. Words on white are darkened further.
-_PAINTS = (
-    *((9, 3.0), (1, 3.0), (2, 11.0), (3, 7.0), (0, 11.0), (7, 3.0), (5, 3.0)),
-    *((4, 4.5), (8, 4.5), (2, 4.5)),
-)
-_SOLID = 7
-_DASHES = ("solid", (0, (4, 1.2)), (0, (1.5, 1)), (0, (6, 1, 1.5, 1)))
-_WORDS = 4.5  # contrast of words (WCAG 2, level AA)
+TITLE, SMALL, HEADING = 8.0, 7.0, 10.0  # font sizes in points
+LINE = 1.3 / 72  # height of a line for each point of its font
+PAD, INDENT = 0.07, 0.1  # between a box's edge and its text; of a paragraph's further lines
+PER_ROW, WIDEST = 3, 2.9  # boxes in a row, and the greatest width of a box
+SPACE, MARGIN = 0.09, 0.08  # between boxes and lanes of a row, and at the page's edges
+GAP = 0.42  # between two rows
+SWEEPS = 12
 
-Colour = tuple[float, float, float]
-Dash = str | tuple[int, tuple[float, ...]]
+Stop = tuple[str, int]  # where an arrow of a rule is in a row: in the rule's box, or in a lane
 
 
-@dataclass(frozen=True)
-class Paint:
-    """What a stage is drawn with: its wires, words on white, and the inside of its boxes."""
+def road(graph: nx.DiGraph, stages: Mapping[str, str], title: str) -> Figure:
+    """The diagram of a graph of rules.
 
-    wire: Colour
-    dash: Dash
-    words: Colour
-    face: Colour
+    Args:
+        graph: with the paragraphs of each box as ``text``, and as ``before`` whether the rule
+            belongs to another figure.
+        stages: of all rules of the study in order, so that one has its colour in every diagram.
 
-
-def paint_of(stages: Sequence[str], stage: str) -> Paint:
-    """A stage's paint, which its place among all stages of the study decides."""
-    index = list(stages).index(stage)
-    number, contrast = _PAINTS[index % len(_PAINTS)]
-    colour = PALETTE[number]
-    return Paint(
-        wire=_darkened(colour, contrast),
-        dash=_DASHES[index // _SOLID % len(_DASHES)],
-        words=_darkened(colour, max(contrast, _WORDS)),
-        face=tuple(1 - 0.22 * (1 - channel) for channel in colour),
-    )
-
-
-def _darkened(colour: Colour, contrast: float) -> Colour:
-    """A colour, dark enough for a contrast to white."""
-    shade = np.array(colour)
-    while 1.05 / (_luminance(shade) + 0.05) < contrast:
-        shade = 0.99 * shade
-    return tuple(map(float, shade))
-
-
-def _luminance(colour: NDArray[np.float64]) -> float:
-    """Relative luminance of an sRGB colour, as WCAG defines it."""
-    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
-
-
-def road(
-    steps: Mapping[str, RoadStep], arrows: Sequence[Arrow], stages: Sequence[str], title: str
-) -> Figure:
-    """The diagram of ``steps`` by name and of the ``arrows`` between them.
-
-    ``stages``: all stages of the study in order, so that one has its paint in every diagram.
+    Raises:
+        networkx.NetworkXUnfeasible: the rules lead round in a circle.
     """
+    looks = dict(zip(dict.fromkeys(stages.values()), map(_look, cycle(PALETTE)), strict=False))
+    rows = rows_of(graph)
+    ways = arrows(graph, rows)
+    stops = sorted({stop for way in ways for stop in way} | set(rows.items()))
     with plt.rc_context({**STYLE, "axes.grid": False}):
-        boxes, layout = fit(steps, arrows, WIDTH)
-        paints = {step.stage: paint_of(stages, step.stage) for step in steps.values()}
+        widths = _widths(stops, rows)
+        x = place(stops, ways, widths)
+        lines = {
+            rule: [
+                (line, INDENT if number else 0.0)
+                for paragraph in graph.nodes[rule]["text"]
+                for number, line in enumerate(wrap(paragraph, width - 2.4 * PAD, SMALL, INDENT))
+            ]
+            for (rule, row), width in widths.items()
+            if row == rows[rule]
+        }
+        heights = {rule: 2 * PAD + LINE * (TITLE + SMALL * len(lines[rule])) for rule in rows}
         title = heading(title, HEADING)
-        wired = {steps[arrow.source].stage for arrow in arrows}
-        present = [stage for stage in dict.fromkeys(stages) if stage in paints]
-        legend = _legend_rows(present)
-        top = 0.1 + HEADING * LINE * (1 + title.count("\n"))
-        bottom = 0.12 + LEGEND * len(legend)
-        height = top + layout.height + bottom
+        edge = 0.15 + HEADING * LINE * (1 + title.count("\n"))
+        tops, bottoms = [], []
+        for row in range(max(rows.values()) + 1):
+            tops.append(edge)
+            bottoms.append(edge + max(heights[rule] for rule in rows if rows[rule] == row))
+            edge = bottoms[-1] + GAP
+        shown = [stage for stage in looks if stage in {stages[rule] for rule in rows}]
+        columns = legend_columns(shown)
+        height = bottoms[-1] + 0.2 + 0.18 * -(-len(shown) // columns)
         figure = plt.figure(figsize=(WIDTH, height))
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set(xlim=(0, WIDTH), ylim=(layout.height + bottom, -top))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
         axes.set_axis_off()
-        axes.text(WIDTH / 2, -top / 2, title, ha="center", va="center", fontsize=HEADING)
-        routes = list(zip(arrows, layout.routes, strict=True))
-        for number, (arrow, route) in enumerate(routes):
-            paint = paints[steps[arrow.source].stage]
-            _draw_route(axes, route, paint, number / len(arrows))
-            _draw_words(axes, arrow.label, route.label, paint)
-        for number, name, rectangle in repeat(layout, [_short(arrow.name) for arrow in arrows]):
-            _draw_words(axes, [name], rectangle, paints[steps[arrows[number].source].stage])
-        for name, rectangle in layout.boxes.items():
-            _draw_box(axes, steps[name], boxes[name], rectangle, paints[steps[name].stage])
-        for number, row in enumerate(legend):
-            y = layout.height + 0.06 + LEGEND * (number + 0.5)
-            _draw_legend(axes, {stage: paints[stage] for stage in row}, wired, y)
+        axes.text(WIDTH / 2, 0.1, title, ha="center", va="top", fontsize=HEADING)
+        for start, end in ways:
+            (source, row), to_box = start, end in rows.items()
+            leave = tops[row] + heights[source] if row == rows[source] else bottoms[row]
+            others = sorted((a for a, b in ways if b == end), key=lambda stop: (x[stop], stop))
+            step = min(0.16, widths[end] / (len(others) + 1))  # between the heads at a box
+            enter = x[end] + step * (others.index(start) - (len(others) - 1) / 2)
+            middle = bottoms[row] + GAP / 2
+            points = [(x[start], y) for y in (leave, bottoms[row], middle)]
+            points += [(enter, y) for y in (middle, tops[row + 1], bottoms[row + 1])]
+            codes = [Path.MOVETO, Path.LINETO, *[Path.CURVE4] * 3, Path.LINETO]
+            axes.add_patch(
+                FancyArrowPatch(
+                    path=Path(points[:-1], codes[:-1]) if to_box else Path(points, codes),
+                    arrowstyle="-|>" if to_box else "-",
+                    mutation_scale=7,
+                    color=looks[stages[source]]["edgecolor"],
+                    zorder=0.5,
+                )
+            )
+        for rule, row in rows.items():
+            width, look = widths[rule, row], looks[stages[rule]]
+            if graph.nodes[rule]["before"]:
+                look = {**look, "facecolor": "white", "linestyle": "--"}
+            left, y = x[rule, row] - width / 2, tops[row]
+            axes.add_patch(Rectangle((left, y), width, heights[rule], **look))
+            left, y = left + PAD, y + PAD
+            axes.text(left, y, plain(rule), fontsize=TITLE, weight="bold", va="top")
+            for number, (text, indent) in enumerate(lines[rule]):
+                line_y = y + LINE * (TITLE + SMALL * number)
+                axes.text(left + indent, line_y, plain(text), fontsize=SMALL, va="top")
+        handles = [Patch(label=plain(stage), **looks[stage]) for stage in shown]
+        figure.legend(
+            handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=SMALL
+        )
     return figure
 
 
-def _draw_box(
-    axes: Axes, step: RoadStep, lines: Sequence[Line], place: Rectangle, paint: Paint
-) -> None:
-    axes.add_patch(
-        FancyBboxPatch(
-            (place.x, place.y),
-            place.width,
-            place.height,
-            boxstyle="round,pad=0,rounding_size=0.05",
-            facecolor="white" if step.before else paint.face,
-            edgecolor=paint.wire,
-            linestyle=(0, (4, 2)) if step.before else "solid",
-            linewidth=1,
-            zorder=4,
-        )
-    )
-    style = {"va": "center", "zorder": 5}
-    y = place.y + 0.8 * PAD
-    for title in step.titles:
-        title_y = y + TITLE * LINE / 2
-        axes.text(
-            place.centre, title_y, plain(title), fontsize=TITLE, weight="bold", ha="center", **style
-        )
-        y += TITLE * LINE
-    left = place.centre - notes_width(lines) / 2
-    for line in lines:
-        is_note = line.indent is not None
-        axes.text(
-            left + line.indent if is_note else place.centre,
-            y + SMALL * LINE / 2,
-            plain(line.text),
-            fontsize=SMALL,
-            ha="left" if is_note else "center",
-            color="0.25" if is_note else "black",
-            **style,
-        )
-        y += SMALL * LINE
+def _look(colour: tuple[float, float, float]) -> dict[str, tuple[float, ...] | str]:
+    """Paint of a stage: pale behind black text, and dark enough for lines on white."""
+    return {
+        "facecolor": tuple(1 - 0.2 * (1 - channel) for channel in colour),
+        "edgecolor": tuple(0.6 * channel for channel in colour),
+    }
 
 
-def _draw_route(axes: Axes, route: Route, paint: Paint, order: float) -> None:
-    """A wire over those drawn before it, with a white casing where it crosses them."""
-    for width, colour, dash in ((2.6, "white", "solid"), (1.2, paint.wire, paint.dash)):
-        for x1, y1, x2, y2 in route.pieces:
-            axes.plot(
-                [x1, x2],
-                [y1, y2],
-                color=colour,
-                linewidth=width,
-                linestyle=dash,
-                zorder=1 + order,
-                solid_capstyle="butt" if colour == "white" else "projecting",
-            )
-    for x, y in route.junctions:
-        axes.plot(x, y, "o", color=paint.wire, markersize=2.8, zorder=1 + order)
-    for x, y in route.heads:
-        axes.annotate(
-            "",
-            (x, y),
-            (x, y - 0.1),
-            zorder=3,
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": paint.wire,
-                "linewidth": 1.2,
-                "shrinkA": 0,
-                "shrinkB": 0,
-                "mutation_scale": 7,
-            },
-        )
+def rows_of(graph: nx.DiGraph) -> dict[str, int]:
+    """The row of every rule: the first with room below all rules that it needs.
+
+    A rule that needs none is as near as there is room to the first rule that needs it.
+    """
+    rows: dict[str, int] = {}
+    sources = [rule for rule in graph if graph.succ[rule] and not graph.pred[rule]]
+    for rule in nx.lexicographical_topological_sort(graph):
+        if rule not in sources:
+            row = max((rows[other] + 1 for other in graph.pred[rule] if other in rows), default=0)
+            while list(rows.values()).count(row) == PER_ROW:
+                row += 1
+            rows[rule] = row
+    for rule in sources:
+        row = min(rows[other] for other in graph.succ[rule]) - 1
+        while list(rows.values()).count(row) == PER_ROW:
+            row -= 1
+        rows[rule] = row
+    numbers = {row: number for number, row in enumerate(sorted(set(rows.values())))}
+    return {rule: numbers[row] for rule, row in rows.items()}
 
 
-def _draw_words(axes: Axes, lines: Sequence[str], place: Rectangle, paint: Paint) -> None:
-    """Words on a wire, which is hidden behind them."""
-    axes.add_patch(
-        plt.Rectangle((place.x, place.y), place.width, place.height, color="white", lw=0, zorder=2)
-    )
-    for number, line in enumerate(lines):
-        axes.text(
-            place.centre,
-            place.y + place.height * (number + 0.5) / len(lines),
-            plain(line),
-            fontsize=SMALL,
-            color=paint.words,
-            ha="center",
-            va="center",
-            zorder=3,
-        )
+def arrows(graph: nx.DiGraph, rows: Mapping[str, int]) -> list[tuple[Stop, Stop]]:
+    """Pieces of all arrows, each from a row to the next; those of one rule share their lanes."""
+    pieces = set()
+    for source, target in graph.edges:
+        stops = [(source, row) for row in range(rows[source], rows[target])]
+        pieces |= set(pairwise([*stops, (target, rows[target])]))
+    return sorted(pieces)
 
 
-def _short(name: str) -> list[str]:
-    """A file's name, and the name without its suffix for where the first finds no room."""
-    return list(dict.fromkeys([name, name.partition(".")[0]])) if name else []
+def _widths(stops: Sequence[Stop], rows: Mapping[str, int]) -> dict[Stop, float]:
+    """Widths of boxes, of which those in a row share the room beside its lanes; lanes have none."""
+    widths = {}
+    for row in range(max(rows.values()) + 1):
+        present = [stop for stop in stops if stop[1] == row]
+        boxes = [stop for stop in present if rows[stop[0]] == row]
+        room = WIDTH - 2 * MARGIN - SPACE * (len(present) - 1)
+        widths |= dict.fromkeys(present, 0.0)
+        widths |= dict.fromkeys(boxes, min(WIDEST, room / len(boxes)))
+    return widths
 
 
-def _legend_rows(shown: Sequence[str]) -> list[list[str]]:
-    """The stages in as many lines as the page needs."""
-    rows: list[list[str]] = [[]]
-    for stage in shown:
-        if rows[-1] and sum(map(_legend_width, [*rows[-1], stage])) > WIDTH - 0.2:
-            rows.append([])
-        rows[-1].append(stage)
-    return rows
+def place(
+    stops: Sequence[Stop], ways: Sequence[tuple[Stop, Stop]], widths: Mapping[Stop, float]
+) -> dict[Stop, float]:
+    """Centres of boxes and lanes: those of a row apart, and arrows short.
 
-
-def _legend_width(stage: str) -> float:
-    return 0.37 + text_width(stage)
-
-
-def _draw_legend(axes: Axes, paints: Mapping[str, Paint], wired: set[str], y: float) -> None:
-    """A line of stages: their boxes, and the wires that leave them."""
-    x = (WIDTH - sum(map(_legend_width, paints))) / 2 + 0.08
-    for stage, paint in paints.items():
-        if stage in wired:
-            wire_x = [x - 0.06, x + 0.19]
-            axes.plot(wire_x, [y, y], color=paint.wire, lw=1.2, ls=paint.dash, zorder=1)
-        axes.add_patch(
-            FancyBboxPatch(
-                (x, y - 0.045),
-                0.13,
-                0.09,
-                boxstyle="round,pad=0,rounding_size=0.02",
-                facecolor=paint.face,
-                edgecolor=paint.wire,
-                zorder=2,
-            )
-        )
-        left = x + (0.22 if stage in wired else 0.18)
-        axes.text(left, y, plain(stage), fontsize=SMALL, va="center")
-        x += _legend_width(stage)
+    Sweeps down and up sort each row by the mean centre of its neighbours in the row before
+    (Sugiyama, Tagawa, Toda 1981), and move it there as far as the widths allow, which is an
+    isotonic regression. The sweep with the shortest arrows is taken.
+    """
+    x = dict.fromkeys(stops, WIDTH / 2)
+    last = max(row for _, row in stops)
+    trials = []
+    for sweep in range(SWEEPS):
+        down = sweep % 2 == 0
+        for row in range(last + 1) if down else range(last, -1, -1):
+            wanted = {}
+            for stop in (stop for stop in stops if stop[1] == row):
+                near = [a if down else b for a, b in ways if (b if down else a) == stop]
+                wanted[stop] = float(np.mean([x[other] for other in near] or [x[stop]]))
+            order = sorted(wanted, key=lambda stop: (round(wanted[stop], 6), stop))
+            sizes = np.array([widths[stop] for stop in order])
+            offsets = np.cumsum(sizes + SPACE) - SPACE - sizes / 2  # centres, packed to the left
+            free = isotonic_regression([wanted[stop] for stop in order] - offsets).x
+            room = WIDTH - MARGIN - offsets[-1] - sizes[-1] / 2
+            x |= zip(order, (offsets + np.clip(free, MARGIN, room)).tolist(), strict=True)
+        trials.append((round(sum(abs(x[a] - x[b]) for a, b in ways), 6), sweep, dict(x)))
+    return min(trials)[2]

@@ -2,7 +2,7 @@
 
 One idea a module: ``recipe`` (the settings), ``optimizers``, ``schedules``, ``augmentation``,
 ``constraints`` (conditions on weights beside the loss), ``loop`` (epochs and steps, and mixed
-precision), ``resume`` (going on after a kill), ``distributed`` (several processes as one),
+precision), ``resume`` (going on after a kill), ``distributed`` (several processes),
 ``exchange`` (gradients between processes), ``launch``, ``agent`` and ``worker`` (starting them).
 """
 

@@ -21,6 +21,8 @@ from torch import Tensor, distributed, nn
 from torch.futures import Future
 from torch.nn import functional
 
+from laq.quantizers.bitpacking import packed_size
+
 FLOAT = 32
 BITS = (2, 4, 8, FLOAT)
 
@@ -115,11 +117,6 @@ def encoded(x: Tensor, bits: int, generator: torch.Generator) -> tuple[Tensor, T
     draws = torch.rand(flat.shape, generator=generator, device=flat.device)
     codes = (flat / torch.where(scale > 0, scale, 1.0)).add_(draws).floor_().clamp_(-limit, limit)
     return scale, pack(codes.nan_to_num_(0.0).to(torch.int8), bits)
-
-
-def packed_size(count: int, width: int) -> int:
-    """Bytes that ``count`` codes of ``width`` bits take."""
-    return -(-count * width // 8)
 
 
 def pack(codes: Tensor, width: int) -> Tensor:

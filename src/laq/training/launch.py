@@ -65,8 +65,7 @@ def fit(
             # Copies: safetensors refuses tensors that share storage, as tied weights do.
             state = network.state_dict().items()
             start = {f"network.{key}": tensor.cpu().contiguous().clone() for key, tensor in state}
-            start |= {"generator": generator.get_state(), "torch": torch.get_rng_state()}
-            save_file(start, folder / worker.START)
+            save_file(start | {"generator": generator.get_state()}, folder / worker.START)
         run(folder, recipe.processes, worker.__name__)
         networks.load_state(network, load_file(folder / worker.NETWORK))
         history = json.loads((folder / worker.HISTORY).read_text(encoding="utf-8"))

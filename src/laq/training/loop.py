@@ -20,6 +20,7 @@ from laq.training.distributed import Team
 from laq.training.exchange import FLOAT, Exchange
 from laq.training.recipe import Recipe
 from laq.training.resume import Keeper
+from laq.utils import devices
 from laq.utils.errors import ConfigError, DataError
 
 # Mixed precision: products in 16 bits, the rest in float32 (Micikevicius et al. 2018).
@@ -96,7 +97,7 @@ def fit(
     layout = to_fastest_layout(network.to(device), to_input(images[:1], device))
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     augmentation = Augmentation(recipe, generator)
-    steps = len(batches(torch.arange(len(images)), recipe.batch_size))
+    steps = len(batches(torch.arange(len(images)), recipe.batch_size, team.size))
     state = State(network, recipe, steps, generator, device, constraint)
     if keeper is not None:
         state.restore(keeper.load(team))
@@ -109,24 +110,28 @@ def fit(
     for epoch in range(len(state.history) + 1, recipe.epochs + 1):
         network.train()
         constraint.begin_epoch(network)
+        if team.size > 1:
+            # Dropout draws in each process for itself, after a resume as without it.
+            devices.seed_everything(generator.initial_seed(), "noise", team.rank, epoch)
         order = torch.randperm(len(images), generator=generator).to(device)
         loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         title, quiet = f"epoch {epoch}/{recipe.epochs}", team.rank > 0
-        for batch in tqdm(batches(order, recipe.batch_size), title, mininterval=2, disable=quiet):
+        plan = batches(order, recipe.batch_size, team.size)
+        for batch in tqdm(plan, title, mininterval=2, disable=quiet):
             share = team.part(len(batch))
             local_batch = batch[share]
             inputs = to_input(augmentation(images[local_batch], len(batch), share), device)
-            with team.batch(len(batch)), autocast(recipe.precision, device):
+            with autocast(recipe.precision, device):
                 # A clone, since contiguous() leaves the strides of a single channel as they are.
                 logits = parallel(inputs.clone(memory_format=layout))
             logits = logits.float()
-            # An empty part still takes part in the sums over processes.
-            loss = criterion(logits, labels[local_batch]) if len(local_batch) else logits.sum()
+            loss = criterion(logits, labels[local_batch])
             # Gradients are averaged over processes: this factor makes it the mean over the batch.
             state.step(loss * (len(local_batch) * team.size / len(batch)))
             loss_sum += loss.detach().double() * len(local_batch)
             correct += (logits.detach().argmax(1) == labels[local_batch]).sum()
+        team.average(network)
         row = _row(epoch, state, team, loss_sum, correct, len(images), test_split, device)
         logger.info(
             "epoch %d/%d: loss %.3f, train top-1 %.3f, test top-1 %.3f",
@@ -225,13 +230,14 @@ class State:
             torch.cuda.set_rng_state(content["cuda"], self.device)
 
 
-def batches(order: Tensor, size: int) -> list[Tensor]:
-    """``order`` in batches of ``size``. A single last image joins the batch before it.
+def batches(order: Tensor, size: int, processes: int = 1) -> list[Tensor]:
+    """``order`` in batches of ``size``; a last one of too few images joins the batch before it.
 
-    BatchNorm has no variance over one value a channel. So no image is left out.
+    Each of ``processes`` gets two images or more: BatchNorm has no variance over one value a
+    channel. So no image is left out.
     """
     chunks = list(order.split(size))
-    if len(chunks) > 1 and len(chunks[-1]) == 1:
+    if len(chunks) > 1 and len(chunks[-1]) < 2 * processes:
         chunks[-2:] = [torch.cat(chunks[-2:])]
     return chunks
 

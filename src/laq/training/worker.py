@@ -59,14 +59,10 @@ def _fit(folder: Path, task: dict, team: Team) -> None:
     start = load_file(folder / START)
     generator = torch.Generator()
     generator.set_state(start.pop("generator"))
-    rng_state = start.pop("torch")
     network = graph_edits.create(**task["spec"])
     constraint = constraints.create(task["constraint"])
     constraint.prepare(network)
     networks.load_state(network, {name.removeprefix("network."): x for name, x in start.items()})
-    # As in one process: the same seed on every device, and the state after the network was made.
-    torch.manual_seed(generator.initial_seed())
-    torch.set_rng_state(rng_state)
     keeper = None
     if task["state"] is not None:
         path, identity = task["state"]

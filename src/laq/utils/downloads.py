@@ -1,19 +1,17 @@
-"""Downloads that are complete and verified, or absent. Hosts that stop sending are given up."""
+"""Downloads that are complete and verified, or absent; the records of files from outside."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import socket
-import tempfile
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from laq.utils.errors import DataError
+from laq.utils.errors import DataError, StorageError
+from laq.utils.files import atomic
 
 # The record of a file from outside the study: name, bytes and sha256. Its path is no part of it.
 
@@ -25,7 +23,8 @@ def of_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         DataError: it cannot be read.
     """
     path = Path(path)
-    return {"name": path.name, "bytes": _size(path), "sha256": sha256(path)}
+    digest = sha256(path)
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
 
 
 def of_folder(root: Path, files: Iterable[Path]) -> dict[str, Any]:
@@ -40,7 +39,7 @@ def of_folder(root: Path, files: Iterable[Path]) -> dict[str, Any]:
     digest, count, size = hashlib.sha256(), 0, 0
     for name, path in sorted((os.fsencode(f.relative_to(root).as_posix()), f) for f in files):
         digest.update(sha256(path).encode() + b"  " + name + b"\n")
-        count, size = count + 1, size + _size(path)
+        count, size = count + 1, size + path.stat().st_size
     return {"name": root.name, "files": count, "bytes": size, "sha256": digest.hexdigest()}
 
 
@@ -50,26 +49,13 @@ def sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{path} cannot be read ({error.strerror or error}): make it readable, or name another file"
-    )
+        raise DataError(
+            f"{path} cannot be read ({error.strerror or error}): make it readable, or name "
+            "another file"
+        ) from error
 
 
 SILENCE = 60.0  # seconds after which a host that sends nothing is given up
-
-# Seconds after which a killed download's folder is swept.
-ABANDONED = 24 * 3600
 
 
 @contextmanager
@@ -86,56 +72,30 @@ def impatient() -> Iterator[None]:
         socket.setdefaulttimeout(timeout)
 
 
-def fetch(urls: Sequence[str], target: Path, md5: str, what: str) -> None:
-    """Download a file: ``target`` appears complete and with this md5, or not at all.
+def fetch(urls: Sequence[str], target: Path, md5: str) -> None:
+    """Download a file with torchvision: ``target`` appears complete and with this md5, or not.
 
-    urls: the same file at one or more places, tried in this order. what: the file in a word, for
-    messages. Folders above ``target`` are made. Raises ``DataError`` with the error of every URL.
+    urls: the same file at one or more places, tried in this order. Folders above ``target`` are
+    made.
+
+    Raises:
+        DataError: no URL gives the file; it has the error of each.
+        StorageError: the disk does not take the file.
     """
-    remedy = f"run again, or fetch it by other means and put it at {target.absolute()}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
-    failures: list[str] = []
-    with (
-        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder,
-        impatient(),
-    ):
-        download = Path(folder, target.name)
-        for url in urls:
-            try:
-                _download(url, download, md5, what)
-            except DataError as error:
-                failures.append(str(error))
-                download.unlink(missing_ok=True)
-                continue
-            with download.open("rb") as file:
-                os.fsync(file.fileno())
-            download.replace(target)
-            return
-    raise DataError(f"{'; '.join(failures)}; {remedy}")
-
-
-def _download(url: str, arrived: Path, md5: str, what: str) -> None:
     from torchvision.datasets.utils import download_url
 
-    try:
-        download_url(url, str(arrived.parent), arrived.name, md5)
-    # http.client raises other errors than OSError. torchvision raises RuntimeError for a wrong
-    # checksum. Whatever the error is, nothing was fetched.
-    except Exception as error:
-        if isinstance(error, RuntimeError) and arrived.is_file():
-            raise DataError(
-                f"what came from {url} ({arrived.stat().st_size:,} bytes) is not {what}, whose md5 "
-                f"is {md5}: it was cut short or altered, and is deleted"
-            ) from error
-        raise DataError(f"{url} cannot be downloaded ({error})") from error
-
-
-def _sweep(target: Path) -> None:
-    """Remove the folders that killed downloads left.
-
-    A younger folder may be of a download that runs at the same time.
-    """
-    for leftover in target.parent.glob(f".{target.name}.*"):
-        if time.time() - leftover.stat().st_mtime > ABANDONED:
-            shutil.rmtree(leftover, ignore_errors=True)
+    failures = []
+    for url in urls:
+        try:
+            with atomic(target) as temporary, impatient():
+                download_url(url, str(temporary.parent), temporary.name, md5)
+            return
+        except StorageError:
+            raise
+        # http.client raises other errors than OSError, torchvision RuntimeError for another md5.
+        except Exception as error:
+            failures.append(f"{url} ({error})")
+    raise DataError(
+        f"{target.name} cannot be downloaded from {', '.join(failures)}: run again, or fetch it by "
+        f"other means and put it at {target.absolute()}"
+    )

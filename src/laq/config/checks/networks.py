@@ -88,9 +88,9 @@ def check_training(config: Config) -> Iterator[str]:
             yield f"{prefix}.warmup: {settings['warmup']:g} must be below the {epochs} epochs"
         if settings["precision"] == "float16" and config["device"] == "cpu":
             yield f"{prefix}.precision: float16 needs a GPU, and device is cpu; take bfloat16"
-        if settings["processes"] > settings["batch_size"]:
+        if 2 * settings["processes"] > settings["batch_size"]:
             yield (
-                f"{prefix}.processes: {settings['processes']} is more than the "
+                f"{prefix}.processes: {settings['processes']} leave some fewer than two of the "
                 f"{settings['batch_size']} images of a batch (batch_size)"
             )
         bits, processes = settings["gradient_bits"], settings["processes"]

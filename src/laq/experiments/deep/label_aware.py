@@ -57,33 +57,34 @@ class Paced(Trainer):
         **changes: Any,
     ) -> list[Row]:
         recipe = {**self.recipe, **changes}
-        epochs, size, available = recipe["epochs"], recipe["batch_size"], len(images[1])
+        epochs, available = recipe["epochs"], len(images[1])
+        size, processes = recipe["batch_size"], recipe.get("processes", 1)
         count = available
         if epochs and available in self.fewer:
             base_epochs = epochs
-            epochs, count = paced(base_epochs, self.fewer[available], available, size)
+            epochs, count = paced(base_epochs, self.fewer[available], available, size, processes)
             changes |= _stretched(recipe, epochs / base_epochs)
         if count < available:
             generator = devices.generator(self.seed, "deep", stage, "images")
             indices = torch.randperm(available, generator=generator)[:count].sort().values
             images = images[0][indices], images[1][indices]
-        self.steps.append(epochs * _steps(count, size))
+        self.steps.append(epochs * _steps(count, size, processes))
         return super().__call__(network, images, constraint, stage, **{**changes, "epochs": epochs})
 
 
-def paced(epochs: int, fewer: int, there: int, batch: int) -> tuple[int, int]:
+def paced(epochs: int, fewer: int, there: int, batch: int, processes: int = 1) -> tuple[int, int]:
     """Epochs, and images of each, that take as many steps as ``epochs`` over ``fewer`` images do.
 
     Epochs are as few as the ``there`` images allow, so that as many different images as possible
     are used. Steps are rounded up to whole epochs, by less than one step for each epoch.
     """
-    steps = epochs * _steps(fewer, batch)
-    passes = -(-steps // _steps(there, batch))
+    steps = epochs * _steps(fewer, batch, processes)
+    passes = -(-steps // _steps(there, batch, processes))
     return passes, min(there, -(-steps // passes) * batch)
 
 
-def _steps(images: int, batch: int) -> int:
-    return len(batches(torch.arange(images), batch))
+def _steps(images: int, batch: int, processes: int = 1) -> int:
+    return len(batches(torch.arange(images), batch, processes))
 
 
 def _stretched(recipe: Mapping[str, Any], times: float) -> dict[str, Any]:

@@ -5,8 +5,7 @@ One idea a module. Networks: ``arms`` (with the images that they are trained on)
 tensors are quantized, and why).
 
 Costs: ``updates`` (what a client downloads), ``headers`` (bytes of a checkpoint, computed),
-``traffic`` (what processes send each other, computed), ``counting`` (the same, counted in real
-processes), ``bandwidth`` (both of a few arms), ``cost`` (seconds and memory of a step).
+``traffic`` (what processes send each other, computed), ``cost`` (seconds and memory of a step).
 
 Jobs, as the workflow plans them, are in ``laq.config.partial_jobs``. What follows from the
 measurements is in ``laq.analysis.partial``.

@@ -227,7 +227,7 @@ class PartialRunner:
             tensors.weighed(self.described, arm, self.training, bits)
             for bits in tensors.gradient_bits(arm)
         ]
-        sent = (traffic.computed(traffic_arm).sent for traffic_arm in traffic_arms)
+        sent = (traffic.computed(traffic_arm).sent() for traffic_arm in traffic_arms)
         return dict(zip(("step_bytes_float", "step_bytes"), map(round, sent), strict=True))
 
     def _costs(self, arms: Sequence[Arm]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from laq.qat.training import constraint_of
 from laq.training import exchange
 from laq.training.exchange import FLOAT
 
-# An arm as ``traffic``, ``counting`` and ``cost`` take it: its training's network and constraint.
+# An arm as ``traffic`` and ``cost`` take it: its training's network and constraint.
 
 
 def weighed(
