@@ -114,9 +114,9 @@ def config_page() -> str:
         "# Config keys",
         NOTICE.format(source="workflow/schemas"),
         _paragraph(
-            "Keys of a config, with the default or *required*, and what is allowed. A key without "
-            "either may be left out. [config/README.md](../../config/README.md) says how a config "
-            "is written."
+            "Keys with their defaults, and in parentheses *required*, or what is allowed; (0, 1] "
+            "excludes 0. A key without default may be left out. "
+            "[config/README.md](../../config/README.md) says how a config is written."
         ),
         *_section(study, "study", "The study", study.root, set()),
         *_section(replay, "replay", "Replay of published logs", replay.root, set()),
@@ -132,8 +132,13 @@ _HEADINGS = {
     **{name: name for name in ("weights", "training", "finetune", "compress", "qat", "deep")},
     "zoo_method": "",  # a variant's keys
 }
-# Trainings: keys that are those of ``training`` are not repeated.
-_TRAININGS = ("finetune", "qat", "deep", "partial_training")
+# Trainings, and what has keys of theirs too beside ``training``: these are not repeated.
+_TRAININGS = {
+    "finetune": "training",
+    "qat": "training",
+    "deep": "training",
+    "partial_training": "qat",
+}
 
 
 def _section(
@@ -143,27 +148,43 @@ def _section(
     yield f"## {title}"
     if "notes" in node:
         yield _notes(node["notes"])
-    base = schema.root.get("$defs", {}).get("training", {}).get("properties", {})
-    skipped = base if name in _TRAININGS else {}
-    if skipped:
-        yield "It has all keys of [training](#training). These are its own, or differ:"
     families = {child["title"]: child for child in node.get("patternProperties", {}).values()}
     properties = {**node.get("properties", {}), **families}
-    own = {
-        key: child
-        for key, child in properties.items()
-        if child is not True and not _same(child, skipped.get(key))
-    }
+    own = {key: child for key, child in properties.items() if child is not True}
+    branches = [branch["then"].get("properties", {}) for branch in node.get("allOf", ())]
+    if len(branches) > 1:  # what all have stands once
+        shared = [key for key in branches[0] if all(key in branch for branch in branches)]
+        own |= {key: branches[0][key] for key in shared if branches[0][key] is not True}
+    if name in _TRAININGS:
+        text, own = _training(schema, own, _TRAININGS[name])
+        properties = own
+        yield text
     path = {"study": "", "replay": "replay"}.get(name, title)
     yield from _rows(schema, own, node, path, seen)
     for branch in node.get("allOf", ()):
-        yield from _branch(schema, branch, path, seen)
-    branches = [branch["then"].get("properties", {}) for branch in node.get("allOf", ())]
+        yield from _branch(schema, branch, own, path, seen)
     for key, child in [pair for group in (properties, *branches) for pair in group.items()]:
         for identity, heading, inner in _mappings(schema, key, child, path):
             if heading and identity not in seen:
                 seen.add(identity)
                 yield from _section(schema, identity, heading, inner, seen)
+
+
+def _training(schema: _Schema, keys: Mapping[str, Any], further: str) -> tuple[str, dict[str, Any]]:
+    """A sentence on keys that mean the same in ``training`` or ``further``, and the others."""
+    training = schema.root["$defs"]["training"]["properties"]
+    base = {**schema.root["$defs"][further]["properties"], **training}
+    known = [key for key in keys if key in base and _alike(keys[key], base[key])]
+    defaults = [
+        f"`{key}: {_default(keys[key]['default'])}`"
+        for key in known
+        if keys[key]["default"] != base[key]["default"]
+    ]
+    text = f"The keys of [training](#training), by default {', '.join(defaults)}"
+    if shared := [f"`{key}`" for key in known if key not in training]:
+        text += f"; and {', '.join(shared)} of [{further}](#{further})"
+    own = {key: child for key, child in keys.items() if key not in known}
+    return _paragraph(text + (", and:" if own else ".")), own
 
 
 def _notes(text: str) -> str:
@@ -179,14 +200,10 @@ def _notes(text: str) -> str:
     return "\n\n".join(blocks)
 
 
-def _same(child: Any, other: Any) -> bool:
-    """Whether two keys are described alike; notes of the first count for both."""
-    if other is None:
-        return False
-    further = ("notes", "choices")
-    return {k: v for k, v in child.items() if k not in further} == {
-        k: v for k, v in other.items() if k not in further
-    }
+def _alike(child: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two keys mean the same, whatever their defaults."""
+    described = child["description"] == other["description"]
+    return described and child.get("notes") in (None, other.get("notes"))
 
 
 def _rows(
@@ -198,28 +215,40 @@ def _rows(
 ) -> Iterator[str]:
     """The list of a mapping's keys; what was explained before is not explained again."""
     rows: list[str] = []
+    above: list[str] = []
     before = None
     for key, child in keys.items():
         reference = child.get("$ref", "")
+        if reference and f"{path}{reference}" in seen and reference != before:
+            above.append(_name(schema, key, child))
+            continue
         if reference and reference == before and not schema.heading(reference):
             first, _, rest = " ".join(rows[-1].split()).removeprefix("- ").partition("**: ")
             rows[-1] = _item(f"{first}**, **`{key}`**: {rest}")
         else:
-            again = bool(reference) and f"{path}{reference}" in seen
-            rows.append(_key(schema, key, child, parent, path, again))
+            rows.append(_key(schema, key, child, parent, path))
             seen.add(f"{path}{reference}")
         before = reference
+    if above:
+        rows.append(_item(f"{', '.join(above)}: as above"))
     if rows:
         yield "\n".join(rows)
 
 
-def _branch(schema: _Schema, branch: Mapping[str, Any], path: str, seen: set[str]) -> Iterator[str]:
-    """Keys that a mapping has under a condition."""
+def _branch(
+    schema: _Schema,
+    branch: Mapping[str, Any],
+    known: Mapping[str, Any],
+    path: str,
+    seen: set[str],
+) -> Iterator[str]:
+    """Keys that a mapping has under a condition, without those that are ``known``."""
     then = branch["then"]
     named = {
         key: child
         for key, child in then.get("properties", {}).items()
         if child is not True and set(child) - {"default", "description"}
+        if child != known.get(key)
     }
     if named:
         yield f"With {_condition(branch['if'])}:"
@@ -260,32 +289,34 @@ def _mappings(
             yield reference or default, _HEADINGS.get(reference, default), target
 
 
-def _key(
-    schema: _Schema, key: str, child: Any, parent: Mapping[str, Any], path: str, again: bool
-) -> str:
+def _name(schema: _Schema, key: str, child: Any) -> str:
+    """A key with its default, as in a config."""
+    node = schema.resolved(child)
+    return f"**`{key}: {_default(node['default'])}`**" if "default" in node else f"**`{key}`**"
+
+
+def _key(schema: _Schema, key: str, child: Any, parent: Mapping[str, Any], path: str) -> str:
     """A key as a list item: default, what is allowed, meaning, and what its values mean."""
     node = schema.resolved(child)
-    facts = []
-    if key in parent.get("required", ()):
-        facts.append("required")
-    elif "default" in node:
-        facts.append(f"default `{_default(node['default'])}`")
-    if not again and (allowed := _allowed(schema, node)):
+    facts = ["required"] if key in parent.get("required", ()) else []
+    if allowed := _allowed(schema, node):
         facts.append(allowed)
     headings = [title for _, title, _ in _mappings(schema, key, child, path) if title]
-    linked = f" ([keys](#{_anchor(headings[0])}))" if headings else ""
-    text = f"**`{key}`**" + (f" ({'; '.join(facts)})" if facts else "")
-    meaning = "as above" if again else node.get("description", "")
+    meaning = node.get("description", "")
     if "choices" in node:  # which say what follows
         meaning = meaning.partition(";")[0]
-    text += f": {meaning}{linked}"
+    if headings:
+        meaning = f"[{meaning}](#{_anchor(headings[0])})"
+    fact = "; ".join(facts)
+    if facts and not (len(facts) == 1 and fact[0] in "[(" and fact[-1] in "])"):  # an interval
+        fact = f"({fact})"
+    text = " ".join(filter(None, [_name(schema, key, child), fact])) + f": {meaning}"
     section = "properties" in node or "allOf" in node  # which has the notes
-    if not again and "notes" in node and not section and "\n" not in node["notes"]:
+    if "notes" in node and not section and "\n" not in node["notes"]:
         text += f". {node['notes']}"
-    lines = [_item(text)]
-    choices = {} if again else node.get("choices", {})
-    lines += [_item(f"`{value}`: {meaning}", 1) for value, meaning in choices.items()]
-    return "\n".join(lines)
+    choices = node.get("choices", {})
+    rows = [_item(f"`{value}`: {meaning}", 1) for value, meaning in choices.items()]
+    return "\n".join([_item(text), *rows])
 
 
 def _anchor(heading: str) -> str:
@@ -312,7 +343,8 @@ def _allowed(schema: _Schema, node: Mapping[str, Any]) -> str:
         words.append(limits)
     if "array" in types:
         items = schema.resolved(node.get("items", {}))
-        inner = _limits(items) or ", ".join(f"`{value}`" for value in items.get("enum", ()))
+        choices = [] if node.get("default") == items.get("enum") else items.get("enum", ())
+        inner = _limits(items) or ", ".join(f"`{value}`" for value in choices)
         least, most = node.get("minItems", 0), node.get("maxItems")
         if least and least == most:
             size = f"list of {least}"
@@ -331,15 +363,16 @@ def _allowed(schema: _Schema, node: Mapping[str, Any]) -> str:
 def _limits(node: Mapping[str, Any]) -> str:
     low, high = node.get("minimum"), node.get("maximum")
     above, below = node.get("exclusiveMinimum"), node.get("exclusiveMaximum")
-    if low is not None and high is not None:
-        return f"{low:,} to {high:,}".replace(",", "")
-    words = [
-        *([f"from {low}"] if low is not None else []),
-        *([f"above {above}"] if above is not None else []),
-        *([f"below {below}"] if below is not None else []),
-        *([f"at most {high}"] if high is not None else []),
-    ]
-    return " and ".join(words)
+    if low is None and above is None:
+        return "" if high is None else f"at most {high}"
+    if high is None and below is None:
+        return f"above {above}" if low is None else f"from {low}"
+    if above is None and below is None:
+        if 0 <= low <= 2 and high >= 1000:  # only against slips of the pen
+            return ""
+        return f"{low} to {high}" if low < 0 else f"{low}–{high}"
+    opening = f"[{low}" if above is None else f"({above}"
+    return f"{opening}, {high}]" if below is None else f"{opening}, {below})"
 
 
 # Artifacts and columns
@@ -352,8 +385,8 @@ def artifacts_page() -> str:
         "# Artifacts and columns",
         NOTICE.format(source="docs/artifacts.yaml"),
         _paragraph(
-            "Paths are relative to the study's `root`, with the rule that makes them. "
-            "[results/README.md](../../results/README.md) says when they are made, "
+            "Paths below the study's `root`, with the rule that makes them. "
+            "[results/README.md](../../results/README.md) says when, "
             "[checkpoints](checkpoints.md) what a checkpoint holds."
         ),
         "## Files",
@@ -364,16 +397,26 @@ def artifacts_page() -> str:
         "## Columns",
         _paragraph(table["columns"]),
     ]
+    known = {
+        path: {
+            name
+            for names in (*entry.get("columns", ()), *entry.get("as", {}).values())
+            for name in names.split(", ")
+        }
+        for paths, entry in table["tables"].items()
+        for path in paths.split(", ")
+    }
     for paths, entry in table["tables"].items():
         parts.append(f"### {paths.split(', ')[0]}")
         others = paths.split(", ")[1:]
         likewise = [f"Likewise {_names(', '.join(others))}."] if others else []
         if about := " ".join([*likewise, entry.get("about", "")]).strip():
             parts.append(_paragraph(about))
-        rows = [
-            _item(f"{_names(names)}: as in `{other}`")
+        shared = [
+            f"`{other}`: {'all' if known.get(other) == set(names.split(', ')) else _names(names)}"
             for other, names in entry.get("as", {}).items()
         ]
+        rows = [_item(f"As in {'; '.join(shared)}")] if shared else []
         rows += [
             _item(f"{_names(names)}: {meaning}")
             for names, meaning in entry.get("columns", {}).items()
@@ -384,6 +427,8 @@ def artifacts_page() -> str:
 
 
 def _names(text: str) -> str:
+    """Names with commas between them; a figure's two files as one."""
+    text = re.sub(r"(\S+)\.pdf, \1\.png", r"\1.{pdf,png}", text)
     return ", ".join(f"`{name}`" for name in text.split(", "))
 
 
@@ -398,7 +443,8 @@ def api_page() -> str:
         NOTICE.format(source="the docstrings"),
         _paragraph(
             "`import laq` imports nothing before it is called. [The how-to](../library.md) shows "
-            "how these fit together. Errors are `laq.utils.errors.LaqError`."
+            "how these fit together, and the command. Errors are `laq.utils.errors.LaqError`; "
+            "docstrings list them."
         ),
     ]
     for name, module in sorted(offered.items()):
@@ -407,10 +453,6 @@ def api_page() -> str:
             parts += _class(RESULTS[name], _definition(module, RESULTS[name]))
     for module, name in ALSO_OFFERED:
         parts += _function(f"{module}.{name}", _definition(module, name))
-    examples = ast.literal_eval(_assigned("laq.api.command_line", "EXAMPLES"))
-    shell, text = examples.removeprefix("examples:\n").split("\n\n", 1)
-    commands = textwrap.dedent(shell)
-    parts += ["## The command laq", f"```sh\n{commands}\n```", _paragraph(text)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -460,13 +502,14 @@ def _signature(node: ast.FunctionDef) -> str:
 
 
 def _docstring(node: Any) -> list[str]:
-    """Paragraphs of a docstring; a section such as Args becomes a list."""
+    """Paragraphs of a docstring without its errors; arguments become a list."""
     text = (ast.get_docstring(node) or "").replace("``", "`")
     parts = []
     for block in text.split("\n\n"):
         head, _, body = block.partition("\n")
-        if head in ("Args:", "Raises:"):
-            parts.append("Arguments:" if head == "Args:" else "Errors:")
+        if block.startswith("Raises"):  # an error says itself what to do
+            continue
+        if head == "Args:":
             entries = re.split(r"\n(?=\S)", textwrap.dedent(body))
             rows = []
             for entry in entries:

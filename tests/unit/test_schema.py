@@ -236,15 +236,17 @@ def reference() -> str:
 
 
 def test_the_reference_has_every_key_and_no_other() -> None:
-    rows = re.findall(r"^- (\*\*`.*?)(?: \(|:|$)", reference(), flags=re.M)
-    wrapped = re.findall(r"^  (?:\*\*`\w+`\*\*,? ?)+", reference(), flags=re.M)
-    keys = {key for row in rows + wrapped for key in re.findall(r"\*\*`(\w+)`\*\*", row)}
+    keys = set(re.findall(r"\*\*`(\w+)(?:: .*?)?`\*\*", reference(), flags=re.S))
     assert keys == dict(properties()).keys()
 
 
 def test_the_reference_states_the_defaults() -> None:
     text = " ".join(reference().split())
-    stated = set(re.findall(r"- \*\*`(\w+)`\*\* \(default `([^`]+)`", text))
+    rows = re.findall(r"\*\*`(\w+): ([^`]+)`\*\*", text)
+    others = re.findall(r"#training\), by default (`[^`]+`(?:, `[^`]+`)*)", text)
+    trainings = re.findall(r"`(\w+): ([^`]+)`", " ".join(others))
+    assert len(others) == 4
+    stated = {*rows, *trainings}
     defaults = {
         (name, json.dumps(child["default"]).strip('"'))
         for name, child in properties()

@@ -34,8 +34,7 @@ def evaluate(
     """Top-1 of ``network`` on the images of ``classes``.
 
     Args:
-        network: maps images to logits, one for each class of ``dataset``; run in evaluation mode,
-            where its parameters are.
+        network: maps images to logits, one for each class of ``dataset``.
         dataset: labelled images, as ``laq.calibration_images`` takes them; of a folder that is
             split, those in ``test``.
         classes: names or indices of the classes that the network is deployed on; all where None.

@@ -124,21 +124,17 @@ def quantize(
     """Quantize the convolution and linear layers of ``network``, which is left as it was.
 
     Args:
-        network: any module that maps images to logits. It is run in evaluation mode, where its
-            parameters are.
+        network: any module that maps images to logits, run in evaluation mode.
         images: calibration images as the network takes them: a tensor (n, c, h, w), float, or
             uint8, of which each channel becomes [0, 1]; or a source of
             ``laq.calibration_images``, of which 64 are drawn. Label-aware calibration gives images
             of the deployed classes alone.
-        bits: of a weight, 2 to 8. A list: of equal shares of the weights, from first to last
-            layer.
-        method: ``gpfq`` (Lybrand and Saab 2021, with a ridge), ``gptq`` (Frantar et al. 2023),
-            ``qronos`` (Zhang et al. 2026), ``beacon`` (Zhang and Saab 2025, chooses each
-            filter's scale itself), ``adaround`` (Nagel et al. 2020), ``rtn`` (nearest level, needs
-            no images), ``sgpfq``, ``gpfq_l1``, ``gpfq_l0``, ``stochastic``.
-        scheme: the levels: ``packed`` (2^bits − 1, symmetric, of radius ``scale`` times the median
-            of the filters' largest weights), ``symmetric``, ``asymmetric``, ``paper``,
-            ``ternary``, ``binary``, ``kmeans``, ``powers``, ``quantiles``.
+        bits: of a weight, 2 to 8. A list: of equal shares of the weights, in forward order.
+        method: ``gpfq``, ``sgpfq``, ``gpfq_l1``, ``gpfq_l0``, ``gptq``, ``qronos``, ``beacon``,
+            ``adaround``, or, without images, ``rtn`` and ``stochastic``; as ``compress.method`` of
+            a study's config.
+        scheme: the levels, as ``compress.alphabet``: ``packed``, ``symmetric``, ``asymmetric``,
+            ``paper``, ``ternary``, ``binary``, ``kmeans``, ``powers``, ``quantiles``.
         per_channel: a step for each filter, or one for each layer. With the option ``group``, one
             for each so many inputs of a filter.
         skip_layers: names of layers that stay in float.
