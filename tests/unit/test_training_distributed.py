@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from laq.training import TRAINING, Recipe, distributed, launch, loop
 from laq.training.distributed import Team
-from laq.utils.errors import ConfigError, ProcessError
+from laq.utils.errors import ConfigError, DataError, ProcessError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 
@@ -274,3 +274,10 @@ def test_more_processes_than_gpus_are_refused_with_the_remedy(monkeypatch):
 def test_processes_need_to_know_how_to_build_the_network():
     with pytest.raises(ValueError, match="give its spec"):
         launch.fit(*arguments(processes=2), torch.device("cpu"), None, None)
+
+
+def test_fewer_images_than_processes_need_are_refused_with_the_remedy():
+    network, split, *others = arguments(processes=2)
+    few = tuple(tensor[:3] for tensor in split)
+    with pytest.raises(DataError, match=r"3 training images are too few for 2 processes.*lower"):
+        launch.fit(network, few, *others, torch.device("cpu"), None, {})

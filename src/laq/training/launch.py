@@ -23,7 +23,7 @@ from laq.training.loop import Split
 from laq.training.recipe import Recipe
 from laq.training.resume import Keeper
 from laq.utils import disks, slurm
-from laq.utils.errors import ConfigError
+from laq.utils.errors import ConfigError, DataError
 
 _LIBRARY = Path(__file__).resolve().parents[2]
 
@@ -48,6 +48,11 @@ def fit(
     if spec is None:
         raise ValueError("more processes than one build the network anew: give its spec")
     _check_devices(recipe.processes, device)
+    if (count := len(train_split[1])) < 2 * recipe.processes:
+        raise DataError(
+            f"{count} training images are too few for {recipe.processes} processes, of which each "
+            "takes two of every batch; lower processes (config key networks or variants)"
+        )
     with _folder(keeper) as folder:
         task = {
             "spec": dict(spec),
