@@ -51,7 +51,7 @@ def test_a_damaged_checkpoint_is_named_and_can_be_made_again(
     assert "Traceback" not in printed
     (copied.path / name).unlink()
     table = "results/digits/accuracy/small_resnet/even.csv"
-    copied.run(table)
+    copied.run(name, table)
     for made in (name, table):
         assert (copied.path / made).read_bytes() == (finished.path / made).read_bytes()
 
