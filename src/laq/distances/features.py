@@ -45,7 +45,7 @@ def penultimate(
         for batch in tqdm(images.split(batch_size), "features", mininterval=2):
             vectors.clear()
             with torch.inference_mode():
-                network(to_input(batch, device).contiguous(memory_format=layout))
+                network(to_input(batch, device, layout))
             yield torch.cat(vectors, dim=1).cpu().numpy()
 
 

@@ -123,9 +123,10 @@ def measure(
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Two pairs a point and repeat, one for each scope: the trial's settings, and its scores.
 
-    original: in evaluation mode, on the device that trials run on. training, testing: images of all
-    classes. members: indices of the subset's classes. recipe: a variant's ``compress`` entry.
-    memory: bytes of activations. kept: finished trials, which are not run again.
+    original: in evaluation mode, on the device that trials run on; put into its fastest layout.
+    training, testing: images of all classes. members: indices of the subset's classes. recipe: a
+    variant's ``compress`` entry. memory: bytes of activations. kept: finished trials, which are not
+    run again.
     """
     device = next(original.parameters()).device
     to_fastest_layout(original, to_input(training.images[:1], device))

@@ -143,9 +143,16 @@ def load_state(
     return network.load_state_dict(tensors, strict=strict)
 
 
-def to_input(images: Tensor | Any, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 images (n, c, h, w), array or tensor, as float32 in [0, 1] on ``device``."""
-    return torch.as_tensor(images).to(device).float() / 255
+def to_input(
+    images: Tensor | Any,
+    device: torch.device | str = "cpu",
+    layout: torch.memory_format = torch.preserve_format,
+) -> Tensor:
+    """uint8 images (n, c, h, w), array or tensor, as float32 in [0, 1] on ``device``.
+
+    ``layout`` holds for images of one channel too, whose strides ``contiguous`` leaves as they are.
+    """
+    return torch.as_tensor(images).to(device).to(torch.float32, memory_format=layout) / 255
 
 
 @torch.no_grad()
@@ -199,5 +206,5 @@ def predict(
     fastest, and stays so.
     """
     layout = to_fastest_layout(network.to(device).eval(), to_input(images[:1], device))
-    inputs = (to_input(batch, device) for batch in images.split(batch_size))
-    return torch.cat([network(x.contiguous(memory_format=layout)).cpu() for x in inputs])
+    inputs = (to_input(batch, device, layout) for batch in images.split(batch_size))
+    return torch.cat([network(x).cpu() for x in inputs])

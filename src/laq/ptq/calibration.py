@@ -62,10 +62,8 @@ class CalibrationImages:
         """Images from index · CHUNK on, ``CHUNK`` at most, as the network takes them."""
         images = self.images[index * CHUNK : (index + 1) * CHUNK]
         if images.dtype == torch.uint8:
-            chunk = to_input(images, self.device).to(self.dtype)
-        else:
-            chunk = images.to(self.device, self.dtype, copy=True)
-        return chunk.contiguous(memory_format=self.layout)
+            return to_input(images, self.device, self.layout).to(self.dtype)
+        return images.to(self.device, self.dtype, copy=True, memory_format=self.layout)
 
 
 def spread(images: Tensor, count: int) -> Tensor:

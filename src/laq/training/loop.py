@@ -121,10 +121,9 @@ def fit(
         for batch in tqdm(plan, title, mininterval=2, disable=quiet):
             share = team.part(len(batch))
             local_batch = batch[share]
-            inputs = to_input(augmentation(images[local_batch], len(batch), share), device)
+            inputs = to_input(augmentation(images[local_batch], len(batch), share), device, layout)
             with autocast(recipe.precision, device):
-                # A clone, since contiguous() leaves the strides of a single channel as they are.
-                logits = parallel(inputs.clone(memory_format=layout))
+                logits = parallel(inputs)
             logits = logits.float()
             loss = criterion(logits, labels[local_batch])
             # Gradients are averaged over processes: this factor makes it the mean over the batch.

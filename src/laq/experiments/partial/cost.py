@@ -102,8 +102,7 @@ class _Training:
 
     def begin(self) -> None:
         """Make inputs and the training's state, and take the first steps."""
-        inputs = to_input(self.images, self.device)
-        self.inputs = inputs.contiguous(memory_format=self.layout)
+        self.inputs = to_input(self.images, self.device, self.layout)
         self.labels = torch.zeros(len(self.images), dtype=torch.int64, device=self.device)
         self.state = State(
             self.network, self.recipe, self.steps, torch.Generator(), self.device, self.constraint
